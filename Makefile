@@ -1,0 +1,33 @@
+# Two commands: `make train` and `make test`. Everything they need goes into .venv, in the versions of constraints.txt.
+PYTHON ?= python3
+VENV   ?= .venv
+ALGO   ?= dqn_dueling
+ENV    ?= PongNoFrameskip-v4
+# number of environment steps; empty: as configured in hyperparams/
+N      ?=
+# any further argument of `python -m rl_zoo3.train`
+ARGS   ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: train test lint
+
+train: $(READY)
+	$(BIN)/python -m rl_zoo3.train --algo $(ALGO) --env $(ENV) $(if $(N),-n $(N)) -P \
+	  --save-freq 100000 --tensorboard-log runs -f logs $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+$(READY): pyproject.toml constraints.txt sb3_atari_dqn.pth sb3_atari_dqn_autoload.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "make: $(PYTHON) is not Python 3.11 to 3.13; name another one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "make: $(PYTHON) has no venv module; install it: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	@touch $@

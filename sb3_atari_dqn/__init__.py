@@ -1,0 +1,36 @@
+"""Double and dueling deep Q-learning from pixels for Stable-Baselines3 and the RL Zoo.
+
+Importing this package costs next to nothing: every public name is loaded on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sb3_atari_dqn.atari import NatureAtari as NatureAtari
+    from sb3_atari_dqn.dqn import ClassicDQN as ClassicDQN
+    from sb3_atari_dqn.dqn import DoubleDQN as DoubleDQN
+    from sb3_atari_dqn.dqn import DuelingDQN as DuelingDQN
+    from sb3_atari_dqn.zoo.plugin import register as register
+
+_HOME = {
+    "ClassicDQN": "sb3_atari_dqn.dqn",
+    "DoubleDQN": "sb3_atari_dqn.dqn",
+    "DuelingDQN": "sb3_atari_dqn.dqn",
+    "NatureAtari": "sb3_atari_dqn.atari",
+    "register": "sb3_atari_dqn.zoo.plugin",
+}
+
+__all__ = ["ClassicDQN", "DoubleDQN", "DuelingDQN", "NatureAtari", "__version__", "register"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The RL Zoo learns our algorithms: registration, repairs of upstream, tuning, hub."""

@@ -1,0 +1,19 @@
+"""What the zoo calls our algorithms. Knows neither torch nor the zoo, so that asking costs nothing."""
+
+from pathlib import Path
+
+import sb3_atari_dqn
+
+#: Zoo name -> name of the class in :mod:`sb3_atari_dqn`.
+ALGORITHMS = {"dqn_classic": "ClassicDQN", "dqn_double": "DoubleDQN", "dqn_dueling": "DuelingDQN"}
+
+
+def config_path(algo: str) -> Path:
+    """Where the packaged configuration of an algorithm lies.
+
+    :param algo: zoo name of one of our algorithms
+    :return: the YAML file, inside the installed package or, in a source checkout, beside it
+    """
+    package = Path(sb3_atari_dqn.__file__).parent
+    installed = package / "hyperparams"
+    return (installed if installed.is_dir() else package.parent / "hyperparams") / f"{algo}.yml"

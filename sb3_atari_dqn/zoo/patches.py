@@ -1,0 +1,96 @@
+"""Every repair of upstream, in one place. Each says what upstream does and why there is no other way in.
+
+Checked against rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`); with another zoo nothing is patched
+and one warning says so. ``tests/test_patches.py`` shows each defect on the unpatched zoo, so that it fails on the day
+a repair can go.
+
+Methods of ``ExperimentManager`` are replaced for our algorithms only: every other algorithm runs upstream's code.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+from sb3_atari_dqn.zoo import experiment
+from sb3_atari_dqn.zoo.names import ALGORITHMS
+
+#: The zoo whose seams were read, as the beginning of its version.
+SUPPORTED = "2.9."
+
+
+def _supported() -> bool:
+    found = version("rl_zoo3")
+    if found.startswith(SUPPORTED):
+        return True
+    warnings.warn(
+        f"sb3_atari_dqn knows rl_zoo3 {SUPPORTED}x, found {found}: its algorithms are registered, its repairs of the "
+        "zoo are left out. Install a matching pair with `pip install -U sb3-atari-dqn`.",
+        stacklevel=2,
+    )
+    return False
+
+
+def _replace(cls: type, name: str, ours: Callable[..., Any]) -> None:
+    """Let ``ours(upstream, manager, ...)`` stand in for a method, for our algorithms only."""
+    upstream = getattr(cls, name)
+    if getattr(upstream, "replaced_by_sb3_atari_dqn", False):
+        return
+
+    @functools.wraps(upstream)
+    def method(manager: Any, *args: Any, **kwargs: Any) -> Any:
+        if manager.algo not in ALGORITHMS:
+            return upstream(manager, *args, **kwargs)
+        return ours(upstream, manager, *args, **kwargs)
+
+    method.replaced_by_sb3_atari_dqn = True  # type: ignore[attr-defined]
+    setattr(cls, name, method)
+
+
+def extend_experiment_manager(manager_class: type) -> None:
+    """What the zoo's ``ExperimentManager`` lacks for our algorithms (upstream: rl_zoo3/exp_manager.py).
+
+    - ``read_hyperparameters``: the default configuration is looked up inside upstream's own package only, and
+      ``if ... and self.trial_id`` ignores trial 0.
+    - ``load_trial``: an unknown study is a bare KeyError, an unknown trial an IndexError, a negative number another
+      trial; a mistyped SQLite file is created.
+    - ``_preprocess_hyperparams``: unknown keys reach the constructor after the run folder was made; ``env_kwargs`` of
+      the YAML never reach the evaluation environment; nothing can adapt ``env_kwargs`` to the preset.
+    - ``setup_experiment``: the run folder is made before the configuration is known to be good, an empty one is then
+      the latest run of ``enjoy``; tuning leaves an empty one, too.
+    - ``_save_config``: ``env_kwargs`` of the YAML are not written to ``args.yml``, all that ``record_video`` and
+      ``push_to_hub`` read.
+    - ``learn``: a run that dies before its first step leaves such a folder as well.
+    - ``hyperparameters_optimization``: two processes that create Optuna's tables at the same moment, one dies.
+    """
+    if not _supported():
+        return
+    _replace(manager_class, "read_hyperparameters", experiment.read_hyperparameters)
+    _replace(manager_class, "load_trial", experiment.load_trial)
+    _replace(manager_class, "_preprocess_hyperparams", experiment.preprocess_hyperparams)
+    _replace(manager_class, "setup_experiment", experiment.setup_experiment)
+    _replace(manager_class, "_save_config", experiment.save_config)
+    _replace(manager_class, "learn", experiment.learn)
+    _replace(manager_class, "hyperparameters_optimization", experiment.hyperparameters_optimization)
+
+
+def postpone_missing_plots(plots: ModuleType, error: ImportError) -> None:
+    """Let the ``rl_zoo3`` command start without the plotting libraries.
+
+    Upstream: rl_zoo3/cli.py imports the plots before it looks at its arguments, and they need the ``plots`` extra.
+    The plot scripts say what is missing when they are called.
+    """
+
+    def missing() -> None:
+        raise ImportError(
+            f"The zoo's plots need {error.name or 'libraries'} that are not installed: pip install 'rl_zoo3[plots]'"
+        ) from error
+
+    for script in ("all_plots", "plot_from_file", "plot_train"):
+        setattr(plots, script, missing)
+
+
+def repair_hub_client() -> None:
+    """Filled in with the hub repairs."""

@@ -1,0 +1,92 @@
+"""Completes the zoo's modules as they are imported: one place where everything of ours is registered, together.
+
+Public extension points first (the ``ALGOS`` and tuning dictionaries); :mod:`sb3_atari_dqn.zoo.patches` holds what
+upstream has no extension point for.
+"""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import sb3_atari_dqn
+from sb3_atari_dqn.zoo.names import ALGORITHMS
+
+
+def register() -> None:
+    """Make the RL Zoo know our algorithms, in this process.
+
+    Needed only where Python's start-up files are disabled; an installed package registers itself. Can be called
+    before or after the zoo has been imported, and more than once.
+    """
+    import sb3_atari_dqn_autoload
+
+    sb3_atari_dqn_autoload.install()
+    for name in _COMPLETIONS:
+        if name in sys.modules:
+            complete(name, sys.modules[name], None)
+
+
+def complete(name: str, module: ModuleType | None, error: ImportError | None) -> bool:
+    """Complete one of the zoo's modules; called once its import has ended.
+
+    :param name: the module's name
+    :param module: the module, or None for a script that is about to be run as ``__main__``
+    :param error: what its import ended with, if it failed
+    :return: whether a failed import was repaired
+    """
+    return _COMPLETIONS[name](module, error)
+
+
+def _algorithms(utils: ModuleType | None, error: ImportError | None) -> bool:
+    if utils is None or error is not None:
+        return False
+    utils.ALGOS.update({name: getattr(sb3_atari_dqn, cls) for name, cls in ALGORITHMS.items()})
+    from sb3_atari_dqn.zoo import patches
+
+    patches.repair_hub_client()
+    return False
+
+
+def _experiments(exp_manager: ModuleType | None, error: ImportError | None) -> bool:
+    if exp_manager is None or error is not None:
+        return False
+    from sb3_atari_dqn.zoo import patches
+
+    patches.extend_experiment_manager(exp_manager.ExperimentManager)
+    return False
+
+
+def _search_spaces(hyperparams_opt: ModuleType | None, error: ImportError | None) -> bool:
+    if hyperparams_opt is None or error is not None:
+        return False
+    from sb3_atari_dqn.zoo import tuning
+
+    hyperparams_opt.HYPERPARAMS_SAMPLER.update(dict.fromkeys(ALGORITHMS, tuning.sample))
+    hyperparams_opt.HYPERPARAMS_CONVERTER.update(dict.fromkeys(ALGORITHMS, tuning.convert))
+    return False
+
+
+def _plots(plots: ModuleType | None, error: ImportError | None) -> bool:
+    if plots is None or error is None:
+        return False
+    from sb3_atari_dqn.zoo import patches
+
+    patches.postpone_missing_plots(plots, error)
+    return True
+
+
+def _video_tools(module: ModuleType | None, error: ImportError | None) -> bool:
+    from sb3_atari_dqn.zoo import hub
+
+    hub.put_video_tools_on_path()
+    return False
+
+
+_COMPLETIONS: dict[str, Callable[[ModuleType | None, ImportError | None], bool]] = {
+    "rl_zoo3.utils": _algorithms,
+    "rl_zoo3.exp_manager": _experiments,
+    "rl_zoo3.hyperparams_opt": _search_spaces,
+    "rl_zoo3.plots": _plots,
+    "rl_zoo3.push_to_hub": _video_tools,
+    "rl_zoo3.record_training": _video_tools,
+}
