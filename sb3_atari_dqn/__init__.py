@@ -3,10 +3,9 @@
 Importing this package costs next to nothing: every public name is loaded on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # typing's own constant would cost an import; type checkers know the name
 
 if TYPE_CHECKING:
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari
@@ -26,9 +25,11 @@ _HOME = {
 __all__ = ["ClassicDQN", "DoubleDQN", "DuelingDQN", "NatureAtari", "__version__", "register"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_HOME[name]), name)
 
 

@@ -1,0 +1,99 @@
+"""Checks of what a user passed: the error names the argument, its value and the way out. Pure Python."""
+
+from collections.abc import Collection
+from typing import Any
+
+
+def check_known(argument: str, name: Any, known: Collection[str]) -> None:
+    """
+    :param argument: what is being named, for the message ("loss", "torso")
+    :param name: the short name that the user gave
+    :param known: the short names there are
+    :raises ValueError: listing the known names
+    """
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"Unknown {argument} {name!r}; known: {', '.join(sorted(known))}.")
+
+
+def whole_number(argument: str, value: Any, minimum: int) -> int:
+    """
+    :param value: an integer of any kind; 1e6 and 1000000.0 count as the whole number they are
+    :return: the value as an int
+    :raises ValueError: if it is not a whole number or lies below the minimum
+    """
+    try:
+        is_whole = not isinstance(value, str | bool) and int(value) == value
+    except (TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        # YAML reads 1e6 as a string: only 1.0e+6 is a number there
+        raise ValueError(f"{argument} must be a whole number, got {value!r} ({type(value).__name__}); write 1000000.")
+    if value < minimum:
+        raise ValueError(f"{argument} must be at least {minimum}, got {value!r}.")
+    return int(value)
+
+
+def check_between(argument: str, value: Any, low: float, high: float, above_low: bool = False) -> None:
+    """
+    :param value: a real number in [low, high]
+    :param above_low: the interval is (low, high] instead
+    :raises ValueError: if it is not a number or lies outside; NaN lies outside
+    """
+    bracket = "(" if above_low else "["
+    wanted = f"{argument} must be a number in {bracket}{low}, {high}]"
+    try:
+        inside = not isinstance(value, str | bool) and (low < value if above_low else low <= value) and value <= high
+    except TypeError:
+        inside = False
+    if not inside:
+        raise ValueError(f"{wanted}, got {value!r}.")
+
+
+# Whole numbers among the arguments of the algorithms, with the smallest sensible value of each.
+WHOLE_NUMBERS = {
+    "buffer_size": 1,
+    "learning_starts": 0,
+    "batch_size": 1,
+    "gradient_steps": -1,  # as many gradient steps as environment steps
+    "n_steps": 1,
+    "target_update_interval": 1,
+}
+
+
+def check_dqn_arguments(model: Any) -> None:
+    """
+    Check the numbers that a deep Q-learning algorithm was given, whether by its constructor or by `load()`.
+
+    :param model: the algorithm; its arguments are read from the attributes of the same names, and whole numbers
+        are brought to int there
+    :raises ValueError: on the first bad one
+    """
+    for name, minimum in WHOLE_NUMBERS.items():
+        setattr(model, name, whole_number(name, getattr(model, name), minimum))
+    if not callable(model.learning_rate):
+        check_between("learning_rate", model.learning_rate, 0, float("inf"))
+    check_between("gamma", model.gamma, 0, 1)
+    check_between("tau", model.tau, 0, 1, above_low=True)
+    check_between("max_grad_norm", model.max_grad_norm, 0, float("inf"), above_low=True)
+    check_between("exploration_initial_eps", model.exploration_initial_eps, 0, 1)
+    check_between("exploration_final_eps", model.exploration_final_eps, 0, 1)
+    check_between("exploration_fraction", model.exploration_fraction, 0, 1, above_low=True)
+    check_between("exploration_decay_rate", model.exploration_decay_rate, 0, float("inf"), above_low=True)
+    check_train_freq(model.train_freq, model.n_envs)
+
+
+def check_train_freq(train_freq: Any, n_envs: int) -> None:
+    """
+    :param train_freq: whole number, or a pair (whole number, "step" or "episode")
+    :param n_envs: how many environments run at once
+    :raises ValueError: on a frequency below 1, an unknown unit, or episodes of several environments
+    """
+    frequency, unit = train_freq if isinstance(train_freq, tuple | list) else (train_freq, "step")
+    unit = getattr(unit, "value", unit)  # SB3's TrainFreq holds an Enum
+    whole_number("train_freq", frequency, minimum=1)
+    check_known("unit of train_freq", unit, ("step", "episode"))
+    if unit == "episode" and n_envs > 1:
+        raise ValueError(
+            f"train_freq={(frequency, unit)!r} counts episodes, which {n_envs} environments at once cannot do; "
+            "give steps (train_freq=4) or use one environment."
+        )

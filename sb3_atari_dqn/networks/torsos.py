@@ -1,0 +1,267 @@
+"""Torsos: what turns a stack of frames into features. One class per published network.
+
+B: batch, C: channels (stacked frames), H W: height and width of the image in pixels.
+Every torso is `cnn` (convolutions, flattened) followed by `linear` (one dense layer), the names that SB3's
+`NatureCNN` uses.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import gymnasium as gym
+import torch
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+from sb3_atari_dqn.arguments import check_known, whole_number
+from sb3_atari_dqn.networks.activations import resolve_activation
+from sb3_atari_dqn.networks.initialization import initialize
+from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d
+
+
+class ImageTorso(BaseFeaturesExtractor):
+    """
+    Base of all torsos: checks the images, builds convolutions and an optional dense layer.
+
+    :param observation_space: channel-first images (C, H, W) of any size that the convolutions can take
+    :param hidden_size: units of the dense layer; "default" is the paper's number, None leaves the dense layer away
+        (the features are then the flattened output of the convolutions)
+    :param activation: short name or class, after every layer; None is the paper's
+    :param initialization: "orthogonal", "he_normal", "glorot_uniform", or None for PyTorch's default
+    :param normalized_image: the images are floats already: check the number of axes only, as SB3's `NatureCNN` does
+    :raises ValueError: on a space that holds no images, an image that is too small, or a bad argument
+    """
+
+    default_hidden_size: ClassVar[int]
+    default_activation: ClassVar[str] = "relu"
+
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        hidden_size: int | str | None = "default",
+        activation: str | type[nn.Module] | None = None,
+        initialization: str | None = None,
+        normalized_image: bool = False,
+    ) -> None:
+        channels, height, width = self._check_images(observation_space, normalized_image)
+        super().__init__(observation_space, features_dim=1)  # the true number is known when the convolutions stand
+        self.activation = resolve_activation(activation or self.default_activation)
+        self.initialization = initialization
+
+        self.cnn = nn.Sequential(*self._convolutions(channels, self.activation), nn.Flatten())
+        with torch.no_grad():
+            self._features_dim = self.cnn(torch.zeros(1, channels, height, width)).shape[1]
+        self.linear = self._dense(self.resolve_hidden_size(hidden_size))
+        initialize(self, initialization)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """
+        :param observations: float32 [B, C, H, W], in [0, 1] if the policy normalizes
+        :return: float32 [B, features_dim]
+        """
+        return self.linear(self.cnn(observations))
+
+    @classmethod
+    def resolve_hidden_size(cls, hidden_size: int | str | None) -> int | None:
+        """
+        :param hidden_size: as given to the constructor
+        :return: units of the dense layer, or None if there is none
+        :raises ValueError: if it is neither "default", None nor a positive whole number
+        """
+        if hidden_size is None:
+            return None
+        if hidden_size == "default":
+            return cls.default_hidden_size
+        return whole_number("hidden_size", hidden_size, minimum=1)
+
+    @abstractmethod
+    def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
+        """:return: the layers in front of the flattening"""
+
+    @abstractmethod
+    def _smallest_image(self) -> int:
+        """:return: height and width, in pixels, from which on every convolution has something to see"""
+
+    def _dense(self, hidden_size: int | None) -> nn.Module:
+        if hidden_size is None:
+            return nn.Identity()
+        n_flatten, self._features_dim = self._features_dim, hidden_size
+        return nn.Sequential(nn.Linear(n_flatten, hidden_size), self.activation())
+
+    def _check_images(self, space: gym.Space, normalized_image: bool) -> tuple[int, int, int]:
+        name = type(self).__name__
+        if not is_image_space(space, check_channels=False, normalized_image=normalized_image):
+            raise ValueError(
+                f"{name} takes images (uint8 in [0, 255], three axes), got {space}. For other observations take "
+                "MlpPolicy or MultiInputPolicy; for images that are floats already pass normalize_images=False."
+            )
+        assert space.shape is not None
+        channels, height, width = space.shape
+        smallest = self._smallest_image()
+        if min(height, width) < smallest:
+            raise ValueError(
+                f"{name} needs images of at least {smallest}x{smallest} pixels, got {height}x{width} from the "
+                f"channel-first shape {space.shape}; resize the frames larger or name another torso in "
+                "policy_kwargs (features_extractor_class)."
+            )
+        return channels, height, width
+
+
+class Conv(NamedTuple):
+    """One convolution: how many filters, side of its square kernel, stride (both in pixels)."""
+
+    filters: int
+    kernel: int
+    stride: int
+
+
+class ConvTorso(ImageTorso):
+    """A plain stack of unpadded convolutions, described by `layers`."""
+
+    layers: tuple[Conv, ...]
+
+    def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
+        modules: list[nn.Module] = []
+        for filters, kernel, stride in self.layers:
+            modules += [nn.Conv2d(channels, filters, kernel, stride), activation()]
+            channels = filters
+        return modules
+
+    def _smallest_image(self) -> int:
+        size = 1
+        for layer in reversed(self.layers):
+            size = (size - 1) * layer.stride + layer.kernel
+        return size
+
+
+class DQN2013Torso(ConvTorso):
+    """
+    Source: Mnih et al. 2013, section 4.1: 16 8x8/4, 32 4x4/2, dense 256.
+    """
+
+    layers = (Conv(16, 8, 4), Conv(32, 4, 2))
+    default_hidden_size = 256
+
+
+class NatureTorso(ConvTorso):
+    """
+    Equal to SB3's `NatureCNN`: the same parameter names, and the same weights from the same torch seed.
+
+    Source: Mnih et al. 2015, Methods, "Model architecture": 32 8x8/4, 64 4x4/2, 64 3x3/1, dense 512.
+    """
+
+    layers = (Conv(32, 8, 4), Conv(64, 4, 2), Conv(64, 3, 1))
+    default_hidden_size = 512
+
+
+class NatureStride2Torso(ConvTorso):
+    """The Nature torso with a third stride of 2, as several tutorials print it: about a third of the features."""
+
+    layers = (Conv(32, 8, 4), Conv(64, 4, 2), Conv(64, 3, 2))
+    default_hidden_size = 512
+
+
+class EluTorso(ConvTorso):
+    """
+    32 8x8, 64 3x3, 64 3x3, dense 512, with ELU; without strides, as a tutorial on Pong of 2019 prints it.
+
+    Without strides nearly every pixel reaches the dense layer: 213 million weights at 105x80.
+
+    :param strides: of the three convolutions; (4, 2, 1) makes it a network of the Nature torso's size
+    """
+
+    default_hidden_size = 512
+    default_activation = "elu"
+
+    def __init__(self, observation_space: gym.Space, strides: tuple[int, int, int] = (1, 1, 1), **options: Any) -> None:
+        if len(strides) != 3:
+            raise ValueError(f"strides must be three numbers, one per convolution, got {strides!r}.")
+        first, second, third = (whole_number("strides", stride, minimum=1) for stride in strides)
+        self.layers = (Conv(32, 8, first), Conv(64, 3, second), Conv(64, 3, third))
+        super().__init__(observation_space, **options)
+
+
+class MaxPoolTorso(ConvTorso):
+    """32 8x8/4, 64 4x4/2, 64 3x3/1 with 'same' padding, each followed by 2x2 max-pooling, dense 512."""
+
+    layers = (Conv(32, 8, 4), Conv(64, 4, 2), Conv(64, 3, 1))
+    default_hidden_size = 512
+
+    def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
+        modules: list[nn.Module] = []
+        for filters, kernel, stride in self.layers:
+            modules += [SameConv2d(channels, filters, kernel, stride), activation(), nn.MaxPool2d(2)]
+            channels = filters
+        return modules
+
+    def _smallest_image(self) -> int:
+        size = 1
+        for layer in reversed(self.layers):
+            size = (2 * size - 1) * layer.stride + 1  # pooling halves, 'same' padding rounds up
+        return size
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(activation(conv(activation(x)))), 3x3 convolutions that keep size and channels."""
+
+    def __init__(self, channels: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            activation(),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            activation(),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + self.body(images)
+
+
+class ImpalaTorso(ImageTorso):
+    """
+    Three times: 3x3 convolution, 3x3/2 max-pooling, two residual blocks; dense 256. Takes images of any size.
+
+    Source: Espeholt et al. 2018, figure 3 (right), without its LSTM and reward inputs: 15 convolutions of 16, 32, 32
+    channels. Deviation: none in the convolutions.
+
+    :param width: multiplies the channels, a whole number
+    """
+
+    default_hidden_size = 256
+
+    def __init__(self, observation_space: gym.Space, width: int = 1, **options: Any) -> None:
+        self.channels = tuple(channels * whole_number("width", width, minimum=1) for channels in (16, 32, 32))
+        super().__init__(observation_space, **options)
+
+    def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
+        modules: list[nn.Module] = []
+        for filters in self.channels:
+            modules += [nn.Conv2d(channels, filters, kernel_size=3, padding=1), SameMaxPool2d(kernel=3, stride=2)]
+            modules += [ResidualBlock(filters, activation), ResidualBlock(filters, activation)]
+            channels = filters
+        return [*modules, activation()]
+
+    def _smallest_image(self) -> int:
+        return 1
+
+
+TORSOS: dict[str, type[ImageTorso]] = {
+    "dqn2013": DQN2013Torso,
+    "nature": NatureTorso,
+    "nature_stride2": NatureStride2Torso,
+    "elu": EluTorso,
+    "maxpool": MaxPoolTorso,
+    "impala": ImpalaTorso,
+}
+
+
+def resolve_torso(name_or_class: str | type[BaseFeaturesExtractor]) -> type[BaseFeaturesExtractor]:
+    """
+    :param name_or_class: a short name, or any features extractor class
+    :raises ValueError: if the name is unknown; the message lists the known ones
+    """
+    if isinstance(name_or_class, type):
+        return name_or_class
+    check_known("torso (features_extractor_class)", name_or_class, TORSOS)
+    return TORSOS[name_or_class]

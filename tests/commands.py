@@ -1,0 +1,49 @@
+"""The zoo's commands, as a user types them (a new process) or quickly (this process)."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+# Buffers and budgets small enough for a test; everything else as configured.
+TINY_ATARI = ("learning_starts:150", "buffer_size:500", "batch_size:8", "target_update_interval:100")
+
+
+def zoo(command: str, *args: str, python: str = sys.executable, **options: Any) -> subprocess.CompletedProcess[str]:
+    """``python -m rl_zoo3.COMMAND ARGS`` in a new process; its output is on the result.
+
+    :param python: another interpreter
+    :param options: of ``subprocess.run``; ``env`` is added to the environment
+    """
+    return run([python, "-m", f"rl_zoo3.{command}", *args], **options)
+
+
+def run(command: Sequence[str], env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+    options = {"timeout": 300, **options}
+    return subprocess.run(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options
+    )
+
+
+def train(*args: str) -> str:
+    """``rl_zoo3.train ARGS`` in this process, for the many cases that would cost an interpreter start each.
+
+    :return: what it printed
+    """
+    from rl_zoo3.train import train as main
+
+    printed = io.StringIO()
+    with mock.patch.object(sys, "argv", ["train", *args]), contextlib.redirect_stdout(printed):
+        main()
+    return printed.getvalue()
+
+
+def files(folder: Path) -> list[str]:
+    """:return: every file and folder below ``folder``, relative to it"""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

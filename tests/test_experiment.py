@@ -1,0 +1,167 @@
+"""Configuration of a run: what is refused, with which words, and that nothing is left behind."""
+
+import numpy as np
+import pytest
+import yaml
+from stable_baselines3 import DQN, PPO
+
+from tests.commands import TINY_ATARI, files, train
+
+PONG = ("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "--eval-freq", "-1")
+CARTPOLE = ("--algo", "dqn_dueling", "--env", "CartPole-v1", "--eval-freq", "-1", "-n", "300")
+
+
+def configuration(folder, **changes) -> str:
+    """A YAML file for CartPole and Pong with some keys changed (None: left out)."""
+    settings = {"policy": "MlpPolicy", "n_timesteps": 300, "buffer_size": 500} | changes
+    settings = {key: value for key, value in settings.items() if value is not None}
+    path = folder / "conf.yml"
+    path.write_text(yaml.safe_dump({"default": settings, "atari": settings}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"bufer_size": 5}, "Unknown hyperparameter 'bufer_size' for dqn_dueling.*did you mean 'buffer_size'"),
+        ({"seed": 3}, "Unknown hyperparameter 'seed'"),
+        ({"quantiles": 51}, "Unknown hyperparameter 'quantiles'.*dqn_dueling knows: batch_size"),
+        ({"n_timesteps": None}, "needs the keys n_timesteps and policy"),
+        ({"policy": None}, "needs the keys n_timesteps and policy"),
+        ({"buffer_size": -1}, "buffer_size.*-1"),
+        ({"buffer_size": 0}, "buffer_size.*0"),
+        ({"gamma": 1.5}, r"gamma.*1\.5"),
+        ({"loss": "hubber"}, "hubber.*huber"),
+        ({"exploration": "cosine"}, "cosine.*linear"),
+        ({"replay": "priority"}, "priority.*uniform"),
+        ({"policy_kwargs": {"head": "duelling"}}, "duelling.*dueling"),
+        ({"policy": "CnnPolicy"}, "CnnPolicy|image"),
+        ({"n_envs": 2, "train_freq": [1, "episode"]}, "train_freq.*episode"),
+        ({"env_wrapper": "sb3_atari_dqn.atari.NatureAtari"}, "NatureAtari.*CartPole-v1.*Atari"),
+    ],
+)
+def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, changes, says):
+    path = configuration(runs, **changes)
+    with pytest.raises(ValueError, match=says):
+        train(*CARTPOLE, "-conf", path, "-f", "new_logs")
+    assert files(runs) == ["conf.yml"]
+
+
+def test_a_bad_parameter_on_the_command_line_is_refused_too(runs):
+    with pytest.raises(ValueError, match="Unknown hyperparameter 'gama'.*did you mean 'gamma'"):
+        train(*CARTPOLE, "-params", "gama:0.9")
+    assert files(runs) == []
+
+
+def test_a_torso_that_needs_larger_images_names_both_sizes(runs):
+    path = configuration(
+        runs,
+        policy="CnnPolicy",
+        env_wrapper=[{"sb3_atari_dqn.atari.NatureAtari": {"size": [20, 24]}}],
+        policy_kwargs={"features_extractor_class": "nature"},
+    )
+    with pytest.raises(ValueError, match="20.*24"):
+        train(*PONG, "-conf", path)
+    assert files(runs) == ["conf.yml"]
+
+
+def test_earlier_runs_survive_a_failed_one(runs):
+    train(*CARTPOLE)
+    before = files(runs)
+    with pytest.raises(ValueError, match="buffer_size"):
+        train(*CARTPOLE, "-params", "buffer_size:-5")
+    assert files(runs) == before
+
+
+def test_a_run_that_dies_before_its_first_step_leaves_no_folder(runs, monkeypatch):
+    from sb3_atari_dqn import DuelingDQN
+
+    def no_memory(*args, **kwargs):
+        raise MemoryError("a million transitions need 56 GB")
+
+    monkeypatch.setattr(DuelingDQN, "learn", no_memory)
+    with pytest.raises(MemoryError):
+        train(*CARTPOLE)
+    assert files(runs) == []
+
+
+@pytest.mark.parametrize("algorithm", [PPO, DQN])
+def test_continuing_from_another_algorithm_is_refused(runs, algorithm):
+    algorithm("MlpPolicy", "CartPole-v1").save(runs / "other.zip")
+    with pytest.raises(ValueError, match=r"other\.zip.*DuelingDQN"):
+        train(*CARTPOLE, "-i", "other.zip")
+    assert files(runs) == ["other.zip"]
+
+
+def test_continuing_from_our_own_zip_goes_on(runs):
+    train(*CARTPOLE)
+    train(*CARTPOLE, "-i", "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip")
+    assert (runs / "logs/dqn_dueling/CartPole-v1_2/CartPole-v1.zip").is_file()
+
+
+def test_an_unknown_environment_is_named_with_the_closest_one(runs):
+    with pytest.raises(ValueError, match="PongNoFrameskip-v9.*PongNoFrameskip-v4"):
+        train("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v9")
+    assert files(runs) == []
+
+
+def test_an_unknown_algorithm_is_refused_with_the_known_ones(runs, capsys):
+    with pytest.raises(SystemExit):
+        train("--algo", "dqn_duelling", "--env", "CartPole-v1")
+    assert "dqn_dueling" in capsys.readouterr().err
+    assert files(runs) == []
+
+
+def saved_args(runs, env: str) -> dict:
+    return yaml.unsafe_load((runs / f"logs/dqn_dueling/{env}_1/{env}/args.yml").read_text())
+
+
+@pytest.mark.parametrize("env", ["ALE/Pong-v5", "Pong-v4"])
+def test_an_environment_that_skips_is_built_without_its_skip_under_a_preset_that_skips(runs, env):
+    train("--algo", "dqn_dueling", "--env", env, "-n", "160", "--eval-freq", "-1", "-params", *TINY_ATARI)
+    assert saved_args(runs, env.replace("/", "-"))["env_kwargs"] == {"frameskip": 1}
+
+
+def test_a_skip_that_the_user_asks_for_beneath_a_preset_that_skips_is_refused(runs):
+    with pytest.raises(ValueError, match=r"frame.?skip"):
+        train("--algo", "dqn_dueling", "--env", "ALE/Pong-v5", "-n", "160", "--env-kwargs", "frameskip:4")
+    assert files(runs) == []
+
+
+def test_env_kwargs_of_the_configuration_reach_training_evaluation_and_every_later_script(runs, monkeypatch):
+    built = []
+    import gymnasium as gym
+
+    make = gym.envs.registration.EnvSpec.make
+
+    def recording(spec, **kwargs):
+        built.append(kwargs)
+        return make(spec, **kwargs)
+
+    monkeypatch.setattr(gym.envs.registration.EnvSpec, "make", recording)
+    path = configuration(
+        runs,
+        policy="CnnPolicy",
+        env_wrapper=["sb3_atari_dqn.atari.NatureAtari"],
+        frame_stack=4,
+        env_kwargs={"difficulty": 1, "repeat_action_probability": 0.25},
+        learning_starts=150,
+    )
+    train(
+        *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-n", "160", "-conf", path),
+        *("--env-kwargs", "repeat_action_probability:0.5", "--eval-freq", "100000"),
+    )
+    expected = {"difficulty": 1, "repeat_action_probability": 0.5}
+    assert saved_args(runs, "PongNoFrameskip-v4")["env_kwargs"] == expected
+    assert [{key: kwargs[key] for key in expected} for kwargs in built] == [expected, expected]
+
+
+def test_scores_in_the_monitor_file_are_raw_scores_of_whole_games(runs):
+    train(
+        *("--algo", "dqn_classic", "--env", "BreakoutNoFrameskip-v4", "-n", "1500", "--eval-freq", "-1"),
+        *("-params", "learning_starts:5000", "buffer_size:100"),
+    )
+    lines = (runs / "logs/dqn_classic/BreakoutNoFrameskip-v4_1/0.monitor.csv").read_text().splitlines()[2:]
+    lengths = np.array([float(line.split(",")[1]) for line in lines])
+    assert len(lines) >= 2
+    assert lengths.min() > 400, "a game of five lives lasts longer than one of its lives, in raw frames"

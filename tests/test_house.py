@@ -1,0 +1,58 @@
+"""The floor plan: a module knows only what stands below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import sb3_atari_dqn
+
+PACKAGE = Path(sb3_atari_dqn.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """:return: dotted names of all modules a file imports, inside functions too"""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def users(package: str) -> set[str]:
+    """:return: our files that import ``package`` or something inside it, relative to our package"""
+    return {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if any(name == package or name.startswith(f"{package}.") for name in imported(path))
+    }
+
+
+@pytest.mark.parametrize(
+    ("package", "rooms"),
+    [
+        ("rl_zoo3", ("zoo/",)),
+        ("optuna", ("zoo/tuning.py",)),
+        ("huggingface_hub", ("zoo/hub.py",)),
+        ("huggingface_sb3", ("zoo/",)),
+        ("benchmarks", ()),
+        ("sb3_atari_dqn.zoo", ("zoo/", "__init__.py")),
+        ("sb3_atari_dqn.dqn", ("zoo/", "__init__.py")),
+        ("sb3_atari_dqn.policies", ("dqn.py", "zoo/")),
+        ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
+        ("sb3_atari_dqn.atari", ("atari/", "zoo/", "__init__.py")),
+        ("ale_py", ("atari/",)),
+    ],
+)
+def test_only_the_rooms_above_know_a_package(package, rooms):
+    strangers = {user for user in users(package) if not user.startswith(rooms or ("-",))}
+    assert not strangers
+
+
+@pytest.mark.parametrize("pure", ["losses.py", "schedules.py"])
+def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
+    strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib", "sb3_atari_dqn"}
+    assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}
