@@ -79,21 +79,24 @@ def check_dqn_arguments(model: Any) -> None:
     check_between("exploration_final_eps", model.exploration_final_eps, 0, 1)
     check_between("exploration_fraction", model.exploration_fraction, 0, 1, above_low=True)
     check_between("exploration_decay_rate", model.exploration_decay_rate, 0, float("inf"), above_low=True)
-    check_train_freq(model.train_freq, model.n_envs)
+    model.train_freq = checked_train_freq(model.train_freq, model.n_envs)
 
 
-def check_train_freq(train_freq: Any, n_envs: int) -> None:
+def checked_train_freq(train_freq: Any, n_envs: int) -> tuple[int, str]:
     """
     :param train_freq: whole number, or a pair (whole number, "step" or "episode")
     :param n_envs: how many environments run at once
+    :return: the pair
     :raises ValueError: on a frequency below 1, an unknown unit, or episodes of several environments
     """
-    frequency, unit = train_freq if isinstance(train_freq, tuple | list) else (train_freq, "step")
+    is_pair = isinstance(train_freq, tuple | list) and len(train_freq) == 2
+    frequency, unit = train_freq if is_pair else (train_freq, "step")
     unit = getattr(unit, "value", unit)  # SB3's TrainFreq holds an Enum
-    whole_number("train_freq", frequency, minimum=1)
+    frequency = whole_number("train_freq", frequency, minimum=1)
     check_known("unit of train_freq", unit, ("step", "episode"))
     if unit == "episode" and n_envs > 1:
         raise ValueError(
             f"train_freq={(frequency, unit)!r} counts episodes, which {n_envs} environments at once cannot do; "
             "give steps (train_freq=4) or use one environment."
         )
+    return frequency, unit

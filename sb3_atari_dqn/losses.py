@@ -26,7 +26,7 @@ def _check_ranks(function: str, **expected: tuple[Tensor, int]) -> None:
 def _check_same_actions(function: str, left: Tensor, right: Tensor) -> None:
     """:raises ValueError: if two action-value tables differ in shape"""
     if left.shape != right.shape:
-        raise ValueError(f"{function} takes two tables of one shape [B, A]; got {list(left.shape)}, {list(right.shape)}.")
+        raise ValueError(f"{function} takes two tables of one shape, got {list(left.shape)} and {list(right.shape)}.")
 
 
 def chosen_value(q_tm1: Tensor, a_tm1: Tensor) -> Tensor:
@@ -133,12 +133,12 @@ class _ScaledGradient(torch.autograd.Function):
     """Identity whose gradient is multiplied by a constant."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx, x: Tensor, scale: float) -> Tensor:
         ctx.scale = scale
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient * ctx.scale, None
 
 

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from stable_baselines3.common.save_util import json_to_data, open_path
 
@@ -31,7 +31,7 @@ def destination(path: str | Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[io.BufferedWriter]:
     """
     Write to a neighbour, and put it in the place of the file when all is written.
 

@@ -101,7 +101,7 @@ class QPolicy(DQNPolicy):
             net_arch, activation_fn = _fit_torso_and_head(
                 extractor, extractor_kwargs, head, net_arch, activation_fn, normalize_images
             )
-        self._head_args = {"head": head, "rescale_shared_gradient": rescale_shared_gradient}
+        self._head_args: dict[str, Any] = {"head": head, "rescale_shared_gradient": rescale_shared_gradient}
         super().__init__(
             observation_space,
             action_space,

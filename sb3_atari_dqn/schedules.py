@@ -5,12 +5,9 @@ and `env_steps` (transitions seen, all environments together), and uses the one 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-
-from sb3_atari_dqn.arguments import check_known
-
-EXPLORATIONS = ("linear", "exponential", "none")
 
 
 class EpsilonSchedule(Protocol):
@@ -64,18 +61,9 @@ class NoEpsilon:
         return 0.0
 
 
-def epsilon_schedule(kind: str, initial: float, final: float, fraction: float, rate: float) -> EpsilonSchedule:
-    """
-    :param kind: "linear", "exponential" or "none"
-    :param initial: epsilon at the start
-    :param final: epsilon at the end
-    :param fraction: of the linear schedule, see there
-    :param rate: of the exponential schedule, per environment step
-    :raises ValueError: if the kind is unknown
-    """
-    check_known("exploration", kind, EXPLORATIONS)
-    if kind == "linear":
-        return LinearEpsilon(initial, final, fraction)
-    if kind == "exponential":
-        return ExponentialEpsilon(initial, final, rate)
-    return NoEpsilon()
+# Every builder takes (initial, final, fraction of training, rate per environment step).
+EXPLORATIONS: dict[str, Callable[[float, float, float, float], EpsilonSchedule]] = {
+    "linear": lambda initial, final, fraction, rate: LinearEpsilon(initial, final, fraction),
+    "exponential": lambda initial, final, fraction, rate: ExponentialEpsilon(initial, final, rate),
+    "none": lambda initial, final, fraction, rate: NoEpsilon(),
+}

@@ -1,5 +1,6 @@
 """Configuration of a run: what is refused, with which words, and that nothing is left behind."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import yaml
@@ -128,10 +129,15 @@ def test_a_skip_that_the_user_asks_for_beneath_a_preset_that_skips_is_refused(ru
     assert files(runs) == []
 
 
-def test_env_kwargs_of_the_configuration_reach_training_evaluation_and_every_later_script(runs, monkeypatch):
+@pytest.mark.parametrize(
+    ("command_line", "expected"),
+    [
+        ((), {"difficulty": 1, "repeat_action_probability": 0.25}),
+        (("--env-kwargs", "repeat_action_probability:0.5"), {"repeat_action_probability": 0.5}),
+    ],
+)
+def test_training_evaluation_and_every_later_script_get_the_same_env_kwargs(runs, monkeypatch, command_line, expected):
     built = []
-    import gymnasium as gym
-
     make = gym.envs.registration.EnvSpec.make
 
     def recording(spec, **kwargs):
@@ -147,13 +153,11 @@ def test_env_kwargs_of_the_configuration_reach_training_evaluation_and_every_lat
         env_kwargs={"difficulty": 1, "repeat_action_probability": 0.25},
         learning_starts=150,
     )
-    train(
-        *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-n", "160", "-conf", path),
-        *("--env-kwargs", "repeat_action_probability:0.5", "--eval-freq", "100000"),
-    )
-    expected = {"difficulty": 1, "repeat_action_probability": 0.5}
-    assert saved_args(runs, "PongNoFrameskip-v4")["env_kwargs"] == expected
-    assert [{key: kwargs[key] for key in expected} for kwargs in built] == [expected, expected]
+    train(*PONG[:4], "-n", "160", "-conf", path, *command_line, "--eval-freq", "100000")
+    args = saved_args(runs, "PongNoFrameskip-v4")
+    assert args["env_kwargs"] == expected
+    assert len(built) == 2
+    assert all(expected.items() <= kwargs.items() for kwargs in built)
 
 
 def test_scores_in_the_monitor_file_are_raw_scores_of_whole_games(runs):

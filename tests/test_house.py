@@ -52,7 +52,7 @@ def test_only_the_rooms_above_know_a_package(package, rooms):
     assert not strangers
 
 
-@pytest.mark.parametrize("pure", ["losses.py", "schedules.py"])
+@pytest.mark.parametrize("pure", ["losses.py", "schedules.py", "arguments.py"])
 def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
-    strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib", "sb3_atari_dqn"}
+    strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib"}
     assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}

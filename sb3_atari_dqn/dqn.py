@@ -1,0 +1,499 @@
+"""Deep Q-learning: one algorithm with a thin training step, and two children that differ by their policies.
+
+B: batch, A: actions, N: environments, n: steps of the return.
+"""
+
+import time
+from collections.abc import Iterable
+from inspect import signature
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, cast
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
+from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
+from torch import Tensor
+
+from sb3_atari_dqn.arguments import check_dqn_arguments, check_known
+from sb3_atari_dqn.losses import LOSSES, chosen_value, td_target
+from sb3_atari_dqn.model_files import (
+    ModelPath,
+    destination,
+    read_attributes,
+    refuse_foreign,
+    refuse_unknown,
+    replacing,
+)
+from sb3_atari_dqn.policies import (
+    CnnPolicy,
+    DoubleCnnPolicy,
+    DoubleMlpPolicy,
+    DoubleMultiInputPolicy,
+    DoubleQPolicy,
+    DuelingCnnPolicy,
+    DuelingMlpPolicy,
+    DuelingMultiInputPolicy,
+    MlpPolicy,
+    MultiInputPolicy,
+    QPolicy,
+)
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice
+from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
+
+SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
+
+# Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
+_NOT_YET = cast(ReplayBuffer, object())
+
+
+class ClassicDQN(DQN):
+    """
+    Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
+
+    With its defaults and the same data its parameters equal those of SB3's DQN, bit for bit.
+    Source: Mnih et al. 2015. Deviations: those of SB3 (Adam, and the defaults below); epsilon is drawn for each
+    environment by itself, where SB3 draws one coin for all of them.
+
+    :param policy: "MlpPolicy", "CnnPolicy", "MultiInputPolicy" or a class
+    :param env: environment, its name, or a vectorized environment; its actions are discrete
+    :param learning_rate: a number, or a function of the remaining progress (1 to 0)
+    :param buffer_size: transitions kept, all environments together
+    :param learning_starts: environment steps with random actions before the first update
+    :param batch_size: transitions per update
+    :param tau: how far the target network moves towards the online one at each of its updates; 1 copies
+    :param gamma: discount per environment step
+    :param train_freq: vector steps between trainings, or a pair like (2, "episode")
+    :param gradient_steps: updates per training; -1: as many as environment steps since the last one
+    :param replay_buffer_class: a buffer class of your own instead of `replay`
+    :param replay_buffer_kwargs: further arguments of the buffer
+    :param optimize_memory_usage: see SB3's ReplayBuffer
+    :param n_steps: rewards summed before the bootstrap
+    :param target_update_interval: environment steps between updates of the target network; with 1 and a small tau
+        the target follows softly
+    :param exploration_fraction: part of the training over which linear exploration falls
+    :param exploration_initial_eps: epsilon at the start
+    :param exploration_final_eps: epsilon at the end
+    :param max_grad_norm: the gradient is shortened to this norm
+    :param stats_window_size: episodes over which the logged means go
+    :param tensorboard_log: folder of the TensorBoard logs
+    :param policy_kwargs: see :class:`~sb3_atari_dqn.policies.QPolicy`
+    :param verbose: 0 silent, 1 information, 2 debug
+    :param seed: of all random generators
+    :param device: "auto", "cpu", "cuda", ...
+    :param loss: "huber", or "mse" (squared, as in Mnih et al. 2013)
+    :param exploration: "linear", "exponential", or "none" (also None): always the greedy action
+    :param exploration_decay_rate: of exponential exploration, per environment step
+    :param replay: short name of the kind of replay: "uniform"
+    :param _init_setup_model: build the networks at once
+    :raises ValueError: on a bad argument, naming it, its value and the way out
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
+    }
+    policy_family: ClassVar[type[QPolicy]] = QPolicy
+
+    policy: QPolicy
+    exploration_schedule: EpsilonSchedule
+    _building = False
+    _replay_buffer: ReplayBuffer | None
+
+    def __init__(
+        self,
+        policy: str | type[QPolicy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 1e-4,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 100,
+        batch_size: int = 32,
+        tau: float = 1.0,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 4,
+        gradient_steps: int = 1,
+        replay_buffer_class: type[ReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        target_update_interval: int = 10_000,
+        exploration_fraction: float = 0.1,
+        exploration_initial_eps: float = 1.0,
+        exploration_final_eps: float = 0.05,
+        max_grad_norm: float = 10,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        loss: str = "huber",
+        exploration: str | None = "linear",
+        exploration_decay_rate: float = 1e-5,
+        replay: str = "uniform",
+        _init_setup_model: bool = True,
+    ) -> None:
+        super().__init__(
+            policy,
+            env,
+            learning_rate=learning_rate,
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            target_update_interval=target_update_interval,
+            exploration_fraction=exploration_fraction,
+            exploration_initial_eps=exploration_initial_eps,
+            exploration_final_eps=exploration_final_eps,
+            max_grad_norm=max_grad_norm,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=policy_kwargs,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=False,
+        )
+        self.algorithm = type(self).__name__  # goes into the zip: no other algorithm may load it
+        self.loss = loss
+        self.exploration = exploration
+        self.exploration_decay_rate = exploration_decay_rate
+        self.replay = replay
+        self.exploration_rng = np.random.default_rng()
+        self._n_updates_at_target_update = 0
+        self._open_speed_window()
+        if _init_setup_model:
+            self._setup_model()
+
+    # --- building
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """:raises ValueError: if the actions are not numbered 0 to A - 1"""
+        actions = env.action_space
+        if not isinstance(actions, spaces.Discrete) or actions.start != 0:
+            raise ValueError(f"Deep Q-learning needs a Discrete action space that starts at 0, got {actions}.")
+        return DQN._wrap_env(env, verbose, monitor_wrapper)
+
+    def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
+        check_known("policy", policy_name, self.policy_aliases)
+        return self.policy_aliases[policy_name]
+
+    def _setup_model(self) -> None:
+        self._check_arguments()
+        own_choice = self.replay_buffer_class, dict(self.replay_buffer_kwargs)
+        self._building = True
+        super()._setup_model()
+        self._building = False
+        # SB3 writes its choice of buffer over these and, at the next load, takes it for the user's.
+        self.replay_buffer_class, self.replay_buffer_kwargs = own_choice
+        self.exploration_schedule = EXPLORATIONS[self.exploration or "none"](
+            self.exploration_initial_eps,
+            self.exploration_final_eps,
+            self.exploration_fraction,
+            self.exploration_decay_rate,
+        )
+
+    def _check_arguments(self) -> None:
+        """:raises ValueError: on the first bad argument; called at construction and at load"""
+        check_dqn_arguments(self)
+        check_known("loss", self.loss, LOSSES)
+        check_known("exploration", self.exploration or "none", EXPLORATIONS)
+        check_known("replay", self.replay, REPLAY_KINDS)
+        if not issubclass(self.policy_class, self.policy_family):
+            raise ValueError(
+                f"{self.algorithm} needs a policy that is a {self.policy_family.__name__}, got "
+                f"{self.policy_class.__module__}.{self.policy_class.__name__}; name one of "
+                f"{', '.join(self.policy_aliases)} or derive from {self.policy_family.__name__}."
+            )
+        if self.replay_buffer_class is not None and self.replay != "uniform":
+            raise ValueError(
+                f"replay={self.replay!r} and replay_buffer_class={self.replay_buffer_class.__name__} both choose the "
+                "replay buffer; give one."
+            )
+        self._choose_replay()
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        super().set_random_seed(seed)
+        if seed is not None:
+            self.exploration_rng = np.random.default_rng(seed)
+
+    # --- replay
+
+    @property
+    def replay_buffer(self) -> ReplayBuffer:
+        """The stored transitions; memory is reserved on first use, so that a model loaded to play takes none."""
+        if self._building:
+            return _NOT_YET
+        if self._replay_buffer is None:
+            self._replay_buffer = self._make_replay_buffer()
+        return self._replay_buffer
+
+    @replay_buffer.setter
+    def replay_buffer(self, buffer: ReplayBuffer | None) -> None:
+        self._replay_buffer = buffer
+
+    def _choose_replay(self) -> ReplayChoice:
+        """:return: class of the replay buffer and its further arguments"""
+        if self.replay_buffer_class is not None:
+            return self.replay_buffer_class, dict(self.replay_buffer_kwargs)
+        return REPLAY_KINDS[self.replay](self)
+
+    def _make_replay_buffer(self) -> ReplayBuffer:
+        buffer_class, kwargs = self._choose_replay()
+        if issubclass(buffer_class, HerReplayBuffer):
+            if self.env is None:
+                raise ValueError("HerReplayBuffer needs the environment: pass env= to load() or call set_env().")
+            kwargs["env"] = self.env
+        return buffer_class(
+            self.buffer_size,
+            self.observation_space,
+            self.action_space,
+            device=self.device,
+            n_envs=self.n_envs,
+            optimize_memory_usage=self.optimize_memory_usage,
+            **kwargs,
+        )
+
+    # --- acting
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        Epsilon-greedy actions, with a coin of its own for each observation.
+
+        :param observation: one observation, or N of them
+        :param state: handed through
+        :param episode_start: not used
+        :param deterministic: take the greedy action everywhere
+        :return: actions [N], or one for one observation, and the state
+        """
+        if deterministic or self.exploration_rate == 0:
+            actions, state = self.policy.predict(observation, state, episode_start, deterministic)
+            return actions.astype(self.action_space.dtype, copy=False), state
+        shape = self._batch_shape(observation)
+        explores = self.exploration_rng.random(shape) < self.exploration_rate
+        actions = self.exploration_rng.integers(cast(spaces.Discrete, self.action_space).n, size=shape)
+        if not np.all(explores):  # else nobody asks the network
+            greedy, state = self.policy.predict(observation, state, episode_start, deterministic)
+            actions = np.where(explores, actions, greedy)
+        return np.asarray(actions, dtype=self.action_space.dtype), state
+
+    def _batch_shape(self, observation: np.ndarray | dict[str, np.ndarray]) -> tuple[int, ...]:
+        """:return: (N,), or () for a single observation"""
+        if not self.policy.is_vectorized_observation(observation):
+            return ()
+        array = next(iter(observation.values())) if isinstance(observation, dict) else observation
+        return (len(array),)
+
+    # --- learning
+
+    def learn(
+        self: SelfDQN,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfDQN:
+        """
+        Train; see SB3.
+
+        :param tb_log_name: name of the run for TensorBoard, by default that of the algorithm
+        """
+        return super().learn(
+            total_timesteps, callback, log_interval, tb_log_name or self.algorithm, reset_num_timesteps, progress_bar
+        )
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        prepared = super()._setup_learn(*args, **kwargs)
+        self._open_speed_window()
+        return prepared
+
+    def _on_step(self) -> None:
+        """Called after each vector step: target network and epsilon."""
+        self._n_calls += 1
+        if self._n_calls % max(self.target_update_interval // self.n_envs, 1) == 0:
+            self._update_target_network()
+        self.exploration_rate = self.exploration_schedule(self._current_progress_remaining, self.num_timesteps)
+        self.logger.record("rollout/exploration_rate", self.exploration_rate)
+
+    def _update_target_network(self) -> None:
+        polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
+        polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)  # copied, see SB3 #996
+        self._n_updates_at_target_update = self._n_updates
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """
+        Update the online network.
+
+        :param gradient_steps: how many updates
+        :param batch_size: B
+        """
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        statistics = [self._gradient_step(batch_size) for _ in range(gradient_steps)]
+        self._n_updates += gradient_steps
+        self._record_training(statistics)
+
+    def _gradient_step(self, batch_size: int) -> Tensor:
+        """:return: loss, mean Q, mean absolute TD error and gradient norm, still on the device, [4]"""
+        batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+        target = self._td_targets(batch)  # [B]
+        q_tm1 = chosen_value(self.q_net(batch.observations), batch.actions.long().squeeze(1))  # [B]
+        loss = LOSSES[self.loss](q_tm1, target).mean()
+
+        self.policy.optimizer.zero_grad()
+        loss.backward()
+        grad_norm = torch.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
+        return torch.stack([loss, q_tm1.mean(), (target - q_tm1).abs().mean(), grad_norm]).detach()
+
+    def _td_targets(self, batch: ReplayBufferSamples) -> Tensor:
+        """:return: what Q(s, a) should be, detached, float32 [B]"""
+        gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
+        discount_t = (1 - batch.dones) * gamma
+        v_t = self.policy.bootstrap_values(batch.next_observations)
+        return td_target(batch.rewards.squeeze(1), discount_t.squeeze(1), v_t.squeeze(1))
+
+    # --- logs
+
+    def _record_training(self, statistics: list[Tensor]) -> None:
+        """:param statistics: one row per update; read from the device here, once per call"""
+        loss, mean_q, mean_abs_td_error, grad_norm = torch.stack(statistics).mean(dim=0).tolist()
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/loss", loss)
+        self.logger.record("train/mean_q", mean_q)
+        self.logger.record("train/mean_abs_td_error", mean_abs_td_error)
+        self.logger.record("train/grad_norm", grad_norm)  # before it is shortened
+        self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
+
+    def _open_speed_window(self) -> None:
+        """Start measuring speeds from here."""
+        self._speed_window = time.perf_counter(), self.num_timesteps, self._n_updates
+
+    def dump_logs(self) -> None:
+        """Write the logs, with the speeds since they were last written."""
+        started, env_steps, updates = self._speed_window
+        elapsed = max(time.perf_counter() - started, 1e-9)
+        self.logger.record("time/env_steps_per_second", (self.num_timesteps - env_steps) / elapsed)
+        self.logger.record("time/updates_per_second", (self._n_updates - updates) / elapsed)
+        self._open_speed_window()
+        super().dump_logs()
+
+    # --- files
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_replay_buffer", "_speed_window"]
+
+    def save(self, path: ModelPath, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
+        """
+        Save the model, without its replay buffer; an interruption leaves an older file whole.
+
+        :param path: file, named as SB3 names it (".zip" is added to a bare name), or a file object
+        :param exclude: attributes to leave out
+        :param include: attributes to keep although SB3 leaves them out
+        """
+        if not isinstance(path, str | Path):
+            super().save(path, exclude, include)
+            return
+        with replacing(destination(path)) as file:
+            super().save(file, exclude, include)
+
+    @classmethod
+    def load(
+        cls: type[SelfDQN],
+        path: ModelPath,
+        env: GymEnv | None = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> SelfDQN:
+        """
+        Load a model that this class saved; parameters: see SB3.
+
+        Without `seed` among them the exploration goes on where the saved model stood.
+
+        :raises ValueError: if another algorithm saved the file, or an argument is unknown or bad
+        """
+        attributes = read_attributes(path, custom_objects)
+        refuse_foreign(path, attributes, cls.__name__)
+        refuse_unknown(kwargs, {*attributes, *signature(cls.__init__).parameters}, cls.__name__)
+        model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        if kwargs.get("seed") is None:
+            model.exploration_rng = attributes.get("exploration_rng", model.exploration_rng)
+        return model
+
+    def set_parameters(
+        self,
+        load_path_or_dict: Any,
+        exact_match: bool = True,
+        device: torch.device | str = "auto",
+    ) -> None:
+        """
+        Take over weights and optimizer state; those of SB3's DQN fit a plain head. Parameters: see SB3.
+
+        :raises ValueError: if the networks differ
+        """
+        try:
+            super().set_parameters(load_path_or_dict, exact_match, device)
+        except RuntimeError as error:
+            source = "the dictionary" if isinstance(load_path_or_dict, dict) else load_path_or_dict
+            raise ValueError(
+                f"The parameters in {source} do not fit the networks of this {self.algorithm} "
+                f"({self.policy_class.__name__}, policy_kwargs={self.policy_kwargs}); build it with the policy and "
+                f"policy_kwargs they come from. {error}"
+            ) from error
+
+
+class DoubleDQN(ClassicDQN):
+    """
+    Double Q-learning: the online network chooses the action to bootstrap from, the target network values it.
+
+    Source: van Hasselt et al. 2016. Deviation: none beside those of :class:`ClassicDQN`, whose parameters it has.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": DoubleMlpPolicy,
+        "CnnPolicy": DoubleCnnPolicy,
+        "MultiInputPolicy": DoubleMultiInputPolicy,
+    }
+    policy_family = DoubleQPolicy
+
+
+class DuelingDQN(DoubleDQN):
+    """
+    Double Q-learning with a dueling head: Q = V + A - mean over the actions of A, each sample by itself.
+
+    Source: Wang et al. 2016. Deviations beside those of :class:`ClassicDQN`, whose parameters it has: the gradient
+    into the shared convolutions is rescaled only if asked (`policy_kwargs=dict(rescale_shared_gradient=True)`).
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": DuelingMlpPolicy,
+        "CnnPolicy": DuelingCnnPolicy,
+        "MultiInputPolicy": DuelingMultiInputPolicy,
+    }
