@@ -17,7 +17,6 @@ WATCHED = frozenset(
         "rl_zoo3.exp_manager",
         "rl_zoo3.hyperparams_opt",
         "rl_zoo3.plots",
-        "rl_zoo3.push_to_hub",
         "rl_zoo3.record_training",
     }
 )

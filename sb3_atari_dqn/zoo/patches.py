@@ -8,6 +8,7 @@ Methods of ``ExperimentManager`` are replaced for our algorithms only: every oth
 """
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
@@ -93,4 +94,35 @@ def postpone_missing_plots(plots: ModuleType, error: ImportError) -> None:
 
 
 def repair_hub_client() -> None:
-    """Filled in with the hub repairs."""
+    """Let ``push_to_hub`` and ``load_from_hub`` run with the installed clients, and write our card for our models.
+
+    Their functions live in ``__main__`` when the zoo runs them, so only what they import can be replaced, before they
+    do. Upstream (rl_zoo3 2.9, sb3-team-hf-integration 3.2):
+
+    - ``huggingface_sb3.push_to_hub.generate_metadata`` was renamed, and returns no mapping any more.
+    - ``huggingface_sb3.load_from_hub`` raises a new error for a missing ``vec_normalize.pkl``.
+    - ``_generate_replay`` calls a system ffmpeg and ignores how it ended.
+    - ``_evaluate_agent`` keeps no protocol of the score, and the card that ``metadata_save`` completes installs the
+      zoo alone. Both are extended for our algorithms; the others keep upstream's.
+    """
+    if not _supported():
+        return
+    import huggingface_sb3
+
+    from sb3_atari_dqn.zoo import hub
+
+    push = sys.modules["huggingface_sb3.push_to_hub"]  # the package has a function of the same name
+    if not hasattr(push, "generate_metadata"):
+        push.generate_metadata = functools.partial(  # type: ignore[attr-defined]
+            hub.generate_metadata, push._generate_metadata
+        )
+    _replace_function(push, "_evaluate_agent", hub.evaluate_agent)
+    _replace_function(push, "_generate_replay", hub.generate_replay)
+    _replace_function(huggingface_sb3, "load_from_hub", hub.load_from_hub)
+    _replace_function(hub.repocard, "metadata_save", hub.save_metadata)
+
+
+def _replace_function(module: ModuleType, name: str, ours: Callable[..., Any]) -> None:
+    upstream = getattr(module, name)
+    if not isinstance(upstream, functools.partial):
+        setattr(module, name, functools.partial(ours, upstream))

@@ -76,9 +76,9 @@ def _plots(plots: ModuleType | None, error: ImportError | None) -> bool:
 
 
 def _video_tools(module: ModuleType | None, error: ImportError | None) -> bool:
-    from sb3_atari_dqn.zoo import hub
+    from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path
 
-    hub.put_video_tools_on_path()
+    put_video_tools_on_path()
     return False
 
 
@@ -87,6 +87,5 @@ _COMPLETIONS: dict[str, Callable[[ModuleType | None, ImportError | None], bool]]
     "rl_zoo3.exp_manager": _experiments,
     "rl_zoo3.hyperparams_opt": _search_spaces,
     "rl_zoo3.plots": _plots,
-    "rl_zoo3.push_to_hub": _video_tools,
     "rl_zoo3.record_training": _video_tools,
 }

@@ -1,0 +1,90 @@
+"""The programs that the zoo's video scripts start by name, on a machine that has only Python packages.
+
+``push_to_hub`` and ``record_training`` run ``ffmpeg`` through ``os.system`` and ignore how it ends, and
+``record_training`` starts ``python``. Neither name needs to exist: moviepy's ffmpeg lies inside the package
+imageio-ffmpeg, and an environment that is not activated, or Debian's ``python3``, gives no ``python``.
+"""
+
+import atexit
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+#: Runs a program under another name. A symbolic link would not do: Python looks for its environment beside the link.
+_LAUNCHER = """#!/bin/sh
+exec {program} "$@"
+"""
+
+#: The same for Python, whose children must know our algorithms even where start-up files are disabled.
+_PYTHON_LAUNCHER = """#!/bin/sh
+if [ "$1" = -m ] && [ "$2" = rl_zoo3.record_video ]; then
+    shift 2
+    exec {program} -m sb3_atari_dqn record_video "$@"
+fi
+exec {program} "$@"
+"""
+
+#: Input, filter and output of a run that fails where drawtext finds no font.
+_DRAW_A_LETTER = ("-f", "lavfi", "-i", "color=s=64x64", "-vf", "drawtext=text=a", "-frames:v", "1", "-f", "null", "-")
+
+_FONT_CONFIGURATION = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>{folder}</dir><cachedir>{folder}/cache</cachedir></fontconfig>
+"""
+
+
+@functools.cache
+def put_video_tools_on_path() -> None:
+    """Let this process and its children find ``ffmpeg``, a font for its ``drawtext``, and the running ``python``.
+
+    A system's own ffmpeg and fonts are left in place. What is missing comes from the packages imageio-ffmpeg and
+    Pillow, in a private folder that is removed when the process ends.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sb3_atari_dqn_video_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
+    _write_launcher(folder / "python", _PYTHON_LAUNCHER, sys.executable)
+    if shutil.which("ffmpeg") is None and not _add_packaged_ffmpeg(folder):
+        return
+    if not _ffmpeg_draws_text():
+        _add_font(folder)
+
+
+def _write_launcher(path: Path, script: str, program: str) -> None:
+    path.write_text(script.format(program=shlex.quote(program)))
+    path.chmod(0o700)
+
+
+def _add_packaged_ffmpeg(folder: Path) -> bool:
+    """:return: whether there is one for this platform; if not, a warning has said so"""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    try:
+        _write_launcher(folder / "ffmpeg", _LAUNCHER, get_ffmpeg_exe())
+    except RuntimeError as error:
+        warnings.warn(f"Videos cannot be made: {error}", stacklevel=3)
+        return False
+    return True
+
+
+def _ffmpeg_draws_text() -> bool:
+    return subprocess.run(["ffmpeg", *_DRAW_A_LETTER], capture_output=True, check=False).returncode == 0
+
+
+def _add_font(folder: Path) -> None:
+    """Give ``drawtext``, which fails without any font, the one that Pillow carries (Aileron)."""
+    from PIL.ImageFont import FreeTypeFont, load_default
+
+    font = load_default(size=24)
+    if not isinstance(font, FreeTypeFont):  # a Pillow built without FreeType has bitmaps only
+        return
+    (folder / "default.ttf").write_bytes(font.font_bytes)
+    configuration = folder / "fonts.conf"
+    configuration.write_text(_FONT_CONFIGURATION.format(folder=folder))
+    os.environ["FONTCONFIG_FILE"] = str(configuration)
