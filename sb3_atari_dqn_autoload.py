@@ -59,7 +59,7 @@ class ZooFinder:
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = CompletingLoader(spec.loader)
+                    spec.loader = CompletingLoader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 

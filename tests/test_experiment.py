@@ -49,7 +49,7 @@ def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, c
 
 
 def test_a_bad_parameter_on_the_command_line_is_refused_too(runs):
-    with pytest.raises(ValueError, match="Unknown hyperparameter 'gama'.*did you mean 'gamma'"):
+    with pytest.raises(ValueError, match=r"Unknown hyperparameter 'gama'.*did you mean 'gamma'"):
         train(*CARTPOLE, "-params", "gama:0.9")
     assert files(runs) == []
 
@@ -61,7 +61,7 @@ def test_a_torso_that_needs_larger_images_names_both_sizes(runs):
         env_wrapper=[{"sb3_atari_dqn.atari.NatureAtari": {"size": [20, 24]}}],
         policy_kwargs={"features_extractor_class": "nature"},
     )
-    with pytest.raises(ValueError, match="20.*24"):
+    with pytest.raises(ValueError, match=r"20.*24"):
         train(*PONG, "-conf", path)
     assert files(runs) == ["conf.yml"]
 
@@ -101,7 +101,7 @@ def test_continuing_from_our_own_zip_goes_on(runs):
 
 
 def test_an_unknown_environment_is_named_with_the_closest_one(runs):
-    with pytest.raises(ValueError, match="PongNoFrameskip-v9.*PongNoFrameskip-v4"):
+    with pytest.raises(ValueError, match=r"PongNoFrameskip-v9.*PongNoFrameskip-v4"):
         train("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v9")
     assert files(runs) == []
 

@@ -79,7 +79,9 @@ def test_dueling_is_identifiable_a_constant_moved_from_value_to_advantage_change
     value, advantage = torch.randn(4, 1), torch.randn(4, 3)
     q_values = dueling_q_values(value, advantage)
     assert_close(q_values.mean(dim=1, keepdim=True), value)
-    assert_close(dueling_q_values(value, advantage + tensor([[5.0], [-7.0], [0.1], [99.0]])), q_values, atol=1e-4, rtol=0)
+    assert_close(
+        dueling_q_values(value, advantage + tensor([[5.0], [-7.0], [0.1], [99.0]])), q_values, atol=1e-4, rtol=0
+    )
 
 
 def test_scaled_gradient_leaves_the_forward_pass_alone():

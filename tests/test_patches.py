@@ -132,7 +132,9 @@ def test_a_zoo_of_another_version_is_left_unpatched_with_one_warning(monkeypatch
 
 
 def test_the_supported_zoo_is_the_one_that_pyproject_allows():
-    requirement = next(text for text in importlib.metadata.requires("sb3-atari-dqn") or [] if text.startswith("rl-zoo3"))
+    requirement = next(
+        text for text in importlib.metadata.requires("sb3-atari-dqn") or [] if text.startswith("rl-zoo3")
+    )
     assert patches.SUPPORTED.rstrip(".") in requirement
 
 
@@ -140,5 +142,5 @@ def test_no_file_of_upstream_was_edited():
     record = importlib.metadata.distribution("rl_zoo3")
     for file in record.files or []:
         if file.hash and str(file).startswith("rl_zoo3/"):
-            digest = hashlib.new(file.hash.mode, Path(record.locate_file(file)).read_bytes()).digest()
+            digest = hashlib.new(file.hash.mode, Path(str(record.locate_file(file))).read_bytes()).digest()
             assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == file.hash.value, file

@@ -4,13 +4,17 @@ import multiprocessing
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from typing import cast
 
+import numpy as np
 import optuna
 import pytest
 import sqlalchemy.exc
 import yaml
+from gymnasium import spaces
 
 import sb3_atari_dqn
+from sb3_atari_dqn.networks import resolve_torso
 from sb3_atari_dqn.zoo import tuning
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 from tests import postgres
@@ -31,7 +35,7 @@ def study(storage: str) -> optuna.Study:
 
 
 def propose(params: dict, pixels: bool) -> dict:
-    return tuning.sample(optuna.trial.FixedTrial(params), 0, 1, {}, pixels=pixels)
+    return tuning.sample(cast(optuna.Trial, optuna.trial.FixedTrial(params)), 0, 1, {}, pixels=pixels)
 
 
 PIXEL_PARAMS = {
@@ -76,12 +80,8 @@ def test_the_converter_makes_of_a_stored_trial_what_the_sampler_proposed(pixels)
 
 @pytest.mark.parametrize("torso", tuning.TORSOS)
 def test_every_torso_of_the_search_space_builds(torso):
-    from gymnasium import spaces
-
-    from sb3_atari_dqn.networks import resolve_torso
-
     torso_class = resolve_torso(torso)
-    assert torso_class(spaces.Box(0, 255, (4, 84, 84), "uint8")).features_dim > 0
+    assert torso_class(spaces.Box(0, 255, (4, 84, 84), np.uint8)).features_dim > 0
 
 
 def test_tuning_on_real_pong_tries_torsos(runs):
@@ -101,8 +101,20 @@ def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
         train(*TINY_CARTPOLE, "--n-trials", "1", "--storage", storage, *SEARCH)
         assert len(study(storage).trials) == finished
     for number in (0, 1):
-        train(*TINY_CARTPOLE, "--eval-freq", "-1", "--storage", storage, "--study-name", "pixels", "--trial-id", str(number))
-        saved = yaml.unsafe_load((runs / f"logs/dqn_dueling/CartPole-v1_{number + 1}/CartPole-v1/config.yml").read_text())
+        train(
+            *TINY_CARTPOLE,
+            "--eval-freq",
+            "-1",
+            "--storage",
+            storage,
+            "--study-name",
+            "pixels",
+            "--trial-id",
+            str(number),
+        )
+        saved = yaml.unsafe_load(
+            (runs / f"logs/dqn_dueling/CartPole-v1_{number + 1}/CartPole-v1/config.yml").read_text()
+        )
         expected = tuning.convert(study(storage).trials[number].params)
         assert {key: saved[key] for key in expected} == expected
 
@@ -170,7 +182,8 @@ def test_two_processes_started_together_share_one_study_on_postgres(empty_databa
         *("--storage", empty_database, *SEARCH),
     ]
     started = [
-        subprocess.Popen(command, cwd=runs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)
+        subprocess.Popen(command, cwd=runs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
     ]
     for process in started:
         printed, _ = process.communicate(timeout=300)

@@ -39,7 +39,7 @@ def sample(
     :param pixels: whether the policy sees images; otherwise layers are proposed instead of a torso
     :return: constructor arguments
     """
-    params = {
+    params: dict[str, Any] = {
         "one_minus_gamma": trial.suggest_float("one_minus_gamma", 0.001, 0.1, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-3, log=True),
         "batch_size_pow": trial.suggest_int("batch_size_pow", 4, 8),
