@@ -45,7 +45,7 @@ from sb3_atari_dqn.policies import (
     MultiInputPolicy,
     QPolicy,
 )
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer
 from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
@@ -89,7 +89,7 @@ class ClassicDQN(DQN):
     :param seed: of all random generators
     :param device: "auto", "cpu", "cuda", ...
     :param loss: "huber", or "mse" (squared, as in Mnih et al. 2013)
-    :param exploration: "linear", "exponential", or "none" (also None): always the greedy action
+    :param exploration: "linear", "exponential", or "none" (also None): greedy once learning has started
     :param exploration_decay_rate: of exponential exploration, per environment step
     :param replay: short name of the kind of replay: "uniform"
     :param _init_setup_model: build the networks at once
@@ -153,7 +153,7 @@ class ClassicDQN(DQN):
             train_freq=train_freq,
             gradient_steps=gradient_steps,
             replay_buffer_class=replay_buffer_class,
-            replay_buffer_kwargs=replay_buffer_kwargs,
+            replay_buffer_kwargs=dict(replay_buffer_kwargs or {}),  # SB3 writes into it
             optimize_memory_usage=optimize_memory_usage,
             n_steps=n_steps,
             target_update_interval=target_update_interval,
@@ -221,11 +221,7 @@ class ClassicDQN(DQN):
                 f"{self.policy_class.__module__}.{self.policy_class.__name__}; name one of "
                 f"{', '.join(self.policy_aliases)} or derive from {self.policy_family.__name__}."
             )
-        if self.replay_buffer_class is not None and self.replay != "uniform":
-            raise ValueError(
-                f"replay={self.replay!r} and replay_buffer_class={self.replay_buffer_class.__name__} both choose the "
-                "replay buffer; give one."
-            )
+        check_own_buffer(self.replay_buffer_class, self.replay)
         self._choose_replay()
 
     def set_random_seed(self, seed: int | None = None) -> None:

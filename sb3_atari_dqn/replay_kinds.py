@@ -45,4 +45,22 @@ def _check_memory_optimization(is_dict: bool, n_steps: int, kwargs: dict[str, An
         )
 
 
+def check_own_buffer(buffer_class: Any, kind: str) -> None:
+    """
+    :param buffer_class: what the user gave as `replay_buffer_class`
+    :param kind: what stands in `replay`
+    :raises ValueError: if it is no buffer class, or both choose the buffer
+    """
+    if buffer_class is None:
+        return
+    if not (isinstance(buffer_class, type) and issubclass(buffer_class, ReplayBuffer)):
+        known = ", ".join(REPLAY_KINDS)
+        raise ValueError(
+            f"replay_buffer_class must be a ReplayBuffer class, got {buffer_class!r}; to name a kind of replay, give "
+            f"its short name in replay= ({known})."
+        )
+    if kind != "uniform":
+        raise ValueError(f"replay={kind!r} and replay_buffer_class={buffer_class.__name__} both choose; give one.")
+
+
 REPLAY_KINDS: dict[str, Callable[[Any], ReplayChoice]] = {"uniform": uniform}

@@ -90,6 +90,30 @@ def test_the_same_command_and_seed_give_the_same_weights(tmp_path):
     assert all(th.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.fixture(scope="module")
+def trained_on_a_game_that_skips(tmp_path_factory):
+    """Every later script must build ``ALE/Pong-v5`` as training did, without its own skip; the preset refuses it."""
+    folder = tmp_path_factory.mktemp("skipping")
+    tiny = ("-n", "170", "--eval-freq", "-1", "-params", *TINY_ATARI)
+    result = zoo("train", "--algo", "dqn_double", "--env", "ALE/Pong-v5", *tiny, cwd=folder)
+    assert result.returncode == 0, result.stdout
+    return folder
+
+
+@pytest.mark.parametrize("command", ["enjoy", "record_video"])
+def test_later_scripts_build_the_environment_of_the_training(trained_on_a_game_that_skips, command):
+    arguments = ("--algo", "dqn_double", "--env", "ALE/Pong-v5", "-f", "logs", "-n", "20", "--no-render")
+    result = zoo(command, *arguments, cwd=trained_on_a_game_that_skips)
+    assert result.returncode == 0, result.stdout
+
+
+def test_push_to_hub_builds_the_environment_of_the_training(trained_on_a_game_that_skips):
+    arguments = ("--algo", "dqn_double", "--env", "ALE/Pong-v5", "-f", "logs", "-orga", "nobody")
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_none"}
+    result = zoo("push_to_hub", *arguments, cwd=trained_on_a_game_that_skips, env=nowhere)
+    assert "Uploading to nobody/dqn_double-ALE-Pong-v5" in result.stdout, "the environment and the model came first"
+
+
 def test_record_training_joins_the_videos_of_all_checkpoints(trained):
     result = zoo("record_training", *PONG, "-f", "logs", "-n", "20", cwd=trained)
     assert result.returncode == 0, result.stdout

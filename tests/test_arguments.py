@@ -1,0 +1,69 @@
+"""Argument checks: the value and the way out are in the message."""
+
+import numpy as np
+import pytest
+
+from sb3_atari_dqn.arguments import check_between, check_known, checked_train_freq, whole_number
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.int64(3), np.float32(3)])
+def test_whole_numbers_of_any_kind_become_int(value):
+    number = whole_number("n_steps", value, 1)
+    assert number == 3
+    assert type(number) is int
+
+
+@pytest.mark.parametrize("value", ["1e6", 2.5, None, True, float("nan"), float("inf"), [4]])
+def test_what_is_no_whole_number_is_shown(value):
+    with pytest.raises(ValueError, match="buffer_size must be a whole number, got") as error:
+        whole_number("buffer_size", value, 1)
+    assert repr(value) in str(error.value)
+
+
+def test_a_number_below_the_minimum_is_shown_with_the_minimum():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got -5"):
+        whole_number("batch_size", -5, 1)
+
+
+@pytest.mark.parametrize(("value", "above_low"), [(0, False), (1, True), (1, False), (np.float32(0.5), True)])
+def test_numbers_inside_an_interval_pass(value, above_low):
+    check_between("tau", value, 0, 1, above_low)
+
+
+@pytest.mark.parametrize(("value", "above_low"), [(0, True), (-0.1, False), (1.1, False), ("0.5", False), (None, True)])
+def test_numbers_outside_an_interval_are_shown_with_it(value, above_low):
+    with pytest.raises(ValueError, match=r"tau must be a number in .0, 1\], got") as error:
+        check_between("tau", value, 0, 1, above_low)
+    assert repr(value) in str(error.value)
+
+
+def test_nan_lies_outside_every_interval():
+    with pytest.raises(ValueError, match="got nan"):
+        check_between("gamma", float("nan"), 0, float("inf"))
+
+
+@pytest.mark.parametrize("name", ["Huber", None, 3, ["huber"]])
+def test_unknown_names_are_answered_with_the_known_ones(name):
+    with pytest.raises(ValueError, match=r"Unknown loss .*; known: huber, mse"):
+        check_known("loss", name, {"mse": 1, "huber": 2})
+
+
+@pytest.mark.parametrize(
+    ("given", "checked"), [(4, (4, "step")), (np.int64(4), (4, "step")), ([2, "episode"], (2, "episode"))]
+)
+def test_train_freq_becomes_a_pair(given, checked):
+    assert checked_train_freq(given, n_envs=1) == checked
+
+
+@pytest.mark.parametrize(
+    ("train_freq", "n_envs", "message"),
+    [
+        (0, 1, "train_freq must be at least 1, got 0"),
+        ((1, "epoch"), 1, "Unknown unit of train_freq 'epoch'; known: episode, step"),
+        ((1, "episode"), 2, r"train_freq=\(1, 'episode'\) counts episodes, which 2 environments at once cannot do"),
+        ((1, 2, 3), 1, "train_freq must be a whole number"),
+    ],
+)
+def test_bad_train_freq_is_shown(train_freq, n_envs, message):
+    with pytest.raises(ValueError, match=message):
+        checked_train_freq(train_freq, n_envs)

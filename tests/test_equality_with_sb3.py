@@ -1,0 +1,81 @@
+"""ClassicDQN against SB3's DQN: same seed, same data, same parameters after N updates, bit for bit."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import DQN
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import Logger
+
+from sb3_atari_dqn.dqn import ClassicDQN
+from tests.environments import Catch, Noise
+
+SETTINGS: dict[str, Any] = dict(buffer_size=500, batch_size=10, learning_rate=1e-3, seed=5, device="cpu")
+
+
+def collect(model, vector_steps=60):
+    """Fill the replay buffer with the model's environment under random actions, the same for every model."""
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    generator, observations = np.random.default_rng(1), model.env.reset()
+    for _ in range(vector_steps):
+        actions = generator.integers(model.action_space.n, size=model.n_envs)
+        model._last_obs = observations
+        observations, rewards, dones, infos = model.env.step(actions)
+        model._store_transition(model.replay_buffer, actions, observations, rewards, dones, infos)
+
+
+def train(model, n_updates=20):
+    """Two trainings with a target update between them."""
+    collect(model)
+    np.random.seed(9)
+    model.train(gradient_steps=n_updates // 2, batch_size=model.batch_size)
+    model.target_update_interval = 1
+    model._on_step()
+    model.train(gradient_steps=n_updates // 2, batch_size=model.batch_size)
+    return model
+
+
+def same(left, right):
+    """:return: whether two nested state dictionaries are equal to the last bit"""
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize("tau", [1.0, 0.3])
+@pytest.mark.parametrize(
+    ("policy", "env", "n_envs"), [("CnnPolicy", Noise, 1), ("CnnPolicy", Catch, 3), ("MlpPolicy", "CartPole-v1", 2)]
+)
+def test_parameters_equal_sb3s_after_training_on_the_same_data(policy, env, n_envs, tau, n_steps):
+    theirs, ours = (
+        train(algorithm(policy, make_vec_env(env, n_envs, seed=2), n_steps=n_steps, tau=tau, **SETTINGS))
+        for algorithm in (DQN, ClassicDQN)
+    )
+    assert same(ours.get_parameters(), theirs.get_parameters())
+
+
+def test_training_changes_the_parameters_and_a_different_loss_changes_them_differently():
+    untrained, huber, squared = (
+        ClassicDQN("MlpPolicy", make_vec_env("CartPole-v1", 1, seed=2), loss=loss, **SETTINGS)
+        for loss in ("huber", "huber", "mse")
+    )
+    train(huber), train(squared)
+    assert not same(untrained.get_parameters()["policy"], huber.get_parameters()["policy"])
+    assert not same(huber.get_parameters()["policy"], squared.get_parameters()["policy"])
+
+
+@pytest.mark.parametrize(("source", "sink"), [(DQN, ClassicDQN), (ClassicDQN, DQN)])
+@pytest.mark.parametrize(("policy", "env"), [("CnnPolicy", Catch), ("MlpPolicy", "CartPole-v1")])
+def test_weights_interchange_with_sb3_in_both_directions(source, sink, policy, env):
+    saved = train(source(policy, make_vec_env(env, 1, seed=2), **SETTINGS))
+    file = io.BytesIO()
+    saved.save(file)
+    fresh = sink(policy, make_vec_env(env, 1, seed=2), **{**SETTINGS, "seed": 6})
+    fresh.set_parameters(file, device="cpu")
+    assert same(fresh.get_parameters(), saved.get_parameters())

@@ -1,0 +1,257 @@
+"""Policies: what next observations are worth, who gets the dense layer, and surviving a file."""
+
+import copy
+import itertools
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import CombinedExtractor, NatureCNN
+from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
+from torch import nn
+from torch.testing import assert_close
+
+from sb3_atari_dqn import policies
+from sb3_atari_dqn.networks import TORSOS, DuelingHead
+from sb3_atari_dqn.policies import (
+    CnnPolicy,
+    DoubleCnnPolicy,
+    DoubleMlpPolicy,
+    DoubleQPolicy,
+    DuelingCnnPolicy,
+    DuelingMlpPolicy,
+    DuelingMultiInputPolicy,
+    DuelingQPolicy,
+    MlpPolicy,
+    MultiInputPolicy,
+    QPolicy,
+)
+
+ACTIONS = spaces.Discrete(3)
+VECTOR = spaces.Box(-1, 1, (5,), np.float32)
+IMAGE = spaces.Box(0, 255, (4, 60, 64), np.uint8)
+DICTIONARY = spaces.Dict({"image": spaces.Box(0, 255, (1, 36, 36), np.uint8), "numbers": VECTOR})
+FAMILIES = {"": QPolicy, "Double": DoubleQPolicy, "Dueling": DuelingQPolicy}
+LEAVES = {
+    f"{family}{kind}": space
+    for family in FAMILIES
+    for kind, space in [("MlpPolicy", VECTOR), ("CnnPolicy", IMAGE), ("MultiInputPolicy", DICTIONARY)]
+}
+
+
+def constant_rate(progress_remaining: float) -> float:
+    return 1e-3
+
+
+def build(policy_class, space=VECTOR, **kwargs):
+    return policy_class(space, ACTIONS, constant_rate, **kwargs)
+
+
+def observations(space, batch_size=2):
+    generator = np.random.default_rng(0)
+    if isinstance(space, spaces.Dict):
+        return {key: observations(part, batch_size) for key, part in space.spaces.items()}
+    shape = (batch_size, *space.shape)
+    if space.dtype == np.uint8:
+        return torch.as_tensor(generator.integers(256, size=shape, dtype=np.uint8))
+    return torch.as_tensor(generator.normal(size=shape).astype(np.float32))
+
+
+def fixed_network(values: list[list[float]]):
+    """A network that knows nothing but its answer."""
+    return lambda observation: torch.tensor(values)
+
+
+def with_answers(policy, online, target):
+    """Put fixed answers in the place of both networks."""
+    for name, values in (("q_net", online), ("q_net_target", target)):
+        del policy._modules[name]
+        object.__setattr__(policy, name, fixed_network(values))
+    return policy
+
+
+ONLINE, TARGET = [[0.0, 2.0, 1.0], [5.0, -1.0, 4.0]], [[7.0, 1.0, 98.0], [-3.0, 99.0, 8.0]]
+
+
+def test_classic_bootstrap_is_the_maximum_of_the_target_network():
+    policy = with_answers(build(MlpPolicy), ONLINE, TARGET)
+    assert_close(policy.bootstrap_values(observations(VECTOR)), torch.tensor([[98.0], [99.0]]))
+
+
+@pytest.mark.parametrize("policy_class", [DoubleMlpPolicy, DuelingMlpPolicy])
+def test_double_bootstrap_values_the_online_networks_choice_by_the_target_network(policy_class):
+    policy = with_answers(build(policy_class), ONLINE, TARGET)
+    assert_close(policy.bootstrap_values(observations(VECTOR)), torch.tensor([[1.0], [-3.0]]))
+
+
+@pytest.mark.parametrize(("name", "space"), LEAVES.items())
+def test_bootstrap_values_are_one_per_sample_without_gradient(name, space):
+    values = build(getattr(policies, name), space).bootstrap_values(observations(space))
+    assert values.shape == (2, 1)
+    assert not values.requires_grad
+
+
+def test_no_leaf_of_one_family_is_a_leaf_of_another():
+    leaves = [getattr(policies, name) for name in LEAVES]
+    assert not [pair for pair in itertools.permutations(leaves, 2) if issubclass(*pair)]
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_leaf_belongs_to_its_family_and_has_its_head(name):
+    family = name.removesuffix("MlpPolicy").removesuffix("CnnPolicy").removesuffix("MultiInputPolicy")
+    policy = build(getattr(policies, name), LEAVES[name])
+    assert isinstance(policy, FAMILIES[family])
+    assert isinstance(policy.q_net.q_net, DuelingHead) == (family == "Dueling")
+
+
+@pytest.mark.parametrize("torso", TORSOS)
+@pytest.mark.parametrize("head", ["plain", "dueling"])
+def test_every_head_combines_with_every_torso(torso, head):
+    kwargs = {"strides": (4, 2, 1)} if torso == "elu" else {}
+    policy = build(CnnPolicy, IMAGE, features_extractor_class=torso, features_extractor_kwargs=kwargs, head=head)
+    assert policy.q_net(observations(IMAGE)).shape == (2, 3)
+    assert isinstance(policy.q_net.features_extractor, TORSOS[torso])
+
+
+def test_default_cnn_policy_is_sb3s_network_under_sb3s_names():
+    torch.manual_seed(3)
+    theirs = SB3CnnPolicy(IMAGE, ACTIONS, constant_rate)
+    torch.manual_seed(3)
+    ours = build(CnnPolicy, IMAGE)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert "q_net.features_extractor.cnn.0.weight" in ours.state_dict()
+    assert torch.equal(ours.q_net(observations(IMAGE)), theirs.q_net(observations(IMAGE)))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "hidden"),
+    [
+        ({}, [512]),
+        ({"features_extractor_class": "dqn2013"}, [256]),
+        ({"features_extractor_kwargs": {"hidden_size": 40}}, [40]),
+        ({"features_extractor_kwargs": {"features_dim": 40}}, [40]),
+        ({"features_extractor_kwargs": {"hidden_size": None}}, []),
+        ({"net_arch": [30, 20]}, [30, 20]),
+        ({"net_arch": []}, []),
+    ],
+)
+def test_dueling_streams_part_at_the_flattened_convolutions(kwargs, hidden):
+    q_net = build(DuelingCnnPolicy, IMAGE, **kwargs).q_net
+    for stream, outputs in ((q_net.q_net.value, 1), (q_net.q_net.advantage, 3)):
+        layers = [layer for layer in stream if isinstance(layer, nn.Linear)]
+        assert [layer.out_features for layer in layers] == [*hidden, outputs]
+        assert layers[0].in_features == q_net.features_dim
+    assert isinstance(q_net.features_extractor.linear, nn.Identity)
+
+
+def test_mlp_streams_have_two_hidden_layers_of_64():
+    streams = build(DuelingMlpPolicy).q_net.q_net
+    assert [layer.out_features for layer in streams.value if isinstance(layer, nn.Linear)] == [64, 64, 1]
+
+
+@pytest.mark.parametrize(("kwargs", "features"), [({"hidden_size": 40}, 40), ({"features_dim": 40}, 40)])
+def test_plain_head_leaves_the_dense_layer_to_the_torso(kwargs, features):
+    q_net = build(CnnPolicy, IMAGE, features_extractor_kwargs=kwargs).q_net
+    assert [(layer.in_features, layer.out_features) for layer in q_net.q_net] == [(features, 3)]
+
+
+def test_streams_take_the_torsos_activation_unless_told_otherwise():
+    elu = {"features_extractor_class": "elu", "features_extractor_kwargs": {"strides": (4, 2, 1), "hidden_size": 8}}
+    assert isinstance(build(DuelingCnnPolicy, IMAGE, **elu).q_net.q_net.value[1], nn.ELU)
+    assert isinstance(build(DuelingCnnPolicy, IMAGE, **elu, activation_fn="tanh").q_net.q_net.value[1], nn.Tanh)
+
+
+def test_initialization_reaches_the_streams():
+    policy = build(
+        DuelingCnnPolicy, IMAGE, features_extractor_kwargs={"initialization": "orthogonal", "hidden_size": 8}
+    )
+    first = policy.q_net.q_net.value[0]
+    assert_close(first.weight @ first.weight.T, 2 * torch.eye(8), atol=1e-4, rtol=0)
+    assert torch.all(first.bias == 0)
+
+
+def test_rescaling_multiplies_the_torsos_gradient_alone_by_one_over_root_two():
+    torch.manual_seed(0)
+    policy = build(DuelingCnnPolicy, IMAGE)
+    rescaled = build(DuelingCnnPolicy, IMAGE, rescale_shared_gradient=True)
+    rescaled.load_state_dict(policy.state_dict())
+    values = [network(observations(IMAGE)) for network in (policy.q_net, rescaled.q_net)]
+    assert torch.equal(values[0], values[1])
+    for value in values:
+        value.sum().backward()
+    for (name, plain), scaled in zip(policy.q_net.named_parameters(), rescaled.q_net.parameters(), strict=True):
+        factor = 1 / math.sqrt(2) if name.startswith("features_extractor") else 1.0
+        assert plain.grad is not None
+        assert_close(scaled.grad, plain.grad * factor)
+
+
+@pytest.mark.parametrize(
+    ("policy_class", "space", "kwargs", "message"),
+    [
+        (CnnPolicy, IMAGE, {"head": "duelling"}, "Unknown head 'duelling'; known: dueling, plain"),
+        (CnnPolicy, IMAGE, {"features_extractor_class": "natur"}, "Unknown torso .* 'natur'; known: dqn2013"),
+        (CnnPolicy, IMAGE, {"activation_fn": "relux"}, "Unknown activation 'relux'"),
+        (CnnPolicy, IMAGE, {"rescale_shared_gradient": True}, "needs head='dueling'"),
+        (CnnPolicy, VECTOR, {}, "NatureTorso takes images"),
+        (
+            DuelingCnnPolicy,
+            IMAGE,
+            {"net_arch": [64], "features_extractor_kwargs": {"hidden_size": 32}},
+            r"hidden_size=32 and net_arch=\[64\] both size the streams",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(policy_class, space, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        build(policy_class, space, **kwargs)
+
+
+def test_the_users_dictionaries_stay_untouched():
+    kwargs = {"features_dim": 32}
+    build(DuelingCnnPolicy, IMAGE, features_extractor_kwargs=kwargs, normalize_images=False)
+    assert kwargs == {"features_dim": 32}
+
+
+def test_float_images_are_taken_when_normalization_is_off():
+    floats = spaces.Box(0, 1, (4, 60, 64), np.float32)
+    assert build(DuelingCnnPolicy, floats, normalize_images=False).q_net(observations(floats)).shape == (2, 3)
+
+
+def test_sb3s_own_extractors_are_taken_too():
+    assert isinstance(build(CnnPolicy, IMAGE, features_extractor_class=NatureCNN).q_net.features_extractor, NatureCNN)
+    assert isinstance(build(MultiInputPolicy, DICTIONARY).q_net.features_extractor, CombinedExtractor)
+
+
+VARIANTS = [
+    (MlpPolicy, VECTOR, {"net_arch": [16]}),
+    (CnnPolicy, IMAGE, {}),
+    (DoubleCnnPolicy, IMAGE, {"features_extractor_class": "impala", "features_extractor_kwargs": {"width": 2}}),
+    (DuelingCnnPolicy, IMAGE, {"rescale_shared_gradient": True, "activation_fn": "elu"}),
+    (DuelingCnnPolicy, IMAGE, {"features_extractor_kwargs": {"hidden_size": 24, "initialization": "he_normal"}}),
+    (DuelingMlpPolicy, VECTOR, {"net_arch": [16]}),
+    (DuelingMultiInputPolicy, DICTIONARY, {"optimizer_kwargs": {"eps": 1e-4}}),
+    (CnnPolicy, IMAGE, {"head": "dueling"}),
+]
+
+
+@pytest.mark.parametrize(("policy_class", "space", "kwargs"), VARIANTS)
+@pytest.mark.parametrize("way", ["file", "pickle", "deepcopy", "constructor"])
+def test_a_policy_survives(policy_class, space, kwargs, way, tmp_path):
+    policy = build(policy_class, space, **kwargs)
+    if way == "file":
+        policy.save(tmp_path / "policy.pth")
+        copied = policy_class.load(tmp_path / "policy.pth", device="cpu")
+    elif way == "pickle":
+        copied = pickle.loads(pickle.dumps(policy))
+    elif way == "deepcopy":
+        copied = copy.deepcopy(policy)
+    else:
+        copied = policy_class(**policy._get_constructor_parameters())
+        copied.load_state_dict(policy.state_dict())
+    batch = observations(space)
+    assert type(copied) is policy_class
+    assert torch.equal(copied.q_net(batch), policy.q_net(batch))
+    assert copied.q_net.rescale_shared_gradient == policy.q_net.rescale_shared_gradient
