@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import sb3_atari_dqn_autoload as autoload
 
 import sb3_atari_dqn
+import sb3_atari_dqn_autoload as autoload
 from sb3_atari_dqn.zoo import plugin
 from tests.commands import run
 

@@ -12,9 +12,11 @@ from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.dqn import ClassicDQN, DoubleDQN, DuelingDQN
 from sb3_atari_dqn.policies import DoubleMlpPolicy, DuelingMlpPolicy, MlpPolicy
@@ -364,6 +366,16 @@ def test_a_loaded_model_may_change_its_number_of_steps_and_warns_of_nothing(tmp_
         assert type(model.replay_buffer) is kind
         assert getattr(model.replay_buffer, "n_steps", 1) == n_steps
     assert not [warning for warning in recwarn if "n_steps" in str(warning.message)]
+
+
+def test_hindsight_replay_gets_its_environment(tmp_path):
+    kwargs = {"replay_buffer_class": HerReplayBuffer, "learning_starts": 50}
+    model = small(env=lambda: BitFlippingEnv(n_bits=4), policy="MultiInputPolicy", **kwargs)
+    model.learn(60)
+    model.save(tmp_path / "model")
+    loaded = ClassicDQN.load(tmp_path / "model")
+    with pytest.raises(ValueError, match="HerReplayBuffer needs the environment"):
+        _ = loaded.replay_buffer
 
 
 # --- files

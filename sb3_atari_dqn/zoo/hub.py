@@ -15,7 +15,8 @@ from typing import Any
 
 import cv2
 import yaml
-from huggingface_hub import constants, repocard
+from huggingface_hub import constants
+from huggingface_hub import repocard as repocard
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from requests.exceptions import HTTPError
 
