@@ -8,6 +8,7 @@ It runs in programs that have nothing to do with us: nothing heavy is imported, 
 Set ``SB3_ATARI_DQN_AUTOLOAD=0`` to leave the zoo as it is.
 """
 
+import os
 import sys
 
 #: Modules that sb3_atari_dqn completes once they have been imported (or, for scripts, are about to be run).
@@ -17,6 +18,8 @@ WATCHED = frozenset(
         "rl_zoo3.exp_manager",
         "rl_zoo3.hyperparams_opt",
         "rl_zoo3.plots",
+        "rl_zoo3.push_to_hub",
+        "rl_zoo3.load_from_hub",
         "rl_zoo3.record_training",
     }
 )
@@ -29,6 +32,8 @@ class CompletingLoader:
         self._loader = loader
 
     def __getattr__(self, name):
+        if name == "_loader":  # while being copied or unpickled there is none yet
+            raise AttributeError(name)
         return getattr(self._loader, name)
 
     def exec_module(self, module):
@@ -72,24 +77,24 @@ def _complete(name, module, error):
     :param error: the ImportError its import ended with, or None
     :return: whether a failed import was repaired
     """
-    import os
-
-    if os.environ.get("SB3_ATARI_DQN_AUTOLOAD") == "0":
-        return False
     try:
         from sb3_atari_dqn.zoo import plugin
 
         return plugin.complete(name, module, error)
     except Exception as problem:
         if getattr(problem, "name", None) != "sb3_atari_dqn":  # a leftover of a removed install stays silent
-            import warnings
-
-            warnings.warn(
+            _say_once(
                 f"sb3_atari_dqn is installed but does not load ({problem!r}), so the RL Zoo runs without it. "
-                "Repair it with `pip install --force-reinstall --no-deps sb3-atari-dqn`.",
-                stacklevel=2,
+                "Repair it with `pip install --force-reinstall --no-deps sb3-atari-dqn`."
             )
         return False
+
+
+def _say_once(message, said=[]):  # noqa: B006
+    """Not a warning: those are errors to some, and the zoo must go on."""
+    if not said:
+        said.append(message)
+        print(message, file=sys.stderr)
 
 
 def install():
@@ -98,4 +103,5 @@ def install():
         sys.meta_path.insert(0, ZooFinder())
 
 
-install()
+if os.environ.get("SB3_ATARI_DQN_AUTOLOAD") != "0":
+    install()

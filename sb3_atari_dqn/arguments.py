@@ -1,6 +1,7 @@
 """Checks of what a user passed: the error names the argument, its value and the way out. Pure Python."""
 
-from collections.abc import Collection
+import difflib
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
@@ -15,6 +16,20 @@ def check_known(argument: str, name: Any, known: Collection[str]) -> None:
         raise ValueError(f"Unknown {argument} {name!r}; known: {', '.join(sorted(known))}.")
 
 
+def check_keys(owner: str, keys: Iterable[str], known: Collection[str]) -> None:
+    """
+    :param owner: what the keys belong to, for the message ("policy_kwargs")
+    :param keys: those the user gave
+    :param known: those that mean something
+    :raises ValueError: on the first unknown key, with the one that may be meant
+    """
+    for key in keys:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}."
+            raise ValueError(f"Unknown key {key!r} in {owner}; {hint}")
+
+
 def whole_number(argument: str, value: Any, minimum: int) -> int:
     """
     :param value: an integer of any kind; 1e6 and 1000000.0 count as the whole number they are
@@ -27,7 +42,8 @@ def whole_number(argument: str, value: Any, minimum: int) -> int:
         is_whole = False
     if not is_whole:
         # YAML reads 1e6 as a string: only 1.0e+6 is a number there
-        raise ValueError(f"{argument} must be a whole number, got {value!r} ({type(value).__name__}); write 1000000.")
+        hint = "; YAML takes this for text, write 1000000 or !!float 1e6" if isinstance(value, str) else ""
+        raise ValueError(f"{argument} must be a whole number, got {value!r} ({type(value).__name__}){hint}.")
     if value < minimum:
         raise ValueError(f"{argument} must be at least {minimum}, got {value!r}.")
     return int(value)
@@ -57,6 +73,7 @@ WHOLE_NUMBERS = {
     "gradient_steps": -1,  # as many gradient steps as environment steps
     "n_steps": 1,
     "target_update_interval": 1,
+    "_stats_window_size": 1,
 }
 
 
@@ -69,7 +86,7 @@ def check_dqn_arguments(model: Any) -> None:
     :raises ValueError: on the first bad one
     """
     for name, minimum in WHOLE_NUMBERS.items():
-        setattr(model, name, whole_number(name, getattr(model, name), minimum))
+        setattr(model, name, whole_number(name.lstrip("_"), getattr(model, name), minimum))
     if not callable(model.learning_rate):
         check_between("learning_rate", model.learning_rate, 0, float("inf"))
     check_between("gamma", model.gamma, 0, 1)

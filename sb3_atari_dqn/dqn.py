@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from torch import Tensor
 
-from sb3_atari_dqn.arguments import check_dqn_arguments, check_known
+from sb3_atari_dqn.arguments import check_dqn_arguments, check_keys, check_known
 from sb3_atari_dqn.losses import LOSSES, chosen_value, td_target
 from sb3_atari_dqn.model_files import (
     ModelPath,
@@ -221,6 +221,7 @@ class ClassicDQN(DQN):
                 f"{self.policy_class.__module__}.{self.policy_class.__name__}; name one of "
                 f"{', '.join(self.policy_aliases)} or derive from {self.policy_family.__name__}."
             )
+        check_keys("policy_kwargs", self.policy_kwargs, signature(self.policy_class.__init__).parameters)
         check_own_buffer(self.replay_buffer_class, self.replay)
         self._choose_replay()
 
@@ -256,15 +257,34 @@ class ClassicDQN(DQN):
             if self.env is None:
                 raise ValueError("HerReplayBuffer needs the environment: pass env= to load() or call set_env().")
             kwargs["env"] = self.env
-        return buffer_class(
-            self.buffer_size,
-            self.observation_space,
-            self.action_space,
-            device=self.device,
-            n_envs=self.n_envs,
-            optimize_memory_usage=self.optimize_memory_usage,
-            **kwargs,
-        )
+        try:
+            return buffer_class(
+                self.buffer_size,
+                self.observation_space,
+                self.action_space,
+                device=self.device,
+                n_envs=self.n_envs,
+                optimize_memory_usage=self.optimize_memory_usage,
+                **kwargs,
+            )
+        except MemoryError as error:
+            raise MemoryError(
+                f"buffer_size={self.buffer_size:,} transitions do not fit into memory ({error}); make it smaller."
+            ) from error
+
+    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
+        """
+        Take over stored transitions; parameters: see SB3.
+
+        :raises ValueError: if they come from other environments than this model's; its own buffer then stays
+        """
+        own_buffer = self._replay_buffer
+        super().load_replay_buffer(path, truncate_last_traj)
+        for name in ("n_envs", "observation_space", "action_space"):
+            stored, wanted = getattr(self._replay_buffer, name), getattr(self, name)
+            if stored != wanted:
+                self._replay_buffer = own_buffer
+                raise ValueError(f"The replay buffer in {path} has {name}={stored}, this model has {wanted}.")
 
     # --- acting
 

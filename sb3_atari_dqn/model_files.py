@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import warnings
 import zipfile
 from collections.abc import Collection, Iterator
@@ -37,10 +38,12 @@ def replacing(path: Path) -> Iterator[io.BufferedWriter]:
 
     An interruption (Ctrl-C among them) leaves the old file whole and no neighbour behind.
     """
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    neighbour = path.with_name(f".{os.getpid()}.tmp")
     try:
         with neighbour.open("wb") as file:
             yield file
+        if path.exists():
+            shutil.copymode(path, neighbour)
         neighbour.replace(path)
     finally:
         neighbour.unlink(missing_ok=True)
@@ -56,8 +59,8 @@ def read_attributes(path: ModelPath, custom_objects: dict[str, Any] | None = Non
     file = open_path(path, "r", suffix="zip")
     try:
         with zipfile.ZipFile(file) as archive:
-            return json_to_data(archive.read("data").decode(), custom_objects=custom_objects)
-    except (zipfile.BadZipFile, KeyError) as error:
+            return dict(json_to_data(archive.read("data").decode(), custom_objects=custom_objects))
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, TypeError) as error:  # json_to_data checks little
         raise ValueError(f"{path} is not a model that Stable-Baselines3 saved (a zip with an entry 'data').") from error
     finally:
         if file is not path:

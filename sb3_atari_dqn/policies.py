@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
-from sb3_atari_dqn.arguments import check_known
+from sb3_atari_dqn.arguments import check_keys, check_known
 from sb3_atari_dqn.losses import double_q_value, greedy_value, scale_gradient
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.heads import HEADS
@@ -97,7 +97,14 @@ class QPolicy(DQNPolicy):
             raise ValueError(f"rescale_shared_gradient needs head='dueling' (two streams), got head={head!r}.")
         extractor = resolve_torso(features_extractor_class or self.default_features_extractor)
         extractor_kwargs = dict(features_extractor_kwargs or {})  # a copy: SB3 writes into it
+        if issubclass(extractor, CombinedExtractor) and not isinstance(observation_space, spaces.Dict):
+            raise ValueError(
+                f"{type(self).__name__} takes dictionary observations, got {observation_space}; take CnnPolicy for "
+                "images or MlpPolicy for vectors."
+            )
         if issubclass(extractor, ImageTorso):
+            owner = f"features_extractor_kwargs of {extractor.__name__}"
+            check_keys(owner, extractor_kwargs, extractor.arguments() | {"features_dim"})
             net_arch, activation_fn = _fit_torso_and_head(
                 extractor, extractor_kwargs, head, net_arch, activation_fn, normalize_images
             )

@@ -1,5 +1,8 @@
 """What a Python start sees of us: nothing, whatever state our install is in."""
 
+import copy
+import importlib.util
+import pickle
 import re
 import shutil
 import sys
@@ -104,7 +107,7 @@ def test_a_damaged_package_leaves_the_zoo_working_and_says_so_once(site_director
     (site_directory / "sb3_atari_dqn" / "__init__.py").write_text("import no_such_module\n")
     result = start(site_directory, "import rl_zoo3.utils; print(*rl_zoo3.utils.ALGOS)")
     assert result.returncode == 0
-    assert result.stdout.endswith("dqn\n")
+    assert "\ndqn\n" in "\n" + result.stdout
     assert len(re.findall("sb3_atari_dqn is installed but does not load", result.stdout)) == 1
     assert "pip install --force-reinstall" in result.stdout
 
@@ -114,6 +117,28 @@ def test_the_switch_leaves_the_zoo_as_it_is():
     names = run([sys.executable, "-W", "ignore", "-c", code], env={"SB3_ATARI_DQN_AUTOLOAD": "0"}).stdout.split()
     assert "dqn" in names
     assert "dqn_dueling" not in names
+
+
+def test_a_damaged_package_leaves_the_zoo_working_where_warnings_are_errors(site_directory):
+    fake_zoo(site_directory)
+    (site_directory / "sb3_atari_dqn").mkdir()
+    (site_directory / "sb3_atari_dqn" / "__init__.py").write_text("raise RuntimeError('damaged')\n")
+    program = "import warnings; warnings.simplefilter('error'); import rl_zoo3.utils; print(*rl_zoo3.utils.ALGOS)"
+    assert start(site_directory, program).returncode == 0
+
+
+def test_registering_by_hand_wins_over_the_switch():
+    code = "import sb3_atari_dqn; sb3_atari_dqn.register(); import rl_zoo3.utils as utils; print(*utils.ALGOS)"
+    result = run([sys.executable, "-W", "ignore", "-c", code], env={"SB3_ATARI_DQN_AUTOLOAD": "0"})
+    assert "dqn_dueling" in result.stdout.split()
+
+
+def test_the_loader_of_a_watched_module_can_be_copied_and_pickled():
+    spec = importlib.util.find_spec("rl_zoo3.plots")
+    assert spec is not None
+    assert isinstance(spec.loader, autoload.CompletingLoader)
+    for copied in (copy.copy(spec.loader), copy.deepcopy(spec.loader), pickle.loads(pickle.dumps(spec.loader))):
+        assert copied.path == spec.loader.path
 
 
 def test_every_watched_module_has_its_completion():

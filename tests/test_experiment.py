@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import yaml
+from rl_zoo3 import exp_manager
 from stable_baselines3 import DQN, PPO
 
 from tests.commands import TINY_ATARI, files, train
@@ -24,13 +25,30 @@ def configuration(folder, **changes) -> str:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"bufer_size": 5}, "Unknown hyperparameter 'bufer_size' for dqn_dueling.*did you mean 'buffer_size'"),
-        ({"seed": 3}, "Unknown hyperparameter 'seed'"),
-        ({"quantiles": 51}, "Unknown hyperparameter 'quantiles'.*dqn_dueling knows: batch_size"),
+        (
+            {"bufer_size": 5},
+            "Unknown key 'bufer_size' in the hyperparameters of dqn_dueling.*did you mean 'buffer_size'",
+        ),
+        ({"seed": 3}, "Unknown key 'seed'"),
+        ({"quantiles": 51}, "Unknown key 'quantiles'.*known: batch_size"),
+        ({"policy_kwargs": {"net_arc": [8]}}, "Unknown key 'net_arc' in policy_kwargs.*net_arch"),
         ({"n_timesteps": None}, "needs the keys n_timesteps and policy"),
         ({"policy": None}, "needs the keys n_timesteps and policy"),
         ({"buffer_size": -1}, "buffer_size.*-1"),
         ({"buffer_size": 0}, "buffer_size.*0"),
+        ({"n_timesteps": 0}, "n_timesteps.*0"),
+        ({"n_timesteps": "1e3"}, "n_timesteps.*1e3"),
+        ({"n_envs": 0}, "n_envs.*0"),
+        ({"n_envs": "two"}, "n_envs.*two"),
+        ({"frame_stack": 0}, "frame_stack.*0"),
+        ({"learning_rate": "1e-3"}, "learning_rate.*!!float.*1e-3"),
+        ({"learning_rate": -0.1}, r"learning_rate.*-0\.1"),
+        ({"policy": 3}, "policy.*3"),
+        ({"policy": "MultiInputPolicy"}, "MultiInput.*dictionary"),
+        ({"stats_window_size": -1}, "stats_window_size.*-1"),
+        ({"env_wrapper": "nope"}, "env_wrapper.*nope"),
+        ({"env_wrapper": "sb3_atari_dqn.atari.NaturAtari"}, "env_wrapper.*NaturAtari"),
+        ({"env_wrapper": {"sb3_atari_dqn.atari.NatureAtari": 3}}, "NatureAtari are a mapping.*not 3"),
         ({"gamma": 1.5}, r"gamma.*1\.5"),
         ({"loss": "hubber"}, "hubber.*huber"),
         ({"exploration": "cosine"}, "cosine.*linear"),
@@ -48,8 +66,43 @@ def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, c
     assert files(runs) == ["conf.yml"]
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("", "maps no environment"), ("- a\n- b\n", "maps no environment"), ("CartPole-v1:\n", "should be a mapping")],
+)
+def test_a_file_that_is_no_configuration_is_refused(runs, content, says):
+    (runs / "conf.yml").write_text(content)
+    with pytest.raises(ValueError, match=says):
+        train(*CARTPOLE, "-conf", "conf.yml")
+    assert files(runs) == ["conf.yml"]
+
+
+def test_a_mistyped_configuration_file_is_not_replaced_by_ours(runs):
+    with pytest.raises(FileNotFoundError, match=r"my/dqn_dueling\.yml"):
+        train(*CARTPOLE, "-conf", "my/dqn_dueling.yml")
+    assert files(runs) == []
+
+
+def test_an_unknown_option_of_a_torso_is_named(runs):
+    options = "dict(features_extractor_class='impala', features_extractor_kwargs=dict(with_=2))"
+    with pytest.raises(ValueError, match=r"Unknown key 'with_' in features_extractor_kwargs of ImpalaTorso.*width"):
+        train(*PONG, "-n", "100", "-params", f"policy_kwargs:{options}")
+    assert files(runs) == []
+
+
+@pytest.mark.parametrize(
+    "outside",
+    ["stable_baselines3.common.atari_wrappers.MaxAndSkipEnv", "stable_baselines3.common.atari_wrappers.AtariWrapper"],
+)
+def test_a_skip_around_a_preset_that_skips_is_refused(runs, outside):
+    path = configuration(runs, policy="CnnPolicy", env_wrapper=["sb3_atari_dqn.atari.NatureAtari", outside])
+    with pytest.raises(ValueError, match="around NatureAtari would skip frames twice"):
+        train(*PONG, "-conf", path)
+    assert files(runs) == ["conf.yml"]
+
+
 def test_a_bad_parameter_on_the_command_line_is_refused_too(runs):
-    with pytest.raises(ValueError, match=r"Unknown hyperparameter 'gama'.*did you mean 'gamma'"):
+    with pytest.raises(ValueError, match=r"Unknown key 'gama'.*did you mean 'gamma'"):
         train(*CARTPOLE, "-params", "gama:0.9")
     assert files(runs) == []
 
@@ -72,6 +125,27 @@ def test_earlier_runs_survive_a_failed_one(runs):
     with pytest.raises(ValueError, match="buffer_size"):
         train(*CARTPOLE, "-params", "buffer_size:-5")
     assert files(runs) == before
+
+
+def test_folders_of_the_user_survive_a_failed_run_and_those_made_for_it_do_not(runs):
+    (runs / "mine").mkdir()
+    with pytest.raises(ValueError, match="buffer_size"):
+        train(*CARTPOLE, "-params", "buffer_size:-5", "-f", "mine/made/for/it")
+    assert files(runs) == ["mine"]
+
+
+def test_a_run_takes_the_next_number_when_another_took_its_own_in_the_meantime(runs, monkeypatch):
+    """Two processes started together see the same latest run."""
+    (runs / "logs/dqn_dueling/CartPole-v1_1").mkdir(parents=True)
+    (runs / "logs/dqn_dueling/CartPole-v1_1/theirs").touch()
+    latest = exp_manager.get_latest_run_id
+    monkeypatch.setattr(exp_manager, "get_latest_run_id", lambda *args: latest(*args) - 1)
+    train(*CARTPOLE)
+    assert (runs / "logs/dqn_dueling/CartPole-v1_2/CartPole-v1.zip").is_file()
+    with pytest.raises(ValueError, match="buffer_size"):
+        train(*CARTPOLE, "-params", "buffer_size:-5")
+    assert (runs / "logs/dqn_dueling/CartPole-v1_1/theirs").is_file()
+    assert not (runs / "logs/dqn_dueling/CartPole-v1_3").exists()
 
 
 def test_a_run_that_dies_before_its_first_step_leaves_no_folder(runs, monkeypatch):
@@ -98,6 +172,24 @@ def test_continuing_from_our_own_zip_goes_on(runs):
     train(*CARTPOLE)
     train(*CARTPOLE, "-i", "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip")
     assert (runs / "logs/dqn_dueling/CartPole-v1_2/CartPole-v1.zip").is_file()
+
+
+def test_a_continued_run_that_dies_before_its_first_step_leaves_no_folder(runs):
+    train(*CARTPOLE)
+    before = files(runs)
+    model = "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
+    with pytest.raises(MemoryError, match="buffer_size=1,000,000,000,000 transitions do not fit"):
+        train(*CARTPOLE, "-i", model, "-params", "buffer_size:10**12")
+    assert files(runs) == before
+
+
+def test_a_replay_buffer_of_another_number_of_environments_is_refused(runs):
+    train(*CARTPOLE, "--save-replay-buffer")
+    before = files(runs)
+    model = "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
+    with pytest.raises(ValueError, match=r"replay_buffer\.pkl has n_envs=1, this model has 2"):
+        train(*CARTPOLE, "-i", model, "-params", "n_envs:2", "train_freq:8")
+    assert files(runs) == before
 
 
 def test_an_unknown_environment_is_named_with_the_closest_one(runs):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.metadata
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,15 @@ def test_registering_twice_changes_nothing():
     assert list(rl_zoo3.utils.ALGOS) == algorithms
 
 
-def test_a_zoo_of_another_version_is_left_unpatched_with_one_warning(monkeypatch):
+@pytest.fixture
+def newer_zoo(monkeypatch):
     monkeypatch.setattr(patches, "version", lambda name: "3.0.1")
+    patches._supported.cache_clear()
+    yield
+    patches._supported.cache_clear()
+
+
+def test_a_zoo_of_another_version_is_left_unpatched_with_one_warning(newer_zoo):
 
     class Manager:
         def learn(self):
@@ -128,6 +136,10 @@ def test_a_zoo_of_another_version_is_left_unpatched_with_one_warning(monkeypatch
     learn = Manager.learn
     with pytest.warns(UserWarning, match=r"knows rl_zoo3 2\.9\.x, found 3\.0\.1"):
         patches.extend_experiment_manager(Manager)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        patches.repair_upload()
+        patches.repair_download(None)
     assert Manager.learn is learn
 
 

@@ -78,6 +78,12 @@ def test_the_converter_makes_of_a_stored_trial_what_the_sampler_proposed(pixels)
         assert tuning.convert(trial.params) == proposed
 
 
+def test_returns_of_several_steps_are_not_proposed_where_the_memory_cannot_hold_them():
+    search = optuna.create_study()
+    proposed = [tuning.sample(search.ask(), 0, 1, {}, n_step=False) for _ in range(5)]
+    assert all("n_steps" not in hyperparams for hyperparams in proposed)
+
+
 @pytest.mark.parametrize("torso", tuning.TORSOS)
 def test_every_torso_of_the_search_space_builds(torso):
     torso_class = resolve_torso(torso)
@@ -141,6 +147,15 @@ def test_a_storage_that_cannot_be_opened_is_named_without_its_password(runs):
     with pytest.raises(ValueError, match=r"postgresql://zoo:\*\*\*@127.0.0.1:1/none") as error:
         tuning.prepare_storage("postgresql://zoo:secret@127.0.0.1:1/none")
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("storage", ["junk", "nodb://x", "sqlite:///text.db", "folder.log", "text.log"])
+def test_a_storage_that_is_none_is_named(runs, storage):
+    (runs / "folder.log").mkdir()
+    for name in ("text.db", "text.log"):
+        (runs / name).write_text("no database\n" * 100)
+    with pytest.raises(ValueError, match="--storage"):
+        tuning.prepare_storage(storage)
 
 
 def _open(url: str, prepare: bool) -> str:

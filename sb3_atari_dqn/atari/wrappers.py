@@ -27,7 +27,9 @@ from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.atari.presets import AtariPreset
 
 # By name, as gymnasium grew some of them late.
-SKIPPING_WRAPPERS = frozenset({"MaxAndSkipEnv", "MaxAndSkipObservation", "RepeatAction", "AtariPreprocessing"})
+SKIPPING_WRAPPERS = frozenset(
+    {"MaxAndSkipEnv", "MaxAndSkipObservation", "RepeatAction", "AtariPreprocessing", "AtariWrapper"}
+)
 STICKY_WRAPPERS = frozenset({"StickyActionEnv", "StickyAction"})
 
 

@@ -6,6 +6,7 @@ Every torso is `cnn` (convolutions, flattened) followed by `linear` (one dense l
 """
 
 from abc import abstractmethod
+from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
@@ -74,6 +75,12 @@ class ImageTorso(BaseFeaturesExtractor):
         if hidden_size == "default":
             return cls.default_hidden_size
         return whole_number("hidden_size", hidden_size, minimum=1)
+
+    @classmethod
+    def arguments(cls) -> set[str]:
+        """:return: names of what the constructors take, beside the observation space"""
+        signatures = [signature(parent.__init__) for parent in cls.__mro__ if issubclass(parent, ImageTorso)]
+        return {name for each in signatures for name in each.parameters} - {"self", "observation_space", "options"}
 
     @abstractmethod
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
@@ -175,7 +182,7 @@ class EluTorso(ConvTorso):
     default_activation = "elu"
 
     def __init__(self, observation_space: gym.Space, strides: tuple[int, int, int] = (1, 1, 1), **options: Any) -> None:
-        if len(strides) != 3:
+        if not isinstance(strides, tuple | list) or len(strides) != 3:
             raise ValueError(f"strides must be three numbers, one per convolution, got {strides!r}.")
         first, second, third = (whole_number("strides", stride, minimum=1) for stride in strides)
         self.layers = (Conv(32, 8, first), Conv(64, 3, second), Conv(64, 3, third))

@@ -4,26 +4,21 @@ Each function stands in for the method of the same name of the zoo's ``Experimen
 ``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` says why.
 """
 
-import difflib
-import inspect
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import rl_zoo3
 
-import sb3_atari_dqn
-from sb3_atari_dqn.atari import AtariPresetWrapper, env_kwargs_for
-from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path
+from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
+from sb3_atari_dqn.zoo import run_folder
+from sb3_atari_dqn.zoo.configuration import check_file, check_keys, check_values
+from sb3_atari_dqn.zoo.names import config_path
 
 Upstream = Callable[..., Any]
 Hyperparams = dict[str, Any]
-
-#: Constructor arguments that the zoo fills in itself, from the command line.
-_SET_BY_THE_ZOO = {"self", "env", "tensorboard_log", "seed", "verbose", "device", "_init_setup_model"}
 
 
 class TrialNumber(int):
@@ -36,7 +31,7 @@ class TrialNumber(int):
 def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams, Hyperparams]:
     """Use our packaged configuration where the user named none, and honour ``--trial-id 0``.
 
-    :raises ValueError: if a trial is asked for without the study it belongs to
+    :raises ValueError: if a trial is asked for without the study it belongs to, or the file holds no configuration
     """
     if manager.trial_id is not None:
         if not (manager.storage and manager.study_name):
@@ -44,8 +39,9 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
                 f"--trial-id {manager.trial_id} needs the study it belongs to: add --storage and --study-name"
             )
         manager.trial_id = TrialNumber(manager.trial_id)
-    if not Path(manager.config).exists() and Path(manager.config).name == f"{manager.algo}.yml":
+    if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
+    check_file(manager.config, manager.env_name.gym_id)
     return upstream(manager)
 
 
@@ -64,11 +60,10 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
 
     :raises ValueError: on an unknown or missing key, or a preset that the environment cannot carry
     """
-    if "n_timesteps" not in hyperparams or "policy" not in hyperparams:
-        raise ValueError(f"{manager.config}: {manager.env_name.gym_id} needs the keys n_timesteps and policy")
+    check_values(manager.config, manager.env_name.gym_id, hyperparams)
     preset_env_kwargs = _preset_env_kwargs(manager.env_name.gym_id, hyperparams.get("env_wrapper"))
     processed = upstream(manager, hyperparams)
-    _check_keys(manager.algo, manager.config, processed[0])
+    check_keys(manager.algo, manager.config, processed[0])
     manager.env_kwargs = {**preset_env_kwargs, **manager.env_kwargs}
     manager.eval_env_kwargs = {**manager.env_kwargs, **(manager._eval_env_kwargs_args or {})}
     return processed
@@ -76,10 +71,10 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
 
 def setup_experiment(upstream: Upstream, manager: Any) -> Any:
     """Leave no run folder behind where no run came to be: ``enjoy`` would take it for the latest."""
-    with _folder_of_a_real_run(manager):
+    with run_folder.removed_on_failure(manager):
         results = upstream(manager)
     if results is None:  # tuning writes a report beside the runs, nothing into its own folder
-        _remove_run_folder(manager)
+        run_folder.remove(manager)
     return results
 
 
@@ -91,11 +86,12 @@ def save_config(upstream: Upstream, manager: Any, saved_hyperparams: Hyperparams
 
 def learn(upstream: Upstream, manager: Any, model: Any) -> None:
     """Leave no run folder behind where training died before its first step."""
+    before = model.num_timesteps
     try:
         upstream(manager, model)
     except Exception:
-        if model.num_timesteps == 0:
-            _remove_run_folder(manager)
+        if model.num_timesteps in (0, before):
+            run_folder.remove(manager)
         raise
 
 
@@ -107,75 +103,64 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
 
     policy = manager._hyperparams["policy"]
     pixels = "Cnn" in getattr(policy, "__name__", policy)
-    HYPERPARAMS_SAMPLER[manager.algo] = partial(tuning.sample, pixels=pixels)
+    n_step = not manager._hyperparams.get("optimize_memory_usage")  # SB3's buffers do one or the other
+    HYPERPARAMS_SAMPLER[manager.algo] = partial(tuning.sample, pixels=pixels, n_step=n_step)
     if manager.storage is not None:
         tuning.prepare_storage(manager.storage)
     upstream(manager)
 
 
-@contextmanager
-def _folder_of_a_real_run(manager: Any) -> Iterator[None]:
-    existed = Path(manager.save_path).exists()
-    try:
-        yield
-    except BaseException:
-        if not existed:
-            _remove_run_folder(manager)
-        raise
-
-
-def _remove_run_folder(manager: Any) -> None:
-    """Remove the run folder and the folders above it that were made for it and are empty now."""
-    run = Path(manager.save_path)
-    shutil.rmtree(run, ignore_errors=True)
-    for folder in (run.parent, run.parent.parent):
-        try:
-            folder.rmdir()
-        except OSError:  # holds other runs, or is gone
-            return
-
-
-def _check_keys(algo: str, config: str, hyperparams: Hyperparams) -> None:
-    signature = inspect.signature(getattr(sb3_atari_dqn, ALGORITHMS[algo]).__init__)
-    known = set(signature.parameters) - _SET_BY_THE_ZOO
-    for key in hyperparams:
-        if key in known:
-            continue
-        close = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"{algo} knows: {', '.join(sorted(known))}"
-        raise ValueError(f"Unknown hyperparameter {key!r} for {algo} (from {config} or -params); {hint}")
-
-
 def _preset_env_kwargs(env_id: str, env_wrapper: Any) -> dict[str, Any]:
     """What the presets named in ``env_wrapper`` ask of the environment's constructor.
 
-    :raises ValueError: if a preset stands in front of an environment that is not an Atari game
+    :raises ValueError: if a preset stands in front of an environment that is not an Atari game, or skips frames
+        beneath a wrapper that skips again
     """
     wanted: dict[str, Any] = {}
+    skipping: str | None = None
     for wrapper_class, overrides in _wrapper_classes(env_wrapper):
-        if not issubclass(wrapper_class, AtariPresetWrapper):
-            continue
-        spec = gym.spec(env_id)
-        if "AtariEnv" not in str(spec.entry_point):
-            raise ValueError(
-                f"env_wrapper names the Atari preset {wrapper_class.__name__}, but {env_id} is no Atari game "
-                f"({spec.entry_point}): remove the preset, or choose an Atari environment such as PongNoFrameskip-v4"
-            )
-        wanted |= env_kwargs_for(wrapper_class, overrides, spec.kwargs)
+        name = wrapper_class.__name__
+        if skipping and name in SKIPPING_WRAPPERS:
+            raise ValueError(f"env_wrapper: {name} around {skipping} would skip frames twice; leave one of them out")
+        if issubclass(wrapper_class, AtariPresetWrapper):
+            wanted |= env_kwargs_for(wrapper_class, overrides, _atari_spec_kwargs(env_id, name))
+            skipping = name if wrapper_class.preset.with_overrides(overrides).frame_skip > 1 else skipping
     return wanted
 
 
+def _atari_spec_kwargs(env_id: str, preset: str) -> dict[str, Any]:
+    spec = gym.spec(env_id)
+    if "AtariEnv" not in str(spec.entry_point):
+        raise ValueError(
+            f"env_wrapper names the Atari preset {preset}, but {env_id} is no Atari game ({spec.entry_point}): "
+            "remove the preset, or choose an Atari environment such as PongNoFrameskip-v4"
+        )
+    return spec.kwargs
+
+
 def _wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
-    """Resolve the zoo's ``env_wrapper`` (a dotted name, a class, a one-key mapping, or a list of these)."""
+    """Resolve the zoo's ``env_wrapper`` (a dotted name, a class, a one-key mapping, or a list of these).
+
+    :raises ValueError: on an entry that is none of these, or names nothing
+    """
+    entries = env_wrapper if isinstance(env_wrapper, list) else [env_wrapper]
+    return [_wrapper_class(entry) for entry in entries if entry is not None]
+
+
+def _wrapper_class(entry: Any) -> tuple[type, dict[str, Any]]:
     from rl_zoo3.utils import get_class_by_name
 
-    if env_wrapper is None:
-        return []
-    entries = env_wrapper if isinstance(env_wrapper, list) else [env_wrapper]
-    resolved = []
-    for entry in entries:
-        wrapper, overrides = next(iter(entry.items())) if isinstance(entry, dict) else (entry, {})
-        wrapper_class = get_class_by_name(wrapper) if isinstance(wrapper, str) else wrapper
-        if isinstance(wrapper_class, type):
-            resolved.append((wrapper_class, overrides or {}))
-    return resolved
+    named = isinstance(entry, dict) and len(entry) == 1
+    wrapper, overrides = next(iter(entry.items())) if named else (entry, {})
+    if not isinstance(overrides, dict):
+        raise ValueError(
+            f"env_wrapper: the options of {wrapper} are a mapping such as {{size: [84, 84]}}, not {overrides!r}"
+        )
+    if isinstance(wrapper, str) and "." in wrapper:
+        try:
+            wrapper = get_class_by_name(wrapper)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"env_wrapper: there is no {wrapper} ({error}); give module and class") from error
+    if not isinstance(wrapper, type):
+        raise ValueError(f"env_wrapper: {entry!r} names no class; write sb3_atari_dqn.atari.NatureAtari, for instance")
+    return wrapper, overrides

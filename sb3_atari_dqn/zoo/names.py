@@ -13,7 +13,14 @@ def config_path(algo: str) -> Path:
 
     :param algo: zoo name of one of our algorithms
     :return: the YAML file, inside the installed package or, in a source checkout, beside it
+    :raises FileNotFoundError: if the install is damaged
     """
     package = Path(sb3_atari_dqn.__file__).parent
     installed = package / "hyperparams"
-    return (installed if installed.is_dir() else package.parent / "hyperparams") / f"{algo}.yml"
+    path = (installed if installed.is_dir() else package.parent / "hyperparams") / f"{algo}.yml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"This install of sb3_atari_dqn lacks its configuration {path}: repair it with "
+            "`pip install --force-reinstall --no-deps sb3-atari-dqn`, or name one with -conf"
+        )
+    return path

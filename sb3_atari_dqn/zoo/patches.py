@@ -15,13 +15,14 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-from sb3_atari_dqn.zoo import experiment
+from sb3_atari_dqn.zoo import experiment, run_folder
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 
 #: The zoo whose seams were read, as the beginning of its version.
 SUPPORTED = "2.9."
 
 
+@functools.cache  # asked for each room of the zoo, said once
 def _supported() -> bool:
     found = version("rl_zoo3")
     if found.startswith(SUPPORTED):
@@ -59,8 +60,9 @@ def extend_experiment_manager(manager_class: type) -> None:
       trial; a mistyped SQLite file is created.
     - ``_preprocess_hyperparams``: unknown keys reach the constructor after the run folder was made; ``env_kwargs`` of
       the YAML never reach the evaluation environment; nothing can adapt ``env_kwargs`` to the preset.
-    - ``setup_experiment``: the run folder is made before the configuration is known to be good, an empty one is then
-      the latest run of ``enjoy``; tuning leaves an empty one, too.
+    - ``create_log_folder``, ``setup_experiment``: the run folder is made before the configuration is known to be good,
+      an empty one is then the latest run of ``enjoy``; tuning leaves an empty one, too; two runs that start together
+      share one.
     - ``_save_config``: ``env_kwargs`` of the YAML are not written to ``args.yml``, all that ``record_video`` and
       ``push_to_hub`` read.
     - ``learn``: a run that dies before its first step leaves such a folder as well.
@@ -72,6 +74,7 @@ def extend_experiment_manager(manager_class: type) -> None:
     _replace(manager_class, "load_trial", experiment.load_trial)
     _replace(manager_class, "_preprocess_hyperparams", experiment.preprocess_hyperparams)
     _replace(manager_class, "setup_experiment", experiment.setup_experiment)
+    _replace(manager_class, "create_log_folder", run_folder.create)
     _replace(manager_class, "_save_config", experiment.save_config)
     _replace(manager_class, "learn", experiment.learn)
     _replace(manager_class, "hyperparameters_optimization", experiment.hyperparameters_optimization)
@@ -86,24 +89,43 @@ def postpone_missing_plots(plots: ModuleType, error: ImportError) -> None:
 
     def missing() -> None:
         raise ImportError(
-            f"The zoo's plots need {error.name or 'libraries'} that are not installed: pip install 'rl_zoo3[plots]'"
+            f"The zoo's plots need libraries that are not installed ({error.name}): pip install 'rl_zoo3[plots]'"
         ) from error
 
     for script in ("all_plots", "plot_from_file", "plot_train"):
         setattr(plots, script, missing)
 
 
-def repair_hub_client() -> None:
-    """Let ``push_to_hub`` and ``load_from_hub`` run with the installed clients, and write our card for our models.
+def repair_upload() -> None:
+    """Let ``push_to_hub`` run with the installed client, and write our card for our models.
 
-    Their functions live in ``__main__`` when the zoo runs them, so only what they import can be replaced, before they
-    do. Upstream (rl_zoo3 2.9, sb3-team-hf-integration 3.2):
+    Its functions live in ``__main__`` when it runs, so only what it imports can be replaced, just before it does.
+    Upstream (rl_zoo3 2.9, sb3-team-hf-integration 3.2):
 
     - ``huggingface_sb3.push_to_hub.generate_metadata`` was renamed, and returns no mapping any more.
-    - ``huggingface_sb3.load_from_hub`` raises a new error for a missing ``vec_normalize.pkl``.
     - ``_generate_replay`` calls a system ffmpeg and ignores how it ended.
     - ``_evaluate_agent`` keeps no protocol of the score, and the card that ``metadata_save`` completes installs the
       zoo alone. Both are extended for our algorithms; the others keep upstream's.
+    """
+    if not _supported():
+        return
+    from sb3_atari_dqn.zoo import hub
+
+    push = sys.modules["huggingface_sb3.push_to_hub"]  # the package has a function of the same name
+    if not hasattr(push, "generate_metadata"):
+        push.generate_metadata = push._generate_metadata  # type: ignore[attr-defined]
+        _replace_function(push, "generate_metadata", hub.generate_metadata)
+    _replace_function(push, "_evaluate_agent", hub.evaluate_agent)
+    _replace_function(push, "_generate_replay", hub.generate_replay)
+    _replace_function(hub.repocard, "metadata_save", hub.save_metadata)
+
+
+def repair_download(script: ModuleType | None) -> None:
+    """Let ``load_from_hub`` find that a model has no ``vec_normalize.pkl``.
+
+    Upstream: ``huggingface_sb3.load_from_hub`` raises an error for a missing file that the zoo no longer catches.
+
+    :param script: the zoo's module, as ``enjoy`` imports it, or None when it is about to run as ``__main__``
     """
     if not _supported():
         return
@@ -111,18 +133,18 @@ def repair_hub_client() -> None:
 
     from sb3_atari_dqn.zoo import hub
 
-    push = sys.modules["huggingface_sb3.push_to_hub"]  # the package has a function of the same name
-    if not hasattr(push, "generate_metadata"):
-        push.generate_metadata = functools.partial(  # type: ignore[attr-defined]
-            hub.generate_metadata, push._generate_metadata
-        )
-    _replace_function(push, "_evaluate_agent", hub.evaluate_agent)
-    _replace_function(push, "_generate_replay", hub.generate_replay)
-    _replace_function(huggingface_sb3, "load_from_hub", hub.load_from_hub)
-    _replace_function(hub.repocard, "metadata_save", hub.save_metadata)
+    _replace_function(script or huggingface_sb3, "load_from_hub", hub.load_from_hub)
 
 
 def _replace_function(module: ModuleType, name: str, ours: Callable[..., Any]) -> None:
+    """Let ``ours(upstream, ...)`` stand in for a function, once."""
     upstream = getattr(module, name)
-    if not isinstance(upstream, functools.partial):
-        setattr(module, name, functools.partial(ours, upstream))
+    if getattr(upstream, "replaced_by_sb3_atari_dqn", False):
+        return
+
+    @functools.wraps(upstream)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return ours(upstream, *args, **kwargs)
+
+    function.replaced_by_sb3_atari_dqn = True  # type: ignore[attr-defined]
+    setattr(module, name, function)

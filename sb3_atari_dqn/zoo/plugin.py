@@ -41,9 +41,6 @@ def _algorithms(utils: ModuleType | None, error: ImportError | None) -> bool:
     if utils is None or error is not None:
         return False
     utils.ALGOS.update({name: getattr(sb3_atari_dqn, cls) for name, cls in ALGORITHMS.items()})
-    from sb3_atari_dqn.zoo import patches
-
-    patches.repair_hub_client()
     return False
 
 
@@ -75,6 +72,22 @@ def _plots(plots: ModuleType | None, error: ImportError | None) -> bool:
     return True
 
 
+def _hub_upload(script: ModuleType | None, error: ImportError | None) -> bool:
+    if script is None:
+        from sb3_atari_dqn.zoo import patches
+
+        patches.repair_upload()
+    return False
+
+
+def _hub_download(script: ModuleType | None, error: ImportError | None) -> bool:
+    if error is None:
+        from sb3_atari_dqn.zoo import patches
+
+        patches.repair_download(script)
+    return False
+
+
 def _video_tools(module: ModuleType | None, error: ImportError | None) -> bool:
     from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path
 
@@ -87,5 +100,7 @@ _COMPLETIONS: dict[str, Callable[[ModuleType | None, ImportError | None], bool]]
     "rl_zoo3.exp_manager": _experiments,
     "rl_zoo3.hyperparams_opt": _search_spaces,
     "rl_zoo3.plots": _plots,
+    "rl_zoo3.push_to_hub": _hub_upload,
+    "rl_zoo3.load_from_hub": _hub_download,
     "rl_zoo3.record_training": _video_tools,
 }

@@ -11,8 +11,8 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 #: Torsos worth a trial: those whose cost on 84x84 frames stays within about ten times the Nature network's.
 TORSOS = ("nature", "nature_stride2", "dqn2013", "impala")
@@ -25,7 +25,12 @@ _PAUSE_S = 0.5
 
 
 def sample(
-    trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any], pixels: bool = True
+    trial: optuna.Trial,
+    n_actions: int,
+    n_envs: int,
+    additional_args: dict[str, Any],
+    pixels: bool = True,
+    n_step: bool = True,
 ) -> dict[str, Any]:
     """Propose hyperparameters for one trial.
 
@@ -37,6 +42,7 @@ def sample(
     :param n_envs: unused
     :param additional_args: unused, hindsight replay does not apply
     :param pixels: whether the policy sees images; otherwise layers are proposed instead of a torso
+    :param n_step: whether the replay memory can hold returns of several steps
     :return: constructor arguments
     """
     params: dict[str, Any] = {
@@ -46,8 +52,9 @@ def sample(
         "target_update_interval": trial.suggest_int("target_update_interval", 10, 20_000, log=True),
         "exploration_fraction": trial.suggest_float("exploration_fraction", 0.02, 0.3),
         "exploration_final_eps": trial.suggest_float("exploration_final_eps", 0.001, 0.1, log=True),
-        "n_steps": trial.suggest_categorical("n_steps", [1, 3, 5]),
     }
+    if n_step:
+        params["n_steps"] = trial.suggest_categorical("n_steps", [1, 3, 5])
     if pixels:
         params["torso"] = trial.suggest_categorical("torso", TORSOS)
     else:
@@ -81,14 +88,16 @@ def prepare_storage(storage: str) -> None:
     :raises ValueError: if the database cannot be opened or its driver is missing
     """
     if storage.endswith(".log"):
+        if Path(storage).exists():
+            _open_journal(storage)
         return
     for attempt in range(_ATTEMPTS):
         try:
             RDBStorage(storage).remove_session()
             return
-        except (IntegrityError, ProgrammingError, OperationalError) as error:
+        except SQLAlchemyError as error:
             if attempt == _ATTEMPTS - 1 or not _is_a_race(error):
-                raise ValueError(f"The database of --storage {_shown(storage)} cannot be used: {error}") from error
+                raise ValueError(f"--storage {_shown(storage)} cannot be used as a database: {error}") from error
             time.sleep(_PAUSE_S)
         except ImportError as error:
             raise ValueError(
@@ -122,12 +131,28 @@ def _open_existing(storage: str) -> BaseStorage:
     if storage.endswith(".log"):
         if not Path(storage).is_file():
             raise ValueError(f"No journal file {storage}: --storage names the file that the tuning wrote")
-        return JournalStorage(JournalFileBackend(storage))
-    url = make_url(storage)
+        return _open_journal(storage)
+    url = _url(storage)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
         raise ValueError(f"No database file {url.database}: --storage names the file that the tuning wrote")
     prepare_storage(storage)
     return RDBStorage(storage)
+
+
+def _open_journal(path: str) -> BaseStorage:
+    try:
+        return JournalStorage(JournalFileBackend(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"--storage {path} is not a journal that a tuning wrote: {error!r}") from error
+
+
+def _url(storage: str) -> URL:
+    try:
+        return make_url(storage)
+    except SQLAlchemyError as error:
+        raise ValueError(
+            f"--storage {storage!r} is neither a journal file (name.log) nor a database such as sqlite:///name.db"
+        ) from error
 
 
 def _is_a_race(error: Exception) -> bool:
@@ -138,4 +163,4 @@ def _is_a_race(error: Exception) -> bool:
 
 def _shown(storage: str) -> str:
     """The storage without its password, for messages."""
-    return storage if storage.endswith(".log") else make_url(storage).render_as_string(hide_password=True)
+    return storage if storage.endswith(".log") else _url(storage).render_as_string(hide_password=True)
