@@ -45,7 +45,8 @@ from sb3_atari_dqn.policies import (
     MultiInputPolicy,
     QPolicy,
 )
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer, frames_per_stack
 from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
@@ -91,7 +92,7 @@ class ClassicDQN(DQN):
     :param loss: "huber", or "mse" (squared, as in Mnih et al. 2013)
     :param exploration: "linear", "exponential", or "none" (also None): greedy once learning has started
     :param exploration_decay_rate: of exponential exploration, per environment step
-    :param replay: short name of the kind of replay: "uniform"
+    :param replay: short name of the kind of replay: "uniform", "prioritized", or "sb3" (SB3's own buffers)
     :param _init_setup_model: build the networks at once
     :raises ValueError: on a bad argument, naming it, its value and the way out
     """
@@ -174,6 +175,7 @@ class ClassicDQN(DQN):
         self.exploration = exploration
         self.exploration_decay_rate = exploration_decay_rate
         self.replay = replay
+        self.n_stack = 1  # frames in an observation, as far as the environment tells
         self.exploration_rng = np.random.default_rng()
         self._n_updates_at_target_update = 0
         self._open_speed_window()
@@ -222,6 +224,8 @@ class ClassicDQN(DQN):
                 f"{', '.join(self.policy_aliases)} or derive from {self.policy_family.__name__}."
             )
         check_own_buffer(self.replay_buffer_class, self.replay)
+        if self.env is not None:
+            self.n_stack = frames_per_stack(self.env)
         self._choose_replay()
 
     def set_random_seed(self, seed: int | None = None) -> None:
@@ -349,24 +353,34 @@ class ClassicDQN(DQN):
         """
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
+        if isinstance(self.replay_buffer, PrioritizedFrameReplayBuffer):
+            self.replay_buffer.anneal(self._current_progress_remaining)
+            self.logger.record("train/beta", self.replay_buffer.beta)
         statistics = [self._gradient_step(batch_size) for _ in range(gradient_steps)]
         self._n_updates += gradient_steps
         self._record_training(statistics)
 
     def _gradient_step(self, batch_size: int) -> Tensor:
         """:return: loss, mean Q, mean absolute TD error and gradient norm, still on the device, [4]"""
+        batch: ReplayBufferSamples | PrioritizedSamples
         batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
         target = self._td_targets(batch)  # [B]
         q_tm1 = chosen_value(self.q_net(batch.observations), batch.actions.long().squeeze(1))  # [B]
-        loss = LOSSES[self.loss](q_tm1, target).mean()
+        losses = LOSSES[self.loss](q_tm1, target)  # [B]
+        if isinstance(batch, PrioritizedSamples):
+            losses = losses * batch.weights.squeeze(1)
+        loss = losses.mean()
 
         self.policy.optimizer.zero_grad()
         loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
-        return torch.stack([loss, q_tm1.mean(), (target - q_tm1).abs().mean(), grad_norm]).detach()
+        td_errors = (target - q_tm1).detach()
+        if isinstance(batch, PrioritizedSamples):
+            cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, td_errors)
+        return torch.stack([loss.detach(), q_tm1.detach().mean(), td_errors.abs().mean(), grad_norm])
 
-    def _td_targets(self, batch: ReplayBufferSamples) -> Tensor:
+    def _td_targets(self, batch: ReplayBufferSamples | PrioritizedSamples) -> Tensor:
         """:return: what Q(s, a) should be, detached, float32 [B]"""
         gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
         discount_t = (1 - batch.dones) * gamma

@@ -58,3 +58,26 @@ class NaiveReplay:
             reward=total,
             discount=discount,
         )
+
+
+class NaiveSumTree:
+    """A list of values, summed from the start for every question."""
+
+    def __init__(self, n_leaves: int) -> None:
+        self.values = [0.0] * n_leaves
+
+    def update(self, leaves, values) -> None:
+        for leaf in leaves:
+            self.values[leaf] = 0.0
+        for leaf, value in zip(leaves, values, strict=True):
+            self.values[leaf] = max(self.values[leaf], float(value))
+
+    def middles(self) -> tuple[np.ndarray, list[int]]:
+        """:return: a position in the middle of every leaf that has one, and the leaf"""
+        total, positions, owners = 0.0, [], []
+        for leaf, value in enumerate(self.values):
+            if value > 1e-6 * max(self.values):
+                positions.append(total + value / 2)
+                owners.append(leaf)
+            total += value
+        return np.array(positions), owners

@@ -8,7 +8,10 @@ import pytest
 import sb3_atari_dqn
 
 PACKAGE = Path(sb3_atari_dqn.__file__).parent
-PURE_REPLAY = [f"replay/{name}.py" for name in ("n_step", "ledger", "frame_store", "stacks", "stack_memory")]
+PURE_REPLAY = [
+    f"replay/{name}.py"
+    for name in ("n_step", "sum_tree", "samplers", "ledger", "frame_store", "stacks", "stack_memory")
+]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -60,7 +63,8 @@ def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
     assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}
 
 
-def test_the_replay_package_knows_nothing_of_ours_but_itself():
+def test_the_replay_package_knows_nothing_of_ours_but_itself_and_the_schedules():
     for path in (PACKAGE / "replay").glob("*.py"):
         ours = {name for name in imported(path) if name.startswith("sb3_atari_dqn")}
-        assert all(name.startswith("sb3_atari_dqn.replay") for name in ours), path
+        below = ("sb3_atari_dqn.replay", "sb3_atari_dqn.schedules")
+        assert all(name.startswith(below) for name in ours), path
