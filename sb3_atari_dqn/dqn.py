@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, BinaryIO, ClassVar, TypeVar, cast
 
 import numpy as np
 import torch
@@ -45,6 +45,10 @@ from sb3_atari_dqn.policies import (
     MultiInputPolicy,
     QPolicy,
 )
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.files import is_ours as is_replay_file
+from sb3_atari_dqn.replay.files import read as read_replay
+from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
 from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer, frames_per_stack
 from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
@@ -430,6 +434,53 @@ class ClassicDQN(DQN):
             return
         with replacing(destination(path)) as file:
             super().save(file, exclude, include)
+
+    def save_replay_buffer(self, path: ModelPath) -> None:
+        """
+        Save the stored transitions; an interruption leaves an older file whole.
+
+        A buffer that stores each frame once goes into a compressed file of our own, SB3's buffers into SB3's pickle.
+
+        :param path: file (".pkl", SB3's suffix for any, is added to a bare name), or a file object
+        """
+        buffer = self.replay_buffer
+        if not isinstance(buffer, FrameReplayBuffer):
+            super().save_replay_buffer(path)
+        elif isinstance(path, str | Path):
+            with replacing(destination(path, "pkl")) as file:
+                write_replay(buffer, file)
+        else:
+            write_replay(buffer, cast(BinaryIO, path))
+
+    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
+        """
+        Take over saved transitions; nothing in a file of our own is executed.
+
+        :param path: file that `save_replay_buffer` wrote, or a file object
+        :param truncate_last_traj: see SB3; only for HerReplayBuffer
+        :raises ValueError: if the file is damaged or does not fit this model, which then stays as it was
+        """
+        if isinstance(path, str | Path):
+            path = Path(path)
+            with (path if path.suffix or path.exists() else path.with_name(f"{path.name}.pkl")).open("rb") as file:
+                self._load_replay_file(file, str(path), truncate_last_traj)
+        else:
+            self._load_replay_file(path, "The file", truncate_last_traj)
+
+    def _load_replay_file(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+        stores_frames_once = issubclass(self._choose_replay()[0], FrameReplayBuffer)
+        if stores_frames_once != is_replay_file(file):
+            kinds = ["an SB3 buffer (a pickle)", "a buffer that stores each frame once"]
+            raise ValueError(
+                f"{name} holds {kinds[not stores_frames_once]}, and this model has {kinds[stores_frames_once]}: build "
+                f"it with replay={'sb3' if stores_frames_once else 'uniform'!r}, or leave the file out."
+            )
+        if not stores_frames_once:
+            super().load_replay_buffer(file, truncate_last_traj)
+            return
+        buffer = self._make_replay_buffer() if self._replay_buffer is None else self._replay_buffer
+        read_replay(cast(FrameReplayBuffer, buffer), file, name)
+        self._replay_buffer = buffer
 
     @classmethod
     def load(

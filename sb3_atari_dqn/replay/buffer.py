@@ -113,6 +113,17 @@ class FrameReplayBuffer(ReplayBuffer):
 
     # --- writing
 
+    def set_position(self, steps: int, filled: int, first_frame: int) -> None:
+        """
+        Go on after transitions that were written from outside.
+
+        :param steps: vector steps up to here
+        :param filled: transitions held of each environment
+        :param first_frame: step of the oldest frame
+        """
+        self.memory.set_position(steps, first_frame)
+        self.pos, self.full = steps % self.buffer_size, filled == self.buffer_size
+
     def add(
         self,
         obs: np.ndarray,

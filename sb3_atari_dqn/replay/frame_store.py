@@ -65,7 +65,7 @@ class FrameStore:
         """Memory of the side pool, its free rows included."""
         return self._pool.nbytes
 
-    def rows(self, steps: np.ndarray, envs: np.ndarray) -> np.ndarray:
+    def rows(self, steps: np.ndarray, envs: np.ndarray | np.int64) -> np.ndarray:
         """:return: row numbers of the frames of these steps, counted from the first one ever, int64"""
         return steps % self.layout.ring_steps * self.layout.n_envs + envs
 
@@ -73,6 +73,14 @@ class FrameStore:
         """:return: the frames of all environments at one step, to read or to write, [N, F]"""
         first = step % self.layout.ring_steps * self.layout.n_envs
         return self._ring[first : first + self.layout.n_envs]
+
+    def read(self, steps: np.ndarray, env: int) -> np.ndarray:
+        """:return: a copy of one environment's frames at these steps, [any, F]"""
+        return self._ring[self.rows(steps, np.int64(env))]
+
+    def write(self, steps: np.ndarray, env: int, frames: np.ndarray) -> None:
+        """:param frames: of one environment at these steps, [any, F]"""
+        self._ring[self.rows(steps, np.int64(env))] = frames
 
     def put_aside(self, frames: np.ndarray) -> np.ndarray:
         """

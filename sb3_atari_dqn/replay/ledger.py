@@ -14,6 +14,7 @@ class Ledger:
     """
 
     def __init__(self, rows_per_entry: int) -> None:
+        self.rows_per_entry = rows_per_entry
         self._keys = np.empty(16, dtype=np.int64)
         self._rows = np.empty((16, rows_per_entry), dtype=np.int64)
         self._first = self._last = 0  # the entries stand in [first, last)

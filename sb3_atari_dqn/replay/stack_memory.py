@@ -56,6 +56,7 @@ class StackMemory:
         """Forget everything."""
         self.store.release_all()
         self.steps = 0
+        self.first_frame = 0  # step of the first frame there ever was
         self.finals = Ledger(1)  # newest frame of the observation that follows, where it is not the next in the ring
         self.heads = Ledger(self.shape.n_stack - 1)  # frames before the first one of an episode, oldest first
         self.expected: np.ndarray | None = None  # what the next observation is unless something ended
@@ -174,7 +175,24 @@ class StackMemory:
         self.store.release(self.finals.drop_below(oldest * self.n_envs))
         self.store.release(self.heads.drop_below((oldest - self.shape.n_stack + 2) * self.n_envs))
 
+    def set_position(self, steps: int, first_frame: int) -> None:
+        """
+        Go on after transitions that were written from outside.
+
+        :param steps: vector steps up to here
+        :param first_frame: step of the oldest frame
+        """
+        self.steps, self.first_frame = steps, first_frame
+        last = (steps - 1) % self.n_slots
+        self._depths, self._kinds = self.depths[last].copy(), self.flags[last] >> _KIND_SHIFT
+        self._ended = (self.flags[last] & (_TERMINATED | _CUT)) > 0
+        self._any_ended = bool(self._ended.any())
+
     # --- reading
+
+    def oldest_frame(self, filled: int) -> int:
+        """:return: step of the oldest frame that the last `filled` observations may need"""
+        return max(self.steps - filled - self.shape.n_stack + 1, self.first_frame)
 
     def terminated(self, steps: np.ndarray, envs: np.ndarray) -> np.ndarray:
         """:return: bool, as the broadcast of steps and envs"""
