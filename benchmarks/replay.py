@@ -36,8 +36,9 @@ N_STACK, N_STEPS, BATCH = 4, 3, 32
 SPACE = spaces.Box(0, 255, (N_STACK, 84, 84), np.uint8)
 
 
-def _sb3_optimized(*sizes: Any) -> ReplayBuffer:
-    return ReplayBuffer(*sizes, optimize_memory_usage=True, handle_timeout_termination=False)
+def _sb3_optimized(slots: int, *spaces_and_device: Any) -> ReplayBuffer:
+    observations, actions, device, n_envs = spaces_and_device
+    return ReplayBuffer(slots, observations, actions, device, n_envs, True, False)
 
 
 def _extra_buffers(*sizes: Any) -> ReplayBuffer:
@@ -66,7 +67,8 @@ def record(game: str, n_steps: int, path: Path) -> None:
     gym.register_envs(ale_py)
     env = make_vec_env(game, n_envs=1, seed=0, wrapper_class=NatureAtari)
     generator = np.random.default_rng(0)
-    observation, frames, ends = env.reset(), [], []
+    observation: Any = env.reset()
+    frames, ends = [], []
     n_actions = env.action_space.n  # type: ignore[attr-defined]
     for _ in range(n_steps):
         frames.append(observation[0, :, :, 0])

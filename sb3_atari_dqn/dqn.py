@@ -50,7 +50,7 @@ from sb3_atari_dqn.replay.files import is_ours as is_replay_file
 from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer, frames_per_stack
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer, frames_once, frames_per_stack
 from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
@@ -254,6 +254,8 @@ class ClassicDQN(DQN):
 
     def _choose_replay(self) -> ReplayChoice:
         """:return: class of the replay buffer and its further arguments"""
+        if self.replay_buffer_class is not None and issubclass(self.replay_buffer_class, FrameReplayBuffer):
+            return frames_once(self, self.replay_buffer_class)
         if self.replay_buffer_class is not None:
             return self.replay_buffer_class, dict(self.replay_buffer_kwargs)
         return REPLAY_KINDS[self.replay](self)

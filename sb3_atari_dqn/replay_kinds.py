@@ -42,7 +42,7 @@ def uniform(model: Any) -> ReplayChoice:
     """
     if model.optimize_memory_usage or not is_image_space(model.observation_space):
         return sb3(model)
-    return _frames_once(model, FrameReplayBuffer)
+    return frames_once(model, FrameReplayBuffer)
 
 
 def prioritized(model: Any) -> ReplayChoice:
@@ -55,14 +55,19 @@ def prioritized(model: Any) -> ReplayChoice:
     """
     if model.optimize_memory_usage:
         raise ValueError("replay='prioritized' stores each frame once already: leave out optimize_memory_usage=True.")
-    return _frames_once(model, PrioritizedFrameReplayBuffer)
+    return frames_once(model, PrioritizedFrameReplayBuffer)
 
 
-def _frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoice:
-    """:raises ValueError: on observations that are no Box, a stack that does not fit them, or an unknown argument"""
+def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoice:
+    """
+    :param model: see :func:`uniform`
+    :param buffer_class: a buffer of ours
+    :return: class and keyword arguments
+    :raises ValueError: on observations that are no Box, a stack that does not fit them, or an unknown argument
+    """
     space = model.observation_space
     if not isinstance(space, spaces.Box):
-        raise ValueError(f"replay={model.replay!r} needs Box observations, got {space}; use replay='uniform'.")
+        raise ValueError(f"{buffer_class.__name__} needs Box observations, got {space}; use replay='uniform'.")
     kwargs = {"n_stack": model.n_stack, "n_steps": model.n_steps, "gamma": model.gamma, **model.replay_buffer_kwargs}
     known = list(signature(buffer_class.__init__).parameters)[6:]  # the algorithm gives those before
     for name in kwargs:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import DQN
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecFrameStack
@@ -218,3 +219,30 @@ def test_bad_arguments_of_the_buffer_are_refused_when_the_model_is_built(kwargs,
 def test_prioritized_replay_of_dictionaries_is_refused():
     with pytest.raises(ValueError, match="needs Box observations"):
         ClassicDQN("MultiInputPolicy", make_vec_env(ImageAndVector, 1), replay="prioritized")
+
+
+def test_our_buffers_given_by_class_get_stack_steps_and_discount_from_the_algorithm():
+    venv = VecFrameStack(make_vec_env(Noise, 1), 4)
+    model = ClassicDQN(
+        "CnnPolicy", venv, buffer_size=100, n_steps=2, gamma=0.8, replay_buffer_class=PrioritizedFrameReplayBuffer
+    )
+    buffer = model.replay_buffer
+    assert isinstance(buffer, PrioritizedFrameReplayBuffer)
+    assert (buffer.stack_shape.n_stack, buffer.n_steps, buffer.gamma) == (4, 2, 0.8)
+
+
+def test_sb3s_own_dqn_trains_with_our_buffer():
+    venv = VecFrameStack(make_vec_env(Noise, 2), 4)
+    kwargs = {"n_stack": 4, "n_steps": 3}
+    model = DQN(
+        "CnnPolicy",
+        venv,
+        buffer_size=200,
+        learning_starts=10,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs=kwargs,
+        device="cpu",
+    )
+    before = model.policy.state_dict()["q_net.q_net.0.bias"].clone()
+    model.learn(40)
+    assert not torch.equal(before, model.policy.state_dict()["q_net.q_net.0.bias"])
