@@ -478,11 +478,21 @@ class ClassicDQN(DQN):
                 f"it with replay={'sb3' if stores_frames_once else 'uniform'!r}, or leave the file out."
             )
         if not stores_frames_once:
-            super().load_replay_buffer(file, truncate_last_traj)
+            self._load_sb3_buffer(file, name, truncate_last_traj)
             return
         buffer = self._make_replay_buffer() if self._replay_buffer is None else self._replay_buffer
         read_replay(cast(FrameReplayBuffer, buffer), file, name)
         self._replay_buffer = buffer
+
+    def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+        """:raises ValueError: if it comes from other environments than this model's; its own buffer then stays"""
+        own_buffer = self._replay_buffer
+        super().load_replay_buffer(file, truncate_last_traj)
+        for what in ("n_envs", "observation_space", "action_space"):
+            stored, wanted = getattr(self._replay_buffer, what), getattr(self, what)
+            if stored != wanted:
+                self._replay_buffer = own_buffer
+                raise ValueError(f"The replay buffer in {name} has {what}={stored}, this model has {wanted}.")
 
     @classmethod
     def load(

@@ -223,6 +223,15 @@ def test_sb3s_own_buffers_are_saved_as_sb3_does(tmp_path):
     assert np.array_equal(other.replay_buffer.observations, model.replay_buffer.observations)
 
 
+def test_sb3s_buffer_of_other_environments_is_refused_and_the_own_one_stays(tmp_path):
+    model_with("sb3", n_stack=2).learn(20).save_replay_buffer(tmp_path / "buffer")
+    other = model_with("sb3")
+    own = other.replay_buffer
+    with pytest.raises(ValueError, match="observation_space"):
+        other.load_replay_buffer(tmp_path / "buffer")
+    assert other.replay_buffer is own
+
+
 class Bomb:
     def __reduce__(self):
         return (pytest.fail, ("a pickle was executed",))
