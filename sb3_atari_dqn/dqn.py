@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, BinaryIO, ClassVar, TypeVar, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,12 @@ from sb3_atari_dqn.policies import (
     MultiInputPolicy,
     QPolicy,
 )
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.files import is_ours as is_replay_file
+from sb3_atari_dqn.replay.files import read as read_replay
+from sb3_atari_dqn.replay.files import write as write_replay
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer, frames_once, frames_per_stack
 from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
@@ -91,7 +96,7 @@ class ClassicDQN(DQN):
     :param loss: "huber", or "mse" (squared, as in Mnih et al. 2013)
     :param exploration: "linear", "exponential", or "none" (also None): greedy once learning has started
     :param exploration_decay_rate: of exponential exploration, per environment step
-    :param replay: short name of the kind of replay: "uniform"
+    :param replay: short name of the kind of replay: "uniform", "prioritized", or "sb3" (SB3's own buffers)
     :param _init_setup_model: build the networks at once
     :raises ValueError: on a bad argument, naming it, its value and the way out
     """
@@ -174,6 +179,7 @@ class ClassicDQN(DQN):
         self.exploration = exploration
         self.exploration_decay_rate = exploration_decay_rate
         self.replay = replay
+        self.n_stack = 1  # frames in an observation, as far as the environment tells
         self.exploration_rng = np.random.default_rng()
         self._n_updates_at_target_update = 0
         self._open_speed_window()
@@ -223,6 +229,8 @@ class ClassicDQN(DQN):
             )
         check_keys("policy_kwargs", self.policy_kwargs, signature(self.policy_class.__init__).parameters)
         check_own_buffer(self.replay_buffer_class, self.replay)
+        if self.env is not None:
+            self.n_stack = frames_per_stack(self.env)
         self._choose_replay()
 
     def set_random_seed(self, seed: int | None = None) -> None:
@@ -247,6 +255,8 @@ class ClassicDQN(DQN):
 
     def _choose_replay(self) -> ReplayChoice:
         """:return: class of the replay buffer and its further arguments"""
+        if self.replay_buffer_class is not None and issubclass(self.replay_buffer_class, FrameReplayBuffer):
+            return frames_once(self, self.replay_buffer_class)
         if self.replay_buffer_class is not None:
             return self.replay_buffer_class, dict(self.replay_buffer_kwargs)
         return REPLAY_KINDS[self.replay](self)
@@ -271,20 +281,6 @@ class ClassicDQN(DQN):
             raise MemoryError(
                 f"buffer_size={self.buffer_size:,} transitions do not fit into memory ({error}); make it smaller."
             ) from error
-
-    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
-        """
-        Take over stored transitions; parameters: see SB3.
-
-        :raises ValueError: if they come from other environments than this model's; its own buffer then stays
-        """
-        own_buffer = self._replay_buffer
-        super().load_replay_buffer(path, truncate_last_traj)
-        for name in ("n_envs", "observation_space", "action_space"):
-            stored, wanted = getattr(self._replay_buffer, name), getattr(self, name)
-            if stored != wanted:
-                self._replay_buffer = own_buffer
-                raise ValueError(f"The replay buffer in {path} has {name}={stored}, this model has {wanted}.")
 
     # --- acting
 
@@ -369,24 +365,34 @@ class ClassicDQN(DQN):
         """
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
+        if isinstance(self.replay_buffer, PrioritizedFrameReplayBuffer):
+            self.replay_buffer.anneal(self._current_progress_remaining)
+            self.logger.record("train/beta", self.replay_buffer.beta)
         statistics = [self._gradient_step(batch_size) for _ in range(gradient_steps)]
         self._n_updates += gradient_steps
         self._record_training(statistics)
 
     def _gradient_step(self, batch_size: int) -> Tensor:
         """:return: loss, mean Q, mean absolute TD error and gradient norm, still on the device, [4]"""
+        batch: ReplayBufferSamples | PrioritizedSamples
         batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
         target = self._td_targets(batch)  # [B]
         q_tm1 = chosen_value(self.q_net(batch.observations), batch.actions.long().squeeze(1))  # [B]
-        loss = LOSSES[self.loss](q_tm1, target).mean()
+        losses = LOSSES[self.loss](q_tm1, target)  # [B]
+        if isinstance(batch, PrioritizedSamples):
+            losses = losses * batch.weights.squeeze(1)
+        loss = losses.mean()
 
         self.policy.optimizer.zero_grad()
         loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
-        return torch.stack([loss, q_tm1.mean(), (target - q_tm1).abs().mean(), grad_norm]).detach()
+        td_errors = (target - q_tm1).detach()
+        if isinstance(batch, PrioritizedSamples):
+            cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, td_errors)
+        return torch.stack([loss.detach(), q_tm1.detach().mean(), td_errors.abs().mean(), grad_norm])
 
-    def _td_targets(self, batch: ReplayBufferSamples) -> Tensor:
+    def _td_targets(self, batch: ReplayBufferSamples | PrioritizedSamples) -> Tensor:
         """:return: what Q(s, a) should be, detached, float32 [B]"""
         gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
         discount_t = (1 - batch.dones) * gamma
@@ -436,6 +442,63 @@ class ClassicDQN(DQN):
             return
         with replacing(destination(path)) as file:
             super().save(file, exclude, include)
+
+    def save_replay_buffer(self, path: ModelPath) -> None:
+        """
+        Save the stored transitions; an interruption leaves an older file whole.
+
+        A buffer that stores each frame once goes into a compressed file of our own, SB3's buffers into SB3's pickle.
+
+        :param path: file (".pkl", SB3's suffix for any, is added to a bare name), or a file object
+        """
+        buffer = self.replay_buffer
+        if not isinstance(buffer, FrameReplayBuffer):
+            super().save_replay_buffer(path)
+        elif isinstance(path, str | Path):
+            with replacing(destination(path, "pkl")) as file:
+                write_replay(buffer, file)
+        else:
+            write_replay(buffer, cast(BinaryIO, path))
+
+    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
+        """
+        Take over saved transitions; nothing in a file of our own is executed.
+
+        :param path: file that `save_replay_buffer` wrote, or a file object
+        :param truncate_last_traj: see SB3; only for HerReplayBuffer
+        :raises ValueError: if the file is damaged or does not fit this model, which then stays as it was
+        """
+        if isinstance(path, str | Path):
+            path = Path(path)
+            with (path if path.suffix or path.exists() else path.with_name(f"{path.name}.pkl")).open("rb") as file:
+                self._load_replay_file(file, str(path), truncate_last_traj)
+        else:
+            self._load_replay_file(path, "The file", truncate_last_traj)
+
+    def _load_replay_file(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+        stores_frames_once = issubclass(self._choose_replay()[0], FrameReplayBuffer)
+        if stores_frames_once != is_replay_file(file):
+            kinds = ["an SB3 buffer (a pickle)", "a buffer that stores each frame once"]
+            raise ValueError(
+                f"{name} holds {kinds[not stores_frames_once]}, and this model has {kinds[stores_frames_once]}: build "
+                f"it with replay={'sb3' if stores_frames_once else 'uniform'!r}, or leave the file out."
+            )
+        if not stores_frames_once:
+            self._load_sb3_buffer(file, name, truncate_last_traj)
+            return
+        buffer = self._make_replay_buffer() if self._replay_buffer is None else self._replay_buffer
+        read_replay(cast(FrameReplayBuffer, buffer), file, name)
+        self._replay_buffer = buffer
+
+    def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+        """:raises ValueError: if it comes from other environments than this model's; its own buffer then stays"""
+        own_buffer = self._replay_buffer
+        super().load_replay_buffer(file, truncate_last_traj)
+        for what in ("n_envs", "observation_space", "action_space"):
+            stored, wanted = getattr(self._replay_buffer, what), getattr(self, what)
+            if stored != wanted:
+                self._replay_buffer = own_buffer
+                raise ValueError(f"The replay buffer in {name} has {what}={stored}, this model has {wanted}.")
 
     @classmethod
     def load(

@@ -15,15 +15,16 @@ from stable_baselines3.common.save_util import json_to_data, open_path
 ModelPath = str | Path | io.BufferedIOBase
 
 
-def destination(path: str | Path) -> Path:
+def destination(path: str | Path, suffix: str = "zip") -> Path:
     """
-    :param path: where the user wants the model
-    :return: where SB3 would put it: ".zip" added to a bare name, "_2" to the name of a folder, links followed;
+    :param path: where the user wants the file
+    :param suffix: of a bare name
+    :return: where SB3 would put it: the suffix added to a bare name, "_2" to the name of a folder, links followed;
         folders above it are created
     """
     path = Path(path)
     if path.suffix == "":
-        path = path.with_name(f"{path.name}.zip")
+        path = path.with_name(f"{path.name}.{suffix}")
     if path.is_dir():
         warnings.warn(f"Path '{path}' is a folder. Will save instead to {path}_2", stacklevel=4)
         path = Path(f"{path}_2")

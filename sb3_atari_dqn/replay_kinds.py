@@ -1,17 +1,84 @@
 """Replay buffers by short name: which class, with which arguments, an algorithm stores its transitions in."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack
+
+from sb3_atari_dqn.arguments import check_known, whole_number
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer, stack_axis
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.stacks import StackShape
 
 ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 
 
+def frames_per_stack(env: VecEnv) -> int:
+    """
+    :param env: the training environment
+    :return: frames that its VecFrameStack puts into an observation; 1 without one, which is right for any environment
+        and costs memory where something else stacks
+    """
+    inner: Any = env
+    while isinstance(inner, VecEnvWrapper):
+        if isinstance(inner, VecFrameStack):
+            return inner.stacked_obs.n_stack
+        inner = inner.venv
+    return 1
+
+
 def uniform(model: Any) -> ReplayChoice:
     """
-    What SB3 chooses by itself: every stored transition is drawn with the same probability.
+    Every stored transition is drawn with the same probability; of images, every frame is stored once.
+
+    :param model: the algorithm; read are its observation space, `n_stack`, `n_steps`, `gamma`, `optimize_memory_usage`
+        and `replay_buffer_kwargs`
+    :return: class and keyword arguments
+    :raises ValueError: where the buffers cannot do what is asked
+    """
+    if model.optimize_memory_usage or not is_image_space(model.observation_space):
+        return sb3(model)
+    return frames_once(model, FrameReplayBuffer)
+
+
+def prioritized(model: Any) -> ReplayChoice:
+    """
+    Transitions are drawn by their TD errors; further arguments `alpha`, `beta`, `final_beta`, `epsilon`.
+
+    :param model: see :func:`uniform`
+    :return: class and keyword arguments
+    :raises ValueError: on dictionary observations and on arguments that the buffer does not know
+    """
+    if model.optimize_memory_usage:
+        raise ValueError("replay='prioritized' stores each frame once already: leave out optimize_memory_usage=True.")
+    return frames_once(model, PrioritizedFrameReplayBuffer)
+
+
+def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoice:
+    """
+    :param model: see :func:`uniform`
+    :param buffer_class: a buffer of ours
+    :return: class and keyword arguments
+    :raises ValueError: on observations that are no Box, a stack that does not fit them, or an unknown argument
+    """
+    space = model.observation_space
+    if not isinstance(space, spaces.Box):
+        raise ValueError(f"{buffer_class.__name__} needs Box observations, got {space}; use replay='uniform'.")
+    kwargs = {"n_stack": model.n_stack, "n_steps": model.n_steps, "gamma": model.gamma, **model.replay_buffer_kwargs}
+    known = list(signature(buffer_class.__init__).parameters)[6:]  # the algorithm gives those before
+    for name in kwargs:
+        check_known("argument in replay_buffer_kwargs", name, known)
+    StackShape(tuple(space.shape), whole_number("n_stack", kwargs["n_stack"], 1), stack_axis(space))
+    return buffer_class, kwargs
+
+
+def sb3(model: Any) -> ReplayChoice:
+    """
+    What SB3 chooses by itself: its plain, n-step or dictionary buffer; every transition is drawn equally often.
 
     :param model: the algorithm; read are its observation space, `n_steps`, `gamma`, `optimize_memory_usage` and
         `replay_buffer_kwargs`
@@ -63,4 +130,4 @@ def check_own_buffer(buffer_class: Any, kind: str) -> None:
         raise ValueError(f"replay={kind!r} and replay_buffer_class={buffer_class.__name__} both choose; give one.")
 
 
-REPLAY_KINDS: dict[str, Callable[[Any], ReplayChoice]] = {"uniform": uniform}
+REPLAY_KINDS: dict[str, Callable[[Any], ReplayChoice]] = {"uniform": uniform, "prioritized": prioritized, "sb3": sb3}

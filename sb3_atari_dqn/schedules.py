@@ -1,6 +1,8 @@
-"""Epsilon, the probability of a random action, over time. Pure Python: knows neither SB3 nor gymnasium.
+"""Epsilon, the probability of a random action, and beta, the correction of prioritized replay, over time.
 
-Every schedule is called with `progress_remaining` (1 at the start of training, 0 at its end, as SB3 counts)
+Pure Python: knows neither SB3 nor gymnasium.
+
+Every schedule of epsilon is called with `progress_remaining` (1 at the start of training, 0 at its end, as SB3 counts)
 and `env_steps` (transitions seen, all environments together), and uses the one it needs.
 """
 
@@ -59,6 +61,26 @@ class NoEpsilon:
 
     def __call__(self, progress_remaining: float, env_steps: int = 0) -> float:
         return 0.0
+
+
+@dataclass(frozen=True)
+class LinearBeta:
+    """
+    From `initial` to `final` in a straight line over the whole training.
+
+    :raises ValueError: if one of them lies outside [0, 1]
+    Source: Schaul et al. 2016, section 3.4. Deviation: none.
+    """
+
+    initial: float
+    final: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.initial <= 1 and 0 <= self.final <= 1):
+            raise ValueError(f"beta and final_beta must lie in [0, 1], got {self.initial!r} and {self.final!r}.")
+
+    def __call__(self, progress_remaining: float) -> float:
+        return self.initial + (1 - progress_remaining) * (self.final - self.initial)
 
 
 # Every builder takes (initial, final, fraction of training, rate per environment step).

@@ -89,7 +89,7 @@ def test_defaults_are_those_of_sb3(algorithm):
         ({"learning_rate": "fast"}, "learning_rate must be"),
         ({"loss": "hubert"}, "Unknown loss 'hubert'; known: huber, mse"),
         ({"exploration": "boltzmann"}, "Unknown exploration 'boltzmann'; known: exponential, linear, none"),
-        ({"replay": "priority"}, "Unknown replay 'priority'; known: uniform"),
+        ({"replay": "priority"}, "Unknown replay 'priority'; known: prioritized, sb3, uniform"),
         ({"replay_buffer_class": "uniform"}, r"must be a ReplayBuffer class, got 'uniform'; .* in replay= \(uniform"),
         ({"policy": "CNNPolicy"}, "Unknown policy 'CNNPolicy'; known: CnnPolicy, MlpPolicy, MultiInputPolicy"),
         ({"policy": "CnnPolicy", "policy_kwargs": None}, "NatureTorso takes images"),

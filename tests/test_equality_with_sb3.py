@@ -9,8 +9,10 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn.dqn import ClassicDQN
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from tests.environments import Catch, Noise
 
 SETTINGS: dict[str, Any] = dict(buffer_size=500, batch_size=10, learning_rate=1e-3, seed=5, device="cpu")
@@ -58,6 +60,28 @@ def test_parameters_equal_sb3s_after_training_on_the_same_data(policy, env, n_en
         for algorithm in (DQN, ClassicDQN)
     )
     assert same(ours.get_parameters(), theirs.get_parameters())
+
+
+@pytest.mark.parametrize("replay", ["uniform", "sb3"])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_parameters_equal_sb3s_on_stacked_frames_that_are_stored_once(n_steps, replay):
+    kwargs = dict(n_steps=n_steps, **SETTINGS)
+    theirs, ours = (
+        train(algorithm("CnnPolicy", VecFrameStack(make_vec_env(Noise, 2, seed=2), 4), **kwargs, **more))
+        for algorithm, more in ((DQN, {}), (ClassicDQN, {"replay": replay}))
+    )
+    assert isinstance(ours.replay_buffer, FrameReplayBuffer) == (replay == "uniform")
+    assert same(ours.get_parameters(), theirs.get_parameters())
+
+
+def test_prioritized_replay_without_priorities_is_uniform_and_with_them_is_not():
+    def trained(alpha, beta):
+        env, kwargs = make_vec_env("CartPole-v1", 1, seed=2), {"alpha": alpha, "beta": beta}
+        return train(ClassicDQN("MlpPolicy", env, replay="prioritized", replay_buffer_kwargs=kwargs, **SETTINGS))
+
+    uniform, flat, steep = trained(0.0, 0.0), trained(0.0, 1.0), trained(1.0, 1.0)
+    assert same(uniform.get_parameters(), flat.get_parameters())  # all weights are exactly 1
+    assert not same(uniform.get_parameters(), steep.get_parameters())
 
 
 def test_training_changes_the_parameters_and_a_different_loss_changes_them_differently():

@@ -8,6 +8,10 @@ import pytest
 import sb3_atari_dqn
 
 PACKAGE = Path(sb3_atari_dqn.__file__).parent
+PURE_REPLAY = [
+    f"replay/{name}.py"
+    for name in ("n_step", "sum_tree", "samplers", "ledger", "frame_store", "stacks", "stack_memory")
+]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -45,6 +49,7 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
         ("sb3_atari_dqn.atari", ("atari/", "zoo/", "__init__.py")),
         ("ale_py", ("atari/",)),
+        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "dqn.py", "__init__.py")),
     ],
 )
 def test_only_the_rooms_above_know_a_package(package, rooms):
@@ -52,7 +57,14 @@ def test_only_the_rooms_above_know_a_package(package, rooms):
     assert not strangers
 
 
-@pytest.mark.parametrize("pure", ["losses.py", "schedules.py", "arguments.py"])
+@pytest.mark.parametrize("pure", ["losses.py", "schedules.py", "arguments.py", *PURE_REPLAY])
 def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
     strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib"}
     assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}
+
+
+def test_the_replay_package_knows_nothing_of_ours_but_itself_and_the_schedules():
+    for path in (PACKAGE / "replay").glob("*.py"):
+        ours = {name for name in imported(path) if name.startswith("sb3_atari_dqn")}
+        below = ("sb3_atari_dqn.replay", "sb3_atari_dqn.schedules")
+        assert all(name.startswith(below) for name in ours), path

@@ -1,4 +1,4 @@
-"""Epsilon over time."""
+"""Epsilon and beta over time."""
 
 import math
 import pickle
@@ -6,7 +6,7 @@ import pickle
 import pytest
 from stable_baselines3.common.utils import LinearSchedule
 
-from sb3_atari_dqn.schedules import EXPLORATIONS, ExponentialEpsilon, LinearEpsilon, NoEpsilon
+from sb3_atari_dqn.schedules import EXPLORATIONS, ExponentialEpsilon, LinearBeta, LinearEpsilon, NoEpsilon
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 1.0])
@@ -43,3 +43,14 @@ def test_no_exploration_is_always_greedy():
 def test_schedules_are_built_by_name_and_can_be_saved(kind, schedule):
     built = EXPLORATIONS[kind](0.9, 0.1, 0.5, 1e-4)
     assert pickle.loads(pickle.dumps(built)) == built == schedule
+
+
+def test_beta_goes_in_a_straight_line_to_its_end():
+    beta = LinearBeta(0.4, 1.0)
+    assert [beta(progress) for progress in (1.0, 0.5, 0.0)] == pytest.approx([0.4, 0.7, 1.0])
+
+
+@pytest.mark.parametrize("initial", [-0.1, 1.1, float("nan")])
+def test_a_beta_outside_of_0_and_1_is_refused(initial):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        LinearBeta(initial, 1.0)

@@ -1,0 +1,215 @@
+"""Memory and speed of replay buffers, SB3's and ours, fed with the same stream of real Pong.
+
+    python benchmarks/replay.py
+
+Every buffer runs in a process of its own, one after the other, and is filled completely, so that the memory is what
+the system says is resident. The game is recorded once and played again as often as it takes to fill the buffers.
+"""
+
+import argparse
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ale_py
+import gymnasium as gym
+import numpy as np
+import psutil
+import torch as th
+from gymnasium import spaces
+from report import circumstances, spread, write
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_atari_dqn import NatureAtari
+from sb3_atari_dqn.replay import files
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+
+N_STACK, N_STEPS, BATCH = 4, 3, 32
+SPACE = spaces.Box(0, 255, (N_STACK, 84, 84), np.uint8)
+
+
+def _sb3_optimized(slots: int, *spaces_and_device: Any) -> ReplayBuffer:
+    observations, actions, device, n_envs = spaces_and_device
+    return ReplayBuffer(slots, observations, actions, device, n_envs, True, False)
+
+
+def _extra_buffers(*sizes: Any) -> ReplayBuffer:
+    from sb3_extra_buffers.compressed import CompressedReplayBuffer
+
+    return CompressedReplayBuffer(
+        *sizes, dtypes=dict(elem_type=np.uint8, runs_type=np.uint16), compression_method="zstd-3"
+    )
+
+
+BUFFERS: dict[str, Callable[..., ReplayBuffer]] = {
+    "SB3 ReplayBuffer": ReplayBuffer,
+    "SB3 optimize_memory_usage": _sb3_optimized,
+    f"SB3 NStepReplayBuffer, n={N_STEPS}": lambda *sizes: NStepReplayBuffer(*sizes, n_steps=N_STEPS),
+    "sb3-extra-buffers, zstd": _extra_buffers,
+    "ours, n=1": lambda *sizes: FrameReplayBuffer(*sizes, n_stack=N_STACK),
+    f"ours, n={N_STEPS}": lambda *sizes: FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS),
+    f"ours, prioritized, n={N_STEPS}": lambda *sizes: PrioritizedFrameReplayBuffer(
+        *sizes, n_stack=N_STACK, n_steps=N_STEPS
+    ),
+}
+
+
+def record(game: str, n_steps: int, path: Path) -> None:
+    """Random play: frames, and where an episode ended."""
+    gym.register_envs(ale_py)
+    env = make_vec_env(game, n_envs=1, seed=0, wrapper_class=NatureAtari)
+    generator = np.random.default_rng(0)
+    observation: Any = env.reset()
+    frames, ends = [], []
+    n_actions = env.action_space.n  # type: ignore[attr-defined]
+    for _ in range(n_steps):
+        frames.append(observation[0, :, :, 0])
+        observation, _, dones, _ = env.step(generator.integers(n_actions, size=1))
+        ends.append(dones[0])
+    np.savez(path, frames=np.stack(frames), ends=np.array(ends), n_actions=n_actions)
+
+
+def stream(frames: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """:return: observation, next observation and end, as VecFrameStack and VecTransposeImage lay them in memory"""
+    stack, place = np.zeros((1, 84, 84, N_STACK), np.uint8), 0
+    stack[..., -1] = frames[0]
+    while True:
+        over, place = ends[place], (place + 1) % len(frames)
+        following = np.roll(stack, -1, axis=-1)
+        following[..., -1] = frames[place]
+        yield stack.transpose(0, 3, 1, 2), following.transpose(0, 3, 1, 2), np.array([over])
+        stack = following
+        if over:
+            stack = np.zeros_like(following)
+            stack[..., -1] = frames[place]
+
+
+def _microseconds(seconds: list[float]) -> dict[str, Any]:
+    lower, upper = np.percentile(seconds, [25, 75])
+    return {**spread([1e6 * second for second in seconds]), "quartiles": [1e6 * lower, 1e6 * upper]}
+
+
+def _timed(work: Callable[[], Any], repeats: int) -> dict[str, Any]:
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begin)
+    return _microseconds(seconds)
+
+
+def measure(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any]:
+    """:return: the figures of one buffer, in a process that does nothing else"""
+    th.set_num_threads(1)
+    recording = dict(np.load(path))
+    steps = stream(recording["frames"], recording["ends"])
+    resident = psutil.Process().memory_info().rss
+    buffer = BUFFERS[name](slots, SPACE, spaces.Discrete(int(recording["n_actions"])), "cpu", 1)
+    action, reward = np.array([1]), np.array([1.0], np.float32)
+    add_seconds = []
+    for number in range(slots + 2_000):  # the last ones into a buffer whose memory is all there
+        obs, next_obs, over = next(steps)
+        begin = time.perf_counter()
+        buffer.add(obs, next_obs, action, reward, over, [{}])
+        if number >= slots:
+            add_seconds.append(time.perf_counter() - begin)
+    gc.collect()
+    figures = {
+        "bytes_per_transition": (psutil.Process().memory_info().rss - resident) / slots,
+        "add_us": _microseconds(add_seconds),
+        "sample_us": _timed(lambda: buffer.sample(BATCH), 2_000),
+    }
+    if isinstance(buffer, PrioritizedFrameReplayBuffer):
+        figures["update_us"] = _timed(lambda: _update(buffer), 2_000)
+    if with_file and isinstance(buffer, FrameReplayBuffer):
+        figures |= _on_disk(buffer)
+    return figures
+
+
+def _update(buffer: PrioritizedFrameReplayBuffer) -> None:
+    indices = np.random.randint(buffer.buffer_size, size=BATCH)
+    buffer.update_priorities(indices, th.rand(BATCH))
+
+
+def _on_disk(buffer: FrameReplayBuffer) -> dict[str, Any]:
+    """:return: what saving and loading take; loading compares the whole file first, as the buffer is not empty"""
+    with tempfile.TemporaryFile() as file:
+        resident = psutil.Process().memory_info().rss
+        begin = time.perf_counter()
+        files.write(buffer, file)
+        saved = time.perf_counter()
+        size, extra = file.tell(), psutil.Process().memory_info().rss - resident
+        files.read(buffer, file, "file")
+        loaded = time.perf_counter()
+    return {
+        "file_bytes": size,
+        "file_part_of_memory": size / buffer.full_nbytes(),
+        "save_s": saved - begin,
+        "save_extra_bytes": extra,
+        "load_s": loaded - saved,
+    }
+
+
+def _in_own_process(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--one", name, "--slots", str(slots), "--recording", str(path)]
+    done = subprocess.run(command + ["--files"] * with_file, capture_output=True, text=True)
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(figures: dict[str, dict[str, Any]]) -> str:
+    lines = ["| buffer | bytes per transition | add, us | sample of 32, us |", "| --- | ---: | ---: | ---: |"]
+    for name, one in figures.items():
+        if "failed" in one:
+            lines.append(f"| {name} | {one['failed']} | | |")
+            continue
+        cells = [f"{one['bytes_per_transition']:,.0f}"]
+        for key in ("add_us", "sample_us"):
+            lower, upper = one[key]["quartiles"]
+            cells.append(f"{one[key]['median']:.0f} ({lower:.0f} to {upper:.0f})")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", default="PongNoFrameskip-v4")
+    parser.add_argument("--slots", type=int, default=100_000)
+    parser.add_argument("--large-slots", type=int, default=1_000_000, help="for ours only; 0: leave out")
+    parser.add_argument("--record-steps", type=int, default=10_000)
+    parser.add_argument("--buffers", nargs="+", default=list(BUFFERS), choices=list(BUFFERS))
+    parser.add_argument("--out", help="file for the figures, as JSON")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--recording", help=argparse.SUPPRESS)
+    parser.add_argument("--files", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.one, args.slots, Path(args.recording), args.files)))
+        return
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recording.npz"
+        record(args.env, args.record_steps, path)
+        figures = {f"{name}, {args.slots:,}": _in_own_process(name, args.slots, path, False) for name in args.buffers}
+        if args.large_slots:
+            for name in (name for name in args.buffers if name.startswith("ours")):
+                with_file = name == "ours, n=1"
+                figures[f"{name}, {args.large_slots:,}"] = _in_own_process(name, args.large_slots, path, with_file)
+    write(
+        {**circumstances("stable-baselines3", "torch", "numpy", "zstandard"), "env": args.env, "figures": figures},
+        args.out,
+    )
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Replay memory: one frame per transition, n-step returns, proportional prioritization."""

@@ -1,0 +1,289 @@
+"""Replay buffers on disk: only what is filled, streamed through zstd, checksummed, nothing that could be executed.
+
+N: environments, K: frames in a stack.
+
+    magic line | zstd frame: length of the header, header (JSON), arrays, frames of environment 0, 1, ... | end mark
+
+Everything stands in the order of time, so that neighbouring frames, which differ in little, lie side by side.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import zstandard
+
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.ledger import Ledger
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+
+MAGIC = b"sb3_atari_dqn replay buffer\n"
+_END = b"\nend\n"
+_VERSION = 1
+_LEVEL = 3
+_WINDOW_LOG = 23  # 8 MB: about a thousand frames of 84x84
+_FRAMES_AT_ONCE = 512
+_MAX_HEADER_BYTES = 1 << 20
+
+_DAMAGES = (zstandard.ZstdError, EOFError, struct.error, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError)
+
+
+def is_ours(file: BinaryIO) -> bool:
+    """:return: whether a file begins like one of these; it is left at its beginning"""
+    begin = file.read(len(MAGIC))
+    file.seek(0)
+    return begin == MAGIC
+
+
+# --- what a buffer consists of
+
+
+def _fixed(buffer: FrameReplayBuffer) -> dict[str, Any]:
+    """:return: what a file and the buffer it goes into must have in common"""
+    return {
+        "observation shape": list(buffer.obs_shape),
+        "observation type": str(np.dtype(buffer.observation_space.dtype)),
+        "n_stack": buffer.stack_shape.n_stack,
+        "number of environments": buffer.n_envs,
+        "action space": str(buffer.action_space),
+    }
+
+
+def _header(buffer: FrameReplayBuffer) -> dict[str, Any]:
+    memory = buffer.memory
+    return {
+        "version": _VERSION,
+        "fixed": _fixed(buffer),
+        "n_steps": buffer.n_steps,  # for information: the same transitions serve every n
+        "slots": buffer.buffer_size,
+        "filled": buffer.size(),
+        "steps": memory.steps,
+        "first frame": memory.oldest_frame(buffer.size()),
+        "finals": len(memory.finals),
+        "heads": len(memory.heads),
+        "sampler": buffer.sampler.state() if isinstance(buffer, PrioritizedFrameReplayBuffer) else None,
+    }
+
+
+def _filled_slots(steps: int, filled: int, n_slots: int) -> np.ndarray:
+    """:return: oldest first"""
+    return np.arange(steps - filled, steps) % n_slots
+
+
+# --- writing
+
+
+def write(buffer: FrameReplayBuffer, file: BinaryIO) -> None:
+    """
+    :param buffer: stays as it is
+    :param file: open for writing; a few megabytes of memory are used, whatever the size of the buffer
+    """
+    file.write(MAGIC)
+    settings = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=_WINDOW_LOG, write_checksum=1)
+    with zstandard.ZstdCompressor(compression_params=settings).stream_writer(file, closefd=False) as stream:
+        header = json.dumps(_header(buffer)).encode()
+        stream.write(struct.pack("<I", len(header)) + header)
+        for array in _arrays_of(buffer):
+            stream.write(np.ascontiguousarray(array).tobytes())
+    file.write(_END)
+
+
+def _arrays_of(buffer: FrameReplayBuffer) -> Iterator[np.ndarray]:
+    memory, filled = buffer.memory, buffer.size()
+    slots = _filled_slots(memory.steps, filled, buffer.buffer_size)
+    if filled == 0:
+        return
+    for array in (buffer.rewards, buffer.actions, memory.depths, memory.flags):
+        yield array[slots]
+    if isinstance(buffer, PrioritizedFrameReplayBuffer):
+        yield buffer.sampler.tree[np.arange(buffer.buffer_size * buffer.n_envs)].reshape(-1, buffer.n_envs)[slots]
+    yield memory.expected  # type: ignore[misc]  # the last step left one
+    for ledger in (memory.finals, memory.heads):
+        yield ledger.keys - (memory.steps - filled) * buffer.n_envs
+        for rows in ledger.rows:
+            yield memory.store.gather(rows[None])[0].numpy()
+    for env in range(buffer.n_envs):
+        for steps in _chunks(memory.oldest_frame(filled), memory.steps + 1):
+            yield memory.store.read(steps, env)
+
+
+def _chunks(first: int, end: int) -> Iterator[np.ndarray]:
+    for begin in range(first, end, _FRAMES_AT_ONCE):
+        yield np.arange(begin, min(begin + _FRAMES_AT_ONCE, end))
+
+
+# --- reading
+
+
+class _Body:
+    """What stands between the first line and the end mark: zstd stumbles over anything behind its own end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._end = file.seek(-len(_END), 2)
+        self._file = file
+        file.seek(len(MAGIC))
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(min(size, self._end - self._file.tell()))
+
+
+class _Stream:
+    """Decompressed bytes, exactly as many as asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._reader = zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, _Body(file)), closefd=False)
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+        """:raises EOFError: if the data ends before"""
+        array = np.empty(shape, dtype)
+        into, done = array.reshape(-1).view(np.uint8).data, 0
+        while done < len(into):
+            got = self._reader.readinto(into[done:])
+            if not got:
+                raise EOFError
+            done += got
+        return array
+
+    def end(self) -> None:
+        """:raises EOFError: if there is more; zstd compares the checksum here"""
+        if self._reader.read(1):
+            raise EOFError
+
+
+def read(buffer: FrameReplayBuffer, file: BinaryIO, name: str) -> None:
+    """
+    Fill a buffer. One that holds something is only touched once the whole file has been found intact.
+
+    :param buffer: of the same observations, stack, actions and number of environments; it may be larger or smaller
+        than the one saved as long as the transitions fit; priorities are taken over where there are any
+    :param file: open for reading, seekable
+    :param name: of the file, for messages
+    :raises ValueError: if the file is damaged or does not fit; the buffer is then as it was, and empty if it was empty
+    """
+    file.seek(0)
+    if not is_ours(file):
+        raise ValueError(f"{name} is no replay buffer that stores each frame once.")
+    try:
+        _check_end(file)
+        _check_fits(_read_header(_Stream(file)), buffer, name)
+        if buffer.size():
+            _read_into(None, buffer, _Stream(file))
+        _fill(buffer, _Stream(file))
+    except _DAMAGES as error:
+        raise ValueError(
+            f"The replay buffer {name} is damaged or cut short ({error or 'it ends too early'}); nothing was loaded. "
+            "Leave it out, or save it again."
+        ) from error
+
+
+def _fill(buffer: FrameReplayBuffer, stream: _Stream) -> None:
+    buffer.reset()
+    try:
+        _read_into(buffer, buffer, stream)
+    except BaseException:
+        buffer.reset()
+        raise
+
+
+def _check_end(file: BinaryIO) -> None:
+    """:raises EOFError: if the end mark is missing: writing, or copying, was interrupted"""
+    file.seek(-len(_END), 2)
+    if file.read() != _END:
+        raise EOFError
+
+
+def _read_header(stream: _Stream) -> dict[str, Any]:
+    (length,) = struct.unpack("<I", stream.array((4,), np.uint8).tobytes())
+    if length > _MAX_HEADER_BYTES:
+        raise EOFError
+    return json.loads(stream.array((length,), np.uint8).tobytes().decode())
+
+
+def _check_fits(header: dict[str, Any], buffer: FrameReplayBuffer, name: str) -> None:
+    """:raises ValueError: naming the first thing in which the file differs"""
+    if header["version"] != _VERSION:
+        raise ValueError(f"{name} has format version {header['version']}, this program reads {_VERSION}.")
+    for what, ours in _fixed(buffer).items():
+        if header["fixed"][what] != ours:
+            raise ValueError(f"{name} was saved with {what} {header['fixed'][what]}, and this buffer has {ours}.")
+    if header["filled"] > buffer.buffer_size:
+        needed = header["filled"] * buffer.n_envs
+        raise ValueError(
+            f"{name} holds {needed} transitions, and this buffer has room for {buffer.buffer_size * buffer.n_envs}; "
+            f"set buffer_size to {needed} or more."
+        )
+
+
+def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream) -> None:
+    """
+    :param target: empty; None: read the file to its end and keep nothing
+    :param like: a buffer of the same shapes
+    """
+    header = _read_header(stream)
+    filled = header["filled"]
+    # In a buffer of the same size every transition keeps its slot. Else they begin at slot 0, late enough to leave
+    # steps for the frames before them.
+    same_size = header["slots"] == like.buffer_size
+    steps = header["steps"] if same_size else filled + like.buffer_size * like.stack_shape.n_stack
+    if filled:
+        _read_transitions(target, like, stream, _filled_slots(steps, filled, like.buffer_size), header["sampler"])
+        for ledger, count in ((like.memory.finals, header["finals"]), (like.memory.heads, header["heads"])):
+            _read_aside(target, like, stream, ledger, count, steps - filled)
+        _read_frames(target, like, stream, header["first frame"] + steps - header["steps"], steps + 1)
+    stream.end()
+    if target is not None and filled:
+        target.set_position(steps, filled, header["first frame"] + steps - header["steps"])
+    if isinstance(target, PrioritizedFrameReplayBuffer) and header["sampler"]:
+        target.sampler.set_state(header["sampler"])
+
+
+def _read_transitions(
+    target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream, slots: np.ndarray, has_priorities: bool
+) -> None:
+    """:param slots: where they go, oldest first"""
+    filled, n_envs, memory = len(slots), like.n_envs, like.memory
+    wholes = (like.rewards, like.actions, memory.depths, memory.flags)
+    parts = [stream.array((filled, *whole.shape[1:]), whole.dtype) for whole in wholes]
+    priorities = stream.array((filled * n_envs,), np.float64) if has_priorities else None
+    expected = stream.array((n_envs, *like.obs_shape), memory.dtype)
+    if target is None:
+        return
+    for whole, part in zip(wholes, parts, strict=True):
+        whole[slots] = part
+    memory.expected = expected
+    if isinstance(target, PrioritizedFrameReplayBuffer):
+        leaves = (slots[:, None] * n_envs + np.arange(n_envs)).ravel()
+        if priorities is None:
+            target.sampler.insert(leaves)
+        else:
+            target.sampler.tree[leaves] = priorities
+
+
+def _read_aside(
+    target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream, ledger: Ledger, count: int, first: int
+) -> None:
+    """
+    :param ledger: that of the target
+    :param count: its entries in the file
+    :param first: step of the oldest transition
+    """
+    memory = like.memory
+    keys = stream.array((count,), np.int64) + first * like.n_envs
+    for key in keys:
+        frames = stream.array((ledger.rows_per_entry, memory.layout.frame_size), memory.dtype)
+        if target is not None:
+            ledger.add(int(key), memory.store.put_aside(frames))
+
+
+def _read_frames(
+    target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream, first: int, end: int
+) -> None:
+    """:param first: step of the oldest frame; :param end: after the step of the newest"""
+    memory = like.memory
+    for env in range(like.n_envs):
+        for steps in _chunks(first, end):
+            frames = stream.array((len(steps), memory.layout.frame_size), memory.dtype)
+            if target is not None:
+                memory.store.write(steps, env, frames)

@@ -1,0 +1,119 @@
+"""Where the frames lie: a ring of vector steps, one row of zeros, and a small side pool for the exceptions.
+
+N: environments, B: batch, M: frames per sample, F: numbers in a frame.
+
+Every frame has a row number, so that whoever composes stacks does index arithmetic only, and the frames may lie on
+another device one day:
+
+    rows   0 ........................ N * ring_steps    N * ring_steps + 1 ......
+           frame of (step, environment)  zeros          frames put aside
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+_FIRST_POOL_ROWS = 16
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """
+    :param ring_steps: vector steps that the ring holds
+    :param n_envs: N
+    :param frame_size: F
+    :param dtype: of the numbers in a frame
+    """
+
+    ring_steps: int
+    n_envs: int
+    frame_size: int
+    dtype: np.dtype
+
+    @property
+    def zero_row(self) -> int:
+        return self.ring_steps * self.n_envs
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the ring when it is full."""
+        return (self.zero_row + 1) * self.frame_size * self.dtype.itemsize
+
+
+class FrameStore:
+    """
+    Frames in host memory; the system hands out the memory of the ring as it fills.
+
+    :param layout: sizes
+    :raises MemoryError: if the system refuses the address space
+    """
+
+    def __init__(self, layout: FrameLayout) -> None:
+        self.layout = layout
+        self._ring = np.empty((layout.zero_row + 1, layout.frame_size), dtype=layout.dtype)
+        self._ring[layout.zero_row] = 0
+        self.release_all()
+
+    @property
+    def rows_aside(self) -> int:
+        """Frames in the side pool."""
+        return len(self._pool) - len(self._free)
+
+    @property
+    def pool_nbytes(self) -> int:
+        """Memory of the side pool, its free rows included."""
+        return self._pool.nbytes
+
+    def rows(self, steps: np.ndarray, envs: np.ndarray | np.int64) -> np.ndarray:
+        """:return: row numbers of the frames of these steps, counted from the first one ever, int64"""
+        return steps % self.layout.ring_steps * self.layout.n_envs + envs
+
+    def at(self, step: int) -> np.ndarray:
+        """:return: the frames of all environments at one step, to read or to write, [N, F]"""
+        first = step % self.layout.ring_steps * self.layout.n_envs
+        return self._ring[first : first + self.layout.n_envs]
+
+    def read(self, steps: np.ndarray, env: int) -> np.ndarray:
+        """:return: a copy of one environment's frames at these steps, [any, F]"""
+        return self._ring[self.rows(steps, np.int64(env))]
+
+    def write(self, steps: np.ndarray, env: int, frames: np.ndarray) -> None:
+        """:param frames: of one environment at these steps, [any, F]"""
+        self._ring[self.rows(steps, np.int64(env))] = frames
+
+    def put_aside(self, frames: np.ndarray) -> np.ndarray:
+        """
+        :param frames: [any, F]
+        :return: their row numbers, int64 [any]
+        """
+        while len(self._free) < len(frames):
+            self._grow()
+        places = np.array([self._free.pop() for _ in frames], dtype=np.int64)
+        self._pool[places] = frames
+        return places + self.layout.zero_row + 1
+
+    def release(self, rows: np.ndarray) -> None:
+        """:param rows: numbers that `put_aside` gave and nobody needs any more"""
+        self._free += (rows - self.layout.zero_row - 1).tolist()
+
+    def release_all(self) -> None:
+        """Empty the side pool."""
+        self._pool = np.empty((_FIRST_POOL_ROWS, self.layout.frame_size), dtype=self.layout.dtype)
+        self._free = list(range(_FIRST_POOL_ROWS))
+
+    def gather(self, rows: np.ndarray) -> torch.Tensor:
+        """
+        :param rows: int64 [B, M]
+        :return: a copy of the frames, [B, M, F]
+        """
+        frames = np.take(self._ring, rows, axis=0, mode="clip")
+        aside = rows > self.layout.zero_row
+        if aside.any():
+            frames[aside] = self._pool[rows[aside] - self.layout.zero_row - 1]
+        return torch.from_numpy(frames)
+
+    def _grow(self) -> None:
+        size = len(self._pool)
+        self._pool = np.concatenate([self._pool, np.empty_like(self._pool)])
+        self._free += range(size, 2 * size)

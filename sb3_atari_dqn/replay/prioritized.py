@@ -1,0 +1,127 @@
+"""Prioritized replay of stacked observations, each frame stored once.
+
+B: batch, N: environments.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights
+from sb3_atari_dqn.replay.sum_tree import SumTree
+from sb3_atari_dqn.schedules import LinearBeta
+
+
+class PrioritizedSamples(NamedTuple):
+    """SB3's samples, and what prioritization adds: weights of the losses, float32 [B, 1], and places, int64 [B]."""
+
+    observations: torch.Tensor
+    actions: torch.Tensor
+    next_observations: torch.Tensor
+    dones: torch.Tensor
+    rewards: torch.Tensor
+    discounts: torch.Tensor | None
+    weights: torch.Tensor
+    indices: np.ndarray
+
+
+class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
+    """
+    Proportional prioritization: transitions are drawn by their last TD error.
+
+    Source: Schaul et al. 2016, algorithm 1. Deviations: beta is a function of the progress of the training; priorities
+    come from TD errors that are not clipped; the TD error of an n-step return is that of the whole return.
+
+    Whoever trains multiplies the losses by `weights` and hands the TD errors to :meth:`update_priorities`; before it
+    samples, it tells :meth:`anneal` how far it is.
+
+    :param alpha: how much priorities count; 0: uniform
+    :param beta: correction of the bias at the start of the training
+    :param final_beta: and at its end
+    :param epsilon: added to every absolute TD error
+    The other parameters are those of :class:`FrameReplayBuffer`.
+
+    :raises ValueError: on a bad argument
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: torch.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        *,
+        n_stack: int,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+        alpha: float = 0.6,
+        beta: float = 0.4,
+        final_beta: float = 1.0,
+        epsilon: float = 1e-6,
+    ) -> None:
+        super().__init__(
+            buffer_size,
+            observation_space,
+            action_space,
+            device,
+            n_envs,
+            optimize_memory_usage,
+            handle_timeout_termination,
+            n_stack=n_stack,
+            n_steps=n_steps,
+            gamma=gamma,
+        )
+        self._beta_schedule = LinearBeta(beta, final_beta)
+        self.beta = beta
+        # SB3 seeds numpy's global generator: the draws follow the seed of the training.
+        seed = int(np.random.randint(2**31))
+        self.sampler = ProportionalSampler(self.buffer_size * n_envs, alpha, epsilon, seed)
+
+    def full_nbytes(self) -> int:
+        return super().full_nbytes() + SumTree.nbytes_for(self.buffer_size * self.n_envs)
+
+    def reset(self) -> None:
+        super().reset()
+        self.sampler.reset()
+
+    def anneal(self, progress_remaining: float) -> None:
+        """:param progress_remaining: 1 at the start of the training, 0 at its end"""
+        self.beta = self._beta_schedule(progress_remaining)
+
+    def add(
+        self,
+        obs: np.ndarray,
+        next_obs: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        done: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Store one vector step at the highest priority there has been; parameters as in SB3."""
+        first = self.pos * self.n_envs
+        super().add(obs, next_obs, action, reward, done, infos)
+        self.sampler.insert(np.arange(first, first + self.n_envs))
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> PrioritizedSamples:  # type: ignore[override]
+        """
+        :param batch_size: B
+        :param env: normalizes observations and rewards
+        """
+        leaves, probabilities = self.sampler.draw(batch_size)
+        weights = importance_weights(probabilities, self.size() * self.n_envs, self.beta)
+        samples = self.samples_at(leaves // self.n_envs, leaves % self.n_envs, env)
+        return PrioritizedSamples(*samples, weights=self._tensor(weights.reshape(-1, 1)), indices=leaves)
+
+    def update_priorities(self, indices: np.ndarray, td_errors: torch.Tensor | np.ndarray) -> None:
+        """
+        :param indices: those of the samples, int64 [B]
+        :param td_errors: theirs, of any sign, [B]
+        """
+        self.sampler.update(indices, torch.as_tensor(td_errors).detach().cpu().numpy())
