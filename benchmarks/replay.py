@@ -41,19 +41,22 @@ def _sb3_optimized(slots: int, *spaces_and_device: Any) -> ReplayBuffer:
     return ReplayBuffer(slots, observations, actions, device, n_envs, True, False)
 
 
-def _extra_buffers(*sizes: Any) -> ReplayBuffer:
-    from sb3_extra_buffers.compressed import CompressedReplayBuffer
+def _extra_buffers(method: str) -> Callable[..., ReplayBuffer]:
+    def build(*sizes: Any) -> ReplayBuffer:
+        from sb3_extra_buffers.compressed import CompressedReplayBuffer  # not among our dependencies
 
-    return CompressedReplayBuffer(
-        *sizes, dtypes=dict(elem_type=np.uint8, runs_type=np.uint16), compression_method="zstd-3"
-    )
+        dtypes = dict(elem_type=np.uint8, runs_type=np.uint16)
+        return CompressedReplayBuffer(*sizes, dtypes=dtypes, compression_method=method)
+
+    return build
 
 
 BUFFERS: dict[str, Callable[..., ReplayBuffer]] = {
     "SB3 ReplayBuffer": ReplayBuffer,
     "SB3 optimize_memory_usage": _sb3_optimized,
     f"SB3 NStepReplayBuffer, n={N_STEPS}": lambda *sizes: NStepReplayBuffer(*sizes, n_steps=N_STEPS),
-    "sb3-extra-buffers, zstd": _extra_buffers,
+    "sb3-extra-buffers, zstd-3": _extra_buffers("zstd-3"),
+    "sb3-extra-buffers, gzip1": _extra_buffers("gzip1"),
     "ours, n=1": lambda *sizes: FrameReplayBuffer(*sizes, n_stack=N_STACK),
     f"ours, n={N_STEPS}": lambda *sizes: FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS),
     f"ours, prioritized, n={N_STEPS}": lambda *sizes: PrioritizedFrameReplayBuffer(
