@@ -12,17 +12,30 @@ if TYPE_CHECKING:
     from sb3_atari_dqn.dqn import ClassicDQN as ClassicDQN
     from sb3_atari_dqn.dqn import DoubleDQN as DoubleDQN
     from sb3_atari_dqn.dqn import DuelingDQN as DuelingDQN
+    from sb3_atari_dqn.replay.buffer import FrameReplayBuffer as FrameReplayBuffer
+    from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
     from sb3_atari_dqn.zoo.plugin import register as register
 
 _HOME = {
     "ClassicDQN": "sb3_atari_dqn.dqn",
     "DoubleDQN": "sb3_atari_dqn.dqn",
     "DuelingDQN": "sb3_atari_dqn.dqn",
+    "FrameReplayBuffer": "sb3_atari_dqn.replay.buffer",
     "NatureAtari": "sb3_atari_dqn.atari",
+    "PrioritizedFrameReplayBuffer": "sb3_atari_dqn.replay.prioritized",
     "register": "sb3_atari_dqn.zoo.plugin",
 }
 
-__all__ = ["ClassicDQN", "DoubleDQN", "DuelingDQN", "NatureAtari", "__version__", "register"]
+__all__ = [
+    "ClassicDQN",
+    "DoubleDQN",
+    "DuelingDQN",
+    "FrameReplayBuffer",
+    "NatureAtari",
+    "PrioritizedFrameReplayBuffer",
+    "__version__",
+    "register",
+]
 
 
 def __getattr__(name: str) -> object:
