@@ -15,13 +15,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-FRAMES_PER_STEP = 4
 
-
-def training_games(run: Path) -> tuple[np.ndarray, np.ndarray]:
+def training_games(run: Path, frames_per_step: int) -> tuple[np.ndarray, np.ndarray]:
     """:return: environment steps at the end of each game, and its score"""
     games = np.loadtxt(run / "0.monitor.csv", delimiter=",", skiprows=2, ndmin=2)  # score, frames, seconds
-    return games[:, 1].cumsum() / FRAMES_PER_STEP, games[:, 0]
+    return games[:, 1].cumsum() / frames_per_step, games[:, 0]
 
 
 def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -38,11 +36,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     parser.add_argument("--title", default="")
     parser.add_argument("--window", type=int, default=20, help="games in the moving mean")
+    parser.add_argument("--frames-per-step", type=int, default=4, help="1 for environments without a frame skip")
     parser.add_argument("--reference", type=float, help="a published score, drawn as a line")
     parser.add_argument("--reference-label", default="published")
     args = parser.parse_args()
 
-    steps, scores = training_games(args.run)
+    steps, scores = training_games(args.run, args.frames_per_step)
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     axes.plot(steps, scores, ".", color="0.75", markersize=4, label="training games, exploring")
     axes.plot(steps, moving_mean(scores, args.window), color="C0", label=f"mean of the last {args.window}")
@@ -52,7 +51,9 @@ def main() -> None:
         axes.plot(data["timesteps"], data["results"].mean(axis=1), "o-", color="C3", markersize=4, label="evaluation")
     if args.reference is not None:
         axes.axhline(args.reference, color="0.4", linestyle="--", linewidth=1, label=args.reference_label)
-    axes.set_xlabel(f"environment steps ({FRAMES_PER_STEP} frames each)")
+    axes.set_xlabel(
+        f"environment steps ({args.frames_per_step} frames each)" if args.frames_per_step > 1 else "environment steps"
+    )
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_ylabel("raw score of a whole game")
     axes.set_title(args.title)
