@@ -278,6 +278,8 @@ class ClassicDQN(DQN):
                 **kwargs,
             )
         except MemoryError as error:
+            if issubclass(buffer_class, FrameReplayBuffer):  # has said how many would fit
+                raise
             raise MemoryError(
                 f"buffer_size={self.buffer_size:,} transitions do not fit into memory ({error}); make it smaller."
             ) from error
