@@ -117,3 +117,17 @@ def checked_train_freq(train_freq: Any, n_envs: int) -> tuple[int, str]:
             "give steps (train_freq=4) or use one environment."
         )
     return frequency, unit
+
+
+def check_single_pace(updates_per_transition: Any, train_freq: Any, gradient_steps: Any) -> None:
+    """
+    :param updates_per_transition: one way to say how often to learn, None if not used
+    :param train_freq: and the other, None if not used
+    :param gradient_steps: likewise
+    :raises ValueError: if both are used
+    """
+    if updates_per_transition is not None and (train_freq is not None or gradient_steps is not None):
+        raise ValueError(
+            f"updates_per_transition={updates_per_transition!r} and train_freq={train_freq!r}, gradient_steps="
+            f"{gradient_steps!r} both say how often to learn; give one or the other (None leaves it out)."
+        )

@@ -4,7 +4,7 @@ B: batch, A: actions, N: environments, n: steps of the return.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar, cast
@@ -16,14 +16,19 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
-from torch import Tensor
 
-from sb3_atari_dqn.arguments import check_dqn_arguments, check_keys, check_known
-from sb3_atari_dqn.losses import LOSSES, chosen_value, td_target
+from sb3_atari_dqn.arguments import check_between, check_dqn_arguments, check_keys, check_known, check_single_pace
+from sb3_atari_dqn.interleaved import InterleavedDQN
+from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.learners.plain import PlainLearner
+from sb3_atari_dqn.learners.precision import PRECISIONS
+from sb3_atari_dqn.learners.statistics import Statistics
+from sb3_atari_dqn.learners.td_step import LearningRule
+from sb3_atari_dqn.losses import LOSSES
 from sb3_atari_dqn.model_files import (
     ModelPath,
     destination,
@@ -55,11 +60,14 @@ from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
+Learner = PlainLearner | FastLearner
+LEARNERS = ("plain", "fast")
+
 # Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
 _NOT_YET = cast(ReplayBuffer, object())
 
 
-class ClassicDQN(DQN):
+class ClassicDQN(InterleavedDQN):
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
@@ -75,8 +83,8 @@ class ClassicDQN(DQN):
     :param batch_size: transitions per update
     :param tau: how far the target network moves towards the online one at each of its updates; 1 copies
     :param gamma: discount per environment step
-    :param train_freq: vector steps between trainings, or a pair like (2, "episode")
-    :param gradient_steps: updates per training; -1: as many as environment steps since the last one
+    :param train_freq: vector steps between trainings, or a pair like (2, "episode"); default 4
+    :param gradient_steps: updates per training; -1: as many as environment steps since the last one; default 1
     :param replay_buffer_class: a buffer class of your own instead of `replay`
     :param replay_buffer_kwargs: further arguments of the buffer
     :param optimize_memory_usage: see SB3's ReplayBuffer
@@ -97,6 +105,11 @@ class ClassicDQN(DQN):
     :param exploration: "linear", "exponential", or "none" (also None): greedy once learning has started
     :param exploration_decay_rate: of exponential exploration, per environment step
     :param replay: short name of the kind of replay: "uniform", "prioritized", or "sb3" (SB3's own buffers)
+    :param updates_per_transition: instead of `train_freq` and `gradient_steps`: updates per stored transition, the same
+        for any number of environments
+    :param overlap: with `updates_per_transition`: make the updates while the environments compute the next step
+    :param learner: "plain", or "fast": the same algorithm, quicker; float32 results differ by rounding
+    :param precision: of the fast learner: "bf16", "fp32", or "auto": what is faster on this machine
     :param _init_setup_model: build the networks at once
     :raises ValueError: on a bad argument, naming it, its value and the way out
     """
@@ -123,8 +136,8 @@ class ClassicDQN(DQN):
         batch_size: int = 32,
         tau: float = 1.0,
         gamma: float = 0.99,
-        train_freq: int | tuple[int, str] = 4,
-        gradient_steps: int = 1,
+        train_freq: int | tuple[int, str] | None = None,
+        gradient_steps: int | None = None,
         replay_buffer_class: type[ReplayBuffer] | None = None,
         replay_buffer_kwargs: dict[str, Any] | None = None,
         optimize_memory_usage: bool = False,
@@ -144,8 +157,13 @@ class ClassicDQN(DQN):
         exploration: str | None = "linear",
         exploration_decay_rate: float = 1e-5,
         replay: str = "uniform",
+        updates_per_transition: float | None = None,
+        overlap: bool = False,
+        learner: str = "plain",
+        precision: str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        check_single_pace(updates_per_transition, train_freq, gradient_steps)
         super().__init__(
             policy,
             env,
@@ -155,8 +173,8 @@ class ClassicDQN(DQN):
             batch_size=batch_size,
             tau=tau,
             gamma=gamma,
-            train_freq=train_freq,
-            gradient_steps=gradient_steps,
+            train_freq=4 if train_freq is None else train_freq,
+            gradient_steps=1 if gradient_steps is None else gradient_steps,
             replay_buffer_class=replay_buffer_class,
             replay_buffer_kwargs=dict(replay_buffer_kwargs or {}),  # SB3 writes into it
             optimize_memory_usage=optimize_memory_usage,
@@ -179,9 +197,14 @@ class ClassicDQN(DQN):
         self.exploration = exploration
         self.exploration_decay_rate = exploration_decay_rate
         self.replay = replay
+        self.updates_per_transition, self.overlap = updates_per_transition, overlap
+        self.updates_owed = 0.0
+        self.learner, self.precision = learner, precision
         self.n_stack = 1  # frames in an observation, as far as the environment tells
         self.exploration_rng = np.random.default_rng()
         self._n_updates_at_target_update = 0
+        self._learner: Learner | None = None
+        self._statistics = Statistics()
         self._open_speed_window()
         if _init_setup_model:
             self._setup_model()
@@ -206,6 +229,7 @@ class ClassicDQN(DQN):
         self._building = True
         super()._setup_model()
         self._building = False
+        self._learner = None
         # SB3 writes its choice of buffer over these and, at the next load, takes it for the user's.
         self.replay_buffer_class, self.replay_buffer_kwargs = own_choice
         self.exploration_schedule = EXPLORATIONS[self.exploration or "none"](
@@ -221,6 +245,9 @@ class ClassicDQN(DQN):
         check_known("loss", self.loss, LOSSES)
         check_known("exploration", self.exploration or "none", EXPLORATIONS)
         check_known("replay", self.replay, REPLAY_KINDS)
+        check_known("learner", self.learner, LEARNERS)
+        check_known("precision", self.precision, (*PRECISIONS, "auto"))
+        self._check_pace()
         if not issubclass(self.policy_class, self.policy_family):
             raise ValueError(
                 f"{self.algorithm} needs a policy that is a {self.policy_family.__name__}, got "
@@ -232,6 +259,14 @@ class ClassicDQN(DQN):
         if self.env is not None:
             self.n_stack = frames_per_stack(self.env)
         self._choose_replay()
+
+    def _check_pace(self) -> None:
+        """:raises ValueError: on a bad number, or overlap without updates that are counted per transition"""
+        if self.updates_per_transition is not None:
+            check_between("updates_per_transition", self.updates_per_transition, 0, float("inf"), above_low=True)
+            self.train_freq, self.gradient_steps = (1, "step"), 0  # of SB3's loop, which makes no updates then
+        elif self.overlap:
+            raise ValueError("overlap=True needs updates_per_transition (0.25 is an update for every 4 transitions).")
 
     def set_random_seed(self, seed: int | None = None) -> None:
         super().set_random_seed(seed)
@@ -302,16 +337,30 @@ class ClassicDQN(DQN):
         :param deterministic: take the greedy action everywhere
         :return: actions [N], or one for one observation, and the state
         """
-        if deterministic or self.exploration_rate == 0:
+
+        def greedy() -> np.ndarray:
+            nonlocal state
             actions, state = self.policy.predict(observation, state, episode_start, deterministic)
-            return actions.astype(self.action_space.dtype, copy=False), state
-        shape = self._batch_shape(observation)
+            return actions
+
+        actions = greedy() if deterministic else self._epsilon_greedy(self._batch_shape(observation), greedy)
+        return np.asarray(actions, dtype=self.action_space.dtype), state
+
+    def _epsilon_greedy(self, shape: tuple[int, ...], greedy: Callable[[], np.ndarray]) -> np.ndarray:
+        """
+        :param shape: of the actions
+        :param greedy: asks the network; not called if nobody wants to know
+        :return: actions, of this shape
+        """
+        if self.exploration_rate == 0:
+            return greedy()
         explores = self.exploration_rng.random(shape) < self.exploration_rate
         actions = self.exploration_rng.integers(cast(spaces.Discrete, self.action_space).n, size=shape)
-        if not np.all(explores):  # else nobody asks the network
-            greedy, state = self.policy.predict(observation, state, episode_start, deterministic)
-            actions = np.where(explores, actions, greedy)
-        return np.asarray(actions, dtype=self.action_space.dtype), state
+        return actions if np.all(explores) else np.where(explores, actions, greedy())
+
+    def _explore(self, observations: Any) -> np.ndarray:
+        """As in :meth:`predict`, but the greedy actions are those of the learner, in its precision."""
+        return self._epsilon_greedy((self.n_envs,), lambda: self._get_learner().greedy_actions(observations))
 
     def _batch_shape(self, observation: np.ndarray | dict[str, np.ndarray]) -> tuple[int, ...]:
         """:return: (N,), or () for a single observation"""
@@ -357,6 +406,19 @@ class ClassicDQN(DQN):
         polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
         polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)  # copied, see SB3 #996
         self._n_updates_at_target_update = self._n_updates
+        if self._learner is not None:
+            self._learner.target_changed()
+
+    def _get_learner(self) -> Learner:
+        """:return: what makes the updates; built when it is first needed, as it may measure the machine"""
+        if self._learner is None:
+            if self.learner == "plain":
+                self._learner = PlainLearner(self.policy)
+            else:
+                self._learner = FastLearner(self.policy, self.precision, self.batch_size)
+                if self.verbose >= 1:
+                    print(f"Learning in {self._learner.precision}: {self._learner.reason}")
+        return self._learner
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """
@@ -365,47 +427,38 @@ class ClassicDQN(DQN):
         :param gradient_steps: how many updates
         :param batch_size: B
         """
-        self.policy.set_training_mode(True)
+        self._prepare_training()
+        for _ in range(gradient_steps):
+            self._gradient_step(batch_size)
+        self._record_training()
+
+    def _prepare_training(self) -> None:
         self._update_learning_rate(self.policy.optimizer)
         if isinstance(self.replay_buffer, PrioritizedFrameReplayBuffer):
             self.replay_buffer.anneal(self._current_progress_remaining)
             self.logger.record("train/beta", self.replay_buffer.beta)
-        statistics = [self._gradient_step(batch_size) for _ in range(gradient_steps)]
-        self._n_updates += gradient_steps
-        self._record_training(statistics)
 
-    def _gradient_step(self, batch_size: int) -> Tensor:
-        """:return: loss, mean Q, mean absolute TD error and gradient norm, still on the device, [4]"""
-        batch: ReplayBufferSamples | PrioritizedSamples
+    def _gradient_step(self, batch_size: int) -> None:
+        """
+        Sample, update, and tell the memory how wrong the values were.
+
+        :param batch_size: B
+        """
         batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-        target = self._td_targets(batch)  # [B]
-        q_tm1 = chosen_value(self.q_net(batch.observations), batch.actions.long().squeeze(1))  # [B]
-        losses = LOSSES[self.loss](q_tm1, target)  # [B]
+        rule = LearningRule(self.loss, self.gamma, self.max_grad_norm)
+        update = self._get_learner().update(batch, rule)
         if isinstance(batch, PrioritizedSamples):
-            losses = losses * batch.weights.squeeze(1)
-        loss = losses.mean()
-
-        self.policy.optimizer.zero_grad()
-        loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.q_net.parameters(), self.max_grad_norm)
-        self.policy.optimizer.step()
-        td_errors = (target - q_tm1).detach()
-        if isinstance(batch, PrioritizedSamples):
-            cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, td_errors)
-        return torch.stack([loss.detach(), q_tm1.detach().mean(), td_errors.abs().mean(), grad_norm])
-
-    def _td_targets(self, batch: ReplayBufferSamples | PrioritizedSamples) -> Tensor:
-        """:return: what Q(s, a) should be, detached, float32 [B]"""
-        gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
-        discount_t = (1 - batch.dones) * gamma
-        v_t = self.policy.bootstrap_values(batch.next_observations)
-        return td_target(batch.rewards.squeeze(1), discount_t.squeeze(1), v_t.squeeze(1))
+            cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, update.td_errors)
+        self._n_updates += 1
+        self._statistics.add(update.statistics)
 
     # --- logs
 
-    def _record_training(self, statistics: list[Tensor]) -> None:
-        """:param statistics: one row per update; read from the device here, once per call"""
-        loss, mean_q, mean_abs_td_error, grad_norm = torch.stack(statistics).mean(dim=0).tolist()
+    def _record_training(self) -> None:
+        """Means over the updates since the last record; they are read from the device here, all at once."""
+        if not self._statistics:
+            return
+        loss, mean_q, mean_abs_td_error, grad_norm = self._statistics.take()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", loss)
         self.logger.record("train/mean_q", mean_q)
@@ -419,6 +472,7 @@ class ClassicDQN(DQN):
 
     def dump_logs(self) -> None:
         """Write the logs, with the speeds since they were last written."""
+        self._record_training()
         started, env_steps, updates = self._speed_window
         elapsed = max(time.perf_counter() - started, 1e-9)
         self.logger.record("time/env_steps_per_second", (self.num_timesteps - env_steps) / elapsed)
@@ -429,7 +483,7 @@ class ClassicDQN(DQN):
     # --- files
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_replay_buffer", "_speed_window"]
+        return [*super()._excluded_save_params(), "_replay_buffer", "_speed_window", "_learner", "_statistics"]
 
     def save(self, path: ModelPath, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         """
@@ -522,6 +576,11 @@ class ClassicDQN(DQN):
         """
         attributes = read_attributes(path, custom_objects)
         refuse_foreign(path, attributes, cls.__name__)
+        check_single_pace(
+            kwargs.get("updates_per_transition", attributes.get("updates_per_transition")),
+            kwargs.get("train_freq"),
+            kwargs.get("gradient_steps"),
+        )
         refuse_unknown(kwargs, {*attributes, *signature(cls.__init__).parameters}, cls.__name__)
         model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         if kwargs.get("seed") is None:
@@ -541,6 +600,7 @@ class ClassicDQN(DQN):
         """
         try:
             super().set_parameters(load_path_or_dict, exact_match, device)
+            self._learner = None  # it may hold copies
         except RuntimeError as error:
             source = "the dictionary" if isinstance(load_path_or_dict, dict) else load_path_or_dict
             raise ValueError(

@@ -6,6 +6,7 @@ B: batch, A: actions.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +22,9 @@ from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.heads import HEADS
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.torsos import ImageTorso, NatureTorso, resolve_torso
+
+# Raw observations to action values.
+QFunction = Callable[[PyTorchObs], Tensor]
 
 
 class HeadedQNetwork(QNetwork):
@@ -45,6 +49,27 @@ class HeadedQNetwork(QNetwork):
     def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor) -> Tensor:
         features = super().extract_features(obs, features_extractor)
         return scale_gradient(features, 1 / math.sqrt(2)) if self.rescale_shared_gradient else features
+
+    def values_of(self, images: Tensor) -> Tensor:
+        """
+        :param images: preprocessed already, in the precision of the parameters, [B, C, H, W]
+        :return: action values, [B, A]
+        """
+        features = self.features_extractor(images)
+        if self.rescale_shared_gradient:
+            features = scale_gradient(features, 1 / math.sqrt(2))
+        return self.q_net(features)
+
+    def output_layers(self) -> list[nn.Linear]:
+        """:return: the layers whose output are values or advantages"""
+        net: Any = self.q_net
+        streams = [net.value, net.advantage] if self.head == "dueling" else [net]
+        return [[layer for layer in stream if isinstance(layer, nn.Linear)][-1] for stream in streams]
+
+    def first_convolution(self) -> nn.Conv2d | None:
+        """:return: the layer that sees the images first, if it is a convolution of a torso with SB3's layout"""
+        convolutions = getattr(self.features_extractor, "cnn", [None])
+        return convolutions[0] if isinstance(convolutions[0], nn.Conv2d) else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         own = {"head": self.head, "rescale_shared_gradient": self.rescale_shared_gradient}
@@ -72,6 +97,9 @@ class QPolicy(DQNPolicy):
         Source: Wang et al. 2016, section 4.2
     :raises ValueError: on an unknown name, or arguments that contradict each other
     """
+
+    q_net: HeadedQNetwork
+    q_net_target: HeadedQNetwork
 
     default_features_extractor: ClassVar[type[BaseFeaturesExtractor]] = FlattenExtractor
     default_head: ClassVar[str] = "plain"
@@ -126,14 +154,26 @@ class QPolicy(DQNPolicy):
         net_args = self._update_features_extractor(self.net_args, features_extractor=None)
         return HeadedQNetwork(**net_args, **self._head_args).to(self.device)
 
+    @staticmethod
+    def bootstrap(online: QFunction, target: QFunction, next_observations: PyTorchObs) -> Tensor:
+        """
+        The idea that sets a family apart, for whatever computes the two networks.
+
+        :param online: action values by the online network, [B, A]
+        :param target: action values by the target network, [B, A]
+        :param next_observations: what both functions take
+        :return: what they are worth: maximum of the target network, float32 [B]
+        Source: Mnih et al. 2015, Methods, algorithm 1. Deviation: none.
+        """
+        return greedy_value(target(next_observations))
+
     @torch.no_grad()
     def bootstrap_values(self, next_observations: PyTorchObs) -> Tensor:
         """
         :param next_observations: raw observations, batch first
-        :return: what they are worth: maximum of the target network, float32 [B, 1]
-        Source: Mnih et al. 2015, Methods, algorithm 1. Deviation: none.
+        :return: what they are worth by this policy's own networks, float32 [B, 1]
         """
-        return greedy_value(self.q_net_target(next_observations)).unsqueeze(1)
+        return self.bootstrap(self.q_net, self.q_net_target, next_observations).unsqueeze(1)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self._head_args}
@@ -192,13 +232,13 @@ class MultiInputPolicy(QPolicy):
 class DoubleQPolicy(QPolicy):
     """Bootstraps as double Q-learning does: the online network chooses the action, the target network values it."""
 
-    @torch.no_grad()
-    def bootstrap_values(self, next_observations: PyTorchObs) -> Tensor:
+    @staticmethod
+    def bootstrap(online: QFunction, target: QFunction, next_observations: PyTorchObs) -> Tensor:
         """
-        :return: float32 [B, 1]
+        :return: float32 [B]
         Source: van Hasselt et al. 2016, section "Double DQN". Deviation: none.
         """
-        return double_q_value(self.q_net_target(next_observations), self.q_net(next_observations)).unsqueeze(1)
+        return double_q_value(target(next_observations), online(next_observations))
 
 
 class DoubleMlpPolicy(DoubleQPolicy):

@@ -273,7 +273,9 @@ def test_target_age_counts_updates_since_the_target_moved():
 def test_logged_numbers_are_means_over_the_updates():
     model = small()
     model.set_logger(Logger(None, []))
-    model._record_training([torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([3.0, 4.0, 5.0, 8.0])])
+    model._statistics.add(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    model._statistics.add(torch.tensor([3.0, 4.0, 5.0, 8.0]))
+    model._record_training()
     logged = model.logger.name_to_value
     assert [logged[f"train/{key}"] for key in ("loss", "mean_q", "mean_abs_td_error", "grad_norm")] == [2, 3, 4, 6]
 

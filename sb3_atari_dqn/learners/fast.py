@@ -1,0 +1,101 @@
+"""The same algorithm with everything left out that changes no result: for speed.
+
+B: batch, N: environments.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.preprocessing import is_image_space
+from torch import Tensor
+
+from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
+from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
+from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
+from sb3_atari_dqn.policies import QPolicy
+
+_FUSED = (torch.optim.Adam, torch.optim.AdamW)
+
+
+class FastLearner:
+    """
+    Channels last, bfloat16 where the machine has units for it, parameters and gradients converted once per update,
+    images turned from bytes into what the network computes with in one go, a fused optimizer.
+
+    In float32 it agrees with the plain learner up to rounding: the sums are the same, their order is not.
+
+    :param policy: owns the networks and the optimizer; its parameters stay float32
+    :param precision: "bf16", "fp32", or "auto": what is faster here, measured now
+    :param batch_size: B, for that measurement
+    :raises ValueError: on a policy whose update it cannot take over
+    """
+
+    def __init__(self, policy: QPolicy, precision: str, batch_size: int) -> None:
+        _check_policy(policy)
+        self.policy = policy
+        self.is_image = is_image_space(policy.observation_space)
+        self.precision, self.reason = self._choose(precision, batch_size)
+        self.online, self.target = self._copy(policy.q_net), self._copy(policy.q_net_target)
+        if type(policy.optimizer) in _FUSED:
+            for group in policy.optimizer.param_groups:
+                group["fused"], group["foreach"] = True, None
+
+    def _choose(self, precision: str, batch_size: int) -> tuple[str, str]:
+        """:return: short name of the precision and the reason for it"""
+        if not self.is_image:
+            if precision == "bf16":
+                raise ValueError("precision='bf16' needs image observations; use precision='fp32' or 'auto'.")
+            return "fp32", "no images"
+        if precision != "auto":
+            return precision, "as asked"
+        shape = (batch_size, *self.policy.observation_space.shape)  # type: ignore[misc]
+        return choose_precision(self.policy.q_net, shape, self.policy.device)
+
+    def _copy(self, network: Any) -> WorkingCopy | OwnNetwork:
+        return WorkingCopy(network, PRECISIONS[self.precision]) if self.is_image else OwnNetwork(network)
+
+    @torch.no_grad()
+    def greedy_actions(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
+        """
+        :param observations: of N environments
+        :return: int64 [N]
+        """
+        tensors, _ = self.policy.obs_to_tensor(observations)
+        return self.online(self.online.prepare(tensors)).argmax(dim=1).cpu().numpy()
+
+    def update(self, batch: Any, rule: LearningRule) -> Update:
+        """
+        One step of gradient descent.
+
+        :param batch: SB3's samples, or those with importance weights
+        :param rule: loss, discount, gradient norm
+        """
+        v_t = self._bootstrap(batch.next_observations)
+        step = td_loss(self.online(self.online.prepare(batch.observations)), v_t, batch, rule)
+        self.online.hand_over(torch.autograd.grad(step.loss, self.online.parameters))
+        grad_norm = torch.nn.utils.clip_grad_norm_(self.online.masters, rule.max_grad_norm)
+        self.policy.optimizer.step()
+        self.online.refresh()
+        return update_of(step, grad_norm)
+
+    @torch.no_grad()
+    def _bootstrap(self, next_observations: Any) -> Tensor:
+        """:return: float32 [B]"""
+        return self.policy.bootstrap(self.online, self.target, self.target.prepare(next_observations))
+
+    def target_changed(self) -> None:
+        """Called when the target network was written to."""
+        self.target.refresh()
+
+
+def _check_policy(policy: QPolicy) -> None:
+    """:raises ValueError: where the short cuts would pass something over"""
+    name = type(policy).__name__
+    if type(policy).bootstrap_values is not QPolicy.bootstrap_values:
+        raise ValueError(
+            f"{name} overrides bootstrap_values, which learner='fast' does not call: override bootstrap instead, or "
+            "use learner='plain'."
+        )
+    if any(True for _ in policy.q_net.buffers()):
+        raise ValueError(f"The network of {name} keeps statistics (batch normalization?): use learner='plain'.")

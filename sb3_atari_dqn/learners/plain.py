@@ -1,0 +1,50 @@
+"""The reference: the algorithm as the papers tell it, on the policy's own networks."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
+from sb3_atari_dqn.policies import QPolicy
+
+
+class PlainLearner:
+    """
+    With SB3's defaults and the same batches its parameters equal those of SB3's DQN, bit for bit.
+
+    :param policy: owns the networks and the optimizer
+    """
+
+    def __init__(self, policy: QPolicy) -> None:
+        self.policy = policy
+        for group in policy.optimizer.param_groups:
+            if group.get("fused"):  # a fast learner trained these parameters before
+                group["fused"] = None
+
+    def greedy_actions(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
+        """
+        :param observations: of N environments
+        :return: int64 [N]
+        """
+        self.policy.set_training_mode(False)
+        return self.policy.predict(observations, deterministic=True)[0]
+
+    def update(self, batch: Any, rule: LearningRule) -> Update:
+        """
+        One step of gradient descent.
+
+        :param batch: SB3's samples, or those with importance weights
+        :param rule: loss, discount, gradient norm
+        """
+        self.policy.set_training_mode(True)
+        v_t = self.policy.bootstrap_values(batch.next_observations).squeeze(1)  # [B]
+        step = td_loss(self.policy.q_net(batch.observations), v_t, batch, rule)
+        self.policy.optimizer.zero_grad()
+        step.loss.backward()
+        grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), rule.max_grad_norm)
+        self.policy.optimizer.step()
+        return update_of(step, grad_norm)
+
+    def target_changed(self) -> None:
+        """Called when the target network was written to."""

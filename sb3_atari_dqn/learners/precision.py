@@ -1,0 +1,46 @@
+"""In which precision a network computes fastest here: asked once, by trying both.
+
+B: batch, C: channels, H W: height and width.
+"""
+
+import statistics
+import time
+
+import torch
+
+from sb3_atari_dqn.learners.working_copy import WorkingCopy
+from sb3_atari_dqn.policies import HeadedQNetwork
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+# bfloat16 gives up accuracy: it must be worth it.
+_WORTH_IT = 0.9
+_WARM_UP, _TRIES = 2, 5
+
+
+def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: torch.device) -> tuple[str, str]:
+    """
+    Time forward and backward in both; the network stays as it is and no random number is drawn.
+
+    :param network: of image observations
+    :param shape: of a batch, (B, C, H, W)
+    :param device: where it computes
+    :return: short name of the precision, and the reason in words
+    """
+    milliseconds = {name: _time(WorkingCopy(network, dtype), shape, device) for name, dtype in PRECISIONS.items()}
+    chosen = "bf16" if milliseconds["bf16"] < _WORTH_IT * milliseconds["fp32"] else "fp32"
+    times = " and ".join(f"{name} {took:.1f} ms" for name, took in milliseconds.items())
+    return chosen, f"forward and backward take {times}"
+
+
+def _time(network: WorkingCopy, shape: tuple[int, ...], device: torch.device) -> float:
+    """:return: median of a few runs, in milliseconds"""
+    images = torch.zeros(shape, dtype=torch.uint8, device=device)
+    times = []
+    for _ in range(_WARM_UP + _TRIES):
+        started = time.perf_counter()
+        torch.autograd.grad(network(network.prepare(images)).sum(), network.parameters)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times[_WARM_UP:])

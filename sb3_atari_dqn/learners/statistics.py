@@ -1,0 +1,26 @@
+"""Means of what the updates report, gathered on the device and read once."""
+
+from torch import Tensor
+
+
+class Statistics:
+    """A running sum; adding to it waits for nothing."""
+
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, numbers: Tensor) -> None:
+        """:param numbers: of one update, float32 [any]"""
+        self._sum = numbers.clone() if self._sum is None else self._sum.add_(numbers)
+        self._count += 1
+
+    def take(self) -> list[float]:
+        """:return: the means, which start again from here"""
+        assert self._sum is not None
+        means = (self._sum / self._count).tolist()
+        self._sum, self._count = None, 0
+        return means

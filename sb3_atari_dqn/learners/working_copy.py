@@ -1,0 +1,117 @@
+"""A Q-network in the precision and layout in which the machine computes fastest.
+
+The policy's float32 parameters stay the masters that the optimizer moves and the files hold; a copy of them computes.
+B: batch, C: channels, H W: height and width, A: actions.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sb3_atari_dqn.policies import HeadedQNetwork
+
+
+class WorkingCopy:
+    """
+    Computes what the network computes, from images as they are stored.
+
+    Parameters that need no conversion are shared with the master. The factor 1/255 of normalized images stands in
+    the weights of the first convolution, so that whole numbers go into it, which bfloat16 holds exactly up to 256;
+    the layers whose outputs are action values compute in float32, as 8 bits of mantissa are too few for them.
+
+    :param master: network of image observations
+    :param dtype: torch.float32 or torch.bfloat16
+    """
+
+    def __init__(self, master: HeadedQNetwork, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.masters = list(master.parameters())
+        self._network = copy.deepcopy(master).to(dtype).train()
+        for layer in self._network.output_layers():
+            layer.float().register_forward_pre_hook(_to_float)
+        self._scale = 1 / 255 if master.normalize_images else 1.0
+        first = self._network.first_convolution()
+        self._scales_input = first is None and self._scale != 1
+        self.parameters = list(self._network.parameters())
+        self._factors = [self._scale if first is not None and own is first.weight else 1.0 for own in self.parameters]
+        self._share()
+        self.refresh()
+
+    def _share(self) -> None:
+        """Let every parameter that is the master's number for number use its memory; remember the others."""
+        self._converted: list[int] = []
+        for i, (own, master) in enumerate(zip(self.parameters, self.masters, strict=True)):
+            if own.dtype == master.dtype and self._factors[i] == 1:
+                own.data = master.data
+            else:
+                self._converted.append(i)
+
+    def __call__(self, images: Any) -> Tensor:
+        """
+        :param images: what :meth:`prepare` returned
+        :return: action values, float32 [B, A]
+        """
+        return self._network.values_of(images)
+
+    def prepare(self, observations: Any) -> Tensor:
+        """
+        :param observations: images as they are stored, uint8 [B, C, H, W]
+        :return: the same in the precision of this copy, channels last
+        """
+        images = observations.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        return images.mul_(self._scale) if self._scales_input else images
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over the masters' parameters."""
+        if self._converted:
+            numbers = [self._scaled(self.masters[i], i) for i in self._converted]
+            torch._foreach_copy_([self.parameters[i] for i in self._converted], numbers)
+
+    @torch.no_grad()
+    def hand_over(self, gradients: Sequence[Tensor]) -> None:
+        """
+        Give the masters their gradients.
+
+        :param gradients: of this copy's parameters, in their order
+        """
+        for i, (master, gradient) in enumerate(zip(self.masters, gradients, strict=True)):
+            master.grad = self._scaled(gradient.to(master.dtype), i).contiguous()
+
+    def _scaled(self, numbers: Tensor, i: int) -> Tensor:
+        return numbers if self._factors[i] == 1 else numbers * self._factors[i]
+
+
+class OwnNetwork:
+    """
+    The master itself, with the interface of a working copy: for observations that are no images.
+
+    :param master: network
+    """
+
+    def __init__(self, master: HeadedQNetwork) -> None:
+        self._network = master
+        self.parameters = self.masters = list(master.parameters())
+
+    def __call__(self, observations: Any) -> Tensor:
+        """:return: action values, float32 [B, A]"""
+        return self._network(observations)
+
+    def prepare(self, observations: Any) -> Any:
+        """:return: the observations"""
+        return observations
+
+    def refresh(self) -> None:
+        """Nothing: there is one set of parameters."""
+
+    def hand_over(self, gradients: Sequence[Tensor]) -> None:
+        """Give the parameters their gradients."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+
+def _to_float(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.float() for tensor in inputs)
