@@ -20,15 +20,15 @@ ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 def frames_per_stack(env: VecEnv) -> int:
     """
     :param env: the training environment
-    :return: frames that its VecFrameStack puts into an observation; 1 without one, which is right for any environment
-        and costs memory where something else stacks
+    :return: frames that its VecFrameStack puts into an observation, or its own `n_stack` where it stacks by itself; 1
+        without either, which is right for any environment and costs memory where something else stacks
     """
     inner: Any = env
     while isinstance(inner, VecEnvWrapper):
         if isinstance(inner, VecFrameStack):
             return inner.stacked_obs.n_stack
         inner = inner.venv
-    return 1
+    return getattr(inner, "n_stack", 1)
 
 
 def uniform(model: Any) -> ReplayChoice:
