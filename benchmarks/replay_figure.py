@@ -30,7 +30,6 @@ def _bars(axes: Any, names: list[str], values: list[float], errors: list[list[fl
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
 def draw(result: dict[str, Any], out: Path) -> None:
@@ -47,16 +46,18 @@ def draw(result: dict[str, Any], out: Path) -> None:
     _bars(memory, names, sizes)
     memory.set_xscale("log")
     memory.set_xlim(min(sizes) / 3, max(sizes) * 4)
-    memory.set_xlabel("resident bytes per transition (logarithmic)")
+    memory.set_xlabel("resident bytes per transition (logarithmic axis)")
     medians = [one["sample_us"]["median"] for one in figures.values()]
     quartiles = [one["sample_us"]["quartiles"] for one in figures.values()]
     below = [max(median - low, 0) for median, (low, _) in zip(medians, quartiles, strict=True)]
     above = [max(high - median, 0) for median, (_, high) in zip(medians, quartiles, strict=True)]
     _bars(speed, names, medians, [below, above])
     speed.set_xlim(0, max(medians) * 1.2)
-    speed.set_xlabel("microseconds to sample a batch of 32 (median, quartiles)")
+    speed.set_xlabel("microseconds per sampled batch of 32 (median, quartiles)")
+    for axes in (memory, speed):
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     memory.invert_yaxis()
-    figure.suptitle(f"Replay buffers, number of slots behind the name; {result['env']}, 84x84, 4 frames stacked")
+    memory.set_title(f"{result['env']}, 84x84, stacks of 4; slots behind the names", loc="left", fontsize=10)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
 
