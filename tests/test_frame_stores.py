@@ -186,6 +186,9 @@ def test_a_ring_whose_rest_will_not_fit_warns_while_it_fills_and_says_how_much_w
     rng = np.random.default_rng(0)
     with pytest.warns(UserWarning, match=r"compress to 1\d\d% of their size.* Set buffer_size to (48|49|50|51)% of"):
         fill(store, rng, 3 * 256 + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fill(store, rng, 3 * 500)  # half as many blocks more: nothing is said again
     monkeypatch.setattr(compressed_store, "available_bytes", lambda: 10**9)
     store.reset()
     with warnings.catch_warnings():

@@ -64,6 +64,7 @@ class CompressedFrameStore(FrameStore):
         self._blocks: list[bytes | None] = [None] * (self._n_blocks() * self.layout.n_envs)
         self._open = [-1] * self.layout.n_envs  # number of the open block
         self._compressed_nbytes = self._n_compressed = 0
+        self._next_comparison_blocks = _FIRST_COMPARISON_BLOCKS
 
     def _n_blocks(self) -> int:
         """:return: of one environment"""
@@ -114,8 +115,9 @@ class CompressedFrameStore(FrameStore):
     def _compare_with_memory(self) -> None:
         """Warn, at first after some thousands of frames and then at each doubling, if the rest will not fit."""
         count = self._n_compressed
-        if count < _FIRST_COMPARISON_BLOCKS or count & (count - 1):
+        if count < self._next_comparison_blocks:
             return
+        self._next_comparison_blocks *= 2
         missing = (len(self._blocks) - count) * self._compressed_nbytes / count
         available = available_bytes()
         if missing <= available:
