@@ -103,7 +103,7 @@ def _arrays_of(buffer: FrameReplayBuffer) -> Iterator[np.ndarray]:
     for ledger in (memory.finals, memory.heads):
         yield ledger.keys - (memory.steps - filled) * buffer.n_envs
         for rows in ledger.rows:
-            yield memory.store.gather(rows[None])[0].numpy()
+            yield memory.store.frames_of(rows)
     for env in range(buffer.n_envs):
         for steps in _chunks(memory.oldest_frame(filled), memory.steps + 1):
             yield memory.store.read(steps, env)

@@ -61,6 +61,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         n_stack: int,
         n_steps: int = 1,
         gamma: float = 0.99,
+        frames: str = "memory",
         alpha: float = 0.6,
         beta: float = 0.4,
         final_beta: float = 1.0,
@@ -77,6 +78,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
             n_stack=n_stack,
             n_steps=n_steps,
             gamma=gamma,
+            frames=frames,
         )
         self._beta_schedule = LinearBeta(beta, final_beta)
         self.beta = beta
