@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from contestants import CONTESTANTS, SETTINGS, UPDATES_PER_TRANSITION, serve
 from report import circumstances, spread, write
@@ -74,7 +75,7 @@ def update_flops() -> int:
     from gymnasium import spaces
     from stable_baselines3.common.torch_layers import NatureCNN
 
-    torso = NatureCNN(spaces.Box(0, 255, (4, 84, 84), "uint8"))
+    torso = NatureCNN(spaces.Box(0, 255, (4, 84, 84), np.uint8))
     network = torch.nn.Sequential(torso, torch.nn.Linear(512, 6))
     images = torch.zeros(SETTINGS["batch_size"], 4, 84, 84)
     with FlopCounterMode(display=False) as counter:

@@ -82,6 +82,8 @@ def write(buffer: FrameReplayBuffer, file: BinaryIO) -> None:
     """
     file.write(MAGIC)
     settings = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=_WINDOW_LOG, write_checksum=1)
+    if isinstance(buffer, PrioritizedFrameReplayBuffer):
+        buffer.settle()
     with zstandard.ZstdCompressor(compression_params=settings).stream_writer(file, closefd=False) as stream:
         header = json.dumps(_header(buffer)).encode()
         stream.write(struct.pack("<I", len(header)) + header)
