@@ -149,7 +149,7 @@ class NativeGame:
         info: dict[str, Any] = {
             "lives": reply.lives,
             "episode_frame_number": length,
-            "frame_number": reply.frames - beyond,
+            "frame_number": reply.frames,
         }
         over, truncated = reply.over and not beyond, length == self._max_frames
         self._score.add(reply.reward)

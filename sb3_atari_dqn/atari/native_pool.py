@@ -7,6 +7,7 @@ one game, and an interface with several games steps all of them or none. Measure
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import methodcaller
@@ -179,6 +180,7 @@ def _interface(settings: NativeSettings, colour: bool) -> Any:
     )
 
 
+@functools.cache  # loading a game takes about as long as 80 steps in it
 def _opening(settings: NativeSettings) -> Opening:
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     game = ALEInterface()

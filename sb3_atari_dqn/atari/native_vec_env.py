@@ -19,6 +19,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
+from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.atari.native_game import NOOP, NativeGame
 from sb3_atari_dqn.atari.native_pool import GamePool, Reply
 from sb3_atari_dqn.atari.native_support import native_settings
@@ -57,6 +58,7 @@ class NativeAtariVecEnv(VecEnv):
         n_stack: int = 4,
         gray_first: bool = False,
     ) -> None:
+        n_envs, n_stack = whole_number("n_envs", n_envs, 1), whole_number("n_stack", n_stack, 1)
         settings = native_settings(env_id, preset, env_kwargs)
         assert preset.size is not None  # native_settings has seen to it
         self.n_stack = n_stack
