@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import ale_py
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -486,6 +487,14 @@ def test_what_can_be_played_natively_is_played(env_id, wrapper, env_kwargs):
     env = NativeAtariVecEnv(env_id, env_kwargs=env_kwargs, preset=wrapper[0].preset.with_overrides(wrapper[1]))
     assert env.reset().shape == (1, 4, *wrapper[0].preset.size)
     assert env.action_space.n == (18 if env_kwargs.get("full_action_space") else 6)  # type: ignore[attr-defined]
+
+
+def test_an_ale_py_without_the_environment_is_said(monkeypatch):
+    monkeypatch.setattr(ale_py, "__version__", "0.11.2")
+    assert "0.11.2 is older than 0.12" in str(why_not_native(PONG, [NATURE]))
+    monkeypatch.undo()
+    monkeypatch.delattr(ale_py, "ALEVectorInterface")
+    assert "built without" in str(why_not_native(PONG, [NATURE]))
 
 
 def test_an_environment_that_cannot_be_played_is_refused():

@@ -89,7 +89,7 @@ def configuration(folder, **changes) -> str:
     [
         ({"env_wrapper": [{"sb3_atari_dqn.atari.NatureAtari": {"crop": [34, 194, 0, 160]}}]}, (), "does not crop"),
         ({"env_kwargs": {"difficulty": 1}}, (), "difficulty=1 is asked for"),
-        ({"monitor_kwargs": {"info_keywords": ["lives"]}}, (), "monitor_kwargs needs them"),
+        ({"monitor_kwargs": {"override_existing": False}}, (), "monitor_kwargs needs them"),
         ({}, ("--vec-env", "subproc"), "--vec-env needs them"),
     ],
 )
@@ -112,17 +112,23 @@ def test_an_unknown_value_is_refused(runs):
         train(*SHORT, "-conf", configuration(runs, native_envs="fast"))
 
 
-def test_gray_first_reaches_the_games(runs, monkeypatch):
+def test_the_configuration_reaches_the_games_of_training_and_of_evaluation(runs, monkeypatch):
     asked = []
     build = NativeAtariVecEnv.__init__
 
     def recording(env, *args, **kwargs):
-        asked.append(kwargs["gray_first"])
+        asked.append(kwargs)
         build(env, *args, **kwargs)
 
     monkeypatch.setattr(NativeAtariVecEnv, "__init__", recording)
-    train(*SHORT, "-conf", configuration(runs, native_envs="gray_first"))
-    assert asked == [True]
+    size = {"sb3_atari_dqn.atari.NatureAtari": {"size": [84, 90]}}
+    path = configuration(runs, native_envs="gray_first", env_wrapper=size, env_kwargs={"full_action_space": True})
+    train(*PONG, "-n", "160", "-conf", path, "--seed", "3", "--eval-freq", "1000")
+    assert [kwargs["monitor_dir"] is None for kwargs in asked] == [True, False]
+    for kwargs in asked:
+        assert (kwargs["gray_first"], kwargs["n_stack"], kwargs["seed"]) == (True, 4, 3)
+        assert kwargs["env_kwargs"] == {"full_action_space": True}
+        assert kwargs["preset"].size == (84, 90)
 
 
 def test_other_environments_are_not_spoken_of(runs):

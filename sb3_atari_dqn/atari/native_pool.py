@@ -24,7 +24,7 @@ from sb3_atari_dqn.atari.native_support import NativeSettings
 NO_LIMIT = 2**30
 
 #: Its type stubs ask for arrays and for every argument; C++ takes lists, and has defaults.
-_INTERFACE: Any = ale_py.ALEVectorInterface
+_INTERFACE: Any = getattr(ale_py, "ALEVectorInterface", None)  # native_settings has seen to it
 _RECEIVE = methodcaller("recv")
 
 

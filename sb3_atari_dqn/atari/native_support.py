@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ale_py
 import gymnasium as gym
 from ale_py.env import AtariEnv
 
@@ -78,6 +79,8 @@ def preset_obstacle(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     :param env_kwargs: keyword arguments of the environment
     :return: None if the C++ environment can play it, else one line that says what it lacks
     """
+    if obstacle := _build_obstacle():
+        return obstacle
     spec = gym.spec(env_id)
     if "AtariEnv" not in str(spec.entry_point):
         return f"{env_id} is no Atari game of ale-py"
@@ -101,6 +104,14 @@ def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     sticky = preset.action_repeat_probability or kwargs["repeat_action_probability"]
     limit = kwargs["max_num_frames_per_episode"]
     return NativeSettings(kwargs["game"], preset, float(sticky), bool(kwargs["full_action_space"]), limit)
+
+
+def _build_obstacle() -> str | None:
+    if tuple(map(int, ale_py.__version__.split(".")[:2])) < (0, 12):
+        return f"ale-py {ale_py.__version__} is older than 0.12, whose C++ environment this takes"
+    if not hasattr(ale_py, "ALEVectorInterface"):
+        return f"ale-py {ale_py.__version__} was built without its C++ environment"
+    return None
 
 
 def _own_code(wrapper: type) -> set[str]:
