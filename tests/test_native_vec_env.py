@@ -45,8 +45,8 @@ def levels_apart(ours: np.ndarray, theirs: np.ndarray) -> int:
 
 def assert_same_infos(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """All but the clock, the count of frames beyond the limit, and the last frame of a game."""
-    final = [info.pop("terminal_observation", np.zeros((4, 1, 1))) for info in (ours, theirs)]
-    assert levels_apart(final[0][:-1], final[1][:-1]) <= 2
+    final = [info.pop("terminal_observation", np.zeros((4, 1, 1), np.uint8)) for info in (ours, theirs)]
+    assert levels_apart(final[0][:-3], final[1][:-3]) == 0
     for info in (ours, theirs):
         info.get("episode", {}).pop("t", None)
         info.pop("frame_number")
@@ -81,10 +81,10 @@ def play_both(ours: VecEnv, theirs: VecEnv, steps: int, seed: int = 0) -> Counte
 @pytest.mark.parametrize(
     ("env_id", "steps", "options", "episodes", "games"),
     [
-        (PONG, 250, {"noop_max": 0, "fire_on_reset": False}, 0, 0),
+        (PONG, 200, {"noop_max": 0, "fire_on_reset": False}, 0, 0),
         (BREAKOUT, 100, {"noop_max": 0, "fire_on_reset": False}, 1, 0),
         (BREAKOUT, 300, {"noop_max": 0}, 10, 2),
-        (BREAKOUT, 250, {"noop_max": 0, "terminal_on_life_loss": False, "clip_reward": False}, 2, 2),
+        (BREAKOUT, 200, {"noop_max": 0, "terminal_on_life_loss": False, "clip_reward": False}, 1, 1),
         ("QbertNoFrameskip-v4", 150, {"noop_max": 0}, 1, 0),
         (
             "MsPacmanNoFrameskip-v4",
@@ -94,23 +94,31 @@ def play_both(ours: VecEnv, theirs: VecEnv, steps: int, seed: int = 0) -> Counte
             0,
         ),
         (PONG, 60, {"noop_max": 0, "size": [64, 60], "frame_skip": 6}, 0, 0),
+        (
+            PONG,
+            30,
+            {"noop_max": 0, "grayscale": None, "crop": [34, 194, 0, 160], "size": [80, 80], "resize": "stride"},
+            0,
+            0,
+        ),
+        (PONG, 30, {"noop_max": 0, "grayscale": "mean", "size": None}, 0, 0),
         (PONG, 60, {"noop_max": 0, "frame_skip": 1, "max_pool_frames": 1}, 0, 0),
     ],
 )
 def test_the_same_actions_give_the_same_games_frame_by_frame(env_id, steps, options, episodes, games):
     tally = play_both(native(env_id, 2, **options), ordinary(env_id, 2, **options), steps)
-    assert tally["apart"] <= 2
+    assert tally["apart"] == 0
     assert tally["episodes"] >= episodes
     assert tally["games"] >= games
 
 
-@pytest.mark.parametrize("seed", [1, 4, 6])  # those whose emulator seed has no sign bit, which C++ refuses
+@pytest.mark.parametrize("seed", [1, 4])  # those whose emulator seed has no sign bit, which C++ refuses
 def test_sticky_actions_are_the_same_of_the_same_seed(seed):
     kwargs = {"repeat_action_probability": 0.25}
     tally = play_both(
         native(BREAKOUT, 1, seed, kwargs, noop_max=0), ordinary(BREAKOUT, 1, seed, kwargs, noop_max=0), 150
     )
-    assert tally["apart"] <= 2
+    assert tally["apart"] == 0
     assert tally["episodes"] >= 2
 
 
@@ -123,25 +131,17 @@ def test_sticky_actions_of_the_preset_are_those_of_the_environment():
         play_both(native(BREAKOUT, 1, 1, noop_max=0, action_repeat_probability=0.25), plain, 100)
 
 
-@pytest.mark.parametrize("limit", [400, 401, 402, 403])
+@pytest.mark.parametrize("limit", [200, 203])
 def test_a_game_is_truncated_at_the_frame_limit_with_the_same_score(limit):
     kwargs = {"max_num_frames_per_episode": limit}
     options = {"noop_max": 0, "terminal_on_life_loss": False}
     ours = native(PONG, 1, 0, kwargs, **options)
     ours.reset()
-    steps = [ours.step(np.array([0])) for _ in range(120)]
+    steps = [ours.step(np.array([0])) for _ in range(60)]
     ended = [info for _, _, dones, (info,) in steps if dones[0]]
     assert [(info["TimeLimit.truncated"], info["episode"]["l"]) for info in ended] == [(True, limit)]
     assert ended[0]["terminal_observation"].shape == (4, 84, 84)
-    assert play_both(native(PONG, 1, 0, kwargs, **options), ordinary(PONG, 1, 0, kwargs, **options), 120)["games"] == 1
-
-
-def test_gray_first_differs_on_what_moves_only():
-    ours = NativeAtariVecEnv(PONG, seed=0, preset=NatureAtari.preset.with_overrides({"noop_max": 0}), gray_first=True)
-    theirs = native(PONG, noop_max=0)
-    first, twin = ours.reset(), theirs.reset()
-    assert 2 < levels_apart(first, twin) <= 16
-    assert np.mean(np.abs(first.astype(int) - twin) > 2) < 0.01
+    assert play_both(native(PONG, 1, 0, kwargs, **options), ordinary(PONG, 1, 0, kwargs, **options), 60)["games"] == 1
 
 
 def test_no_ops_at_the_start_of_a_game_are_1_to_30_uniformly():
@@ -149,10 +149,10 @@ def test_no_ops_at_the_start_of_a_game_are_1_to_30_uniformly():
     env = native(PONG, 1, 3, {"max_num_frames_per_episode": 1}, fire_on_reset=False)
     env.reset()
     # The limit cuts every game after one step of four frames.
-    frames = [0] + [env.step(np.array([0]))[3][0]["frame_number"] for _ in range(600)]
+    frames = [0] + [env.step(np.array([0]))[3][0]["frame_number"] for _ in range(450)]
     counts = Counter(np.diff(frames) - 4)
     assert set(counts) == set(range(1, 31))
-    assert sum((counts[noops] - 20) ** 2 / 20 for noops in range(1, 31)) < 58.3
+    assert sum((counts[noops] - 15) ** 2 / 15 for noops in range(1, 31)) < 58.3
 
 
 def layer(env: gym.Env, wrapper: type) -> Any:
@@ -171,7 +171,7 @@ def test_a_start_after_some_no_ops_and_fire_is_the_ordinary_one():
     for stack, count in zip(begun, noops, strict=True):
         layer(game, NoopResetEnv).override_num_noops = count
         layer(game, EpisodicLifeEnv).was_real_done = True
-        assert levels_apart(stack[-1], game.reset(seed=0)[0][:, :, 0]) <= 2
+        assert levels_apart(stack[-1], game.reset(seed=0)[0][:, :, 0]) == 0
         assert not stack[:-1].any()
 
 
@@ -245,10 +245,10 @@ def equal(ours: list[Any], theirs: list[Any]) -> bool:
     return all(np.array_equal(first, second) for first, second in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize("n_envs", [1, 2])
 def test_the_same_seed_gives_the_same_stream_and_another_one_does_not(n_envs):
     kwargs = {"repeat_action_probability": 0.25}
-    first, again, other = (stream(native(BREAKOUT, n_envs, seed, kwargs), 120) for seed in (1, 1, 2))
+    first, again, other = (stream(native(BREAKOUT, n_envs, seed, kwargs), 60) for seed in (1, 1, 2))
     assert equal(first, again)
     assert not equal(first, other)
 
@@ -455,11 +455,6 @@ NATURE: tuple[type, dict[str, Any]] = (NatureAtari, {})
         (PONG, [NATURE], {"continuous": True}, "continuous"),
         (PONG, [NATURE], {"sound_obs": True}, "sound_obs"),
         (PONG, [NATURE], {"colour": True}, "knows no colour"),
-        (PONG, [(NatureAtari, {"grayscale": None})], {}, "grayscale=None"),
-        (PONG, [(NatureAtari, {"grayscale": "mean"})], {}, "grayscale='mean'"),
-        (PONG, [(NatureAtari, {"crop": [34, 194, 0, 160]})], {}, "crop"),
-        (PONG, [(NatureAtari, {"size": [105, 80], "resize": "stride"})], {}, "stride"),
-        (PONG, [(NatureAtari, {"size": None})], {}, "size=None"),
         (PONG, [(NatureAtari, {"max_pool_frames": 3})], {}, "max_pool_frames=3"),
         (PONG, [(NatureAtari, {"action_repeat_probability": 0.1})], {"repeat_action_probability": 0.2}, "both repeat"),
     ],
@@ -498,8 +493,8 @@ def test_an_ale_py_without_the_environment_is_said(monkeypatch):
 
 
 def test_an_environment_that_cannot_be_played_is_refused():
-    with pytest.raises(ValueError, match=r"crop.*make_vec_env"):
-        native(PONG, crop=(34, 194, 0, 160))
+    with pytest.raises(ValueError, match=r"max_pool_frames=3.*make_vec_env"):
+        native(PONG, max_pool_frames=3)
     with pytest.raises(ValueError, match=r"NOOP as action 0.*full_action_space"):
         native("ALE/VideoCheckers-v5", env_kwargs={"frameskip": 1})
     with pytest.raises(ValueError, match="n_envs"):

@@ -87,7 +87,7 @@ def configuration(folder, **changes) -> str:
 @pytest.mark.parametrize(
     ("changes", "arguments", "says"),
     [
-        ({"env_wrapper": [{"sb3_atari_dqn.atari.NatureAtari": {"crop": [34, 194, 0, 160]}}]}, (), "does not crop"),
+        ({"env_wrapper": [{"sb3_atari_dqn.atari.NatureAtari": {"max_pool_frames": 3}}]}, (), "max_pool_frames=3"),
         ({"env_kwargs": {"difficulty": 1}}, (), "difficulty=1 is asked for"),
         ({"monitor_kwargs": {"override_existing": False}}, (), "monitor_kwargs needs them"),
         ({}, ("--vec-env", "subproc"), "--vec-env needs them"),
@@ -108,7 +108,7 @@ def test_native_environments_that_are_demanded_and_impossible_are_an_error_that_
 
 
 def test_an_unknown_value_is_refused(runs):
-    with pytest.raises(ValueError, match="native_envs must be true, false, auto or gray_first, got 'fast'"):
+    with pytest.raises(ValueError, match="native_envs must be true, false or auto, got 'fast'"):
         train(*SHORT, "-conf", configuration(runs, native_envs="fast"))
 
 
@@ -122,11 +122,11 @@ def test_the_configuration_reaches_the_games_of_training_and_of_evaluation(runs,
 
     monkeypatch.setattr(NativeAtariVecEnv, "__init__", recording)
     size = {"sb3_atari_dqn.atari.NatureAtari": {"size": [84, 90]}}
-    path = configuration(runs, native_envs="gray_first", env_wrapper=size, env_kwargs={"full_action_space": True})
+    path = configuration(runs, native_envs=True, env_wrapper=size, env_kwargs={"full_action_space": True})
     train(*PONG, "-n", "160", "-conf", path, "--seed", "3", "--eval-freq", "1000")
     assert [kwargs["monitor_dir"] is None for kwargs in asked] == [True, False]
     for kwargs in asked:
-        assert (kwargs["gray_first"], kwargs["n_stack"], kwargs["seed"]) == (True, 4, 3)
+        assert (kwargs["n_stack"], kwargs["seed"]) == (4, 3)
         assert kwargs["env_kwargs"] == {"full_action_space": True}
         assert kwargs["preset"].size == (84, 90)
 

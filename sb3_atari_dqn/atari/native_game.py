@@ -119,7 +119,7 @@ class NativeGame:
         FireResetEnv.reset: begin the next episode.
 
         :param seed: in [0, 2**31): begin a new game even in the middle of one, loaded anew
-        :return: its first frame, uint8 [H, W]
+        :return: its first frame, uint8 [C, H, W]
         """
         frame = self._begin(seed)
         if not self.fires:

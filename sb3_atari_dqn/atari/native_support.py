@@ -87,7 +87,7 @@ def preset_obstacle(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     if spec.max_episode_steps is not None or spec.additional_wrappers:
         return f"{env_id} is registered with wrappers of its own, the C++ environment runs none"
     kwargs = {**_DEFAULTS, **spec.kwargs, **(env_kwargs or {})}
-    return _kwargs_obstacle(kwargs) or _time_obstacle(kwargs, preset) or _picture_obstacle(preset)
+    return _kwargs_obstacle(kwargs) or _time_obstacle(kwargs, preset)
 
 
 def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, Any] | None = None) -> NativeSettings:
@@ -140,14 +140,4 @@ def _time_obstacle(kwargs: Mapping[str, Any], preset: AtariPreset) -> str | None
         return f"max_pool_frames={preset.max_pool_frames}, the C++ environment pools two frames or none"
     if preset.action_repeat_probability is not None and kwargs["repeat_action_probability"] > 0:
         return "preset and environment both repeat actions"
-    return None
-
-
-def _picture_obstacle(preset: AtariPreset) -> str | None:
-    if preset.grayscale != "luma":
-        return f"grayscale={preset.grayscale!r}, the C++ environment gives luma frames"
-    if preset.crop is not None:
-        return f"crop={preset.crop}, the C++ environment does not crop"
-    if preset.size is None or preset.resize != "area":
-        return f"size={preset.size}, resize={preset.resize!r}, the C++ environment resizes by area"
     return None
