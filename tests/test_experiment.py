@@ -243,6 +243,7 @@ def test_training_evaluation_and_every_later_script_get_the_same_env_kwargs(runs
         env_wrapper=["sb3_atari_dqn.atari.NatureAtari"],
         frame_stack=4,
         env_kwargs={"difficulty": 1, "repeat_action_probability": 0.25},
+        native_envs=False,
         learning_starts=150,
     )
     train(*PONG[:4], "-n", "160", "-conf", path, *command_line, "--eval-freq", "100000")

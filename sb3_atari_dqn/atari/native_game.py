@@ -119,7 +119,7 @@ class NativeGame:
         FireResetEnv.reset: begin the next episode.
 
         :param seed: in [0, 2**31): begin a new game even in the middle of one, loaded anew
-        :return: its first frame, uint8 [H, W]
+        :return: its first frame, uint8 [C, H, W]
         """
         frame = self._begin(seed)
         if not self.fires:
@@ -149,7 +149,7 @@ class NativeGame:
         info: dict[str, Any] = {
             "lives": reply.lives,
             "episode_frame_number": length,
-            "frame_number": reply.frames - beyond,
+            "frame_number": reply.frames,
         }
         over, truncated = reply.over and not beyond, length == self._max_frames
         self._score.add(reply.reward)

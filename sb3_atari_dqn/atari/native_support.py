@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ale_py
 import gymnasium as gym
 from ale_py.env import AtariEnv
 
@@ -78,13 +79,15 @@ def preset_obstacle(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     :param env_kwargs: keyword arguments of the environment
     :return: None if the C++ environment can play it, else one line that says what it lacks
     """
+    if obstacle := _build_obstacle():
+        return obstacle
     spec = gym.spec(env_id)
     if "AtariEnv" not in str(spec.entry_point):
         return f"{env_id} is no Atari game of ale-py"
     if spec.max_episode_steps is not None or spec.additional_wrappers:
         return f"{env_id} is registered with wrappers of its own, the C++ environment runs none"
     kwargs = {**_DEFAULTS, **spec.kwargs, **(env_kwargs or {})}
-    return _kwargs_obstacle(kwargs) or _time_obstacle(kwargs, preset) or _picture_obstacle(preset)
+    return _kwargs_obstacle(kwargs) or _time_obstacle(kwargs, preset)
 
 
 def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, Any] | None = None) -> NativeSettings:
@@ -101,6 +104,14 @@ def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     sticky = preset.action_repeat_probability or kwargs["repeat_action_probability"]
     limit = kwargs["max_num_frames_per_episode"]
     return NativeSettings(kwargs["game"], preset, float(sticky), bool(kwargs["full_action_space"]), limit)
+
+
+def _build_obstacle() -> str | None:
+    if tuple(map(int, ale_py.__version__.split(".")[:2])) < (0, 12):
+        return f"ale-py {ale_py.__version__} is older than 0.12, whose C++ environment this takes"
+    if not hasattr(ale_py, "ALEVectorInterface"):
+        return f"ale-py {ale_py.__version__} was built without its C++ environment"
+    return None
 
 
 def _own_code(wrapper: type) -> set[str]:
@@ -129,14 +140,4 @@ def _time_obstacle(kwargs: Mapping[str, Any], preset: AtariPreset) -> str | None
         return f"max_pool_frames={preset.max_pool_frames}, the C++ environment pools two frames or none"
     if preset.action_repeat_probability is not None and kwargs["repeat_action_probability"] > 0:
         return "preset and environment both repeat actions"
-    return None
-
-
-def _picture_obstacle(preset: AtariPreset) -> str | None:
-    if preset.grayscale != "luma":
-        return f"grayscale={preset.grayscale!r}, the C++ environment gives luma frames"
-    if preset.crop is not None:
-        return f"crop={preset.crop}, the C++ environment does not crop"
-    if preset.size is None or preset.resize != "area":
-        return f"size={preset.size}, resize={preset.resize!r}, the C++ environment resizes by area"
     return None

@@ -19,6 +19,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
+from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.atari.native_game import NOOP, NativeGame
 from sb3_atari_dqn.atari.native_pool import GamePool, Reply
 from sb3_atari_dqn.atari.native_support import native_settings
@@ -32,7 +33,7 @@ class NativeAtariVecEnv(VecEnv):
 
     The games run on C++ threads between ``step_async`` and ``step_wait``. Observations are channel-first stacks,
     oldest frame first, zeros before an episode's first frame; each step returns a new array. N environments, K frames
-    per stack. ``docs/native_environments.md`` lists what differs from the ordinary environments.
+    per stack, C channels per frame. ``docs/native_environments.md`` lists what differs from the ordinary environments.
 
     :param env_id: registered Atari game that does not skip frames itself
     :param n_envs: number of games
@@ -41,7 +42,6 @@ class NativeAtariVecEnv(VecEnv):
     :param env_kwargs: keyword arguments of ``ale_py.AtariEnv``
     :param preset: the preprocessing
     :param n_stack: frames per observation
-    :param gray_first: see :class:`GamePool`: a quarter faster, with gray levels that differ on what moves
     :raises ValueError: where C++ cannot play that; the message names what it lacks
     """
 
@@ -55,20 +55,20 @@ class NativeAtariVecEnv(VecEnv):
         *,
         preset: AtariPreset = NatureAtari.preset,
         n_stack: int = 4,
-        gray_first: bool = False,
     ) -> None:
+        n_envs, n_stack = whole_number("n_envs", n_envs, 1), whole_number("n_stack", n_stack, 1)
         settings = native_settings(env_id, preset, env_kwargs)
-        assert preset.size is not None  # native_settings has seen to it
         self.n_stack = n_stack
-        self._pool = GamePool(settings, n_envs, gray_first)
+        self._pool = GamePool(settings, n_envs)
         _check_actions(env_id, self._pool.opening.actions, preset)
-        space = spaces.Box(0, 255, (n_stack, *preset.size), np.uint8)
+        height, width, self._channels = self._pool.picture.shape
+        space = spaces.Box(0, 255, (n_stack * self._channels, height, width), np.uint8)
         self._games = [
             NativeGame(self._pool, number, env_id, preset, settings.max_frames, space, monitor_dir)
             for number in range(n_envs)
         ]
         self._preset = preset
-        self._stacks = np.zeros((n_envs, *space.shape), np.uint8)  # [N, K, H, W]
+        self._stacks = np.zeros((n_envs, *space.shape), np.uint8)  # [N, K * C, H, W]
         self._ready = False  # reset() has been called, close() has not, and no step was cut short
         self._in_step_wait = False
         super().__init__(n_envs, space, self._games[0].action_space)
@@ -79,13 +79,13 @@ class NativeAtariVecEnv(VecEnv):
         Begin an episode everywhere. As in SB3, a game in which only a life was lost goes on, unless ``seed()`` was
         called before: then it is loaded and begun anew, and all that follows depends on the seed alone.
 
-        :return: uint8 [N, K, H, W]
+        :return: uint8 [N, K * C, H, W]
         """
         self._check_open()
         self._finish_step()
         self._stacks = np.zeros_like(self._stacks)
         for game, stack, seed in zip(self._games, self._stacks, self._seeds, strict=True):
-            stack[-1] = game.restart(None if seed is None else _emulator_seed(seed))
+            stack[-self._channels :] = game.restart(None if seed is None else _emulator_seed(seed))
         self._reset_seeds()
         self._reset_options()
         self._ready = True
@@ -107,7 +107,7 @@ class NativeAtariVecEnv(VecEnv):
         self._pool.send(range(self.num_envs), self._checked(actions))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """:return: uint8 [N, K, H, W], float32 [N], bool [N], and the information of each game"""
+        """:return: uint8 [N, K * C, H, W], float32 [N], bool [N], and the information of each game"""
         self._check_open()
         if not self._pool.in_flight:
             raise RuntimeError("step_wait() without a step: call step_async() first")
@@ -120,7 +120,7 @@ class NativeAtariVecEnv(VecEnv):
             if dones[number]:
                 info["terminal_observation"] = self._stacks[number].copy()
                 self._stacks[number] = 0
-                self._stacks[number, -1] = self._games[number].restart()
+                self._stacks[number, -self._channels :] = self._games[number].restart()
             infos.append(info)
         self._in_step_wait = False
         return self._stacks, self._rewards(replies), dones, infos
@@ -166,11 +166,11 @@ class NativeAtariVecEnv(VecEnv):
         self.get_images()
 
     def _pushed(self, replies: Sequence[Reply]) -> np.ndarray:
-        """:return: new stacks with the replies' frames at the end, [N, K, H, W]"""
+        """:return: new stacks with the replies' frames at the end, [N, K * C, H, W]"""
         stacks = np.empty_like(self._stacks)
-        stacks[:, :-1] = self._stacks[:, 1:]
+        stacks[:, : -self._channels] = self._stacks[:, self._channels :]
         for stack, reply in zip(stacks, replies, strict=True):
-            stack[-1] = reply.frame
+            stack[-self._channels :] = reply.frame
         return stacks
 
     def _rewards(self, replies: Sequence[Reply]) -> np.ndarray:
@@ -198,7 +198,7 @@ class NativeAtariVecEnv(VecEnv):
             self._pool.receive()
         self._stacks = np.zeros_like(self._stacks)
         for game, stack in zip(self._games, self._stacks, strict=True):
-            stack[-1] = game.abandon()
+            stack[-self._channels :] = game.abandon()
         self._in_step_wait = False
 
     def _check_open(self) -> None:

@@ -13,7 +13,7 @@ class Choice:
     """
     What the configuration says.
 
-    :param native: the key ``native_envs``: True, False, "auto" or "gray_first"
+    :param native: the key ``native_envs``: True, False or "auto"
     :param wrappers: classes of ``env_wrapper`` with their keyword arguments
     """
 
@@ -31,7 +31,7 @@ def wanted(manager: Any, eval_env: bool) -> bool:
     """
     choice = manager.native_envs
     has_preset = any(issubclass(wrapper, AtariPresetWrapper) for wrapper, _ in choice.wrappers)
-    if choice.native is False or (choice.native is not True and not has_preset):
+    if choice.native is False or (choice.native == "auto" and not has_preset):
         return False
     obstacle = _obstacle(manager) or why_not_native(
         manager.env_name.gym_id, choice.wrappers, manager.eval_env_kwargs if eval_env else manager.env_kwargs
@@ -56,7 +56,6 @@ def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> NativeAta
         env_kwargs=manager.eval_env_kwargs if eval_env else manager.env_kwargs,
         preset=wrapper.preset.with_overrides(overrides),
         n_stack=manager.frame_stack or 1,
-        gray_first=manager.native_envs.native == "gray_first",
     )
 
 
