@@ -23,7 +23,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.arguments import check_between, check_dqn_arguments, check_keys, check_known, check_single_pace
 from sb3_atari_dqn.interleaved import InterleavedDQN
-from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.plain import PlainLearner
 from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.learners.statistics import Statistics
@@ -230,6 +230,8 @@ class ClassicDQN(InterleavedDQN):
         super()._setup_model()
         self._building = False
         self._learner = None
+        if self.learner == "fast":
+            check_policy(self.policy, self.precision)
         # SB3 writes its choice of buffer over these and, at the next load, takes it for the user's.
         self.replay_buffer_class, self.replay_buffer_kwargs = own_choice
         self.exploration_schedule = EXPLORATIONS[self.exploration or "none"](
@@ -598,9 +600,9 @@ class ClassicDQN(InterleavedDQN):
 
         :raises ValueError: if the networks differ
         """
+        self._learner = None  # it may hold copies, of what changes in part even where an error follows
         try:
             super().set_parameters(load_path_or_dict, exact_match, device)
-            self._learner = None  # it may hold copies
         except RuntimeError as error:
             source = "the dictionary" if isinstance(load_path_or_dict, dict) else load_path_or_dict
             raise ValueError(

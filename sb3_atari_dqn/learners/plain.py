@@ -19,8 +19,8 @@ class PlainLearner:
     def __init__(self, policy: QPolicy) -> None:
         self.policy = policy
         for group in policy.optimizer.param_groups:
-            if group.get("fused"):  # a fast learner trained these parameters before
-                group["fused"] = None
+            if group.get("fused"):  # a fast learner trained these parameters before, or the user asked for it
+                group["fused"] = policy.optimizer.defaults["fused"]
 
     def greedy_actions(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
         """
