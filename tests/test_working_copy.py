@@ -125,14 +125,18 @@ def test_an_extractor_of_ones_own_gets_its_images_in_the_range_that_it_knows():
 def test_in_float32_all_but_the_first_weights_are_the_masters_memory():
     network = torso_policy("dueling", "nature").q_net
     working = WorkingCopy(network, torch.float32)
-    shared = [own.data_ptr() == master.data_ptr() for own, master in zip(working.parameters, working.masters, strict=True)]
+    shared = [
+        own.data_ptr() == master.data_ptr() for own, master in zip(working.parameters, working.masters, strict=True)
+    ]
     assert shared == [False] + [True] * (len(shared) - 1)
 
 
 @pytest.mark.parametrize(("family", "n_output_layers"), [("classic", 1), ("dueling", 2)])
 def test_in_bfloat16_the_output_layers_are_the_masters_memory(family, n_output_layers):
     working = WorkingCopy(torso_policy(family, "nature").q_net, torch.bfloat16)
-    shared = [own.data_ptr() == master.data_ptr() for own, master in zip(working.parameters, working.masters, strict=True)]
+    shared = [
+        own.data_ptr() == master.data_ptr() for own, master in zip(working.parameters, working.masters, strict=True)
+    ]
     assert sum(shared) == 2 * n_output_layers  # weight and bias
     assert all((own.dtype == torch.float32) == same for own, same in zip(working.parameters, shared, strict=True))
 
