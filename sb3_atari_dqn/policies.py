@@ -67,7 +67,7 @@ class HeadedQNetwork(QNetwork):
         return [[layer for layer in stream if isinstance(layer, nn.Linear)][-1] for stream in streams]
 
     def first_convolution(self) -> nn.Conv2d | None:
-        """:return: the layer that sees the images first, if it is known to be a convolution, and to see them as given"""
+        """:return: the layer that sees the images first, if it is a convolution and known to get them as they are"""
         extractor: Any = self.features_extractor
         if type(extractor).forward not in (ImageTorso.forward, NatureCNN.forward):
             return None  # one that has a `cnn` too may do something else to the images before
