@@ -334,7 +334,7 @@ def test_a_model_goes_on_with_the_other_learner(first, second, env, tmp_path):
     assert (vector(loaded[0].policy) - vector(model.policy)).abs().max() > 1e-3
     observation = model.env.reset()
     actions = [one.predict(observation, deterministic=True)[0] for one in loaded]
-    assert np.array_equal(*actions)
+    assert np.array_equal(actions[0], actions[1])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -36,7 +36,12 @@ def test_the_reason_names_both_times(monkeypatch):
 
 def test_the_learner_measures_with_its_batch_and_its_images(monkeypatch):
     shapes = []
-    monkeypatch.setattr(precision, "_time", lambda network, shape, device: shapes.append(shape) or 1.0)
+
+    def note(network, shape, device):
+        shapes.append(shape)
+        return 1.0
+
+    monkeypatch.setattr(precision, "_time", note)
     FastLearner(make_policy(), "auto", batch_size=7)
     assert shapes == [(7, 2, 36, 36)] * 2
 
@@ -44,12 +49,12 @@ def test_the_learner_measures_with_its_batch_and_its_images(monkeypatch):
 def test_measuring_draws_no_random_number_and_leaves_the_network_alone():
     network = make_policy().q_net
     before = [parameter.detach().clone() for parameter in network.parameters()]
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    torch_state, numpy_state = torch.get_rng_state(), str(np.random.get_state(legacy=False))
     chosen, reason = choose_precision(network, SHAPE, torch.device("cpu"))
     assert chosen in ("fp32", "bf16")
     assert reason.count(" ms") == 2
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.array_equal(np.random.get_state()[1], numpy_state)
+    assert str(np.random.get_state(legacy=False)) == numpy_state
     assert all(map(torch.equal, network.parameters(), before))
     assert all(parameter.grad is None and parameter.dtype == torch.float32 for parameter in network.parameters())
 

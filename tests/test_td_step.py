@@ -1,9 +1,11 @@
 """The temporal-difference loss that every learner follows, by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_dqn.learners.td_step import LearningRule, td_loss, update_of
 from tests.batches import batch, images
@@ -16,7 +18,9 @@ V_T = torch.tensor([4.0, 99.0, 2.0])  # the second episode is over
 
 def small_batch(**columns):
     defaults = {"actions": [1, 0, 1], "rewards": [1.0, 3.0, 3.5], "dones": [0.0, 1.0, 0.0], "weights": [1.0, 1.0, 1.0]}
-    tensors = {name: torch.tensor(numbers).unsqueeze(1) for name, numbers in {**defaults, **columns}.items()}
+    tensors: dict[str, Any] = {
+        name: torch.tensor(numbers).unsqueeze(1) for name, numbers in {**defaults, **columns}.items()
+    }
     return batch(images(1, 2, 2), 0)._replace(**tensors)
 
 
@@ -45,8 +49,7 @@ def test_discounts_of_the_batch_replace_gamma():
 
 def test_samples_without_weights_count_equally():
     weighted = small_batch()
-    plain = type("Samples", (), {name: getattr(weighted, name) for name in ("actions", "rewards", "dones")})
-    plain.discounts = None
+    plain = ReplayBufferSamples(*weighted[:6])
     assert td_loss(Q_TM1, V_T, plain, RULE).loss == td_loss(Q_TM1, V_T, weighted, RULE).loss
 
 

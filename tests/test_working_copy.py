@@ -11,7 +11,7 @@ from torch import nn
 from sb3_atari_dqn.learners.td_step import td_loss
 from sb3_atari_dqn.learners.working_copy import WorkingCopy
 from sb3_atari_dqn.policies import DoubleMlpPolicy, MlpPolicy
-from tests.batches import FAMILIES, RULE, TORSOS, batch, images, make_policy, observations, torso_policy
+from tests.batches import RULE, TORSOS, batch, images, make_policy, observations, torso_policy
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -84,7 +84,7 @@ def test_preparing_leaves_the_stored_images_alone():
 def test_the_factor_stands_in_the_first_weights_if_images_are_normalized(normalize_images):
     network = make_policy(normalize_images=normalize_images).q_net
     working = WorkingCopy(network, torch.float32)
-    own, master = working.parameters[0], network.features_extractor.cnn[0].weight
+    own, master = working.parameters[0], network.get_parameter("features_extractor.cnn.0.weight")
     torch.testing.assert_close(own, master / 255 if normalize_images else master)
     assert (own.data_ptr() == master.data_ptr()) != normalize_images
 
@@ -157,7 +157,7 @@ def test_refresh_takes_over_what_the_masters_became(dtype):
     working, pixels = WorkingCopy(network, dtype), pictures(network)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.01 * torch.randn_like(parameter)
+            parameter.add_(0.01 * torch.randn_like(parameter))
     stale = values(working, pixels)
     working.refresh()
     fresh = values(WorkingCopy(network, dtype), pixels)
