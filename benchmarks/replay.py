@@ -1,9 +1,11 @@
 """Memory and speed of replay buffers, SB3's and ours, fed with the same stream of real Pong.
 
-    python benchmarks/replay.py
+    python benchmarks/replay.py --out benchmarks/results/replay.json --picture docs/images/replay.png
+    python benchmarks/replay.py --games PongNoFrameskip-v4 BreakoutNoFrameskip-v4 MsPacmanNoFrameskip-v4
 
 Every buffer runs in a process of its own, one after the other, and is filled completely, so that the memory is what
-the system says is resident. The game is recorded once and played again as often as it takes to fill the buffers.
+the system says is resident. The game is recorded once and played again as often as it takes to fill the buffers. With
+`--games`, only the compressed buffer is measured, with each of these games.
 """
 
 import argparse
@@ -13,26 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ale_py
-import gymnasium as gym
 import numpy as np
 import psutil
 import torch as th
 from gymnasium import spaces
+from recording import N_STACK, record, stream
+from replay_figure import draw
 from report import circumstances, spread, write
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
-from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_atari_dqn import NatureAtari
 from sb3_atari_dqn.replay import files
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.compressed_store import CompressedFrameStore
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 
-N_STACK, N_STEPS, BATCH = 4, 3, 32
+N_STEPS, BATCH = 3, 32
 SPACE = spaces.Box(0, 255, (N_STACK, 84, 84), np.uint8)
 
 
@@ -51,6 +52,13 @@ def _extra_buffers(method: str) -> Callable[..., ReplayBuffer]:
     return build
 
 
+def _on_gpu(slots: int, *spaces_device_and_envs: Any) -> ReplayBuffer:
+    observations, actions, _, n_envs = spaces_device_and_envs
+    sizes = slots, observations, actions, "cuda", n_envs
+    return FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS, frames="device")
+
+
+COMPRESSED = f"ours, compressed, n={N_STEPS}"
 BUFFERS: dict[str, Callable[..., ReplayBuffer]] = {
     "SB3 ReplayBuffer": ReplayBuffer,
     "SB3 optimize_memory_usage": _sb3_optimized,
@@ -62,37 +70,10 @@ BUFFERS: dict[str, Callable[..., ReplayBuffer]] = {
     f"ours, prioritized, n={N_STEPS}": lambda *sizes: PrioritizedFrameReplayBuffer(
         *sizes, n_stack=N_STACK, n_steps=N_STEPS
     ),
+    COMPRESSED: lambda *sizes: FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS, frames="compressed"),
 }
-
-
-def record(game: str, n_steps: int, path: Path) -> None:
-    """Random play: frames, and where an episode ended."""
-    gym.register_envs(ale_py)
-    env = make_vec_env(game, n_envs=1, seed=0, wrapper_class=NatureAtari)
-    generator = np.random.default_rng(0)
-    observation: Any = env.reset()
-    frames, ends = [], []
-    n_actions = env.action_space.n  # type: ignore[attr-defined]
-    for _ in range(n_steps):
-        frames.append(observation[0, :, :, 0])
-        observation, _, dones, _ = env.step(generator.integers(n_actions, size=1))
-        ends.append(dones[0])
-    np.savez(path, frames=np.stack(frames), ends=np.array(ends), n_actions=n_actions)
-
-
-def stream(frames: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """:return: observation, next observation and end, as VecFrameStack and VecTransposeImage lay them in memory"""
-    stack, place = np.zeros((1, 84, 84, N_STACK), np.uint8), 0
-    stack[..., -1] = frames[0]
-    while True:
-        over, place = ends[place], (place + 1) % len(frames)
-        following = np.roll(stack, -1, axis=-1)
-        following[..., -1] = frames[place]
-        yield stack.transpose(0, 3, 1, 2), following.transpose(0, 3, 1, 2), np.array([over])
-        stack = following
-        if over:
-            stack = np.zeros_like(following)
-            stack[..., -1] = frames[place]
+if th.cuda.is_available():
+    BUFFERS[f"ours, on the GPU, n={N_STEPS}"] = _on_gpu
 
 
 def _microseconds(seconds: list[float]) -> dict[str, Any]:
@@ -114,7 +95,7 @@ def measure(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any
     th.set_num_threads(1)
     recording = dict(np.load(path))
     steps = stream(recording["frames"], recording["ends"])
-    resident = psutil.Process().memory_info().rss
+    resident = _resident()
     buffer = BUFFERS[name](slots, SPACE, spaces.Discrete(int(recording["n_actions"])), "cpu", 1)
     action, reward = np.array([1]), np.array([1.0], np.float32)
     add_seconds = []
@@ -126,15 +107,29 @@ def measure(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any
             add_seconds.append(time.perf_counter() - begin)
     gc.collect()
     figures = {
-        "bytes_per_transition": (psutil.Process().memory_info().rss - resident) / slots,
+        "bytes_per_transition": (_resident() - resident) / slots,
         "add_us": _microseconds(add_seconds),
-        "sample_us": _timed(lambda: buffer.sample(BATCH), 2_000),
+        "sample_us": _timed(lambda: _sample(buffer), 2_000),
     }
+    if isinstance(buffer, FrameReplayBuffer) and isinstance(buffer.memory.store, CompressedFrameStore):
+        figures["part_of_raw_frames"] = buffer.memory.store.nbytes / buffer.memory.layout.nbytes
     if isinstance(buffer, PrioritizedFrameReplayBuffer):
         figures["update_us"] = _timed(lambda: _update(buffer), 2_000)
     if with_file and isinstance(buffer, FrameReplayBuffer):
         figures |= _on_disk(buffer)
     return figures
+
+
+def _resident() -> int:
+    """:return: what the system, and the GPU where there is one, have handed out"""
+    on_gpu = th.cuda.memory_allocated() if th.cuda.is_available() else 0
+    return psutil.Process().memory_info().rss + on_gpu
+
+
+def _sample(buffer: ReplayBuffer) -> None:
+    buffer.sample(BATCH)
+    if buffer.device.type == "cuda":
+        th.cuda.synchronize()
 
 
 def _update(buffer: PrioritizedFrameReplayBuffer) -> None:
@@ -183,12 +178,52 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _games(names: list[str], n_steps: int, slots: int, folder: Path) -> dict[str, dict[str, Any]]:
+    figures = {}
+    for name in names:
+        path = folder / f"{name}.npz"
+        record(name, n_steps, path)
+        figures[name] = _in_own_process(COMPRESSED, slots, path, False)
+    return figures
+
+
+def games_table(figures: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        "| game | bytes per transition | compressed frames, of their size | sample of 32, us |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, one in figures.items():
+        lower, upper = one["sample_us"]["quartiles"]
+        time_us = f"{one['sample_us']['median']:,.0f} ({lower:,.0f} to {upper:,.0f})"
+        lines.append(f"| {name} | {one['bytes_per_transition']:,.0f} | {one['part_of_raw_frames']:.1%} | {time_us} |")
+    return "\n".join(lines)
+
+
+def _buffers(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / "recording.npz"
+    record(args.env, args.record_steps, path)
+    figures = {f"{name}, {args.slots:,}": _in_own_process(name, args.slots, path, False) for name in args.buffers}
+    if args.large_slots:
+        for name in (name for name in args.buffers if name.startswith("ours")):
+            with_file = name == "ours, n=1"
+            source = args.stream if with_file and args.stream else path
+            figures[f"{name}, {args.large_slots:,}"] = _in_own_process(name, args.large_slots, source, with_file)
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="PongNoFrameskip-v4")
     parser.add_argument("--slots", type=int, default=100_000)
     parser.add_argument("--large-slots", type=int, default=1_000_000, help="for ours only; 0: leave out")
     parser.add_argument("--record-steps", type=int, default=10_000)
+    parser.add_argument(
+        "--stream",
+        type=Path,
+        help="of benchmarks/recording.py, for the size on disk: frames of a playing agent",
+    )
+    parser.add_argument("--games", nargs="+", metavar="ENV", help="only the compressed buffer, with each of these")
+    parser.add_argument("--picture", type=Path, help="file for the picture, PNG")
     parser.add_argument("--buffers", nargs="+", default=list(BUFFERS), choices=list(BUFFERS))
     parser.add_argument("--out", help="file for the figures, as JSON")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -200,18 +235,16 @@ def main() -> None:
         return
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "recording.npz"
-        record(args.env, args.record_steps, path)
-        figures = {f"{name}, {args.slots:,}": _in_own_process(name, args.slots, path, False) for name in args.buffers}
-        if args.large_slots:
-            for name in (name for name in args.buffers if name.startswith("ours")):
-                with_file = name == "ours, n=1"
-                figures[f"{name}, {args.large_slots:,}"] = _in_own_process(name, args.large_slots, path, with_file)
-    write(
-        {**circumstances("stable-baselines3", "torch", "numpy", "zstandard"), "env": args.env, "figures": figures},
-        args.out,
-    )
-    print(table(figures))
+        if args.games:
+            figures = _games(args.games, args.record_steps, args.slots, Path(folder))
+        else:
+            figures = _buffers(args, Path(folder))
+    versions = circumstances("stable-baselines3", "torch", "numpy", "zstandard")
+    result = {**versions, "env": args.env, "figures": figures}
+    write(result, args.out)
+    print(games_table(figures) if args.games else table(figures))
+    if args.picture and not args.games:
+        draw(result, args.picture)
 
 
 if __name__ == "__main__":

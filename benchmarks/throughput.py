@@ -1,93 +1,153 @@
 """Environment steps per second while learning, ours beside SB3's DQN: same settings, same game, one run.
 
-    python benchmarks/throughput.py
+    python benchmarks/throughput.py --out benchmarks/results/throughput.json --figure docs/images/throughput.png
 
-Every model plays real Pong past ``learning_starts`` and is then measured in windows that take turns, so that a
-machine that slows down slows all of them. One gradient step per four transitions (``train_freq``), batch 32.
+Every contestant lives in a process of its own and is measured past ``learning_starts`` in windows that take turns, so
+that a machine that slows down slows all of them; while one plays the others wait. One gradient step per four
+transitions, batch 32. Last comes a window that says where the time goes.
 """
 
 import argparse
+import multiprocessing
+import statistics
 import time
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-import ale_py
-import gymnasium as gym
-import torch as th
+import numpy as np
+import torch
+from contestants import CONTESTANTS, SETTINGS, UPDATES_PER_TRANSITION, serve
 from report import circumstances, spread, write
-from stable_baselines3 import DQN
-from stable_baselines3.common.atari_wrappers import AtariWrapper
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+from torch.utils.flop_counter import FlopCounterMode
 
-from sb3_atari_dqn import ClassicDQN, DoubleDQN, DuelingDQN, NatureAtari
-
-gym.register_envs(ale_py)
-
-MODELS: dict[str, tuple[type[DQN], type[gym.Wrapper]]] = {
-    "sb3 dqn": (DQN, AtariWrapper),
-    "dqn_classic": (ClassicDQN, NatureAtari),
-    "dqn_double": (DoubleDQN, NatureAtari),
-    "dqn_dueling": (DuelingDQN, NatureAtari),
-}
-SETTINGS: dict[str, Any] = {
-    "buffer_size": 20_000,
-    "learning_rate": 1e-4,
-    "batch_size": 32,
-    "learning_starts": 500,
-    "target_update_interval": 1_000,
-    "train_freq": 4,
-    "gradient_steps": 1,
-    # constant, so that every window acts by the network equally often
-    "exploration_initial_eps": 0.05,
-    "exploration_final_eps": 0.05,
-}
+PEER = "SB3 dqn"
 
 
-def make_env(game: str, wrapper: type[gym.Wrapper]) -> VecEnv:
-    return VecFrameStack(make_vec_env(game, n_envs=1, seed=0, wrapper_class=wrapper), n_stack=4)
+def open_worker(name: str, game: str, device: str) -> Connection:
+    """:return: the pipe to a contestant that has warmed up"""
+    context = multiprocessing.get_context("spawn")
+    pipe, theirs = context.Pipe()
+    context.Process(target=serve, args=(theirs, CONTESTANTS[name], game, device), daemon=True).start()
+    assert pipe.recv() == "ready"
+    return pipe
 
 
-def window(model: DQN, steps: int) -> float:
-    """:return: environment steps per second over one window"""
-    before = model.num_timesteps
-    begin = time.perf_counter()
-    model.learn(steps, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
-    return (model.num_timesteps - before) / (time.perf_counter() - begin)
+def ask(pipe: Connection, steps: int, breakdown: bool = False) -> Any:
+    pipe.send((steps, breakdown))
+    return pipe.recv()
+
+
+def measure(game: str, names: list[str], windows: int, steps: int, device: str) -> dict[str, Any]:
+    """:return: by contestant: speeds with their spread, ratio to SB3 window by window, memory, breakdown"""
+    workers = {name: open_worker(name, game, device) for name in names}
+    rounds = [{name: ask(pipe, steps) for name, pipe in workers.items()} for _ in range(windows)]
+    result: dict[str, Any] = {}
+    for name, pipe in workers.items():
+        mine = [played[name] for played in rounds]
+        result[name] = {
+            "env_steps_per_second": spread([each["env_steps_per_second"] for each in mine]),
+            "updates_per_second": spread([each["updates_per_second"] for each in mine]),
+            "peak_memory_mb": mine[-1]["peak_memory_mb"],
+            "breakdown_ms_per_update": ask(pipe, steps, breakdown=True),
+        }
+        if PEER in names:
+            speed = "env_steps_per_second"
+            result[name]["ratio_to_sb3"] = spread([played[name][speed] / played[PEER][speed] for played in rounds])
+        pipe.send(None)
+    return result
+
+
+def matrix_rate(dtype: torch.dtype, device: str) -> float:
+    """:return: floating-point operations per second of a large matrix product"""
+    size, times = 2048 if device == "cpu" else 8192, []
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    for _ in range(10):
+        begin = time.perf_counter()
+        product = left @ right
+        float(product[0, 0])
+        times.append(time.perf_counter() - begin)
+    return 2 * size**3 / statistics.median(times)
+
+
+def update_flops() -> int:
+    """:return: floating-point operations of one update of the Nature network: two forward passes and a backward one"""
+    from gymnasium import spaces
+    from stable_baselines3.common.torch_layers import NatureCNN
+
+    torso = NatureCNN(spaces.Box(0, 255, (4, 84, 84), np.uint8))
+    network = torch.nn.Sequential(torso, torch.nn.Linear(512, 6))
+    images = torch.zeros(SETTINGS["batch_size"], 4, 84, 84)
+    with FlopCounterMode(display=False) as counter:
+        with torch.no_grad():
+            network(images)
+        network(images).sum().backward()
+    return counter.get_total_flops()
+
+
+def bounds(device: str) -> dict[str, Any]:
+    """What the machine's matrix units allow: if nothing but the products of the update took time."""
+    flops = update_flops()
+    rates = {"fp32": matrix_rate(torch.float32, device), "bf16": matrix_rate(torch.bfloat16, device)}
+    return {
+        "gflop_per_update": flops / 1e9,
+        "matrix_gflops": {name: rate / 1e9 for name, rate in rates.items()},
+        "env_steps_per_second": {name: rate / flops / UPDATES_PER_TRANSITION for name, rate in rates.items()},
+    }
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Bars of the speeds, game by game, with their spread, and the bounds of the machine."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    games = result["games"]
+    figure, axes = plt.subplots(1, len(games), figsize=(6 * len(games), 4.6), sharey=True, layout="constrained")
+    for axis, (game, speeds) in zip([axes] if len(games) == 1 else axes, games.items(), strict=True):
+        names = list(speeds)
+        figures = [speeds[name]["env_steps_per_second"] for name in names]
+        medians = [each["median"] for each in figures]
+        below = [each["median"] - each["min"] for each in figures]
+        above = [each["max"] - each["median"] for each in figures]
+        colours = ["#9aa5b1" if name.startswith("SB3") else "#2f6f9f" for name in names]
+        axis.barh(names, medians, xerr=[below, above], color=colours, ecolor="#444444", capsize=2)
+        for row, name in enumerate(names):
+            ratio = speeds[name].get("ratio_to_sb3", {}).get("median")
+            label = f" {medians[row]:.0f}" + (f"  ({ratio:.1f}x)" if ratio else "")
+            axis.text(figures[row]["max"], row, label, va="center", fontsize=8)
+        axis.invert_yaxis()
+        axis.set_xlim(0, 1.25 * max(each["max"] for each in figures))
+        axis.set_title(game)
+        axis.set_xlabel("environment steps per second, learning")
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="PongNoFrameskip-v4")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--windows", type=int, default=7)
+    parser.add_argument("--envs", nargs="+", default=["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"])
+    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
+    parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1_000, help="environment steps per window")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", help="file for the figures, as JSON")
+    parser.add_argument("--figure", type=Path, help="picture of them")
     args = parser.parse_args()
 
-    models = {}
-    for name in args.models:
-        algorithm, wrapper = MODELS[name]
-        models[name] = algorithm("CnnPolicy", make_env(args.env, wrapper), seed=0, device=args.device, **SETTINGS)
-        window(models[name], 2 * SETTINGS["learning_starts"])  # fill, and warm up the first updates
-    speeds: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(args.windows):
-        for name, model in models.items():
-            speeds[name].append(window(model, args.steps))
-
-    figures = {name: spread(values) for name, values in speeds.items()}
-    facts = circumstances("stable-baselines3", "torch", "ale-py", "gymnasium")
-    write(
-        {
-            **facts,
-            "env": args.env,
-            "torch_threads": th.get_num_threads(),
-            "settings": SETTINGS,
-            "gradient_steps_per_transition": SETTINGS["gradient_steps"] / SETTINGS["train_freq"],
-            "env_steps_per_second": figures,
+    result = {
+        **circumstances("stable-baselines3", "torch", "ale-py", "gymnasium"),
+        "torch_threads": torch.get_num_threads(),
+        "settings": {**SETTINGS, "updates_per_transition": UPDATES_PER_TRANSITION},
+        "bounds": bounds(args.device),
+        "games": {
+            game: measure(game, args.contestants, args.windows, args.steps, args.device) for game in args.envs
         },
-        args.out,
-    )
+    }
+    write(result, args.out)
+    if args.figure:
+        draw(result, args.figure)
 
 
 if __name__ == "__main__":

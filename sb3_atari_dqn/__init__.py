@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # typing's own constant would cost an import; type checkers know the name
 
 if TYPE_CHECKING:
+    from sb3_atari_dqn.atari import NativeAtariVecEnv as NativeAtariVecEnv
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari
     from sb3_atari_dqn.dqn import ClassicDQN as ClassicDQN
     from sb3_atari_dqn.dqn import DoubleDQN as DoubleDQN
@@ -21,6 +22,7 @@ _HOME = {
     "DoubleDQN": "sb3_atari_dqn.dqn",
     "DuelingDQN": "sb3_atari_dqn.dqn",
     "FrameReplayBuffer": "sb3_atari_dqn.replay.buffer",
+    "NativeAtariVecEnv": "sb3_atari_dqn.atari",
     "NatureAtari": "sb3_atari_dqn.atari",
     "PrioritizedFrameReplayBuffer": "sb3_atari_dqn.replay.prioritized",
     "register": "sb3_atari_dqn.zoo.plugin",
@@ -31,6 +33,7 @@ __all__ = [
     "DoubleDQN",
     "DuelingDQN",
     "FrameReplayBuffer",
+    "NativeAtariVecEnv",
     "NatureAtari",
     "PrioritizedFrameReplayBuffer",
     "__version__",

@@ -13,6 +13,7 @@ from sb3_atari_dqn.arguments import check_known, whole_number
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer, stack_axis
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from sb3_atari_dqn.replay.stacks import StackShape
+from sb3_atari_dqn.replay.stores import FRAME_STORES
 
 ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 
@@ -20,27 +21,29 @@ ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 def frames_per_stack(env: VecEnv) -> int:
     """
     :param env: the training environment
-    :return: frames that its VecFrameStack puts into an observation; 1 without one, which is right for any environment
-        and costs memory where something else stacks
+    :return: frames that its VecFrameStack puts into an observation, or its own `n_stack` where it stacks by itself; 1
+        without either, which is right for any environment and costs memory where something else stacks
     """
     inner: Any = env
     while isinstance(inner, VecEnvWrapper):
         if isinstance(inner, VecFrameStack):
             return inner.stacked_obs.n_stack
         inner = inner.venv
-    return 1
+    return getattr(inner, "n_stack", 1)
 
 
 def uniform(model: Any) -> ReplayChoice:
     """
-    Every stored transition is drawn with the same probability; of images, every frame is stored once.
+    Every stored transition is drawn with the same probability; of images, every frame is stored once. So it is of other
+    observations if `replay_buffer_kwargs` say where the frames lie (`frames`).
 
     :param model: the algorithm; read are its observation space, `n_stack`, `n_steps`, `gamma`, `optimize_memory_usage`
         and `replay_buffer_kwargs`
     :return: class and keyword arguments
     :raises ValueError: where the buffers cannot do what is asked
     """
-    if model.optimize_memory_usage or not is_image_space(model.observation_space):
+    wants_frames = is_image_space(model.observation_space) or "frames" in model.replay_buffer_kwargs
+    if model.optimize_memory_usage or not wants_frames:
         return sb3(model)
     return frames_once(model, FrameReplayBuffer)
 
@@ -63,15 +66,18 @@ def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoi
     :param model: see :func:`uniform`
     :param buffer_class: a buffer of ours
     :return: class and keyword arguments
-    :raises ValueError: on observations that are no Box, a stack that does not fit them, or an unknown argument
+    :raises ValueError: on observations that are no Box, a stack that does not fit them, an unknown argument, or an
+        unknown place for the frames
     """
     space = model.observation_space
     if not isinstance(space, spaces.Box):
-        raise ValueError(f"{buffer_class.__name__} needs Box observations, got {space}; use replay='uniform'.")
+        raise ValueError(f"{buffer_class.__name__} needs Box observations, got {space}; use replay='sb3'.")
     kwargs = {"n_stack": model.n_stack, "n_steps": model.n_steps, "gamma": model.gamma, **model.replay_buffer_kwargs}
     known = list(signature(buffer_class.__init__).parameters)[6:]  # the algorithm gives those before
     for name in kwargs:
         check_known("argument in replay_buffer_kwargs", name, known)
+    if "frames" in kwargs:
+        check_known("frames in replay_buffer_kwargs", kwargs["frames"], FRAME_STORES)
     StackShape(tuple(space.shape), whole_number("n_stack", kwargs["n_stack"], 1), stack_axis(space))
     return buffer_class, kwargs
 
@@ -86,6 +92,11 @@ def sb3(model: Any) -> ReplayChoice:
     :raises ValueError: where SB3's buffers cannot do what is asked
     """
     kwargs = dict(model.replay_buffer_kwargs)
+    if "frames" in kwargs:
+        raise ValueError(
+            f"frames={kwargs['frames']!r} in replay_buffer_kwargs is for buffers that store each frame once, and SB3's "
+            "do not: leave it out, or leave out what chooses SB3's (replay='sb3', optimize_memory_usage=True)."
+        )
     is_dict = isinstance(model.observation_space, spaces.Dict)
     if is_dict and model.n_steps > 1:
         raise ValueError(f"n_steps={model.n_steps} is not supported with dictionary observations; use n_steps=1.")

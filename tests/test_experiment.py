@@ -255,7 +255,7 @@ def test_training_evaluation_and_every_later_script_get_the_same_env_kwargs(runs
 def test_scores_in_the_monitor_file_are_raw_scores_of_whole_games(runs):
     train(
         *("--algo", "dqn_classic", "--env", "BreakoutNoFrameskip-v4", "-n", "1500", "--eval-freq", "-1"),
-        *("-params", "learning_starts:5000", "buffer_size:100"),
+        *("-params", "n_envs:1", "learning_starts:5000", "buffer_size:100"),
     )
     lines = (runs / "logs/dqn_classic/BreakoutNoFrameskip-v4_1/0.monitor.csv").read_text().splitlines()[2:]
     lengths = np.array([float(line.split(",")[1]) for line in lines])

@@ -12,11 +12,13 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from tests.naive import NaiveReplay
+from tests.stores import PLACES, short_blocks
 from tests.streams import Stream
 
 GAMMA = 0.9
 
 
+@short_blocks
 def ours(stream: Stream, n_slots: int, n_steps: int = 1, **kwargs) -> FrameReplayBuffer:
     return FrameReplayBuffer(
         n_slots * stream.n_envs,
@@ -67,10 +69,13 @@ streams = st.builds(
 )
 
 
-@settings(max_examples=120, deadline=None)
-@given(streams, st.integers(1, 12), st.integers(1, 4), st.integers(1, 40))
-def test_samples_equal_sb3s_for_the_same_stream_and_index(stream, n_slots, n_steps, n_added):
-    mine, sb3 = ours(stream, n_slots, n_steps), theirs(stream, n_slots, n_steps)
+places = st.sampled_from(PLACES)
+
+
+@settings(max_examples=300, deadline=None)
+@given(streams, places, st.integers(1, 12), st.integers(1, 4), st.integers(1, 40))
+def test_samples_equal_sb3s_for_the_same_stream_and_index(stream, frames, n_slots, n_steps, n_added):
+    mine, sb3 = ours(stream, n_slots, n_steps, frames=frames), theirs(stream, n_slots, n_steps)
     for number, step in enumerate(stream.steps(n_added)):
         mine.add(*step)
         sb3.add(*step)
@@ -79,11 +84,11 @@ def test_samples_equal_sb3s_for_the_same_stream_and_index(stream, n_slots, n_ste
             assert_same_samples(samples(mine, number), samples(sb3, number))
 
 
-@settings(max_examples=80, deadline=None)
-@given(streams, st.sampled_from([0.0, 0.2]), st.integers(1, 12), st.integers(1, 4), st.integers(1, 30))
-def test_samples_equal_those_of_the_naive_twin(stream, break_off, n_slots, n_steps, n_added):
+@settings(max_examples=200, deadline=None)
+@given(streams, places, st.sampled_from([0.0, 0.2]), st.integers(1, 12), st.integers(1, 4), st.integers(1, 30))
+def test_samples_equal_those_of_the_naive_twin(stream, frames, break_off, n_slots, n_steps, n_added):
     stream.break_off = break_off
-    mine, twin = ours(stream, n_slots, n_steps), NaiveReplay(n_slots, stream.n_envs, n_steps, GAMMA)
+    mine, twin = ours(stream, n_slots, n_steps, frames=frames), NaiveReplay(n_slots, stream.n_envs, n_steps, GAMMA)
     for step in stream.steps(n_added):
         mine.add(*step)
         twin.add(*step)
@@ -109,10 +114,11 @@ def filled(stream: Stream, n_slots: int, n_added: int, **kwargs) -> FrameReplayB
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize("frames", PLACES)
 @pytest.mark.parametrize("seed", range(3))
-def test_many_environments_and_several_turns_of_the_ring_equal_sb3(seed, n_steps):
+def test_many_environments_and_several_turns_of_the_ring_equal_sb3(seed, frames, n_steps):
     stream = Stream(n_stack=4, n_envs=8, seed=seed, end=0.05)
-    mine, sb3 = ours(stream, 50, n_steps), theirs(stream, 50, n_steps)
+    mine, sb3 = ours(stream, 50, n_steps, frames=frames), theirs(stream, 50, n_steps)
     for step in stream.steps(180):
         mine.add(*step)
         sb3.add(*step)
@@ -149,9 +155,10 @@ def test_after_a_termination_the_next_observation_is_the_last_one_moved_by_its_n
     assert torch.equal(batch.next_observations[over], moved[over])
 
 
-def test_changing_the_arrays_that_were_added_changes_nothing_stored():
+@pytest.mark.parametrize("frames", PLACES)
+def test_changing_the_arrays_that_were_added_changes_nothing_stored(frames):
     stream = Stream(n_stack=2, end=0.0)
-    buffer = ours(stream, 10)
+    buffer = ours(stream, 10, frames=frames)
     obs, next_obs, *rest = next(stream.steps(1))
     buffer.add(obs, next_obs, *rest)
     kept = obs.copy(), next_obs.copy()
@@ -161,8 +168,9 @@ def test_changing_the_arrays_that_were_added_changes_nothing_stored():
     assert np.array_equal(batch.next_observations, kept[1])
 
 
-def test_batches_share_no_memory_with_the_buffer_or_with_each_other():
-    buffer = filled(Stream(n_stack=2, end=0.0), 10, 10)
+@pytest.mark.parametrize("frames", PLACES)
+def test_batches_share_no_memory_with_the_buffer_or_with_each_other(frames):
+    buffer = filled(Stream(n_stack=2, end=0.0), 10, 10, frames=frames)
     slots, envs = np.arange(10), np.zeros(10, int)
     first = buffer.samples_at(slots, envs)
     kept = first.observations.clone()
@@ -214,14 +222,22 @@ def test_a_stack_that_does_not_fit_the_observations_is_refused_by_shape(n_stack)
         FrameReplayBuffer(10, spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(2), n_stack=n_stack)
 
 
+@pytest.mark.parametrize("frames", ["Memory", "gpu", None])
+def test_an_unknown_place_for_the_frames_is_refused(frames):
+    with pytest.raises(ValueError, match=rf"Unknown frames={frames!r}; known: memory, compressed, device"):
+        ours(Stream(), 10, frames=frames)
+
+
 def test_what_sb3_does_to_store_less_is_refused():
     with pytest.raises(ValueError, match="optimize_memory_usage"):
         ours(Stream(), 10, optimize_memory_usage=True)
 
 
-def test_vectors_of_any_kind_are_stored_along_their_last_axis():
+@pytest.mark.parametrize("frames", PLACES)
+@short_blocks
+def test_vectors_of_any_kind_are_stored_along_their_last_axis(frames):
     space = spaces.Box(-1, 1, (4,), np.float32)
-    buffer = FrameReplayBuffer(10, space, spaces.Box(-1, 1, (2,)), "cpu", n_stack=2)
+    buffer = FrameReplayBuffer(10, space, spaces.Box(-1, 1, (2,)), "cpu", n_stack=2, frames=frames)
     obs = np.array([[0, 0, 0.25, 0.5]], np.float32)
     after = np.array([[0.25, 0.5, 0.75, 1]], np.float32)
     buffer.add(obs, after, np.array([[0.1, -0.1]], np.float32), np.array([1.0]), np.array([False]), [{}])
@@ -256,8 +272,9 @@ def test_frames_put_aside_go_when_their_transitions_are_overwritten():
     assert held[-1] == truncations + heads
 
 
-def test_reset_forgets_everything():
-    buffer = filled(Stream(n_stack=4, end=0.5), 10, 15)
+@pytest.mark.parametrize("frames", PLACES)
+def test_reset_forgets_everything(frames):
+    buffer = filled(Stream(n_stack=4, end=0.5), 10, 15, frames=frames)
     buffer.reset()
     assert buffer.size() == 0
     assert buffer.memory.store.rows_aside == 0

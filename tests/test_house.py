@@ -10,7 +10,10 @@ import sb3_atari_dqn
 PACKAGE = Path(sb3_atari_dqn.__file__).parent
 PURE_REPLAY = [
     f"replay/{name}.py"
-    for name in ("n_step", "sum_tree", "samplers", "ledger", "frame_store", "stacks", "stack_memory")
+    for name in (
+        *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory"),
+        *("frame_store", "compressed_store", "device_store", "stores"),
+    )
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

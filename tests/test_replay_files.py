@@ -17,16 +17,18 @@ from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.files import read, write
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from tests.environments import Noise
+from tests.stores import PLACES, short_blocks
 from tests.streams import Stream
 
 
+@short_blocks
 def make(stream: Stream, n_slots: int, buffer_class=FrameReplayBuffer, **kwargs):
     sizes = n_slots * stream.n_envs, stream.observation_space, stream.action_space, "cpu", stream.n_envs
     return buffer_class(*sizes, n_stack=stream.n_stack, **({"n_steps": 2} | kwargs))
 
 
-def filled(stream: Stream, n_slots: int, n_added: int, buffer_class=FrameReplayBuffer):
-    buffer = make(stream, n_slots, buffer_class)
+def filled(stream: Stream, n_slots: int, n_added: int, buffer_class=FrameReplayBuffer, **kwargs):
+    buffer = make(stream, n_slots, buffer_class, **kwargs)
     for step in stream.steps(n_added):
         buffer.add(*step)
     return buffer
@@ -99,6 +101,24 @@ def test_a_full_buffer_with_the_same_size_keeps_every_transition_in_its_slot():
     read(loaded, saved(original), "file")
     slots, envs = np.arange(10), np.ones(10, int)
     assert_equal_parts(original.samples_at(slots, envs), loaded.samples_at(slots, envs))
+
+
+@settings(max_examples=100, deadline=None)
+@given(streams, st.permutations(PLACES), st.integers(1, 20), st.integers(1, 45), st.sampled_from([0, 0, 1, 7]))
+def test_frames_of_one_place_load_into_any_other_and_their_files_are_the_same(stream, places, n_slots, n_added, more):
+    first, second, *_ = places
+    original = filled(stream, n_slots, n_added, frames=first)
+    loaded = make(stream, n_slots + more, frames=second)
+    read(loaded, saved(original), "file")
+    assert_same(original, loaded)
+    if more == 0:
+        assert saved(loaded).getvalue() == saved(original).getvalue()
+    again = make(stream, n_slots + more, frames=first)
+    read(again, saved(loaded), "file")
+    for step in stream.steps(n_slots + 20):
+        loaded.add(*step)
+        again.add(*step)
+    assert_same(loaded, again)
 
 
 def test_priorities_and_the_random_generator_go_on_where_they_were():

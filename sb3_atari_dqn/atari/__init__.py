@@ -1,6 +1,16 @@
-"""Atari preprocessing: frozen descriptions and the wrappers that apply them."""
+"""Atari preprocessing: frozen descriptions, the wrappers that apply them, and the C++ environment that does both."""
 
+from sb3_atari_dqn.atari.native_support import why_not_native
+from sb3_atari_dqn.atari.native_vec_env import NativeAtariVecEnv
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import SKIPPING_WRAPPERS, AtariPresetWrapper, NatureAtari, env_kwargs_for
 
-__all__ = ["SKIPPING_WRAPPERS", "AtariPreset", "AtariPresetWrapper", "NatureAtari", "env_kwargs_for"]
+__all__ = [
+    "SKIPPING_WRAPPERS",
+    "AtariPreset",
+    "AtariPresetWrapper",
+    "NativeAtariVecEnv",
+    "NatureAtari",
+    "env_kwargs_for",
+    "why_not_native",
+]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sb3_atari_dqn.learners.optimizers import unfuse
 from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
 from sb3_atari_dqn.policies import QPolicy
 
@@ -18,9 +19,7 @@ class PlainLearner:
 
     def __init__(self, policy: QPolicy) -> None:
         self.policy = policy
-        for group in policy.optimizer.param_groups:
-            if group.get("fused"):  # a fast learner trained these parameters before, or the user asked for it
-                group["fused"] = policy.optimizer.defaults["fused"]
+        unfuse(policy.optimizer)
 
     def greedy_actions(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
         """

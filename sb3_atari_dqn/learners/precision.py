@@ -3,7 +3,6 @@
 B: batch, C: channels, H W: height and width.
 """
 
-import statistics
 import time
 
 import torch
@@ -15,7 +14,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 # bfloat16 gives up accuracy: it must be worth it.
 _WORTH_IT = 0.9
-_WARM_UP, _TRIES = 2, 5
+_WARM_UP, _TRIES = 2, 7
 
 
 def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: torch.device) -> tuple[str, str]:
@@ -27,20 +26,20 @@ def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: to
     :param device: where it computes
     :return: short name of the precision, and the reason in words
     """
-    milliseconds = {name: _time(WorkingCopy(network, dtype), shape, device) for name, dtype in PRECISIONS.items()}
+    copies = {name: WorkingCopy(network, dtype) for name, dtype in PRECISIONS.items()}
+    tries = [{name: _time(each, shape, device) for name, each in copies.items()} for _ in range(_WARM_UP + _TRIES)]
+    # The quickest of each: whatever else the machine does only slows them down, and they take turns.
+    milliseconds = {name: min(each[name] for each in tries[_WARM_UP:]) for name in copies}
     chosen = "bf16" if milliseconds["bf16"] < _WORTH_IT * milliseconds["fp32"] else "fp32"
     times = " and ".join(f"{name} {took:.1f} ms" for name, took in milliseconds.items())
     return chosen, f"forward and backward take {times}"
 
 
 def _time(network: WorkingCopy, shape: tuple[int, ...], device: torch.device) -> float:
-    """:return: median of a few runs, in milliseconds"""
+    """:return: milliseconds of one run"""
     images = torch.zeros(shape, dtype=torch.uint8, device=device)
-    times = []
-    for _ in range(_WARM_UP + _TRIES):
-        started = time.perf_counter()
-        torch.autograd.grad(network(network.prepare(images)).sum(), network.parameters)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times[_WARM_UP:])
+    started = time.perf_counter()
+    torch.autograd.grad(network(network.prepare(images)).sum(), network.parameters)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return 1000 * (time.perf_counter() - started)

@@ -3,6 +3,7 @@
 B: batch, K: frames in a stack, N: environments, n: steps of the return.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_dqn.replay.memory_check import check_memory
+from sb3_atari_dqn.replay.frame_store import FrameLayout
+from sb3_atari_dqn.replay.memory_check import available_on, check_memory
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
 from sb3_atari_dqn.replay.stack_memory import METADATA_BYTES, StackMemory
 from sb3_atari_dqn.replay.stacks import StackShape
+from sb3_atari_dqn.replay.stores import frame_store
 
 _REWARD = np.dtype(np.float32)
 
@@ -48,6 +51,7 @@ class FrameReplayBuffer(ReplayBuffer):
     :param n_stack: K; 1 stores every observation whole, which is right for any environment
     :param n_steps: n
     :param gamma: discount, used for n > 1
+    :param frames: where the frames lie: "memory", "compressed" (in memory) or "device" (in the memory of `device`)
     :raises ValueError: on observations or arguments that do not fit
     :raises MemoryError: if the machine, or the container, cannot hold the full buffer
     """
@@ -65,6 +69,7 @@ class FrameReplayBuffer(ReplayBuffer):
         n_stack: int,
         n_steps: int = 1,
         gamma: float = 0.99,
+        frames: str = "memory",
     ) -> None:
         if not isinstance(observation_space, spaces.Box):
             raise ValueError(f"{type(self).__name__} needs Box observations, got {observation_space}.")
@@ -79,8 +84,10 @@ class FrameReplayBuffer(ReplayBuffer):
         self.handle_timeout_termination = handle_timeout_termination
         self.n_steps, self.gamma = n_steps, gamma
         self.stack_shape = StackShape(tuple(observation_space.shape), n_stack, stack_axis(observation_space))
+        self._store_class = frame_store(frames)
         self._check_memory()
-        self.memory = StackMemory(self.buffer_size, self.stack_shape, n_envs, observation_space.dtype)
+        make_store = partial(self._store_class, device=self.device)
+        self.memory = StackMemory(self.buffer_size, self.stack_shape, n_envs, observation_space.dtype, make_store)
         self.actions = np.zeros((self.buffer_size, n_envs, self.action_dim), self._action_dtype())
         self.rewards = np.zeros((self.buffer_size, n_envs), _REWARD)
 
@@ -98,14 +105,24 @@ class FrameReplayBuffer(ReplayBuffer):
         return _REWARD.itemsize + self.action_dim * self._action_dtype().itemsize + METADATA_BYTES
 
     def full_nbytes(self) -> int:
-        """:return: memory of the full buffer, without final frames of truncated episodes"""
-        layout = StackMemory.layout_of(
+        """
+        :return: host memory of the full buffer, without final frames of truncated episodes; for compressed frames, of
+            which nobody knows it before, what is expected
+        """
+        in_frames = self._store_class.host_nbytes(self._layout(), self.device)
+        return in_frames + self.buffer_size * self.n_envs * self.bytes_per_slot()
+
+    def _layout(self) -> FrameLayout:
+        return StackMemory.layout_of(
             self.buffer_size, self.stack_shape, self.n_envs, np.dtype(self.observation_space.dtype)
         )
-        return layout.nbytes + self.buffer_size * self.n_envs * self.bytes_per_slot()
 
     def _check_memory(self) -> None:
-        check_memory(self.buffer_size * self.n_envs, self.full_nbytes())
+        n_transitions = self.buffer_size * self.n_envs
+        check_memory(n_transitions, self.full_nbytes())
+        on_device = self._store_class.device_nbytes(self._layout(), self.device)
+        if on_device and (available := available_on(self.device)) is not None:
+            check_memory(n_transitions, on_device, available, f"on {self.device}")
 
     def reset(self) -> None:
         super().reset()

@@ -82,6 +82,8 @@ def write(buffer: FrameReplayBuffer, file: BinaryIO) -> None:
     """
     file.write(MAGIC)
     settings = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=_WINDOW_LOG, write_checksum=1)
+    if isinstance(buffer, PrioritizedFrameReplayBuffer):
+        buffer.settle()
     with zstandard.ZstdCompressor(compression_params=settings).stream_writer(file, closefd=False) as stream:
         header = json.dumps(_header(buffer)).encode()
         stream.write(struct.pack("<I", len(header)) + header)
@@ -103,7 +105,7 @@ def _arrays_of(buffer: FrameReplayBuffer) -> Iterator[np.ndarray]:
     for ledger in (memory.finals, memory.heads):
         yield ledger.keys - (memory.steps - filled) * buffer.n_envs
         for rows in ledger.rows:
-            yield memory.store.gather(rows[None])[0].numpy()
+            yield memory.store.frames_of(rows)
     for env in range(buffer.n_envs):
         for steps in _chunks(memory.oldest_frame(filled), memory.steps + 1):
             yield memory.store.read(steps, env)

@@ -2,13 +2,14 @@
 
 N: environments, B: batch, M: frames per sample, F: numbers in a frame.
 
-Every frame has a row number, so that whoever composes stacks does index arithmetic only, and the frames may lie on
-another device one day:
+Every frame has a row number, so that whoever composes stacks does index arithmetic only and need not know whether the
+frames lie in host memory, compressed, or on another device:
 
     rows   0 ........................ N * ring_steps    N * ring_steps + 1 ......
            frame of (step, environment)  zeros          frames put aside
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,24 +37,68 @@ class FrameLayout:
         return self.ring_steps * self.n_envs
 
     @property
+    def frame_bytes(self) -> int:
+        return self.frame_size * self.dtype.itemsize
+
+    @property
     def nbytes(self) -> int:
-        """Memory of the ring when it is full."""
-        return (self.zero_row + 1) * self.frame_size * self.dtype.itemsize
+        """Memory of the ring when it is full and its frames lie there as they are."""
+        return (self.zero_row + 1) * self.frame_bytes
 
 
-class FrameStore:
+class FrameStore(ABC):
     """
-    Frames in host memory; the system hands out the memory of the ring as it fills.
+    What all stores have in common: row numbers, and the side pool, which stays in host memory.
 
     :param layout: sizes
-    :raises MemoryError: if the system refuses the address space
+    :param device: that of the batches; a store may keep its frames there
     """
 
-    def __init__(self, layout: FrameLayout) -> None:
-        self.layout = layout
-        self._ring = np.empty((layout.zero_row + 1, layout.frame_size), dtype=layout.dtype)
-        self._ring[layout.zero_row] = 0
-        self.release_all()
+    def __init__(self, layout: FrameLayout, device: torch.device | str = "cpu") -> None:
+        self.layout, self.device = layout, torch.device(device)
+        self.reset()
+
+    @classmethod
+    @abstractmethod
+    def host_nbytes(cls, layout: FrameLayout, device: torch.device) -> int:
+        """:return: host memory of the full ring, known or expected"""
+
+    @classmethod
+    def device_nbytes(cls, layout: FrameLayout, device: torch.device) -> int:
+        """:return: memory of the full ring on a device that has a memory of its own"""
+        return 0
+
+    @abstractmethod
+    def read(self, steps: np.ndarray, env: int) -> np.ndarray:
+        """:return: a copy of one environment's frames at these steps, [any, F]"""
+
+    @abstractmethod
+    def write(self, steps: np.ndarray, env: int, frames: np.ndarray) -> None:
+        """:param frames: of one environment at these steps, [any, F]"""
+
+    @abstractmethod
+    def write_step(self, step: int, frames: np.ndarray) -> None:
+        """:param frames: of all environments at one step, in any order in memory, [N, ...]"""
+
+    @abstractmethod
+    def gather(self, rows: np.ndarray) -> torch.Tensor:
+        """
+        :param rows: int64 [B, M]
+        :return: a copy of the frames, wherever it is made with the least effort, [B, M, F]
+        """
+
+    def frames_of(self, rows: np.ndarray) -> np.ndarray:
+        """
+        :param rows: int64 [M]
+        :return: a copy of the frames in host memory, [M, F]
+        """
+        return self.gather(rows[None])[0].cpu().numpy()
+
+    def rows(self, steps: np.ndarray, envs: np.ndarray | np.int64) -> np.ndarray:
+        """:return: row numbers of the frames of these steps, counted from the first one ever, int64"""
+        return steps % self.layout.ring_steps * self.layout.n_envs + envs
+
+    # --- frames put aside
 
     @property
     def rows_aside(self) -> int:
@@ -64,23 +109,6 @@ class FrameStore:
     def pool_nbytes(self) -> int:
         """Memory of the side pool, its free rows included."""
         return self._pool.nbytes
-
-    def rows(self, steps: np.ndarray, envs: np.ndarray | np.int64) -> np.ndarray:
-        """:return: row numbers of the frames of these steps, counted from the first one ever, int64"""
-        return steps % self.layout.ring_steps * self.layout.n_envs + envs
-
-    def at(self, step: int) -> np.ndarray:
-        """:return: the frames of all environments at one step, to read or to write, [N, F]"""
-        first = step % self.layout.ring_steps * self.layout.n_envs
-        return self._ring[first : first + self.layout.n_envs]
-
-    def read(self, steps: np.ndarray, env: int) -> np.ndarray:
-        """:return: a copy of one environment's frames at these steps, [any, F]"""
-        return self._ring[self.rows(steps, np.int64(env))]
-
-    def write(self, steps: np.ndarray, env: int, frames: np.ndarray) -> None:
-        """:param frames: of one environment at these steps, [any, F]"""
-        self._ring[self.rows(steps, np.int64(env))] = frames
 
     def put_aside(self, frames: np.ndarray) -> np.ndarray:
         """
@@ -97,23 +125,54 @@ class FrameStore:
         """:param rows: numbers that `put_aside` gave and nobody needs any more"""
         self._free += (rows - self.layout.zero_row - 1).tolist()
 
-    def release_all(self) -> None:
-        """Empty the side pool."""
+    def reset(self) -> None:
+        """Empty the side pool; what the ring holds is not needed any more."""
         self._pool = np.empty((_FIRST_POOL_ROWS, self.layout.frame_size), dtype=self.layout.dtype)
         self._free = list(range(_FIRST_POOL_ROWS))
 
-    def gather(self, rows: np.ndarray) -> torch.Tensor:
+    def _aside(self, rows: np.ndarray) -> np.ndarray:
         """
-        :param rows: int64 [B, M]
-        :return: a copy of the frames, [B, M, F]
+        :param rows: numbers that `put_aside` gave
+        :return: the frames, [any, F]
         """
-        frames = np.take(self._ring, rows, axis=0, mode="clip")
-        aside = rows > self.layout.zero_row
-        if aside.any():
-            frames[aside] = self._pool[rows[aside] - self.layout.zero_row - 1]
-        return torch.from_numpy(frames)
+        return self._pool[rows - self.layout.zero_row - 1]
 
     def _grow(self) -> None:
         size = len(self._pool)
         self._pool = np.concatenate([self._pool, np.empty_like(self._pool)])
         self._free += range(size, 2 * size)
+
+
+class HostFrameStore(FrameStore):
+    """
+    Frames in host memory, as they are; the system hands out the memory of the ring as it fills.
+
+    :raises MemoryError: if the system refuses the address space
+    """
+
+    def __init__(self, layout: FrameLayout, device: torch.device | str = "cpu") -> None:
+        super().__init__(layout, device)
+        self._ring = np.empty((layout.zero_row + 1, layout.frame_size), dtype=layout.dtype)
+        self._ring[layout.zero_row] = 0
+
+    @classmethod
+    def host_nbytes(cls, layout: FrameLayout, device: torch.device) -> int:
+        return layout.nbytes
+
+    def read(self, steps: np.ndarray, env: int) -> np.ndarray:
+        return self._ring[self.rows(steps, np.int64(env))]
+
+    def write(self, steps: np.ndarray, env: int, frames: np.ndarray) -> None:
+        self._ring[self.rows(steps, np.int64(env))] = frames
+
+    def write_step(self, step: int, frames: np.ndarray) -> None:
+        n_envs = self.layout.n_envs
+        first = step % self.layout.ring_steps * n_envs
+        self._ring[first : first + n_envs].reshape(frames.shape)[...] = frames
+
+    def gather(self, rows: np.ndarray) -> torch.Tensor:
+        frames = np.take(self._ring, rows, axis=0, mode="clip")
+        aside = rows > self.layout.zero_row
+        if aside.any():
+            frames[aside] = self._aside(rows[aside])
+        return torch.from_numpy(frames)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psutil
+import torch
 
 # Left for networks, batches and the environments.
 RESERVE_BYTES = 300_000_000
@@ -62,18 +63,26 @@ def _cache_bytes(folder: Path, name: str) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
 
 
-def check_memory(buffer_size: int, needed_bytes: int) -> None:
+def available_on(device: torch.device) -> int | None:
+    """:return: free memory of a CUDA device; None where nobody can be asked"""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def check_memory(buffer_size: int, needed_bytes: int, available: int | None = None, where: str = "") -> None:
     """
     :param buffer_size: transitions asked for
     :param needed_bytes: what they take when the buffer is full
+    :param available: memory to take them from; None: that of the machine, or of the container
+    :param where: that is, for the message ("on cuda:0")
     :raises MemoryError: if that is more than there is, saying how many would fit
     """
-    available = max(available_bytes() - RESERVE_BYTES, 0)
+    available = max((available_bytes() if available is None else available) - RESERVE_BYTES, 0)
     if needed_bytes <= available:
         return
     fitting = int(buffer_size * available / needed_bytes)
+    place = f" {where}" if where else ""
     way_out = f"set buffer_size to {fitting} or less" if fitting else "free some memory"
     raise MemoryError(
-        f"A replay buffer of buffer_size={buffer_size} transitions takes {needed_bytes / 1e9:.2f} GB when it is full, "
-        f"and {available / 1e9:.2f} GB are left for it: {fitting} transitions would fit; {way_out}."
+        f"A replay buffer of buffer_size={buffer_size} transitions takes {needed_bytes / 1e9:.2f} GB{place} when it is "
+        f"full, and {available / 1e9:.2f} GB are left for it: {fitting} transitions would fit; {way_out}."
     )

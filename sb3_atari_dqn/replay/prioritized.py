@@ -11,6 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.feedback import Feedback
 from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights
 from sb3_atari_dqn.replay.sum_tree import SumTree
 from sb3_atari_dqn.schedules import LinearBeta
@@ -61,6 +62,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         n_stack: int,
         n_steps: int = 1,
         gamma: float = 0.99,
+        frames: str = "memory",
         alpha: float = 0.6,
         beta: float = 0.4,
         final_beta: float = 1.0,
@@ -77,18 +79,21 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
             n_stack=n_stack,
             n_steps=n_steps,
             gamma=gamma,
+            frames=frames,
         )
         self._beta_schedule = LinearBeta(beta, final_beta)
         self.beta = beta
         # SB3 seeds numpy's global generator: the draws follow the seed of the training.
         seed = int(np.random.randint(2**31))
         self.sampler = ProportionalSampler(self.buffer_size * n_envs, alpha, epsilon, seed)
+        self._feedback = Feedback(self.sampler.update)
 
     def full_nbytes(self) -> int:
         return super().full_nbytes() + SumTree.nbytes_for(self.buffer_size * self.n_envs)
 
     def reset(self) -> None:
         super().reset()
+        self.settle()
         self.sampler.reset()
 
     def anneal(self, progress_remaining: float) -> None:
@@ -122,6 +127,10 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     def update_priorities(self, indices: np.ndarray, td_errors: torch.Tensor | np.ndarray) -> None:
         """
         :param indices: those of the samples, int64 [B]
-        :param td_errors: theirs, of any sign, [B]
+        :param td_errors: theirs, of any sign, [B]; from a GPU they arrive one update late
         """
-        self.sampler.update(indices, torch.as_tensor(td_errors).detach().cpu().numpy())
+        self._feedback.give(indices, td_errors)
+
+    def settle(self) -> None:
+        """Let every TD error arrive that is still on its way from the device."""
+        self._feedback.settle()

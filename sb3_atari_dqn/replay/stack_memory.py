@@ -11,11 +11,12 @@ episode held: zeros, the first frame again, or frames seen nowhere else, which a
     next one              ...,  f     00t,  0t,,             f: put aside if the episode was truncated at t-1
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore
+from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore, HostFrameStore
 from sb3_atari_dqn.replay.ledger import Ledger
 from sb3_atari_dqn.replay.stacks import ASIDE, REPEATED, ZEROS, StackShape, classify_start, same_bytes
 
@@ -36,12 +37,20 @@ class StackMemory:
     :param shape: geometry of the stacks
     :param n_envs: N
     :param dtype: of the observations
+    :param make_store: gives the frames their place
     """
 
-    def __init__(self, n_slots: int, shape: StackShape, n_envs: int, dtype: np.dtype) -> None:
+    def __init__(
+        self,
+        n_slots: int,
+        shape: StackShape,
+        n_envs: int,
+        dtype: np.dtype,
+        make_store: Callable[[FrameLayout], FrameStore] = HostFrameStore,
+    ) -> None:
         self.n_slots, self.shape, self.n_envs, self.dtype = n_slots, shape, n_envs, dtype
         self.layout = self.layout_of(n_slots, shape, n_envs, dtype)
-        self.store = FrameStore(self.layout)
+        self.store = make_store(self.layout)
         self.depths = np.zeros((n_slots, n_envs), dtype=np.uint8)
         self.flags = np.zeros((n_slots, n_envs), dtype=np.uint8)
         self._ages = np.arange(shape.n_stack - 1, -2, -1)  # of the frames of an observation and of the one after it
@@ -54,7 +63,7 @@ class StackMemory:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.store.release_all()
+        self.store.reset()
         self.steps = 0
         self.first_frame = 0  # step of the first frame there ever was
         self.finals = Ledger(1)  # newest frame of the observation that follows, where it is not the next in the ring
@@ -92,7 +101,7 @@ class StackMemory:
         if ends:
             for env in np.flatnonzero(truncated):
                 self._keep_final(self.steps, env, newest[env])
-        self.store.at(self.steps + 1).reshape(newest.shape)[...] = newest
+        self.store.write_step(self.steps + 1, newest)
         self.expected = np.array(next_obs)
         self._ended, self._any_ended = terminated | truncated, ends
         self.steps += 1
@@ -140,12 +149,13 @@ class StackMemory:
         :param envs: which restarted, int64 [any]
         :param stacks: of all environments, [N, K, *frame_shape]
         """
+        now = np.array([self.steps])
         for env in envs:
             stack = stacks[env].reshape(self.shape.n_stack, -1)  # [K, F]
             if self.steps > 0 and not self._ended[env]:
                 # Nothing ended, and yet the stream broke off: somebody reset the environment from outside.
-                self._keep_final(self.steps - 1, env, self.store.at(self.steps)[env])
-            self.store.at(self.steps)[env] = stack[-1]
+                self._keep_final(self.steps - 1, env, self.store.read(now, env)[0])
+            self.store.write(now, env, stack[-1:])
             start = classify_start(stack[:-1], stack[-1], self._newest_frames(env))
             if start is None:
                 continue
@@ -157,7 +167,7 @@ class StackMemory:
         """:return: of the last observation, all but its oldest frame, [K - 1, F]"""
         if self.steps == 0:
             return None
-        return self.store.gather(self.rows(np.array([self.steps - 1]), np.array([env]))[:, 1:-1])[0].numpy()
+        return self.store.frames_of(self.rows(np.array([self.steps - 1]), np.array([env]))[0, 1:-1])
 
     def _key(self, steps: Any, envs: Any) -> Any:
         """:return: number of a transition, ascending with time; of one, or of an array of them"""

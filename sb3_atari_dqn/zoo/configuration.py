@@ -44,6 +44,8 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     for name, minimum in _WHOLE_NUMBERS.items():
         if hyperparams.get(name) is not None:
             hyperparams[name] = whole_number(name, hyperparams[name], minimum)
+    if hyperparams.get("native_envs", "auto") not in (True, False, "auto", "gray_first"):
+        raise ValueError(f"native_envs must be true, false, auto or gray_first, got {hyperparams['native_envs']!r}")
     if not isinstance(hyperparams["policy"], str):
         raise ValueError(f"policy must be a name such as CnnPolicy, got {hyperparams['policy']!r}")
     rate = hyperparams.get("learning_rate")

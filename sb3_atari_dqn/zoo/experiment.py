@@ -11,9 +11,10 @@ from typing import Any
 
 import gymnasium as gym
 import rl_zoo3
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
-from sb3_atari_dqn.zoo import run_folder
+from sb3_atari_dqn.zoo import native_envs, run_folder
 from sb3_atari_dqn.zoo.configuration import check_file, check_keys, check_values
 from sb3_atari_dqn.zoo.names import config_path
 
@@ -61,7 +62,9 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     :raises ValueError: on an unknown or missing key, or a preset that the environment cannot carry
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
-    preset_env_kwargs = _preset_env_kwargs(manager.env_name.gym_id, hyperparams.get("env_wrapper"))
+    wrappers = _wrapper_classes(hyperparams.get("env_wrapper"))
+    preset_env_kwargs = _preset_env_kwargs(manager.env_name.gym_id, wrappers)
+    manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
     manager.env_kwargs = {**preset_env_kwargs, **manager.env_kwargs}
@@ -76,6 +79,16 @@ def setup_experiment(upstream: Upstream, manager: Any) -> Any:
     if results is None:  # tuning writes a report beside the runs, nothing into its own folder
         run_folder.remove(manager)
     return results
+
+
+def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
+    """Play Atari games in C++ where the configuration lets it, else in upstream's environments.
+
+    :raises ValueError: if ``native_envs: true`` asks for what C++ cannot play
+    """
+    if not native_envs.wanted(manager, eval_env):
+        return upstream(manager, n_envs, eval_env, no_log)
+    return native_envs.create(manager, n_envs, eval_env, no_log)
 
 
 def save_config(upstream: Upstream, manager: Any, saved_hyperparams: Hyperparams) -> None:
@@ -110,7 +123,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     upstream(manager)
 
 
-def _preset_env_kwargs(env_id: str, env_wrapper: Any) -> dict[str, Any]:
+def _preset_env_kwargs(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
     """What the presets named in ``env_wrapper`` ask of the environment's constructor.
 
     :raises ValueError: if a preset stands in front of an environment that is not an Atari game, or skips frames
@@ -118,7 +131,7 @@ def _preset_env_kwargs(env_id: str, env_wrapper: Any) -> dict[str, Any]:
     """
     wanted: dict[str, Any] = {}
     skipping: str | None = None
-    for wrapper_class, overrides in _wrapper_classes(env_wrapper):
+    for wrapper_class, overrides in wrappers:
         name = wrapper_class.__name__
         if skipping and name in SKIPPING_WRAPPERS:
             raise ValueError(f"env_wrapper: {name} around {skipping} would skip frames twice; leave one of them out")

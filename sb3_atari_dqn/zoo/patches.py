@@ -63,6 +63,7 @@ def extend_experiment_manager(manager_class: type) -> None:
     - ``create_log_folder``, ``setup_experiment``: the run folder is made before the configuration is known to be good,
       an empty one is then the latest run of ``enjoy``; tuning leaves an empty one, too; two runs that start together
       share one.
+    - ``create_envs``: there is no key for a VecEnv class, and the manager's class attribute serves all algorithms.
     - ``_save_config``: ``env_kwargs`` of the YAML are not written to ``args.yml``, all that ``record_video`` and
       ``push_to_hub`` read.
     - ``learn``: a run that dies before its first step leaves such a folder as well.
@@ -75,6 +76,7 @@ def extend_experiment_manager(manager_class: type) -> None:
     _replace(manager_class, "_preprocess_hyperparams", experiment.preprocess_hyperparams)
     _replace(manager_class, "setup_experiment", experiment.setup_experiment)
     _replace(manager_class, "create_log_folder", run_folder.create)
+    _replace(manager_class, "create_envs", experiment.create_envs)
     _replace(manager_class, "_save_config", experiment.save_config)
     _replace(manager_class, "learn", experiment.learn)
     _replace(manager_class, "hyperparameters_optimization", experiment.hyperparameters_optimization)

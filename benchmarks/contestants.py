@@ -1,0 +1,175 @@
+"""Who takes part in the throughput benchmark, and how a contestant is built and measured in a process of its own."""
+
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import ale_py
+import gymnasium as gym
+import torch
+from stable_baselines3 import DQN
+from stable_baselines3.common.atari_wrappers import AtariWrapper
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+
+from sb3_atari_dqn import ClassicDQN, DuelingDQN, NatureAtari
+from sb3_atari_dqn.atari import NativeAtariVecEnv
+
+SETTINGS: dict[str, Any] = {
+    "buffer_size": 100_000,
+    "learning_rate": 1e-4,
+    "batch_size": 32,
+    "learning_starts": 1_000,
+    "target_update_interval": 1_000,
+    # constant, so that every window acts by the network equally often
+    "exploration_initial_eps": 0.05,
+    "exploration_final_eps": 0.05,
+}
+UPDATES_PER_TRANSITION = 0.25
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """
+    :param algorithm: class
+    :param n_envs: environments at once
+    :param native: ALE's own vector environment, else SB3's make_vec_env
+    :param learner: "plain" or "fast"; None: not ours
+    :param precision: of the fast learner
+    :param threads: of torch; None: its own choice
+    """
+
+    algorithm: type[DQN]
+    n_envs: int = 1
+    native: bool = False
+    learner: str | None = None
+    precision: str = "fp32"
+    threads: int | None = None
+
+    def build(self, game: str, device: str) -> DQN:
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        gym.register_envs(ale_py)
+        return self.algorithm("CnnPolicy", self._environment(game), seed=0, device=device, **SETTINGS, **self._pace())
+
+    def _environment(self, game: str) -> VecEnv:
+        if self.native:
+            return NativeAtariVecEnv(game, self.n_envs, seed=0)
+        wrapper = AtariWrapper if self.learner is None else NatureAtari
+        return VecFrameStack(make_vec_env(game, self.n_envs, seed=0, wrapper_class=wrapper), n_stack=4)
+
+    def _pace(self) -> dict[str, Any]:
+        """The same gradient steps per transition for all."""
+        if self.learner == "fast":
+            pace = {"updates_per_transition": UPDATES_PER_TRANSITION, "overlap": True}
+            return {"learner": "fast", "precision": self.precision, **pace}
+        vector_steps = max(round(1 / UPDATES_PER_TRANSITION / self.n_envs), 1)
+        updates = round(UPDATES_PER_TRANSITION * self.n_envs * vector_steps)
+        return {"train_freq": vector_steps, "gradient_steps": updates}
+
+
+CONTESTANTS = {
+    "SB3 dqn": Contestant(DQN),
+    "SB3 dqn, 1 thread": Contestant(DQN, threads=1),
+    "SB3 dqn, 8 envs": Contestant(DQN, n_envs=8),
+    "dqn_classic, plain": Contestant(ClassicDQN, learner="plain"),
+    "dqn_classic, fast fp32, 1 env": Contestant(ClassicDQN, 1, True, "fast"),
+    "dqn_classic, fast fp32, 4 envs": Contestant(ClassicDQN, 4, True, "fast"),
+    "dqn_classic, fast fp32, 8 envs": Contestant(ClassicDQN, 8, True, "fast"),
+    "dqn_classic, fast bf16, 1 env": Contestant(ClassicDQN, 1, True, "fast", "bf16"),
+    "dqn_classic, fast bf16, 4 envs": Contestant(ClassicDQN, 4, True, "fast", "bf16"),
+    "dqn_classic, fast bf16, 8 envs": Contestant(ClassicDQN, 8, True, "fast", "bf16"),
+    "dqn_dueling, plain": Contestant(DuelingDQN, learner="plain"),
+    "dqn_dueling, fast bf16, 8 envs": Contestant(DuelingDQN, 8, True, "fast", "bf16"),
+}
+
+
+def serve(pipe: Connection, contestant: Contestant, game: str, device: str) -> None:
+    """
+    Build a contestant and play windows as they are asked for, until None arrives.
+
+    :param pipe: brings (steps, with breakdown); takes a dictionary
+    """
+    model = contestant.build(game, device)
+    window(model, 2 * SETTINGS["learning_starts"])  # fill, and warm up the first updates
+    pipe.send("ready")
+    while (order := pipe.recv()) is not None:
+        steps, with_breakdown = order
+        pipe.send(broken_down(model, steps) if with_breakdown else window(model, steps))
+
+
+def window(model: DQN, steps: int) -> dict[str, float]:
+    """:return: environment steps and updates per second, and the peak memory of the process so far"""
+    env_steps, updates, begin = model.num_timesteps, model._n_updates, time.perf_counter()
+    model.learn(steps, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
+    elapsed = time.perf_counter() - begin
+    return {
+        "env_steps_per_second": (model.num_timesteps - env_steps) / elapsed,
+        "updates_per_second": (model._n_updates - updates) / elapsed,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+class Stopwatch:
+    """Where the time goes, each moment counted once: for the innermost part that is running."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._running: list[str] = []
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        self._switch()
+        self._running.append(name)
+        yield
+        self._switch()
+        self._running.pop()
+
+    def _switch(self) -> None:
+        now = time.perf_counter()
+        self.seconds[self._running[-1] if self._running else "rest"] += now - self._since
+        self._since = now
+
+    def time(self, owner: Any, method: str, name: str) -> None:
+        """Count the time inside a method for a part."""
+        inner: Callable[..., Any] = getattr(owner, method)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return inner(*args, **kwargs)
+
+        setattr(owner, method, timed)
+
+
+def broken_down(model: DQN, steps: int) -> dict[str, float]:
+    """:return: milliseconds per update spent in each part; the model is spoilt for other windows"""
+    watch, updates = Stopwatch(), model._n_updates
+    env: Any = model.env
+    if isinstance(model, ClassicDQN) and model.learner == "fast":
+        learner: Any = model._get_learner()
+        watch.time(env, "step_async", "emulation (waited for)")
+        watch.time(env, "step_wait", "emulation (waited for)")
+        watch.time(learner, "greedy_actions", "acting")
+        watch.time(learner, "_bootstrap", "target")
+        watch.time(learner, "update", "forward and rest of the update")
+        watch.time(learner.online, "hand_over", "gradients to float32")
+        watch.time(learner.online, "refresh", "parameters to the working copy")
+    else:
+        watch.time(env, "step", "emulation (waited for)")
+        watch.time(model, "predict", "acting")
+        watch.time(model, "train", "forward and rest of the update")
+    watch.time(torch.Tensor, "backward", "backward")
+    watch.time(torch.autograd, "grad", "backward")
+    watch.time(torch.nn.utils, "clip_grad_norm_", "gradient norm")
+    watch.time(model.replay_buffer, "add", "add")
+    watch.time(model.replay_buffer, "sample", "sample")
+    watch.time(model.policy.optimizer, "step", "optimizer")
+    model.learn(steps, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
+    watch._switch()
+    return {name: 1000 * seconds / (model._n_updates - updates) for name, seconds in watch.seconds.items()}

@@ -1,0 +1,114 @@
+"""An update as one CUDA graph: one launch instead of a hundred, and the host waits for nothing.
+
+Source: PyTorch, "CUDA semantics", section "CUDA Graphs". B: batch.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from sb3_atari_dqn.learners.td_step import Update
+
+# Updates made one kernel at a time before the capture: the first ones allocate what then has to stay in place.
+WARM_UP_UPDATES = 3
+
+
+class Recorder(Protocol):
+    """What a device needs to run a function, and to record it for replay."""
+
+    def run(self, function: Callable[[], Update]) -> Update:
+        """Call the function in the way that a later recording asks for."""
+
+    def record(self, function: Callable[[], Update]) -> Callable[[], Update]:
+        """:return: does what the function does, on the same memory; the function itself has not been run yet"""
+
+
+class CudaRecorder:
+    """Records on the current CUDA device."""
+
+    def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()
+
+    def run(self, function: Callable[[], Update]) -> Update:
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            update = function()
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return update
+
+    def record(self, function: Callable[[], Update]) -> Callable[[], Update]:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            update = function()
+
+        def replay() -> Update:
+            graph.replay()
+            return update
+
+        return replay
+
+
+class FixedBatch(NamedTuple):
+    """A batch whose tensors stay where they are, for a recording to read; names as in SB3's samples."""
+
+    observations: Tensor
+    actions: Tensor
+    next_observations: Tensor
+    dones: Tensor
+    rewards: Tensor
+    discounts: Tensor | None
+    weights: Tensor | None
+
+    @classmethod
+    def like(cls, batch: Any) -> "FixedBatch":
+        """:return: a batch of the same shapes, with memory of its own"""
+        fields = (getattr(batch, name, None) for name in cls._fields)
+        return cls(*(None if field is None else torch.empty_like(field) for field in fields))  # type: ignore[arg-type]
+
+    def fits(self, batch: Any) -> bool:
+        """:return: whether the other batch has the same fields in the same shapes"""
+        pairs = [(own, getattr(batch, name, None)) for name, own in zip(self._fields, self, strict=True)]
+        return all(own is theirs is None or _same_kind(own, theirs) for own, theirs in pairs)
+
+    def take_over(self, batch: Any) -> None:
+        """Copy another batch to where this one lies."""
+        for name, own in zip(self._fields, self, strict=True):
+            if own is not None:
+                own.copy_(getattr(batch, name), non_blocking=True)
+
+
+def _same_kind(own: Tensor | None, theirs: Tensor | None) -> bool:
+    return own is not None and theirs is not None and own.shape == theirs.shape and own.dtype == theirs.dtype
+
+
+class GraphedUpdate:
+    """
+    Calls an update a few times, then records it and replays the recording; a batch of another shape starts again.
+
+    :param update: makes one update from a batch; uses the same memory each time and never reads from the device
+    :param recorder: of the device
+    """
+
+    def __init__(self, update: Callable[[Any], Update], recorder: Recorder) -> None:
+        self._update, self._recorder = update, recorder
+        self._batch: FixedBatch | None = None
+        self._calls = 0
+        self._replay: Callable[[], Update] | None = None
+
+    def __call__(self, batch: Any) -> Update:
+        """
+        :param batch: SB3's samples, or those with importance weights
+        :return: tensors that the next call overwrites
+        """
+        if self._batch is None or not self._batch.fits(batch):
+            self._batch, self._calls, self._replay = FixedBatch.like(batch), 0, None
+        fixed = self._batch
+        fixed.take_over(batch)
+        if self._calls < WARM_UP_UPDATES:
+            self._calls += 1
+            return self._recorder.run(lambda: self._update(fixed))
+        if self._replay is None:
+            self._replay = self._recorder.record(lambda: self._update(fixed))
+        return self._replay()

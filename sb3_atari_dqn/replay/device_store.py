@@ -1,0 +1,83 @@
+"""Frames on a torch device, from where the batches need not be sent.
+
+F: numbers in a frame.
+"""
+
+import numpy as np
+import torch
+
+from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore
+
+
+class DeviceFrameStore(FrameStore):
+    """
+    Frames in the memory of a device. What is sent there for a batch are row numbers, and the few frames put aside.
+
+    :param layout: sizes
+    :param device: where the frames lie
+    :raises ValueError: if torch has no such type of numbers
+    :raises MemoryError: if the device refuses the memory
+    """
+
+    def __init__(self, layout: FrameLayout, device: torch.device | str = "cpu") -> None:
+        super().__init__(layout, device)
+        self._dtype = _torch_dtype(layout.dtype)
+        try:  # as bytes: torch can copy by number what it can hardly do anything else with, such as uint16
+            self._ring = torch.empty((layout.zero_row + 1, layout.frame_bytes), dtype=torch.uint8, device=self.device)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"The frames of the replay buffer take {layout.nbytes / 1e9:.2f} GB and do not fit on {self.device}; "
+                "make buffer_size smaller or set frames='memory'."
+            ) from error
+        self._ring[layout.zero_row] = 0
+
+    @classmethod
+    def host_nbytes(cls, layout: FrameLayout, device: torch.device) -> int:
+        return layout.nbytes if device.type == "cpu" else 0
+
+    @classmethod
+    def device_nbytes(cls, layout: FrameLayout, device: torch.device) -> int:
+        return 0 if device.type == "cpu" else layout.nbytes
+
+    def read(self, steps: np.ndarray, env: int) -> np.ndarray:
+        frames = self._ring.index_select(0, self._sent(self.rows(steps, np.int64(env))))
+        return frames.view(self._dtype).cpu().numpy()
+
+    def write(self, steps: np.ndarray, env: int, frames: np.ndarray) -> None:
+        self._ring.index_copy_(0, self._sent(self.rows(steps, np.int64(env))), self._sent(_as_bytes(frames)))
+
+    def write_step(self, step: int, frames: np.ndarray) -> None:
+        n_envs = self.layout.n_envs
+        first = step % self.layout.ring_steps * n_envs
+        self._ring[first : first + n_envs] = self._sent(_as_bytes(frames.reshape(n_envs, -1)))
+
+    def gather(self, rows: np.ndarray) -> torch.Tensor:
+        flat = rows.ravel()
+        frames = self._ring.index_select(0, self._sent(np.minimum(flat, self.layout.zero_row)))
+        aside = np.flatnonzero(flat > self.layout.zero_row)
+        if len(aside):
+            frames.index_copy_(0, self._sent(aside), self._sent(_as_bytes(self._aside(flat[aside]))))
+        return frames.view(self._dtype).view(*rows.shape, self.layout.frame_size)
+
+    def _sent(self, array: np.ndarray) -> torch.Tensor:
+        """
+        :return: the array on the device; CUDA copies it from pageable memory before the call returns and waits for
+            nothing that the device still computes
+        """
+        return torch.from_numpy(array).to(self.device, non_blocking=self.device.type == "cuda")
+
+
+def _as_bytes(frames: np.ndarray) -> np.ndarray:
+    """
+    :param frames: [any, F]
+    :return: a view, or a copy where the frames do not lie in order, uint8 [any, bytes of a frame]
+    """
+    return np.ascontiguousarray(frames).view(np.uint8)
+
+
+def _torch_dtype(dtype: np.dtype) -> torch.dtype:
+    """:raises ValueError: if torch has no such type"""
+    try:
+        return torch.from_numpy(np.empty(0, dtype)).dtype
+    except TypeError as error:
+        raise ValueError(f"Observations of type {dtype} cannot lie on a device; set frames='memory'.") from error

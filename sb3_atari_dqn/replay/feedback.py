@@ -1,0 +1,52 @@
+"""The way of TD errors back into the memory, without making the host wait for the device. B: batch."""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+
+class Feedback:
+    """
+    On the host, errors arrive at once. From another device they are fetched while it goes on computing, and arrive when
+    the next ones are given: one update late, always, so that a run stays repeatable.
+
+    :param deliver: takes indices, int64 [B], and TD errors, float32 [B]
+    """
+
+    def __init__(self, deliver: Callable[[np.ndarray, np.ndarray], None]) -> None:
+        self._deliver = deliver
+        self._on_the_way: deque[tuple[np.ndarray, Callable[[], np.ndarray]]] = deque()
+
+    def give(self, indices: np.ndarray, td_errors: torch.Tensor | np.ndarray) -> None:
+        """
+        :param indices: int64 [B]
+        :param td_errors: of any sign, [B]; the memory of a tensor may be written to afterwards
+        """
+        errors = torch.as_tensor(td_errors).detach()
+        if errors.device.type == "cpu":
+            self._deliver(indices, errors.numpy())
+            return
+        self.settle()
+        self._on_the_way.append((indices, _fetch(errors)))
+
+    def settle(self) -> None:
+        """Let everything arrive."""
+        while self._on_the_way:
+            indices, arrived = self._on_the_way.popleft()
+            self._deliver(indices, arrived())
+
+
+def _fetch(errors: torch.Tensor) -> Callable[[], np.ndarray]:
+    """:return: waits for the copy that has been started, and gives it"""
+    host = torch.empty(errors.shape, dtype=errors.dtype, pin_memory=True)
+    host.copy_(errors, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def arrived() -> np.ndarray:
+        copied.synchronize()
+        return host.numpy()
+
+    return arrived
