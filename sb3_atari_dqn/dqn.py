@@ -23,7 +23,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.arguments import check_between, check_dqn_arguments, check_keys, check_known, check_single_pace
 from sb3_atari_dqn.interleaved import InterleavedDQN
-from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.plain import PlainLearner
 from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.learners.statistics import Statistics
@@ -62,6 +62,7 @@ SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 Learner = PlainLearner | FastLearner
 LEARNERS = ("plain", "fast")
+SB3_TRAIN_FREQ, SB3_GRADIENT_STEPS = 4, 1  # where nobody says how often to learn
 
 # Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
 _NOT_YET = cast(ReplayBuffer, object())
@@ -173,8 +174,8 @@ class ClassicDQN(InterleavedDQN):
             batch_size=batch_size,
             tau=tau,
             gamma=gamma,
-            train_freq=4 if train_freq is None else train_freq,
-            gradient_steps=1 if gradient_steps is None else gradient_steps,
+            train_freq=SB3_TRAIN_FREQ if train_freq is None else train_freq,
+            gradient_steps=SB3_GRADIENT_STEPS if gradient_steps is None else gradient_steps,
             replay_buffer_class=replay_buffer_class,
             replay_buffer_kwargs=dict(replay_buffer_kwargs or {}),  # SB3 writes into it
             optimize_memory_usage=optimize_memory_usage,
@@ -230,6 +231,8 @@ class ClassicDQN(InterleavedDQN):
         super()._setup_model()
         self._building = False
         self._learner = None
+        if self.learner == "fast":
+            check_policy(self.policy, self.precision)
         # SB3 writes its choice of buffer over these and, at the next load, takes it for the user's.
         self.replay_buffer_class, self.replay_buffer_kwargs = own_choice
         self.exploration_schedule = EXPLORATIONS[self.exploration or "none"](
@@ -582,6 +585,8 @@ class ClassicDQN(InterleavedDQN):
             kwargs.get("gradient_steps"),
         )
         refuse_unknown(kwargs, {*attributes, *signature(cls.__init__).parameters}, cls.__name__)
+        if kwargs.get("updates_per_transition", 0) is None and attributes.get("updates_per_transition") is not None:
+            kwargs = {"train_freq": SB3_TRAIN_FREQ, "gradient_steps": SB3_GRADIENT_STEPS} | kwargs
         model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         if kwargs.get("seed") is None:
             model.exploration_rng = attributes.get("exploration_rng", model.exploration_rng)
@@ -598,9 +603,9 @@ class ClassicDQN(InterleavedDQN):
 
         :raises ValueError: if the networks differ
         """
+        self._learner = None  # it may hold copies, of what changes in part even where an error follows
         try:
             super().set_parameters(load_path_or_dict, exact_match, device)
-            self._learner = None  # it may hold copies
         except RuntimeError as error:
             source = "the dictionary" if isinstance(load_path_or_dict, dict) else load_path_or_dict
             raise ValueError(

@@ -11,7 +11,7 @@ a run depends on its seed and the number of environments alone, not on who was f
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from stable_baselines3 import DQN
@@ -63,8 +63,6 @@ class InterleavedDQN(DQN):
                 self._make_updates_owed()
         finally:  # the step is on its way: whatever happened, Ctrl-C included, it is waited for and stored
             seen = self._take_in(env, replay_buffer, actions)
-        if self.num_timesteps > learning_starts:
-            self.updates_owed += env.num_envs * self.updates_per_transition
         if not self.overlap:
             self._make_updates_owed()
         callback.update_locals(seen)
@@ -86,7 +84,7 @@ class InterleavedDQN(DQN):
 
     def _take_in(self, env: VecEnv, replay_buffer: ReplayBuffer, actions: np.ndarray) -> dict[str, Any]:
         """
-        Wait for the step and store it.
+        Wait for the step and store it; the updates for it are owed from here on.
 
         :return: what callbacks may look at, under SB3's names
         """
@@ -96,6 +94,8 @@ class InterleavedDQN(DQN):
         self._store_transition(replay_buffer, actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         self._on_step()
+        if self.num_timesteps > self.learning_starts:
+            self.updates_owed += env.num_envs * cast(float, self.updates_per_transition)
         return {
             "self": self,
             "env": env,
@@ -109,12 +109,16 @@ class InterleavedDQN(DQN):
 
     def _make_updates_owed(self) -> None:
         """An update is taken off the account when it is made: one that is interrupted is still owed."""
-        if self.updates_owed + _ROUNDING < 1:
+        if self.updates_owed + _ROUNDING < 1 or not self._may_learn():
             return
         self._prepare_training()
         for _ in range(math.floor(self.updates_owed + _ROUNDING)):
             self._gradient_step(self.batch_size)
             self.updates_owed = max(self.updates_owed - 1, 0.0)
+
+    def _may_learn(self) -> bool:
+        """:return: false for a loaded model whose memory did not come along, and where learning starts over again"""
+        return self.num_timesteps > self.learning_starts and cast(ReplayBuffer, self.replay_buffer).size() > 0
 
     def _prepare_training(self) -> None:
         """Bring learning rate and schedules up to date."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
@@ -67,9 +67,11 @@ class HeadedQNetwork(QNetwork):
         return [[layer for layer in stream if isinstance(layer, nn.Linear)][-1] for stream in streams]
 
     def first_convolution(self) -> nn.Conv2d | None:
-        """:return: the layer that sees the images first, if it is a convolution of a torso with SB3's layout"""
-        convolutions = getattr(self.features_extractor, "cnn", [None])
-        return convolutions[0] if isinstance(convolutions[0], nn.Conv2d) else None
+        """:return: the layer that sees the images first, if it is a convolution and known to get them as they are"""
+        extractor: Any = self.features_extractor
+        if type(extractor).forward not in (ImageTorso.forward, NatureCNN.forward):
+            return None  # one that has a `cnn` too may do something else to the images before
+        return extractor.cnn[0] if isinstance(extractor.cnn[0], nn.Conv2d) else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         own = {"head": self.head, "rescale_shared_gradient": self.rescale_shared_gradient}

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from sb3_atari_dqn.learners.graphed import CudaRecorder, GraphedUpdate
 from sb3_atari_dqn.learners.optimizers import can_fuse, fuse
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
 from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
 from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
-from sb3_atari_dqn.policies import QPolicy
+from sb3_atari_dqn.policies import HeadedQNetwork, QPolicy
 
 
 class FastLearner:
@@ -33,7 +34,7 @@ class FastLearner:
     """
 
     def __init__(self, policy: QPolicy, precision: str, batch_size: int) -> None:
-        _check_policy(policy)
+        check_policy(policy, precision)
         self.policy = policy
         self.is_image = is_image_space(policy.observation_space)
         self.precision, self.reason = self._choose(precision, batch_size)
@@ -49,8 +50,6 @@ class FastLearner:
     def _choose(self, precision: str, batch_size: int) -> tuple[str, str]:
         """:return: short name of the precision and the reason for it"""
         if not self.is_image:
-            if precision == "bf16":
-                raise ValueError("precision='bf16' needs image observations; use precision='fp32' or 'auto'.")
             return "fp32", "no images"
         if precision != "auto":
             return precision, "as asked"
@@ -110,13 +109,34 @@ class FastLearner:
         self.target.refresh()
 
 
-def _check_policy(policy: QPolicy) -> None:
-    """:raises ValueError: where the short cuts would pass something over"""
-    name = type(policy).__name__
+def check_policy(policy: QPolicy, precision: str) -> None:
+    """
+    :param policy: that is to be trained
+    :param precision: as given to :class:`FastLearner`
+    :raises ValueError: where the short cuts would pass something over
+    """
+    is_image = is_image_space(policy.observation_space)
+    if precision == "bf16" and not is_image:
+        raise ValueError("precision='bf16' needs image observations; use precision='fp32' or 'auto'.")
     if type(policy).bootstrap_values is not QPolicy.bootstrap_values:
         raise ValueError(
-            f"{name} overrides bootstrap_values, which learner='fast' does not call: override bootstrap instead, or "
-            "use learner='plain'."
+            f"{type(policy).__name__} overrides bootstrap_values, which learner='fast' does not call: override "
+            "bootstrap instead, or use learner='plain'."
         )
+    for method in ("forward", "extract_features"):
+        if is_image and getattr(type(policy.q_net), method) is not getattr(HeadedQNetwork, method):
+            raise ValueError(
+                f"{type(policy.q_net).__name__} of {type(policy).__name__} overrides {method}, which learner='fast' "
+                "does not call on images: use learner='plain'."
+            )
+    _check_layers(policy)
+
+
+def _check_layers(policy: QPolicy) -> None:
+    """:raises ValueError: on layers that compute one thing in training and another in acting"""
+    name = type(policy).__name__
     if any(True for _ in policy.q_net.buffers()):
         raise ValueError(f"The network of {name} keeps statistics (batch normalization?): use learner='plain'.")
+    for layer in policy.q_net.modules():
+        if isinstance(layer, _DropoutNd):
+            raise ValueError(f"The network of {name} has a {type(layer).__name__} layer: use learner='plain'.")
