@@ -24,13 +24,15 @@ def fuse(optimizer: torch.optim.Optimizer, capturable: bool) -> None:
 
 def unfuse(optimizer: torch.optim.Optimizer) -> None:
     """
-    Back to PyTorch's default, where a fast learner trained before (the files hold these flags).
+    Back to what the optimizer was built with, where a fast learner trained before (the files hold these flags).
 
     :param optimizer: any
     """
     if not can_fuse(optimizer) or not any(group["fused"] for group in optimizer.param_groups):
         return
+    built_with = {name: optimizer.defaults[name] for name in ("fused", "foreach", "capturable")}
     for group in optimizer.param_groups:
-        group["fused"], group["capturable"] = None, False
-    for state in optimizer.state.values():
-        state["step"] = state["step"].cpu()
+        group.update(built_with)
+    if not (built_with["fused"] or built_with["capturable"]):
+        for state in optimizer.state.values():
+            state["step"] = state["step"].cpu()
