@@ -8,6 +8,9 @@ N      ?=
 # any further argument of `python -m rl_zoo3.train`
 ARGS   ?=
 
+# How long OpenMP threads spin before they sleep: its default disturbs whatever else runs (docs/performance.md).
+export GOMP_SPINCOUNT ?= 10000
+
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 

@@ -27,9 +27,17 @@ GAME = "PongNoFrameskip-v4"
 
 def ours(slots: int, stored: int, frames: str) -> BaseAlgorithm:
     return DuelingDQN(
-        *("CnnPolicy", NativeAtariVecEnv(GAME, 8, seed=0)),
-        **dict(buffer_size=slots, learning_starts=stored, n_steps=3, replay="prioritized", seed=0),
-        **dict(learner="fast", updates_per_transition=0.25, overlap=True, replay_buffer_kwargs={"frames": frames}),
+        "CnnPolicy",
+        NativeAtariVecEnv(GAME, 8, seed=0),
+        buffer_size=slots,
+        learning_starts=stored,
+        replay="prioritized",
+        replay_buffer_kwargs={"frames": frames},
+        n_steps=3,
+        updates_per_transition=0.25,
+        overlap=True,
+        learner="fast",
+        seed=0,
     )
 
 

@@ -1,6 +1,6 @@
 """Environment steps per second while learning, ours beside SB3's DQN: same settings, same game, one run.
 
-    python benchmarks/throughput.py --out benchmarks/results/throughput.json --figure docs/images/throughput.png
+    GOMP_SPINCOUNT=10000 python benchmarks/throughput.py --out benchmarks/results/throughput.json --figure docs/images/throughput.png
 
 Every contestant lives in a process of its own and is measured past ``learning_starts`` in windows that take turns, so
 that a machine that slows down slows all of them; while one plays the others wait. One gradient step per four
@@ -9,6 +9,7 @@ transitions, batch 32. Last comes a window that says where the time goes.
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import time
 from multiprocessing.connection import Connection
@@ -139,11 +140,10 @@ def main() -> None:
     result = {
         **circumstances("stable-baselines3", "torch", "ale-py", "gymnasium"),
         "torch_threads": torch.get_num_threads(),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT"),
         "settings": {**SETTINGS, "updates_per_transition": UPDATES_PER_TRANSITION},
         "bounds": bounds(args.device),
-        "games": {
-            game: measure(game, args.contestants, args.windows, args.steps, args.device) for game in args.envs
-        },
+        "games": {game: measure(game, args.contestants, args.windows, args.steps, args.device) for game in args.envs},
     }
     write(result, args.out)
     if args.figure:

@@ -62,6 +62,7 @@ SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 Learner = PlainLearner | FastLearner
 LEARNERS = ("plain", "fast")
+MOST_UPDATES = 1000  # per transition: far beyond any use
 SB3_TRAIN_FREQ, SB3_GRADIENT_STEPS = 4, 1  # where nobody says how often to learn
 
 # Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
@@ -266,7 +267,7 @@ class ClassicDQN(InterleavedDQN):
     def _check_pace(self) -> None:
         """:raises ValueError: on a bad number, or overlap without updates that are counted per transition"""
         if self.updates_per_transition is not None:
-            check_between("updates_per_transition", self.updates_per_transition, 0, float("inf"), above_low=True)
+            check_between("updates_per_transition", self.updates_per_transition, 0, MOST_UPDATES, above_low=True)
             self.train_freq, self.gradient_steps = (1, "step"), 0  # of SB3's loop, which makes no updates then
         elif self.overlap:
             raise ValueError("overlap=True needs updates_per_transition (0.25 is an update for every 4 transitions).")

@@ -78,8 +78,15 @@ class WorkingCopy:
 
         :param gradients: of this copy's parameters, in their order
         """
-        for i, (master, gradient) in enumerate(zip(self.masters, gradients, strict=True)):
-            master.grad = self._scaled(gradient.to(master.dtype), i).contiguous()
+        self._keep_room_for_gradients()
+        numbers = [self._scaled(gradient, i) for i, gradient in enumerate(gradients)]
+        torch._foreach_copy_([master.grad for master in self.masters], numbers)
+
+    def _keep_room_for_gradients(self) -> None:
+        """Megabytes that are given back and asked for again at every update cost more than the copy into them."""
+        for master in self.masters:
+            if master.grad is None:
+                master.grad = torch.zeros_like(master)
 
     def _scaled(self, numbers: Tensor, i: int) -> Tensor:
         return numbers if self._factors[i] == 1 else numbers * self._factors[i]
