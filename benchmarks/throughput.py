@@ -1,6 +1,6 @@
 """Environment steps per second while learning, ours beside SB3's DQN: same settings, same game, one run.
 
-    GOMP_SPINCOUNT=10000 python benchmarks/throughput.py --out benchmarks/results/throughput.json --figure docs/images/throughput.png
+    GOMP_SPINCOUNT=10000 python benchmarks/throughput.py --figure docs/images/throughput.png
 
 Every contestant lives in a process of its own and is measured past ``learning_starts`` in windows that take turns, so
 that a machine that slows down slows all of them; while one plays the others wait. One gradient step per four

@@ -78,15 +78,8 @@ class WorkingCopy:
 
         :param gradients: of this copy's parameters, in their order
         """
-        self._keep_room_for_gradients()
         numbers = [self._scaled(gradient, i) for i, gradient in enumerate(gradients)]
-        torch._foreach_copy_([master.grad for master in self.masters], numbers)
-
-    def _keep_room_for_gradients(self) -> None:
-        """Megabytes that are given back and asked for again at every update cost more than the copy into them."""
-        for master in self.masters:
-            if master.grad is None:
-                master.grad = torch.zeros_like(master)
+        torch._foreach_copy_([_gradient_room(master) for master in self.masters], numbers)
 
     def _scaled(self, numbers: Tensor, i: int) -> Tensor:
         return numbers if self._factors[i] == 1 else numbers * self._factors[i]
@@ -122,3 +115,10 @@ class OwnNetwork:
 
 def _to_float(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(tensor.float() for tensor in inputs)
+
+
+def _gradient_room(master: Tensor) -> Tensor:
+    """:return: kept, as megabytes that are given back and asked for at each update cost more than the copy into them"""
+    if master.grad is None:
+        master.grad = torch.zeros_like(master)
+    return master.grad
