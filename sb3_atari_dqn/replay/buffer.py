@@ -156,15 +156,19 @@ class FrameReplayBuffer(ReplayBuffer):
         :raises ValueError: if the observations are no stacks of `n_stack` frames; nothing is stored then
         """
         ended = np.asarray(done, dtype=bool)
-        truncated = np.zeros_like(ended)
-        if self.handle_timeout_termination:
-            truncated = np.array([info.get("TimeLimit.truncated", False) for info in infos], dtype=bool)
-        self.memory.push(obs, next_obs, ended & ~truncated, truncated)
+        if np.count_nonzero(ended):
+            truncated = ended & [self._times_out(info) for info in infos]
+            self.memory.push(obs, next_obs, ended & ~truncated, truncated)
+        else:  # nearly always
+            self.memory.push(obs, next_obs, ended, ended)
         self.actions[self.pos] = action.reshape(self.n_envs, self.action_dim)
         self.rewards[self.pos] = reward
         self.pos += 1
         if self.pos == self.buffer_size:
             self.full, self.pos = True, 0
+
+    def _times_out(self, info: dict[str, Any]) -> bool:
+        return self.handle_timeout_termination and info.get("TimeLimit.truncated", False)
 
     # --- sampling
 

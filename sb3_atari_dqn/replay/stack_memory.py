@@ -18,7 +18,7 @@ import numpy as np
 
 from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore, HostFrameStore
 from sb3_atari_dqn.replay.ledger import Ledger
-from sb3_atari_dqn.replay.stacks import ASIDE, REPEATED, ZEROS, StackShape, classify_start, same_bytes
+from sb3_atari_dqn.replay.stacks import ASIDE, REPEATED, ZEROS, Snapshot, StackShape, classify_start
 
 # One byte per transition: two flags, and above them what stands before the first frame.
 _TERMINATED, _CUT, _KIND_SHIFT = 1, 2, 2
@@ -68,11 +68,12 @@ class StackMemory:
         self.first_frame = 0  # step of the first frame there ever was
         self.finals = Ledger(1)  # newest frame of the observation that follows, where it is not the next in the ring
         self.heads = Ledger(self.shape.n_stack - 1)  # frames before the first one of an episode, oldest first
-        self.expected: np.ndarray | None = None  # what the next observation is unless something ended
+        self._expected: Snapshot | None = None  # what the next observation is unless something ended
         self._depths = np.zeros(self.n_envs, dtype=np.uint8)  # of the last step
         self._kinds = np.zeros(self.n_envs, dtype=np.uint8)  # likewise
         self._ended = np.zeros(self.n_envs, dtype=bool)  # likewise
         self._any_ended = False
+        self._set_flags()
 
     # --- writing
 
@@ -86,31 +87,54 @@ class StackMemory:
         :param truncated: the episode stopped, but values follow, bool [N]
         :raises ValueError: if the observations are no stacks; nothing is stored then
         """
-        ends = bool(terminated.any() or truncated.any())
-        moves_on = self.expected is not None and not self._any_ended and same_bytes(obs, self.expected)
+        ends = bool(np.count_nonzero(terminated) or np.count_nonzero(truncated))  # several times quicker than any()
+        moves_on = not self._any_ended and Snapshot.of(obs) == self._expected
         restarted = None if moves_on else self._restarted(obs)
-        self._check_stacks(obs, next_obs, restarted, terminated, truncated)
-        self._depths += self._depths < self.shape.n_stack
+        if ends or restarted is not None or self.steps % _CHECK_EVERY_STEPS == 0:
+            self._check_stacks(obs, next_obs, restarted, terminated, truncated)
+        if self._some_shallow:
+            self._depths += self._depths < self.shape.n_stack
         if restarted is not None:
             self._begin(np.flatnonzero(restarted), self.shape.split(obs))
+            self._set_flags()
         self._forget_below(self.steps - self.n_slots + 1)
         slot = self.steps % self.n_slots
         self.depths[slot] = self._depths
-        self.flags[slot] = self._kinds << _KIND_SHIFT | terminated
+        self.flags[slot] = self._kind_flags | terminated if ends else self._kind_flags
+        if self._some_shallow:
+            self._some_shallow = bool((self._depths < self.shape.n_stack).any())
         newest = self.shape.newest(next_obs)  # [N, *frame_shape]
         if ends:
             for env in np.flatnonzero(truncated):
                 self._keep_final(self.steps, env, newest[env])
         self.store.write_step(self.steps + 1, newest)
-        self.expected = np.array(next_obs)
-        self._ended, self._any_ended = terminated | truncated, ends
+        self._expected = Snapshot.of(next_obs)
+        if ends or self._any_ended:
+            self._ended, self._any_ended = terminated | truncated, ends
         self.steps += 1
+
+    def _set_flags(self) -> None:
+        """What stays the same from step to step until an episode begins."""
+        self._kind_flags = self._kinds << _KIND_SHIFT
+        self._some_shallow: bool = True  # perhaps: some depth still grows
+
+    @property
+    def expected(self) -> np.ndarray | None:
+        """What the next observations are unless something ended, [N, *obs_shape]; None at the very beginning."""
+        if self._expected is None:
+            return None
+        return self._expected.array((self.n_envs, *self.shape.obs_shape), self.dtype)
+
+    @expected.setter
+    def expected(self, observations: np.ndarray) -> None:
+        self._expected = Snapshot.of(observations)
 
     def _restarted(self, obs: np.ndarray) -> np.ndarray:
         """:return: where the observation does not simply go on from the one before, bool [N]"""
-        if self.expected is None:
+        expected = self.expected
+        if expected is None:
             return np.ones(self.n_envs, dtype=bool)
-        return self._ended | (obs != self.expected).any(axis=tuple(range(1, obs.ndim)))
+        return self._ended | (obs != expected).any(axis=tuple(range(1, obs.ndim)))
 
     def _check_stacks(
         self,
@@ -128,10 +152,8 @@ class StackMemory:
         """
         if self.steps % _CHECK_EVERY_STEPS == 0:
             due = ~terminated
-        elif restarted is not None or truncated.any():
-            due = truncated if restarted is None else (restarted | truncated) & ~terminated
         else:
-            return
+            due = truncated if restarted is None else (restarted | truncated) & ~terminated
         frames, following = self.shape.split(obs), self.shape.split(next_obs)  # [N, K, *frame_shape]
         for env in np.flatnonzero(due):
             if not np.array_equal(following[env, :-1], frames[env, 1:]):
@@ -180,10 +202,9 @@ class StackMemory:
 
     def _forget_below(self, oldest: int) -> None:
         """:param oldest: step of the oldest transition kept; the heads serve K - 1 observations each"""
-        if not len(self.finals) and not len(self.heads):
-            return
-        self.store.release(self.finals.drop_below(oldest * self.n_envs))
-        self.store.release(self.heads.drop_below((oldest - self.shape.n_stack + 2) * self.n_envs))
+        for ledger, needed in ((self.finals, oldest), (self.heads, oldest - self.shape.n_stack + 2)):
+            if len(ledger) and len(rows := ledger.drop_below(needed * self.n_envs)):
+                self.store.release(rows)
 
     def set_position(self, steps: int, first_frame: int) -> None:
         """
@@ -197,6 +218,7 @@ class StackMemory:
         self._depths, self._kinds = self.depths[last].copy(), self.flags[last] >> _KIND_SHIFT
         self._ended = (self.flags[last] & (_TERMINATED | _CUT)) > 0
         self._any_ended = bool(self._ended.any())
+        self._set_flags()
 
     # --- reading
 

@@ -5,6 +5,8 @@ B: batch, K: frames in a stack, N: environments, F: numbers in a frame.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +38,7 @@ class StackShape:
                 "every observation whole."
             )
 
-    @property
+    @cached_property
     def frame_shape(self) -> tuple[int, ...]:
         shape = list(self.obs_shape)
         shape[self.axis] //= self.n_stack
@@ -62,7 +64,11 @@ class StackShape:
         :param observations: [N, *obs_shape]
         :return: view of their newest frames, [N, *frame_shape]
         """
-        return observations[(slice(None),) * (self.axis + 1) + (slice(-self.frame_shape[self.axis], None),)]
+        return observations[self._newest]
+
+    @cached_property
+    def _newest(self) -> tuple[slice, ...]:
+        return (slice(None),) * (self.axis + 1) + (slice(-self.frame_shape[self.axis], None),)
 
     def join(self, frames: torch.Tensor) -> torch.Tensor:
         """
@@ -73,17 +79,33 @@ class StackShape:
         return torch.movedim(parts, 1, self.axis + 1).reshape(len(frames), *self.obs_shape)
 
 
-def same_bytes(left: np.ndarray, right: np.ndarray) -> bool:
+class Snapshot(NamedTuple):
     """
-    Quickest where both lie in memory alike, as images do that a camera gave with the channel last.
+    The bytes of some observations, for the quickest comparison there is.
 
-    :param left: [N, ...]
-    :param right: of the same shape and type
+    :param channel_last: the channel is the last axis in memory, as a camera gives images, whatever the shape says
+    :param data: the bytes, in the order of memory
     """
-    if not left.flags.c_contiguous:
-        axes = (0, *range(2, left.ndim), 1)
-        left, right = left.transpose(axes), right.transpose(axes)
-    return left.tobytes() == right.tobytes()
+
+    channel_last: bool
+    data: bytes
+
+    @classmethod
+    def of(cls, observations: np.ndarray) -> "Snapshot":
+        """:param observations: [N, ...]"""
+        if observations.flags.c_contiguous:
+            return cls(False, observations.tobytes())
+        return cls(True, observations.transpose(0, *range(2, observations.ndim), 1).tobytes())
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """
+        :param shape: of the observations, [N, ...]
+        :return: them, to read
+        """
+        if not self.channel_last:
+            return np.frombuffer(self.data, dtype).reshape(shape)
+        stored = (shape[0], *shape[2:], shape[1])
+        return np.moveaxis(np.frombuffer(self.data, dtype).reshape(stored), -1, 1)
 
 
 def classify_start(older: np.ndarray, newest: np.ndarray, continued: np.ndarray | None) -> int | None:
