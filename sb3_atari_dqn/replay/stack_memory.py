@@ -40,6 +40,8 @@ class StackMemory:
     :param make_store: gives the frames their place
     """
 
+    _some_shallow: bool
+
     def __init__(
         self,
         n_slots: int,
@@ -116,7 +118,7 @@ class StackMemory:
     def _set_flags(self) -> None:
         """What stays the same from step to step until an episode begins."""
         self._kind_flags = self._kinds << _KIND_SHIFT
-        self._some_shallow: bool = True  # perhaps: some depth still grows
+        self._some_shallow = True  # perhaps: some depth still grows
 
     @property
     def expected(self) -> np.ndarray | None:
