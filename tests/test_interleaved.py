@@ -205,7 +205,7 @@ def test_a_model_loaded_without_its_memory_waits_until_there_is_something_to_lea
     [
         ({"train_freq": 4}, "updates_per_transition=0.25 and train_freq=4, gradient_steps=None both say how often"),
         ({"gradient_steps": 2}, "updates_per_transition=0.25 and train_freq=None, gradient_steps=2 both say"),
-        ({"updates_per_transition": 0}, r"updates_per_transition must be a number in \(0, inf\], got 0"),
+        ({"updates_per_transition": 0}, r"updates_per_transition must be a number in \(0, 1000\], got 0"),
         ({"updates_per_transition": -1}, "updates_per_transition must be a number"),
         ({"updates_per_transition": "0.25"}, "updates_per_transition must be a number in .*, got '0.25'"),
         ({"updates_per_transition": float("nan")}, "updates_per_transition must be a number .* got nan"),

@@ -68,7 +68,7 @@ def test_a_native_run_is_continued_in_ordinary_environments_and_back(runs):
     assert "Loading replay buffer" in printed
     assert "Native" not in printed
     printed = train(*SHORT, "-i", f"{folder}_2/PongNoFrameskip-v4.zip", "-params", *TINY_ATARI)
-    assert "Native environments: 1 in C++" in printed
+    assert "Native environments: 8 in C++" in printed
 
 
 def configuration(folder, **changes) -> str:

@@ -67,7 +67,8 @@ def test_record_video_writes_a_video_that_shows_the_game(trained):
 
 
 def test_ctrl_c_leaves_a_usable_model(tmp_path):
-    command = [sys.executable, "-m", "rl_zoo3.train", *PONG, "--eval-freq", "-1", "-params", *TINY_ATARI]
+    tiny = ("--eval-freq", "-1", "-params", *TINY_ATARI, "n_envs:1")
+    command = [sys.executable, "-m", "rl_zoo3.train", *PONG, *tiny]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     monitor = tmp_path / "logs/dqn_dueling/PongNoFrameskip-v4_1/0.monitor.csv"
     deadline = time.monotonic() + 120
