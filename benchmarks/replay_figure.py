@@ -53,7 +53,7 @@ def draw(result: dict[str, Any], out: Path) -> None:
     above = [max(high - median, 0) for median, (_, high) in zip(medians, quartiles, strict=True)]
     _bars(speed, names, medians, [below, above])
     speed.set_xlim(0, max(medians) * 1.2)
-    speed.set_xlabel("microseconds per sampled batch of 32 (median, quartiles)")
+    speed.set_xlabel("microseconds per batch of 32 (quartiles)")
     for axes in (memory, speed):
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     memory.invert_yaxis()
