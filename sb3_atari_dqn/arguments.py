@@ -95,6 +95,8 @@ def check_dqn_arguments(model: Any) -> None:
     check_between("exploration_initial_eps", model.exploration_initial_eps, 0, 1)
     check_between("exploration_final_eps", model.exploration_final_eps, 0, 1)
     check_between("exploration_fraction", model.exploration_fraction, 0, 1, above_low=True)
+    if model.exploration_steps is not None:
+        model.exploration_steps = whole_number("exploration_steps", model.exploration_steps, minimum=1)
     check_between("exploration_decay_rate", model.exploration_decay_rate, 0, float("inf"), above_low=True)
     model.train_freq = checked_train_freq(model.train_freq, model.n_envs)
 

@@ -105,6 +105,8 @@ class ClassicDQN(InterleavedDQN):
     :param device: "auto", "cpu", "cuda", ...
     :param loss: "huber", or "mse" (squared, as in Mnih et al. 2013)
     :param exploration: "linear", "exponential", or "none" (also None): greedy once learning has started
+    :param exploration_steps: environment steps over which linear exploration falls, instead of `exploration_fraction`:
+        the same whatever the length of the training
     :param exploration_decay_rate: of exponential exploration, per environment step
     :param replay: short name of the kind of replay: "uniform", "prioritized", or "sb3" (SB3's own buffers)
     :param updates_per_transition: instead of `train_freq` and `gradient_steps`: updates per stored transition, the same
@@ -158,6 +160,7 @@ class ClassicDQN(InterleavedDQN):
         loss: str = "huber",
         exploration: str | None = "linear",
         exploration_decay_rate: float = 1e-5,
+        exploration_steps: int | None = None,
         replay: str = "uniform",
         updates_per_transition: float | None = None,
         overlap: bool = False,
@@ -197,7 +200,7 @@ class ClassicDQN(InterleavedDQN):
         self.algorithm = type(self).__name__  # goes into the zip: no other algorithm may load it
         self.loss = loss
         self.exploration = exploration
-        self.exploration_decay_rate = exploration_decay_rate
+        self.exploration_decay_rate, self.exploration_steps = exploration_decay_rate, exploration_steps
         self.replay = replay
         self.updates_per_transition, self.overlap = updates_per_transition, overlap
         self.updates_owed = 0.0
@@ -240,6 +243,7 @@ class ClassicDQN(InterleavedDQN):
             self.exploration_initial_eps,
             self.exploration_final_eps,
             self.exploration_fraction,
+            self.exploration_steps,
             self.exploration_decay_rate,
         )
 

@@ -40,6 +40,23 @@ class LinearEpsilon:
 
 
 @dataclass(frozen=True)
+class LinearEpsilonOverSteps:
+    """
+    From `initial` to `final` in a straight line over the first `steps` of training, whatever its length.
+
+    :param steps: environment steps, above 0
+    Source: Mnih et al. 2015, Methods. Deviation: counts environment steps, of several frames each.
+    """
+
+    initial: float
+    final: float
+    steps: int
+
+    def __call__(self, progress_remaining: float, env_steps: int = 0) -> float:
+        return self.initial + min(env_steps / self.steps, 1.0) * (self.final - self.initial)
+
+
+@dataclass(frozen=True)
 class ExponentialEpsilon:
     """
     final + (initial - final) * exp(-rate * env_steps), whatever the length of the run.
@@ -83,9 +100,13 @@ class LinearBeta:
         return self.initial + (1 - progress_remaining) * (self.final - self.initial)
 
 
-# Every builder takes (initial, final, fraction of training, rate per environment step).
-EXPLORATIONS: dict[str, Callable[[float, float, float, float], EpsilonSchedule]] = {
-    "linear": lambda initial, final, fraction, rate: LinearEpsilon(initial, final, fraction),
-    "exponential": lambda initial, final, fraction, rate: ExponentialEpsilon(initial, final, rate),
-    "none": lambda initial, final, fraction, rate: NoEpsilon(),
+def _linear(initial: float, final: float, fraction: float, steps: int | None) -> EpsilonSchedule:
+    return LinearEpsilon(initial, final, fraction) if steps is None else LinearEpsilonOverSteps(initial, final, steps)
+
+
+# Every builder takes (initial, final, fraction of training, steps or None, rate per environment step).
+EXPLORATIONS: dict[str, Callable[[float, float, float, int | None, float], EpsilonSchedule]] = {
+    "linear": lambda initial, final, fraction, steps, rate: _linear(initial, final, fraction, steps),
+    "exponential": lambda initial, final, fraction, steps, rate: ExponentialEpsilon(initial, final, rate),
+    "none": lambda initial, final, fraction, steps, rate: NoEpsilon(),
 }

@@ -41,8 +41,15 @@ def test_no_exploration_is_always_greedy():
     ],
 )
 def test_schedules_are_built_by_name_and_can_be_saved(kind, schedule):
-    built = EXPLORATIONS[kind](0.9, 0.1, 0.5, 1e-4)
+    built = EXPLORATIONS[kind](0.9, 0.1, 0.5, None, 1e-4)
     assert pickle.loads(pickle.dumps(built)) == built == schedule
+
+
+def test_linear_epsilon_over_steps_does_not_ask_how_long_the_training_is():
+    epsilon = EXPLORATIONS["linear"](1.0, 0.2, 0.5, 200, 1e-4)
+    places = ((1.0, 0), (0.1, 50), (0.9, 200), (0.0, 10_000))
+    assert [epsilon(progress, steps) for progress, steps in places] == pytest.approx([1.0, 0.8, 0.2, 0.2])
+    assert pickle.loads(pickle.dumps(epsilon)) == epsilon
 
 
 def test_beta_goes_in_a_straight_line_to_its_end():

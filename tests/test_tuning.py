@@ -61,7 +61,8 @@ def test_a_trial_on_pixels_names_a_torso():
         "exploration_fraction": 0.1,
         "exploration_final_eps": 0.01,
         "n_steps": 3,
-        "policy_kwargs": {"features_extractor_class": "impala"},
+        "exploration_steps": None,
+        "policy_kwargs": {"features_extractor_class": "impala", "optimizer_kwargs": {"eps": 1.5e-4}},
     }
 
 

@@ -89,13 +89,13 @@ def configuration(folder, **changes) -> str:
     [
         ({"env_wrapper": [{"sb3_atari_dqn.atari.NatureAtari": {"max_pool_frames": 3}}]}, (), "max_pool_frames=3"),
         ({"env_kwargs": {"difficulty": 1}}, (), "difficulty=1 is asked for"),
-        ({"monitor_kwargs": {"override_existing": False}}, (), "monitor_kwargs needs them"),
-        ({}, ("--vec-env", "subproc"), "--vec-env needs them"),
+        ({"monitor_kwargs": {"override_existing": False}}, (), "monitor_kwargs needs ordinary environments"),
+        ({}, ("--vec-env", "subproc"), "--vec-env needs ordinary environments"),
     ],
 )
 def test_what_c_cannot_play_gets_ordinary_environments_and_one_line(runs, changes, arguments, says):
     printed = train(*SHORT, "-conf", configuration(runs, **changes), *arguments)
-    (line,) = re.findall("Ordinary environments: .*", printed)
+    (line,) = re.findall("No native environments: .*", printed)
     assert says in line
     assert "Native" not in printed
 

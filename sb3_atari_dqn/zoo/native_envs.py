@@ -39,7 +39,7 @@ def wanted(manager: Any, eval_env: bool) -> bool:
     if obstacle and choice.native is True:
         raise ValueError(f"native_envs: true, but {obstacle}: remove that, or set native_envs to auto or false")
     if obstacle:
-        print(f"Ordinary environments: {obstacle}")
+        print(f"No native environments: {obstacle}")
     return obstacle is None
 
 
@@ -69,4 +69,4 @@ def _obstacle(manager: Any) -> str | None:
         "monitor_kwargs": manager.monitor_kwargs,
     }
     names = [name for name, value in asked.items() if value]
-    return f"{' and '.join(names)} needs them" if names else None
+    return f"{' and '.join(names)} needs ordinary environments" if names else None

@@ -16,6 +16,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 #: Torsos worth a trial: those whose cost on 84x84 frames stays within about ten times the Nature network's.
 TORSOS = ("nature", "nature_stride2", "dqn2013", "impala")
+#: Adam's, on pixels: as in the shipped configuration of dqn_dueling.
+ADAM_EPSILON = 1.5e-4
 #: Layers of a flat-observation network, under the zoo's own names.
 NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
 
@@ -70,9 +72,13 @@ def convert(params: dict[str, Any]) -> dict[str, Any]:
     """
     hyperparams = dict(params)
     hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
+    hyperparams["exploration_steps"] = None  # of the configuration: trials tune the fraction
     hyperparams["batch_size"] = 2 ** hyperparams.pop("batch_size_pow")
     if "torso" in hyperparams:
-        hyperparams["policy_kwargs"] = {"features_extractor_class": hyperparams.pop("torso")}
+        # policy_kwargs replace the configuration's: the epsilon that keeps its first convolution alive comes along
+        optimizer_kwargs = {"eps": ADAM_EPSILON}
+        torso = hyperparams.pop("torso")
+        hyperparams["policy_kwargs"] = {"features_extractor_class": torso, "optimizer_kwargs": optimizer_kwargs}
     if "net_arch" in hyperparams:
         hyperparams["policy_kwargs"] = {"net_arch": NET_ARCHS[hyperparams.pop("net_arch")]}
     return hyperparams
