@@ -273,7 +273,9 @@ class ClassicDQN(InterleavedDQN):
         if self.updates_per_transition is not None:
             check_between("updates_per_transition", self.updates_per_transition, 0, MOST_UPDATES, above_low=True)
             self.train_freq, self.gradient_steps = (1, "step"), 0  # of SB3's loop, which makes no updates then
-        elif self.overlap:
+        if not isinstance(self.overlap, bool):
+            raise ValueError(f"overlap must be True or False, got {self.overlap!r}.")
+        if self.overlap and self.updates_per_transition is None:
             raise ValueError("overlap=True needs updates_per_transition (0.25 is an update for every 4 transitions).")
 
     def set_random_seed(self, seed: int | None = None) -> None:
@@ -399,6 +401,8 @@ class ClassicDQN(InterleavedDQN):
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         prepared = super()._setup_learn(*args, **kwargs)
+        if self._learner is not None:
+            self._learner.refresh()
         self._open_speed_window()
         return prepared
 

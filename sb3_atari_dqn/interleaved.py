@@ -52,9 +52,13 @@ class InterleavedDQN(DQN):
     ) -> RolloutReturn:
         """One vector step, with its updates; parameters as in SB3."""
         if self.updates_per_transition is None:
-            return super().collect_rollouts(
-                env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
-            )
+            try:
+                return super().collect_rollouts(
+                    env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
+                )
+            except BaseException:
+                self._last_obs = None  # perhaps the environments went on: the next learn() resets them
+                raise
         callback.on_rollout_start()
         actions = self._choose_actions(learning_starts, env.num_envs)
         env.step_async(actions)
@@ -88,7 +92,11 @@ class InterleavedDQN(DQN):
 
         :return: what callbacks may look at, under SB3's names
         """
-        new_obs, rewards, dones, infos = env.step_wait()
+        try:
+            new_obs, rewards, dones, infos = env.step_wait()
+        except BaseException:
+            self._last_obs = None  # nobody knows how far they got: the next learn() resets them
+            raise
         self.num_timesteps += env.num_envs
         self._update_info_buffer(infos, dones)
         self._store_transition(replay_buffer, actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from sb3_atari_dqn.losses import double_q_value, greedy_value, scale_gradient
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.heads import HEADS
 from sb3_atari_dqn.networks.initialization import initialize
+from sb3_atari_dqn.networks.padding import SameConv2d
 from sb3_atari_dqn.networks.torsos import ImageTorso, NatureTorso, resolve_torso
 
 # Raw observations to action values.
@@ -71,7 +72,10 @@ class HeadedQNetwork(QNetwork):
         extractor: Any = self.features_extractor
         if type(extractor).forward not in (ImageTorso.forward, NatureCNN.forward):
             return None  # one that has a `cnn` too may do something else to the images before
-        return extractor.cnn[0] if isinstance(extractor.cnn[0], nn.Conv2d) else None
+        first = extractor.cnn[0]
+        is_hooked = any(module._forward_pre_hooks for module in (extractor, extractor.cnn, first))
+        # a class of its own: a forward of its own, or weights that are computed from others
+        return first if type(first) in (nn.Conv2d, SameConv2d) and not is_hooked else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         own = {"head": self.head, "rescale_shared_gradient": self.rescale_shared_gradient}

@@ -73,11 +73,12 @@ def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoi
     if not isinstance(space, spaces.Box):
         raise ValueError(f"{buffer_class.__name__} needs Box observations, got {space}; use replay='sb3'.")
     kwargs = {"n_stack": model.n_stack, "n_steps": model.n_steps, "gamma": model.gamma, **model.replay_buffer_kwargs}
-    known = list(signature(buffer_class.__init__).parameters)[6:]  # the algorithm gives those before
+    known = list(signature(buffer_class.__init__).parameters)[7:]  # the algorithm gives those before
     for name in kwargs:
         check_known("argument in replay_buffer_kwargs", name, known)
     if "frames" in kwargs:
         check_known("frames in replay_buffer_kwargs", kwargs["frames"], FRAME_STORES)
+    buffer_class.check_numbers(**kwargs)
     StackShape(tuple(space.shape), whole_number("n_stack", kwargs["n_stack"], 1), stack_axis(space))
     return buffer_class, kwargs
 

@@ -17,6 +17,7 @@ from torch import nn
 from sb3_atari_dqn.dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.plain import PlainLearner
+from sb3_atari_dqn.networks.torsos import NatureTorso
 from sb3_atari_dqn.policies import (
     DoubleCnnPolicy,
     DoubleMlpPolicy,
@@ -389,7 +390,24 @@ class Torso(BaseFeaturesExtractor):
         return self.net(observations)
 
 
+SMALL_TORSO: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
+SHORT: dict[str, Any] = {"buffer_size": 100, "learning_starts": 4, "batch_size": 4, "seed": 0, "device": "cpu"}
+
+
+class FrozenTorso(Torso):
+    def __init__(self, observation_space):
+        super().__init__(observation_space, nn.Identity)
+        self.requires_grad_(False)
+
+
+class OwnAction(DoubleCnnPolicy):
+    def _predict(self, observation, deterministic=True):
+        return torch.full((len(observation),), 2)
+
+
 REFUSED = [
+    (OwnAction, {}, "OwnAction overrides _predict, .* use learner='plain'"),
+    (DoubleCnnPolicy, {"features_extractor_class": FrozenTorso}, "DoubleCnnPolicy has parameters that are frozen"),
     (
         OwnBootstrap,
         {},
@@ -425,6 +443,56 @@ def test_they_are_refused_when_the_model_is_built_not_when_it_has_run_for_an_hou
 def filled_or_refused(policy_class, kwargs, learner="fast"):
     env = make_vec_env(Noise, env_kwargs={"shape": (36, 36, 2)})
     return ClassicDQN(policy_class, env, learner=learner, policy_kwargs=kwargs, buffer_size=10, device="cpu")
+
+
+class ShiftedConv(nn.Conv2d):
+    def forward(self, input):
+        return super().forward(input - 0.5)
+
+
+class NormalizedTorso(NatureTorso):
+    def __init__(self, observation_space, **options):
+        super().__init__(observation_space, **options)
+        nn.utils.parametrizations.weight_norm(self.cnn[0])
+
+
+class ShiftedTorso(NatureTorso):
+    def __init__(self, observation_space, **options):
+        super().__init__(observation_space, **options)
+        self.cnn[0] = ShiftedConv(2, 32, 8, 4)
+
+
+class HookedTorso(NatureTorso):
+    def __init__(self, observation_space, **options):
+        super().__init__(observation_space, **options)
+        self.cnn.register_forward_pre_hook(_shift)
+
+
+def _shift(module, inputs):
+    return (inputs[0] - 0.5,)
+
+
+@pytest.mark.parametrize("torso", [NormalizedTorso, ShiftedTorso, HookedTorso])
+def test_a_torso_that_does_something_to_the_images_first_gets_them_scaled(torso):
+    policy = make_policy(DoubleCnnPolicy, images(2, 44, 44), features_extractor_class=torso)
+    seen = batch(images(2, 44, 44), 0).observations
+    learner = FastLearner(policy, "fp32", 8)
+    with torch.no_grad():
+        assert torch.allclose(learner.online(learner.online.prepare(seen)), policy.q_net(seen), atol=1e-6)
+
+
+def test_what_is_written_to_the_network_between_two_trainings_is_seen():
+    env = make_vec_env(Noise, env_kwargs={"shape": (36, 36, 2)})
+    model = ClassicDQN("CnnPolicy", env, learner="fast", precision="bf16", policy_kwargs=SMALL_TORSO, **SHORT)
+    model.learn(20)
+    for parameter in model.q_net.parameters():
+        parameter.data.mul_(-3)
+    model._setup_learn(1)
+    seen = batch(model.observation_space, 0).observations
+    learner = model._get_learner()
+    assert isinstance(learner, FastLearner)
+    with torch.no_grad():
+        assert torch.allclose(learner.online(learner.online.prepare(seen)), model.q_net(seen), atol=0.05)
 
 
 def test_bf16_without_images_is_refused_when_the_model_is_built():

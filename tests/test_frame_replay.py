@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from tests.naive import NaiveReplay
 from tests.stores import PLACES, short_blocks
 from tests.streams import Stream
@@ -284,3 +285,73 @@ def test_reset_forgets_everything(frames):
         buffer.add(*step)
         fresh.add(*step)
     assert_same_samples(samples(buffer, 0), samples(fresh, 0))
+
+
+# --- what callers may get wrong
+
+VECTORS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+
+
+def vector_buffer(buffer_class=FrameReplayBuffer, **kwargs):
+    arguments = {"buffer_size": 20, "n_stack": 1, **kwargs}
+    return buffer_class(arguments.pop("buffer_size"), VECTORS, spaces.Discrete(4), "cpu", 2, **arguments)
+
+
+def vector_step(**changes):
+    step = dict(obs=np.zeros((2, 3), np.float32), next_obs=np.ones((2, 3), np.float32), action=np.zeros(2, int))
+    return {**step, "reward": np.zeros(2, np.float32), "done": np.zeros(2, bool), "infos": [{}, {}], **changes}
+
+
+@pytest.mark.parametrize("frames", PLACES)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"obs": np.zeros((2, 5))},
+        {"next_obs": np.zeros((2, 1))},
+        {"next_obs": np.zeros((2, 5))},
+        {"action": np.zeros(3, int)},
+        {"reward": np.zeros(3)},
+    ],
+)
+@short_blocks
+def test_a_step_of_another_shape_is_refused_and_nothing_is_stored(frames, wrong):
+    buffer = vector_buffer(frames=frames)
+    buffer.add(**vector_step())
+    with pytest.raises(ValueError, match=r"shape|reshape"):
+        buffer.add(**vector_step(**wrong))
+    assert (buffer.pos, buffer.memory.steps) == (1, 1)
+
+
+@pytest.mark.parametrize("frames", PLACES)
+@short_blocks
+def test_observations_of_another_type_are_cast_as_sb3_does(frames):
+    ours_, theirs_ = vector_buffer(frames=frames), ReplayBuffer(20, VECTORS, spaces.Discrete(4), "cpu", 2)
+    generator = np.random.default_rng(0)
+    obs = generator.normal(size=(2, 3))
+    for step in range(8):
+        reached = generator.normal(size=(2, 3))
+        done = np.array([step == 3, step == 5])
+        infos = [{"terminal_observation": reached[i], "TimeLimit.truncated": bool(done[i])} for i in range(2)]
+        for buffer in (ours_, theirs_):
+            buffer.add(obs, reached, np.zeros(2, int), np.zeros(2), done, infos)
+        obs = np.where(done[:, None], generator.normal(size=(2, 3)), reached)
+    assert_same_samples(samples(ours_, 1), samples(theirs_, 1))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
+        ({"n_steps": 1.5}, "n_steps must be a whole number, got 1.5"),
+        ({"gamma": float("nan")}, r"gamma must be a number in \[0, 1\], got nan"),
+        ({"gamma": "x"}, "gamma must be a number"),
+        ({"buffer_size": -5}, "buffer_size must be at least 1, got -5"),
+        ({"alpha": "x"}, "alpha must be a number"),
+        ({"alpha": float("inf")}, "alpha must be a number"),
+        ({"beta": 2}, r"beta must be a number in \[0, 1\], got 2"),
+        ({"epsilon": 0}, r"epsilon must be a number in \(0, "),
+    ],
+)
+def test_bad_numbers_are_refused_by_name(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        vector_buffer(PrioritizedFrameReplayBuffer, **kwargs)

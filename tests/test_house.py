@@ -68,8 +68,8 @@ def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
     assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}
 
 
-def test_the_replay_package_knows_nothing_of_ours_but_itself_and_the_schedules():
+def test_the_replay_package_knows_nothing_of_ours_but_itself_and_what_is_pure():
     for path in (PACKAGE / "replay").glob("*.py"):
         ours = {name for name in imported(path) if name.startswith("sb3_atari_dqn")}
-        below = ("sb3_atari_dqn.replay", "sb3_atari_dqn.schedules")
+        below = ("sb3_atari_dqn.replay", "sb3_atari_dqn.schedules", "sb3_atari_dqn.arguments")
         assert all(name.startswith(below) for name in ours), path

@@ -49,6 +49,9 @@ class RecordingLearner:
     def target_changed(self):
         pass
 
+    def refresh(self):
+        pass
+
 
 class RecordingVecEnv(VecEnvWrapper):
     """Writes down when a step begins and ends."""
@@ -210,6 +213,8 @@ def test_a_model_loaded_without_its_memory_waits_until_there_is_something_to_lea
         ({"updates_per_transition": "0.25"}, "updates_per_transition must be a number in .*, got '0.25'"),
         ({"updates_per_transition": float("nan")}, "updates_per_transition must be a number .* got nan"),
         ({"updates_per_transition": None, "overlap": True}, "overlap=True needs updates_per_transition"),
+        ({"overlap": "no"}, "overlap must be True or False, got 'no'"),
+        ({"overlap": float("nan")}, "overlap must be True or False, got nan"),
         ({"learner": "quick"}, "Unknown learner 'quick'; known: fast, plain"),
         ({"precision": "fp16"}, "Unknown precision 'fp16'; known: auto, bf16, fp32"),
     ],
@@ -607,3 +612,36 @@ def test_the_fast_learner_learns_to_catch_from_pixels_while_the_environments_ste
     model.learn(8_000)
     assert untrained < 0
     assert mean_score(model) >= 0.9
+
+
+# --- a step that nobody knows the end of
+
+
+class BreakingVecEnv(VecEnvWrapper):
+    """Its step is cut short once, when it is told to; counts how often it is reset."""
+
+    breaks, resets = False, 0
+
+    def reset(self):
+        self.resets += 1
+        return self.venv.reset()
+
+    def step_wait(self):
+        result = self.venv.step_wait()
+        if self.breaks:
+            self.breaks = False
+            raise KeyboardInterrupt
+        return result
+
+
+@pytest.mark.parametrize("pace", [{"updates_per_transition": 0.25, "overlap": True}, {"updates_per_transition": None}])
+def test_after_a_step_that_was_cut_short_the_environments_are_reset(pace):
+    env = BreakingVecEnv(make_vec_env(ValueProbe, 2, seed=0))
+    model = ClassicDQN("MlpPolicy", env, **{**SMALL, **pace})
+    model.learn(20)
+    env.breaks = True
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(20, reset_num_timesteps=False)
+    before = env.resets
+    model.learn(20, reset_num_timesteps=False)
+    assert env.resets == before + 1

@@ -501,3 +501,34 @@ def test_an_environment_that_cannot_be_played_is_refused():
         native(PONG, 0)
     with pytest.raises(ValueError, match="n_stack"):
         NativeAtariVecEnv(PONG, n_stack=0)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"n_envs": 10**9}, "n_envs=1000000000"),
+        ({"n_stack": 1000}, "n_stack=1000"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"preset": NatureAtari}, "give an AtariPreset"),
+    ],
+)
+def test_bad_arguments_are_refused_before_a_game_is_loaded(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        NativeAtariVecEnv(PONG, **kwargs)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_is_told_instead_of_waiting_for_ever():
+    env = native(PONG)
+    env.reset()
+    child = os.fork()
+    if child == 0:
+        try:
+            env.step(np.array([0]))
+        except RuntimeError as error:
+            os._exit(0 if "belongs to process" in str(error) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(env.step(np.array([0]))[0]) == 1

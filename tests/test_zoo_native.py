@@ -107,9 +107,10 @@ def test_native_environments_that_are_demanded_and_impossible_are_an_error_that_
     assert files(runs) == ["conf.yml"]
 
 
-def test_an_unknown_value_is_refused(runs):
-    with pytest.raises(ValueError, match="native_envs must be true, false or auto, got 'fast'"):
-        train(*SHORT, "-conf", configuration(runs, native_envs="fast"))
+@pytest.mark.parametrize("value", ["fast", 0, 1])
+def test_an_unknown_value_is_refused(runs, value):
+    with pytest.raises(ValueError, match=f"native_envs must be true, false or auto, got {value!r}"):
+        train(*SHORT, "-conf", configuration(runs, native_envs=value))
 
 
 def test_the_configuration_reaches_the_games_of_training_and_of_evaluation(runs, monkeypatch):

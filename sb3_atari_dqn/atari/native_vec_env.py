@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -25,6 +26,8 @@ from sb3_atari_dqn.atari.native_pool import GamePool, Reply
 from sb3_atari_dqn.atari.native_support import native_settings
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper, NatureAtari
+
+MOST_ENVS, MOST_FRAMES = 4096, 254
 
 
 class NativeAtariVecEnv(VecEnv):
@@ -57,6 +60,9 @@ class NativeAtariVecEnv(VecEnv):
         n_stack: int = 4,
     ) -> None:
         n_envs, n_stack = whole_number("n_envs", n_envs, 1), whole_number("n_stack", n_stack, 1)
+        if seed is not None:
+            seed = whole_number("seed", seed, 0)
+        _check_limits(n_envs, n_stack, preset)
         settings = native_settings(env_id, preset, env_kwargs)
         self.n_stack = n_stack
         self._pool = GamePool(settings, n_envs)
@@ -69,6 +75,7 @@ class NativeAtariVecEnv(VecEnv):
         ]
         self._preset = preset
         self._stacks = np.zeros((n_envs, *space.shape), np.uint8)  # [N, K * C, H, W]
+        self._process = os.getpid()
         self._ready = False  # reset() has been called, close() has not, and no step was cut short
         self._in_step_wait = False
         super().__init__(n_envs, space, self._games[0].action_space)
@@ -204,11 +211,21 @@ class NativeAtariVecEnv(VecEnv):
     def _check_open(self) -> None:
         if self._pool.closed:
             raise RuntimeError("The native Atari environment is closed: make a new one")
+        if self._process != os.getpid():  # the threads that play stayed behind, and would be waited for for ever
+            raise RuntimeError(f"The native Atari environment belongs to process {self._process}: make a new one here")
 
 
 _ORDINARY = (
     "build ordinary environments for that (make_vec_env with the preset's wrapper class; the zoo's native_envs: false)"
 )
+
+
+def _check_limits(n_envs: int, n_stack: int, preset: AtariPreset) -> None:
+    """:raises ValueError: on more than any machine or replay memory takes, or a class in the place of its preset"""
+    if n_envs > MOST_ENVS or n_stack > MOST_FRAMES:
+        raise ValueError(f"n_envs={n_envs}, n_stack={n_stack}: give at most {MOST_ENVS} games, {MOST_FRAMES} frames")
+    if not isinstance(preset, AtariPreset):
+        raise ValueError(f"preset={preset!r}: give an AtariPreset, such as NatureAtari.preset")
 
 
 def _emulator_seed(seed: int) -> int:

@@ -104,6 +104,11 @@ class FastLearner:
         """:return: float32 [B]"""
         return self.policy.bootstrap(self.online, self.target, self.target.prepare(next_observations))
 
+    def refresh(self) -> None:
+        """Take over what somebody may have written to the networks since the last update."""
+        self.online.refresh()
+        self.target.refresh()
+
     def target_changed(self) -> None:
         """Called when the target network was written to."""
         self.target.refresh()
@@ -118,6 +123,12 @@ def check_policy(policy: QPolicy, precision: str) -> None:
     is_image = is_image_space(policy.observation_space)
     if precision == "bf16" and not is_image:
         raise ValueError("precision='bf16' needs image observations; use precision='fp32' or 'auto'.")
+    _check_methods(policy, is_image)
+    _check_layers(policy)
+
+
+def _check_methods(policy: QPolicy, is_image: bool) -> None:
+    """:raises ValueError: on methods of the user's own that would not be called"""
     if type(policy).bootstrap_values is not QPolicy.bootstrap_values:
         raise ValueError(
             f"{type(policy).__name__} overrides bootstrap_values, which learner='fast' does not call: override "
@@ -129,7 +140,13 @@ def check_policy(policy: QPolicy, precision: str) -> None:
                 f"{type(policy.q_net).__name__} of {type(policy).__name__} overrides {method}, which learner='fast' "
                 "does not call on images: use learner='plain'."
             )
-    _check_layers(policy)
+    for owner, known in ((policy, QPolicy), (policy.q_net, HeadedQNetwork)):
+        for method in ("predict", "_predict"):
+            if getattr(type(owner), method) is not getattr(known, method):
+                raise ValueError(
+                    f"{type(owner).__name__} overrides {method}, which learner='fast' does not call to act: use "
+                    "learner='plain'."
+                )
 
 
 def _check_layers(policy: QPolicy) -> None:
@@ -140,3 +157,5 @@ def _check_layers(policy: QPolicy) -> None:
     for layer in policy.q_net.modules():
         if isinstance(layer, _DropoutNd):
             raise ValueError(f"The network of {name} has a {type(layer).__name__} layer: use learner='plain'.")
+    if not all(parameter.requires_grad for parameter in policy.q_net.parameters()):
+        raise ValueError(f"The network of {name} has parameters that are frozen: use learner='plain'.")

@@ -45,5 +45,8 @@ class PlainLearner:
         self.policy.optimizer.step()
         return update_of(step, grad_norm)
 
+    def refresh(self) -> None:
+        """Called when training begins, as somebody may have written to the networks."""
+
     def target_changed(self) -> None:
         """Called when the target network was written to."""

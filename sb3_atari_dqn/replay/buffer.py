@@ -14,6 +14,7 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_atari_dqn.arguments import check_between, whole_number
 from sb3_atari_dqn.replay.frame_store import FrameLayout
 from sb3_atari_dqn.replay.memory_check import available_on, check_memory
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
@@ -75,8 +76,8 @@ class FrameReplayBuffer(ReplayBuffer):
             raise ValueError(f"{type(self).__name__} needs Box observations, got {observation_space}.")
         if optimize_memory_usage:
             raise ValueError(f"{type(self).__name__} stores each frame once: leave out optimize_memory_usage=True.")
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
+        self.check_numbers(n_steps=n_steps, gamma=gamma)
+        buffer_size = whole_number("buffer_size", buffer_size, 1)
         # SB3's own constructor would allocate every observation twice.
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)
@@ -90,6 +91,16 @@ class FrameReplayBuffer(ReplayBuffer):
         self.memory = StackMemory(self.buffer_size, self.stack_shape, n_envs, observation_space.dtype, make_store)
         self.actions = np.zeros((self.buffer_size, n_envs, self.action_dim), self._action_dtype())
         self.rewards = np.zeros((self.buffer_size, n_envs), _REWARD)
+
+    @classmethod
+    def check_numbers(cls, n_steps: Any = 1, gamma: Any = 0.99, **others: Any) -> None:
+        """
+        Ask before any memory is reserved; other arguments pass.
+
+        :raises ValueError: on the first bad number
+        """
+        whole_number("n_steps", n_steps, 1)
+        check_between("gamma", gamma, 0, 1)
 
     # --- memory
 
@@ -155,17 +166,34 @@ class FrameReplayBuffer(ReplayBuffer):
 
         :raises ValueError: if the observations are no stacks of `n_stack` frames; nothing is stored then
         """
+        obs, next_obs = self._as_stored("obs", obs), self._as_stored("next_obs", next_obs)
+        actions = np.asarray(action).reshape(self.n_envs, self.action_dim)
+        rewards = np.asarray(reward, _REWARD).reshape(self.n_envs)
         ended = np.asarray(done, dtype=bool)
         if np.count_nonzero(ended):
             truncated = ended & [self._times_out(info) for info in infos]
             self.memory.push(obs, next_obs, ended & ~truncated, truncated)
         else:  # nearly always
             self.memory.push(obs, next_obs, ended, ended)
-        self.actions[self.pos] = action.reshape(self.n_envs, self.action_dim)
-        self.rewards[self.pos] = reward
+        self.actions[self.pos] = actions
+        self.rewards[self.pos] = rewards
         self.pos += 1
         if self.pos == self.buffer_size:
             self.full, self.pos = True, 0
+
+    def _as_stored(self, name: str, observations: np.ndarray) -> np.ndarray:
+        """
+        :param name: for the message
+        :return: the observations, of the type of the observation space, as SB3 casts them
+        :raises ValueError: if their shape is not the one of the observation space
+        """
+        observations = np.asarray(observations, self.memory.dtype)
+        if observations.shape != (wanted := (self.n_envs, *self.stack_shape.obs_shape)):
+            raise ValueError(
+                f"{name} has shape {observations.shape}, and {self.n_envs} environments with observations of shape "
+                f"{self.stack_shape.obs_shape} give {wanted}: pass what the training environment returns."
+            )
+        return observations
 
     def _times_out(self, info: dict[str, Any]) -> bool:
         return self.handle_timeout_termination and info.get("TimeLimit.truncated", False)

@@ -10,11 +10,15 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_atari_dqn.arguments import check_between
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.feedback import Feedback
 from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights
 from sb3_atari_dqn.replay.sum_tree import SumTree
 from sb3_atari_dqn.schedules import LinearBeta
+
+# Beyond these nothing is left of the TD errors, or of the probabilities of the others.
+MOST_ALPHA, MOST_EPSILON = 10, 1e6
 
 
 class PrioritizedSamples(NamedTuple):
@@ -68,6 +72,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         final_beta: float = 1.0,
         epsilon: float = 1e-6,
     ) -> None:
+        self.check_numbers(n_steps, gamma, alpha=alpha, beta=beta, final_beta=final_beta, epsilon=epsilon)
         super().__init__(
             buffer_size,
             observation_space,
@@ -87,6 +92,23 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         seed = int(np.random.randint(2**31))
         self.sampler = ProportionalSampler(self.buffer_size * n_envs, alpha, epsilon, seed)
         self._feedback = Feedback(self.sampler.update)
+
+    @classmethod
+    def check_numbers(
+        cls,
+        n_steps: Any = 1,
+        gamma: Any = 0.99,
+        alpha: Any = 0.6,
+        beta: Any = 0.4,
+        final_beta: Any = 1.0,
+        epsilon: Any = 1e-6,
+        **others: Any,
+    ) -> None:
+        super().check_numbers(n_steps, gamma)
+        check_between("alpha", alpha, 0, MOST_ALPHA)
+        check_between("beta", beta, 0, 1)
+        check_between("final_beta", final_beta, 0, 1)
+        check_between("epsilon", epsilon, 0, MOST_EPSILON, above_low=True)
 
     def full_nbytes(self) -> int:
         return super().full_nbytes() + SumTree.nbytes_for(self.buffer_size * self.n_envs)

@@ -44,7 +44,8 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     for name, minimum in _WHOLE_NUMBERS.items():
         if hyperparams.get(name) is not None:
             hyperparams[name] = whole_number(name, hyperparams[name], minimum)
-    if hyperparams.get("native_envs", "auto") not in (True, False, "auto"):
+    native = hyperparams.get("native_envs", "auto")
+    if not (isinstance(native, bool) or native == "auto"):  # 0 and 1 are equal to them, and neither
         raise ValueError(f"native_envs must be true, false or auto, got {hyperparams['native_envs']!r}")
     if not isinstance(hyperparams["policy"], str):
         raise ValueError(f"policy must be a name such as CnnPolicy, got {hyperparams['policy']!r}")
