@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 # Buffers and budgets small enough for a test; everything else as configured.
-TINY_ATARI = ("learning_starts:150", "buffer_size:500", "batch_size:8", "target_update_interval:100")
+TINY_ATARI = ("learning_starts:150", "buffer_size:500", "batch_size:8", "target_update_interval:100", "exploration_steps:100")
 
 
 def zoo(command: str, *args: str, python: str = sys.executable, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -24,7 +24,8 @@ def zoo(command: str, *args: str, python: str = sys.executable, **options: Any) 
 
 
 def run(command: Sequence[str], env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}  # errors come where they belong in the output
+    environment = {**os.environ, **quiet, **(env or {})}
     options = {"timeout": 300, **options}
     return subprocess.run(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options
