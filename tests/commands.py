@@ -11,7 +11,13 @@ from typing import Any
 from unittest import mock
 
 # Buffers and budgets small enough for a test; everything else as configured.
-TINY_ATARI = ("learning_starts:150", "buffer_size:500", "batch_size:8", "target_update_interval:100", "exploration_steps:100")
+TINY_ATARI = (
+    "learning_starts:150",
+    "buffer_size:500",
+    "batch_size:8",
+    "target_update_interval:100",
+    "exploration_steps:100",
+)
 
 
 def zoo(command: str, *args: str, python: str = sys.executable, **options: Any) -> subprocess.CompletedProcess[str]:
