@@ -13,7 +13,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv
-from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
@@ -22,6 +22,7 @@ from sb3_atari_dqn.dqn import ClassicDQN, DoubleDQN, DuelingDQN
 from sb3_atari_dqn.policies import DoubleMlpPolicy, DuelingMlpPolicy, MlpPolicy
 from sb3_atari_dqn.replay_kinds import check_own_buffer
 from tests.environments import Catch, DiscountProbe, ImageAndVector, Noise
+from tests.logs import Memory
 
 ALGORITHMS = [ClassicDQN, DoubleDQN, DuelingDQN]
 SHORT = dict(buffer_size=200, learning_starts=8, batch_size=4, policy_kwargs={"net_arch": [8]}, seed=0, device="cpu")
@@ -33,19 +34,6 @@ def small(algorithm=ClassicDQN, env="CartPole-v1", n_envs=1, policy="MlpPolicy",
 
 def parameters(model):
     return torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()
-
-
-class Memory(KVWriter):
-    """Keeps every log that was written."""
-
-    def __init__(self):
-        self.dumps = []
-
-    def write(self, key_values, key_excluded, step=0):
-        self.dumps.append(dict(key_values))
-
-    def close(self):
-        pass
 
 
 # --- construction

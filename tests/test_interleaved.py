@@ -13,13 +13,14 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnvWrapper
 
 from sb3_atari_dqn.dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.learners.td_step import Update
 from tests.environments import Catch, DiscountProbe, ImageAndVector, Noise, PolicyProbe, ValueProbe
+from tests.logs import Memory
 
 SMALL: dict[str, Any] = dict(
     buffer_size=2000, learning_starts=0, batch_size=4, policy_kwargs={"net_arch": [8]}, seed=0, device="cpu"
@@ -505,19 +506,6 @@ def test_callbacks_find_sb3s_names(overlap):
         assert step == 9 or np.array_equal(seen["new_obs"], observations[step + 1])
         assert ["episode" in info for info in seen["infos"]] == seen["dones"].tolist()
         assert seen["new_obs"].shape == (3, 1)
-
-
-class Memory(KVWriter):
-    """Keeps every log that was written."""
-
-    def __init__(self):
-        self.dumps = []
-
-    def write(self, key_values, key_excluded, step=0):
-        self.dumps.append(dict(key_values))
-
-    def close(self):
-        pass
 
 
 @BOTH
