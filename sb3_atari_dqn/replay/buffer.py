@@ -86,6 +86,7 @@ class FrameReplayBuffer(ReplayBuffer):
         self.n_steps, self.gamma = n_steps, gamma
         self.stack_shape = StackShape(tuple(observation_space.shape), n_stack, stack_axis(observation_space))
         self._store_class = frame_store(frames)
+        self._step_shape = (n_envs, *self.stack_shape.obs_shape)
         self._check_memory()
         make_store = partial(self._store_class, device=self.device)
         self.memory = StackMemory(self.buffer_size, self.stack_shape, n_envs, observation_space.dtype, make_store)
@@ -188,10 +189,10 @@ class FrameReplayBuffer(ReplayBuffer):
         :raises ValueError: if their shape is not the one of the observation space
         """
         observations = np.asarray(observations, self.memory.dtype)
-        if observations.shape != (wanted := (self.n_envs, *self.stack_shape.obs_shape)):
+        if observations.shape != self._step_shape:
             raise ValueError(
                 f"{name} has shape {observations.shape}, and {self.n_envs} environments with observations of shape "
-                f"{self.stack_shape.obs_shape} give {wanted}: pass what the training environment returns."
+                f"{self.stack_shape.obs_shape} give {self._step_shape}: pass what the training environment returns."
             )
         return observations
 
