@@ -36,9 +36,10 @@ class FrameReplayBuffer(ReplayBuffer):
     Returns what SB3's ReplayBuffer (NStepReplayBuffer for n_steps > 1) returns for the same stream and the same index,
     byte for byte, and keeps every frame once instead of 2 K times.
 
-    Two deviations. The next observation of a terminated transition, which no target reads, is its own observation
-    moved by one frame with the newest frame repeated. And where a stream breaks off without an end (the environment was
-    reset from outside), an n-step return ends there, while SB3's sums up across the gap.
+    Three deviations. The next observation of a terminated transition, which no target reads, is its own observation
+    moved by one frame with the newest frame repeated. Where a stream breaks off without an end (the environment was
+    reset from outside), an n-step return ends there, while SB3's sums up across the gap. And a truncation flag of a
+    transition that is not done is not looked at, while SB3's n-step buffer ends the return there.
 
     All observations and actions of a training are the same size and the system hands out memory as it is filled.
 
