@@ -1,30 +1,52 @@
-"""``python -m sb3_atari_dqn train ...``: the zoo's scripts, same arguments, where start-up files are disabled."""
+"""``python -m sb3_atari_dqn COMMAND ...``: the zoo's scripts, same arguments, and commands of our own."""
 
 import argparse
 import runpy
 import sys
+from importlib import import_module
 
 import sb3_atari_dqn
 
-COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hub", "load_from_hub")
+ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hub", "load_from_hub")
+
+#: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
+OWN_COMMANDS: dict[str, str] = {}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sb3_atari_dqn",
-        description="Run a script of the RL Zoo with the algorithms of sb3_atari_dqn registered.",
-        epilog="`python -m sb3_atari_dqn COMMAND --help` shows the zoo's arguments.",
+        description="Run a script of the RL Zoo with the algorithms of sb3_atari_dqn registered, or one of our own.",
+        epilog="\n".join(_explained()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("command", choices=(*ZOO_COMMANDS, *OWN_COMMANDS))
     parser.add_argument("-h", "--help", action="help", help="show this message")
     parser.add_argument("--version", action="version", version=sb3_atari_dqn.__version__)
     command = parser.parse_args(sys.argv[1:2]).command
 
     sb3_atari_dqn.register()
+    if command in OWN_COMMANDS:
+        import_module(f"sb3_atari_dqn.commands.{command}").main(sys.argv[2:])
+    else:
+        run_script(command, sys.argv[2:])
+
+
+def run_script(command: str, arguments: list[str]) -> None:
+    """
+    :param command: one of the zoo's
+    :param arguments: as typed after it
+    """
     script = f"rl_zoo3.{command}"
-    sys.argv = [f"python -m {script}", *sys.argv[2:]]
+    sys.argv = [f"python -m {script}", *arguments]
     runpy.run_module(script, run_name="__main__", alter_sys=True)
+
+
+def _explained() -> list[str]:
+    """:return: lines that say what the commands of our own do"""
+    lines = [f"  {name:<10} {purpose}" for name, purpose in OWN_COMMANDS.items()]
+    return [*lines, "", "`python -m sb3_atari_dqn COMMAND --help` shows the arguments of a command."]
 
 
 if __name__ == "__main__":

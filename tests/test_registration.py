@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sb3_atari_dqn
-from sb3_atari_dqn.__main__ import COMMANDS
+from sb3_atari_dqn.__main__ import ZOO_COMMANDS
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 from tests.commands import run, zoo
 
@@ -61,7 +61,7 @@ def installed(request, tmp_path_factory) -> Path:
     return python
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "cli"])
+@pytest.mark.parametrize("command", [*ZOO_COMMANDS, "cli"])
 def test_every_command_of_the_zoo_knows_our_algorithms(installed, runs, command):
     arguments = ("train", "--help") if command == "cli" else ("--help",)
     result = zoo(command, *arguments, python=str(installed))
