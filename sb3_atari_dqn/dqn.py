@@ -456,13 +456,21 @@ class ClassicDQN(InterleavedDQN):
 
         :param batch_size: B
         """
-        batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-        rule = LearningRule(self.loss, self.gamma, self.max_grad_norm)
-        update = self._get_learner().update(batch, rule)
+        learner = self._get_learner()
+        batch = self._sample(batch_size, learner.records)
+        update = learner.update(batch, LearningRule(self.loss, self.gamma, self.max_grad_norm))
         if isinstance(batch, PrioritizedSamples):
             cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, update.td_errors)
         self._n_updates += 1
         self._statistics.add(update.statistics)
+
+    def _sample(self, batch_size: int, learner_gathers: bool) -> Any:
+        """:return: SB3's samples, or those with importance weights; of frames on a device, perhaps only their rows"""
+        buffer = self.replay_buffer
+        if not (learner_gathers and isinstance(buffer, FrameReplayBuffer)):
+            return buffer.sample(batch_size, env=self._vec_normalize_env)
+        with buffer.gathering_later():
+            return buffer.sample(batch_size, env=self._vec_normalize_env)
 
     # --- logs
 
