@@ -54,7 +54,7 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
         ("sb3_atari_dqn.atari", ("atari/", "zoo/", "__init__.py")),
         ("ale_py", ("atari/",)),
-        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "dqn.py", "__init__.py")),
+        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "learners/graphed.py", "dqn.py", "__init__.py")),
     ],
 )
 def test_only_the_rooms_above_know_a_package(package, rooms):

@@ -81,7 +81,8 @@ class FixedBatch(NamedTuple):
 
     def gathered(self) -> "FixedBatch":
         """:return: the same with all observations as images"""
-        return FixedBatch(*(own.gather() if isinstance(own, StacksInPlace) else own for own in self))
+        fields: list[Any] = [own.gather() if isinstance(own, StacksInPlace) else own for own in self]
+        return FixedBatch(*fields)
 
 
 def _room_for(field: Any) -> Any:
