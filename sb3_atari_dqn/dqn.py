@@ -486,6 +486,11 @@ class ClassicDQN(InterleavedDQN):
         self.logger.record("train/grad_norm", grad_norm)  # before it is shortened
         self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
 
+    def loss_totals(self) -> tuple[int, float]:
+        """:return: updates that this object has made, and the sum of their losses; the logs are not disturbed"""
+        updates, sums = self._statistics.totals()
+        return updates, sums[0] if sums else 0.0
+
     def _open_speed_window(self) -> None:
         """Start measuring speeds from here."""
         self._speed_window = time.perf_counter(), self.num_timesteps, self._n_updates

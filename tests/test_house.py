@@ -52,6 +52,7 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.learners", ("learners/", "dqn.py")),
         ("sb3_atari_dqn.interleaved", ("dqn.py",)),
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
+        ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/")),
         ("sb3_atari_dqn.atari", ("atari/", "zoo/", "__init__.py")),
         ("ale_py", ("atari/",)),
         ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "learners/graphed.py", "dqn.py", "__init__.py")),

@@ -14,7 +14,7 @@ import rl_zoo3
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
-from sb3_atari_dqn.zoo import native_envs, run_folder
+from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_file, check_keys, check_values
 from sb3_atari_dqn.zoo.names import config_path
 
@@ -87,7 +87,8 @@ def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = 
     :raises ValueError: if ``native_envs: true`` asks for what C++ cannot play
     """
     if not native_envs.wanted(manager, eval_env):
-        return upstream(manager, n_envs, eval_env, no_log)
+        filmed = not eval_env and recorders.training_is_filmed(manager)
+        return upstream(recorders.rendering(manager) if filmed else manager, n_envs, eval_env, no_log)
     return native_envs.create(manager, n_envs, eval_env, no_log)
 
 
@@ -114,6 +115,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
 
     from sb3_atari_dqn.zoo import tuning
 
+    recorders.leave_out(manager)
     policy = manager._hyperparams["policy"]
     pixels = "Cnn" in getattr(policy, "__name__", policy)
     n_step = not manager._hyperparams.get("optimize_memory_usage")  # SB3's buffers do one or the other
