@@ -115,8 +115,8 @@ class ClassicDQN(InterleavedDQN):
     :param exploration_steps: environment steps over which linear exploration falls, instead of `exploration_fraction`:
         the same whatever the length of the training
     :param exploration_decay_rate: of exponential exploration, per environment step
-    :param exploration_delay: environment steps during which epsilon stays where it starts, before `exploration_steps` or
-        the exponential decay begin
+    :param exploration_delay: environment steps during which epsilon stays where it starts, before `exploration_steps`
+        or the exponential decay begin
     :param replay: short name of the kind of replay: "uniform", "prioritized", or "sb3" (SB3's own buffers)
     :param updates_per_transition: instead of `train_freq` and `gradient_steps`: updates per stored transition, the same
         for any number of environments

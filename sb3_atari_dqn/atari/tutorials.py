@@ -31,8 +31,8 @@ class SpaceInvadersDuelingAtari(AtariPresetWrapper):
     """
     Gray, then 105x80 bilinear; frames are skipped by the environment.
 
-    Source: "Atari Space Invaders and Dueling Q RL in TensorFlow 2". Deviation: OpenCV's weights of the gray have one more
-    digit (0.299 for 0.2989), and it rounds to whole numbers before it resizes.
+    Source: "Atari Space Invaders and Dueling Q RL in TensorFlow 2". Deviation: OpenCV's gray weighs red
+    with 0.299, TensorFlow's with 0.2989, and the gray is rounded to whole numbers before it is resized.
     """
 
     preset = AtariPreset(grayscale="luma", size=(105, 80), resize="bilinear")

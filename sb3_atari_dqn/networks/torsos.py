@@ -173,11 +173,12 @@ class NatureStride2Torso(ConvTorso):
 
 class EluTorso(ConvTorso):
     """
-    32 8x8, 64 3x3, 64 3x3, dense 512, with ELU; without strides, as a tutorial on Pong of 2019 prints it.
+    32 8x8, 64 3x3, 64 3x3, dense 512, with ELU; the torso of a tutorial on Pong of 2019, with square kernels.
 
     Without strides nearly every pixel reaches the dense layer: 213 million weights at 105x80.
 
-    :param strides: of the three convolutions; (4, 2, 1) makes it a network of the Nature torso's size
+    :param strides: of the three convolutions; (4, 2, 2) takes the tutorial's (8, 4), (3, 2), (3, 2) for kernel and
+        stride
     """
 
     default_hidden_size = 512
@@ -193,8 +194,8 @@ class EluTorso(ConvTorso):
 
 class PrintedEluTorso(ConvTorso):
     """
-    The tutorial's `Conv2D(32, (8, 4))`, `Conv2D(64, (3, 2))` twice, as Keras reads them: kernels that are not square, no
-    strides. 231 million weights in the dense layer at 105x80.
+    The tutorial's `Conv2D(32, (8, 4))` and twice `Conv2D(64, (3, 2))` as Keras reads them: kernels that are not
+    square, and no strides. 231 million weights in the dense layer at 105x80.
 
     Source: "Deep Q-Learning for Atari Games", 2019, as printed. Deviation: none.
     """

@@ -1,7 +1,7 @@
 """The source systems by name: one module each, with ``recipe`` (what it is) and ``hyperparams`` (for the RL Zoo).
 
-``python -m rl_zoo3.train --algo ALGO --env ENV -conf sb3_atari_dqn.recipes.NAME`` trains one. Pure data: nothing heavy is
-imported here.
+``python -m rl_zoo3.train --algo ALGO --env ENV -conf sb3_atari_dqn.recipes.NAME`` trains one. Pure data: nothing
+heavy is imported here.
 """
 
 from dataclasses import dataclass

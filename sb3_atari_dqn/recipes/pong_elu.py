@@ -28,6 +28,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "policy_kwargs": {
             "features_extractor_class": "elu",
             "features_extractor_kwargs": {"strides": [4, 2, 2]},
+            "optimizer_kwargs": {"eps": 1e-7},  # Keras's
         },
         "n_timesteps": 2_500_000,
         "callback": [{"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 50}}],

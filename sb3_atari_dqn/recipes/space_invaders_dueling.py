@@ -1,4 +1,4 @@
-"""Space Invaders, dueling double Q-learning with a soft target: "Atari Space Invaders and Dueling Q RL in TensorFlow 2".
+"""Space Invaders with dueling double Q-learning: "Atari Space Invaders and Dueling Q RL in TensorFlow 2".
 
 ``docs/recipes/space_invaders_dueling.md`` holds the author's settings beside these and every deviation.
 """
@@ -26,6 +26,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "policy_kwargs": {
             "features_extractor_class": "dqn2013",  # 16 8x8/4, 32 4x4/2, and 256 in each stream
             "features_extractor_kwargs": {"initialization": "he_normal"},
+            "optimizer_kwargs": {"eps": 1e-7},  # Keras's
         },
         "n_timesteps": 1_500_000,
         "callback": [{"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 1_500}}],
