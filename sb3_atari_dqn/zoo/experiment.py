@@ -4,8 +4,11 @@ Each function stands in for the method of the same name of the zoo's ``Experimen
 ``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` says why.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,20 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
     check_file(manager.config, manager.env_name.gym_id)
-    return upstream(manager)
+    with _module_left_alone(manager.config):
+        return upstream(manager)
+
+
+@contextmanager
+def _module_left_alone(config: str) -> Iterator[None]:
+    """The zoo takes keys out of the ``hyperparams`` of a Python module and writes ``-params`` into them."""
+    if config.endswith((".yml", ".yaml", ".py")):
+        yield
+        return
+    module = import_module(config)
+    untouched = deepcopy(module.hyperparams)
+    yield
+    module.hyperparams = untouched  # type: ignore[attr-defined]
 
 
 def load_trial(
