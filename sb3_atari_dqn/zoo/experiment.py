@@ -78,8 +78,8 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     :raises ValueError: on an unknown or missing key, or a preset that the environment cannot carry
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
-    wrappers = _wrapper_classes(hyperparams.get("env_wrapper"))
-    preset_env_kwargs = _preset_env_kwargs(manager.env_name.gym_id, wrappers)
+    wrappers = wrapper_classes(hyperparams.get("env_wrapper"))
+    preset_env_kwargs = env_kwargs_of_presets(manager.env_name.gym_id, wrappers)
     manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
@@ -141,7 +141,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     upstream(manager)
 
 
-def _preset_env_kwargs(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
+def env_kwargs_of_presets(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
     """What the presets named in ``env_wrapper`` ask of the environment's constructor.
 
     :raises ValueError: if a preset stands in front of an environment that is not an Atari game, or skips frames
@@ -169,7 +169,7 @@ def _atari_spec_kwargs(env_id: str, preset: str) -> dict[str, Any]:
     return spec.kwargs
 
 
-def _wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
+def wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
     """Resolve the zoo's ``env_wrapper`` (a dotted name, a class, a one-key mapping, or a list of these).
 
     :raises ValueError: on an entry that is none of these, or names nothing
