@@ -10,7 +10,9 @@ import sb3_atari_dqn
 ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hub", "load_from_hub")
 
 #: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
-OWN_COMMANDS: dict[str, str] = {}
+OWN_COMMANDS: dict[str, str] = {
+    "plot": "draw learning curves of training runs, of any algorithm",
+}
 
 
 def main() -> None:
