@@ -66,7 +66,7 @@ def panels_for(groups: Sequence[Group]) -> list[Panel]:
 
 _GAME = Line2D([], [], marker="o", ms=3, color=_GREY, alpha=0.5, lw=0, label="a game")
 _RUNNING = Line2D([], [], color=_GREY, lw=2, label=f"mean of the last {WINDOW}")
-_EVALUATION = Line2D([], [], marker="o", ms=5, color=_GREY, mfc="white", lw=1, ls=":", label="an evaluation's mean")
+_EVALUATION = Line2D([], [], marker="o", ms=5, color=_GREY, mfc="white", lw=0, label="an evaluation's mean")
 _MEAN = Line2D([], [], color=_GREY, lw=2, label="mean")
 _MAXIMUM = Line2D([], [], color=_GREY, lw=1, alpha=0.6, label="maximum")
 
@@ -80,7 +80,8 @@ def _draw_returns(axes: Any, one: Group, place: Place, style: Style) -> None:
         if run.evaluations is not None:
             found = run.evaluations
             places = place(found.env_steps, found.seconds)
-            axes.plot(places, found.means, "o:", ms=5, lw=1, mfc="white", color=style.colour, zorder=5)
+            joined = ":" if len(one.runs) == 1 else ""  # the lines of several runs would cross
+            axes.plot(places, found.means, f"o{joined}", ms=5, lw=1, mfc="white", color=style.colour, zorder=5)
     _draw_curves(axes, [_running(run, place) for run in one.runs], style)
 
 

@@ -144,7 +144,7 @@ def _evaluations(path: Path, games: Games) -> Evaluations | None:
     try:
         with np.load(path, allow_pickle=False) as data:
             env_steps, results = data["timesteps"].astype(float), data["results"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a file of evaluations that Stable-Baselines3 wrote ({error!r})") from error
     seconds: Any = np.interp(env_steps, games.env_steps, games.seconds)
     return Evaluations(env_steps, seconds, results.reshape(len(results), -1).mean(axis=1))
