@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +18,7 @@ from sb3_atari_dqn.atari import AtariPresetWrapper
 from sb3_atari_dqn.atari.summary import settings_of
 from sb3_atari_dqn.atari.taps import Taps
 from sb3_atari_dqn.commands.errors import told_in_one_line
+from sb3_atari_dqn.commands.options import whole
 from sb3_atari_dqn.pictures.arrays import describe, single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.contact_sheet import Panel, Section, contact_sheet
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
@@ -99,29 +99,20 @@ def _parser() -> argparse.ArgumentParser:
         help="preprocessing and stack of a recipe (`python -m sb3_atari_dqn recipes` lists them); can be repeated",
     )
     parser.add_argument(
-        "--frame-stack", type=_whole(1), default=4, metavar="K", help="frames in a preset's stack (default: 4)"
+        "--frame-stack", type=whole(1), default=4, metavar="K", help="frames in a preset's stack (default: 4)"
     )
     parser.add_argument(
         "--steps",
-        type=_whole(0),
+        type=whole(0),
         default=60,
         metavar="N",
         help="random steps before the picture is taken; 0: after the reset (default: 60)",
     )
     parser.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="N", help="of the game and of the random steps (default: 0)"
+        "--seed", type=whole(0), default=0, metavar="N", help="of the game and of the random steps (default: 0)"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="where to (default: look-ENV.png)")
     return parser
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
-        return int(text)
-
-    return number
 
 
 def _presets() -> dict[str, type[AtariPresetWrapper]]:
