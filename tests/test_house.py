@@ -51,7 +51,7 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.policies", ("learners/", "dqn.py", "zoo/")),
         ("sb3_atari_dqn.learners", ("learners/", "dqn.py")),
         ("sb3_atari_dqn.interleaved", ("dqn.py",)),
-        ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
+        ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/", "commands/")),
         ("sb3_atari_dqn.atari", ("atari/", "zoo/", "commands/", "__init__.py")),
         ("sb3_atari_dqn.commands", ("commands/",)),
         ("sb3_atari_dqn.pictures", ("pictures/", "commands/")),

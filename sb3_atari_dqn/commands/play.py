@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     args = _parser().parse_args(arguments)
     with told_in_one_line("play"):
         run = find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint)
-        output = args.output or run.folder / "videos" / f"{run.model_path.stem}-play.mp4"
+        output = args.output or run.folder / "videos" / f"play-{run.model_path.stem}.mp4"
         check_writable(output, ".mp4")
         check_encoder()
         set_random_seed(args.seed)
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     model = run.load_model(env, args.seed, args.device)
     deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
     player = Player(model, env, deterministic)
-    _film(player, Shower(run.env_id, run.algo, run.model_path.stem, model, env, not args.no_saliency), args, output)
+    _film(player, Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency), args, output)
     env.close()
     report = _report(run, player.games, args.seed, deterministic, output)
     with complete_or_absent(output.with_suffix(".json")) as unfinished:

@@ -1,5 +1,6 @@
 """Bars by the name of the action: values, advantages, or how often each was taken."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,8 +9,8 @@ from PIL import ImageDraw
 from sb3_atari_dqn.pictures.drawing import BLUE, MUTED, ORANGE, RAISED, TEXT, Colour, shortened, text_width, write
 
 HEADING = 28
-NUMBER = 50  # pixels for a number such as -10.25
-GAP = 10
+NUMBER = 54  # pixels, for what _signed writes
+GAP = 8
 
 
 class Axis:
@@ -34,6 +35,12 @@ class Axis:
         return round((value - self.low) / span * width) if span > 0 else 0
 
 
+def _signed(number: float) -> str:
+    """:return: at most six characters up to 99999"""
+    digits = 2 if abs(number) < 10 else 1 if abs(number) < 1000 else 0
+    return f"{number:+.{digits}f}"
+
+
 @dataclass(frozen=True)
 class Column:
     """
@@ -41,14 +48,14 @@ class Column:
     :param numbers: one per action
     :param axis: of the bars
     :param colour: of the bars
-    :param form: of the numbers
+    :param as_text: how a number is written
     """
 
     heading: str
     numbers: np.ndarray
     axis: Axis
     colour: Colour
-    form: str = "{:+.2f}"
+    as_text: Callable[[float], str] = _signed
 
 
 @dataclass
@@ -73,7 +80,7 @@ class ActionBars:
             self.values.include(q)
             return [Column("Q", q, self.values, MUTED)]
         self.values.include(np.append(q, value))
-        self.advantages.include(np.array([-abs(advantages).max(), abs(advantages).max()]))
+        self.advantages.include(advantages)
         return [
             Column("Q = V + A", np.append(value, q), self.values, MUTED),
             Column("A, advantage", np.append(np.nan, advantages), self.advantages, BLUE),
@@ -83,7 +90,7 @@ class ActionBars:
         """:param counts: how often each action was taken"""
         axis = Axis()
         axis.include(np.ones(1))
-        return [Column("share of actions so far", counts / max(counts.sum(), 1), axis, MUTED, "{:.0%}")]
+        return [Column("share of actions so far", counts / max(counts.sum(), 1), axis, MUTED, "{:.0%}".format)]
 
     def draw(
         self, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], columns: list[Column], chosen: int
@@ -98,7 +105,7 @@ class ActionBars:
         labels = ["V, state"] * has_value + self.names
         row = min(34, (height - HEADING) // len(labels))
         size = max(min(16, row - 4), 8)
-        label_width = min(max(text_width(label, size) for label in labels) + 16, width // 3)
+        label_width = min(max(text_width(label, size) for label in labels) + 12, width // 3)
         _draw_labels(draw, (left, top + HEADING), labels, row, size, label_width, width, chosen + has_value)
         column_width = (width - label_width) // len(columns)
         for i, column in enumerate(columns):
@@ -148,4 +155,4 @@ def _draw_column(
         end = left + column.axis.place(float(number), bar_width)
         draw.rectangle((min(zero, end), y + row // 5, max(zero, end), y + row - row // 5 - 2), fill=colour)
         ink = TEXT if i == best else MUTED
-        write(draw, (left + width, y + row // 2), column.form.format(number), size, ink, "rm")
+        write(draw, (left + width, y + row // 2), column.as_text(number), size, ink, "rm")

@@ -11,7 +11,7 @@ from sb3_atari_dqn.pictures.drawing import BACKGROUND, MUTED, RAISED, TEXT, Colo
 from sb3_atari_dqn.pictures.saliency import overlay
 
 WIDTH, HEIGHT = 1280, 720
-MARGIN, GAP = 24, 28
+MARGIN, GAP = 24, 22
 TOP = 66
 GAME_BOX = (630, 480)  # a raw frame three times as large
 SIGHT = 336  # an 84 x 84 picture four times as large

@@ -46,6 +46,12 @@ class SavedRun:
     env_kwargs: dict[str, Any]
 
     @property
+    def model_name(self) -> str:
+        """Which of the run's models, in a few words"""
+        name = self.model_path.stem
+        return "last model" if name == EnvironmentName(self.env_id) else name
+
+    @property
     def plays_stochastically(self) -> bool:
         """Whether ``enjoy`` lets the model explore unless it is told otherwise: in Atari games and MiniGrid"""
         return ExperimentManager.is_atari(self.env_id) or ExperimentManager.is_minigrid(self.env_id)
