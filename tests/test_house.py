@@ -52,11 +52,12 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.learners", ("learners/", "dqn.py")),
         ("sb3_atari_dqn.interleaved", ("dqn.py",)),
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/", "commands/")),
+        ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/", "commands/")),
         ("sb3_atari_dqn.atari", ("atari/", "zoo/", "commands/", "__init__.py")),
         ("sb3_atari_dqn.commands", ("commands/",)),
         ("sb3_atari_dqn.pictures", ("pictures/", "commands/")),
         ("ale_py", ("atari/",)),
-        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "dqn.py", "__init__.py")),
+        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "learners/graphed.py", "dqn.py", "__init__.py")),
     ],
 )
 def test_only_the_rooms_above_know_a_package(package, rooms):

@@ -22,6 +22,7 @@ from sb3_atari_dqn.commands.options import whole
 from sb3_atari_dqn.pictures.arrays import describe, single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.contact_sheet import Panel, Section, contact_sheet
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
+from sb3_atari_dqn.recipes import find
 from sb3_atari_dqn.zoo import played_envs
 
 DESCRIPTION = """\
@@ -161,8 +162,7 @@ def _options(name: str, written: str) -> dict[str, Any]:
 
 def _recipe(name: str, env_id: str | None) -> Way:
     """:raises ValueError: if there is no such recipe"""
-    recipes = import_module("sb3_atari_dqn.recipes")
-    recipe = recipes.find(name)
+    recipe = find(name)
     hyperparams = import_module(recipe.module).hyperparams[recipe.env_id]
     return Way(f"recipe {name}", env_id or recipe.env_id, hyperparams)
 

@@ -12,13 +12,12 @@ from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
 from sb3_atari_dqn.atari.summary import frames_per_second
+from sb3_atari_dqn.callbacks.video import Video, check_encoder
 from sb3_atari_dqn.commands.errors import told_in_one_line
 from sb3_atari_dqn.commands.options import whole
 from sb3_atari_dqn.commands.showing import Shower
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
-from sb3_atari_dqn.pictures.screen import HEIGHT, WIDTH
-from sb3_atari_dqn.pictures.video import Video, check_encoder
-from sb3_atari_dqn.playing import Game, Player
+from sb3_atari_dqn.playing import Game, Moment, Player
 from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
 
 DESCRIPTION = """\
@@ -96,14 +95,23 @@ def _positive(text: str) -> float:
 
 
 def _film(player: Player, shower: Shower, args: argparse.Namespace, output: Path) -> None:
-    """Play, and write the video; Ctrl-C ends the game, not the video."""
-    fps = args.fps or frames_per_second(shower.game)
-    with Video(output, (WIDTH, HEIGHT), fps) as video, suppress(KeyboardInterrupt):
-        for moment in _with_progress(player, args.games, args.max_steps):
-            video.add(shower.draw(moment))
+    """Play, and write the video; Ctrl-C ends the game, not the video.
+
+    :raises OSError: if ffmpeg stops, with its words
+    """
+    video = Video(output.parent, "mp4", 1, args.fps or frames_per_second(shower.game))
+    moments = _with_progress(player, args.games, args.max_steps)
+    try:
+        video.add(shower.draw(next(moments)))
+        with suppress(KeyboardInterrupt):
+            for moment in moments:
+                video.add(shower.draw(moment))
+        video.keep(output)
+    finally:
+        video.discard()
 
 
-def _with_progress(player: Player, n_games: int, max_steps: int | None) -> Iterator[Any]:
+def _with_progress(player: Player, n_games: int, max_steps: int | None) -> Iterator[Moment]:
     with tqdm(player.moments(n_games, max_steps), total=max_steps, unit="step", mininterval=0.5) as progress:
         for moment in progress:
             progress.set_description(f"game {moment.number} of {n_games}, score {moment.game.score:g}", refresh=False)

@@ -4,8 +4,11 @@ Each function stands in for the method of the same name of the zoo's ``Experimen
 ``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` says why.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import rl_zoo3
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
-from sb3_atari_dqn.zoo import native_envs, run_folder
+from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_file, check_keys, check_values
 from sb3_atari_dqn.zoo.names import config_path
 
@@ -43,7 +46,20 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
     check_file(manager.config, manager.env_name.gym_id)
-    return upstream(manager)
+    with _module_left_alone(manager.config):
+        return upstream(manager)
+
+
+@contextmanager
+def _module_left_alone(config: str) -> Iterator[None]:
+    """The zoo takes keys out of the ``hyperparams`` of a Python module and writes ``-params`` into them."""
+    if config.endswith((".yml", ".yaml", ".py")):
+        yield
+        return
+    module = import_module(config)
+    untouched = deepcopy(module.hyperparams)
+    yield
+    module.hyperparams = untouched  # type: ignore[attr-defined]
 
 
 def load_trial(
@@ -87,7 +103,8 @@ def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = 
     :raises ValueError: if ``native_envs: true`` asks for what C++ cannot play
     """
     if not native_envs.wanted(manager, eval_env):
-        return upstream(manager, n_envs, eval_env, no_log)
+        filmed = not eval_env and recorders.training_is_filmed(manager)
+        return upstream(recorders.rendering(manager) if filmed else manager, n_envs, eval_env, no_log)
     return native_envs.create(manager, n_envs, eval_env, no_log)
 
 
@@ -114,6 +131,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
 
     from sb3_atari_dqn.zoo import tuning
 
+    recorders.leave_out(manager)
     policy = manager._hyperparams["policy"]
     pixels = "Cnn" in getattr(policy, "__name__", policy)
     n_step = not manager._hyperparams.get("optimize_memory_usage")  # SB3's buffers do one or the other
