@@ -1,6 +1,7 @@
 """``play``: any run of the zoo, opened as ``enjoy`` opens it, filmed."""
 
 import json
+import shutil
 import sys
 from unittest import mock
 
@@ -129,6 +130,22 @@ def test_models_are_chosen_as_in_enjoy(pong):
     assert find_run(pong, last_checkpoint=True).model_path == pong / "rl_model_40_steps.zip"
     assert find_run(pong / "rl_model_20_steps.zip").model_name == "rl_model_20_steps"
     assert find_run(pong).model_name == "last model"
+
+
+def test_a_model_in_a_folder_of_the_run_belongs_to_the_run(pong):
+    model = pong / "models" / "episode_000001.zip"
+    model.parent.mkdir(exist_ok=True)
+    model.write_bytes((pong / "rl_model_20_steps.zip").read_bytes())
+    assert (find_run(model).folder, find_run(model).model_path) == (pong, model)
+
+
+def test_what_the_run_was_trained_with_must_be_there(pong, tmp_path):
+    copy = tmp_path / f"{PONG}_1"
+    shutil.copytree(pong, copy)
+    args = copy / PONG / "args.yml"
+    args.write_text(args.read_text().replace("gym_packages\n    - []", "gym_packages\n    - [no_such_games]"))
+    with pytest.raises(ValueError, match="--gym-packages no_such_games: install that"):
+        find_run(copy)
 
 
 def test_without_o_the_video_lies_in_the_run_folder(pong, runs, capsys):

@@ -61,7 +61,7 @@ def _of_preset(preset: AtariPreset) -> list[str]:
         f"each action held for {preset.frame_skip} frames": preset.frame_skip > 1,
         f"sticky actions ({preset.action_repeat_probability})": preset.action_repeat_probability,
         f"1 to {preset.noop_max} no-ops after a reset": preset.noop_max,
-        "FIRE after a reset": preset.fire_on_reset,
+        "FIRE after a reset where there is that button": preset.fire_on_reset,
         "a lost life ends the episode": preset.terminal_on_life_loss,
         "rewards clipped to -1, 0, 1": preset.clip_reward,
         f"rewards times {preset.reward_scale:g}": preset.reward_scale != 1,

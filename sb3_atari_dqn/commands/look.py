@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
         check_writable(output, ".png")
         envs = [played_envs.create_untrained(way.env_id, way.hyperparams, args.seed) for way in ways]
         sections = [_section(way, env, args) for way, env in zip(ways, envs, strict=True)]
-    title = f"{ways[0].env_id} after {args.steps} random steps, seed {args.seed}"
+    title = f"{', '.join(dict.fromkeys(way.env_id for way in ways))} after {args.steps} random steps, seed {args.seed}"
     with complete_or_absent(output) as unfinished:
         Image.fromarray(contact_sheet(title, sections)).save(unfinished, optimize=True)
     for section in sections:

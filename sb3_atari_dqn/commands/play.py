@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--stochastic", action="store_true", help="explore a little (default in Atari games, as in enjoy)")
     add("--no-saliency", action="store_true", help="leave out where the network looks")
     add("--fps", type=_positive, metavar="N", help="pictures per second (default: as fast as the game is played)")
-    add("--device", default="auto", help="cpu, cuda or auto (default: auto)")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="of the network (default: auto)")
     add("-o", "--output", type=Path, metavar="FILE.mp4", help="where to (default: videos/ in the run folder)")
     return parser
 

@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 import rl_zoo3.import_envs  # noqa: F401 (registers the games)
 import yaml
+from gymnasium.envs.registration import load_env_creator
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
@@ -63,7 +64,7 @@ class SavedRun:
         :raises ValueError: if it renders no pictures
         """
         env_kwargs = {**self.env_kwargs, "render_mode": "rgb_array"}
-        modes = _render_modes(self.env_id, self.env_kwargs)
+        modes = _render_modes(self.env_id)
         if "rgb_array" not in modes:
             raise ValueError(
                 f"{self.env_id} renders no pictures (it offers {modes or 'nothing'}), nothing can be filmed"
@@ -100,7 +101,7 @@ def find_run(place: Path, best: bool = False, checkpoint: int | None = None, las
         raise ValueError(f"there is no {place}: give a run folder such as logs/dqn_dueling/PongNoFrameskip-v4_1")
     if place.is_file() and chosen:
         raise ValueError(f"{place} is a model already: leave out --load-best and --load-checkpoint, or give its folder")
-    folder = (place.parent if place.is_file() else place).absolute()
+    folder = _folder_around(place.absolute()) if place.is_file() else place.absolute()
     args = _read_args(folder)
     env_name = EnvironmentName(args["env"])
     in_folder = partial(_model_in, folder, env_name, best, checkpoint, last_checkpoint)
@@ -110,9 +111,14 @@ def find_run(place: Path, best: bool = False, checkpoint: int | None = None, las
     return _described(folder, model_path, args, env_name)
 
 
+def _folder_around(model: Path) -> Path:
+    """:return: the run folder of a model, which may lie in a folder of the run's folder, too"""
+    near = model.parents[:2]
+    return next((folder for folder in near if any(folder.glob("*/args.yml"))), near[0])
+
+
 def _described(folder: Path, model_path: Path, args: dict[str, Any], env_name: EnvironmentName) -> SavedRun:
-    for package in args.get("gym_packages") or []:
-        importlib.import_module(package)
+    _import_packages(args.get("gym_packages") or [])
     check_known(f"algorithm of {folder}", args["algo"], ALGOS)
     played_envs.check_env_id(env_name.gym_id)
     hyperparams, stats_path = get_saved_hyperparams(str(folder / env_name), test_mode=True)
@@ -126,6 +132,15 @@ def _described(folder: Path, model_path: Path, args: dict[str, Any], env_name: E
         stats_path=str(stats_path),
         env_kwargs=args.get("env_kwargs") or env_kwargs,
     )
+
+
+def _import_packages(names: list[str]) -> None:
+    """:raises ValueError: if one of those that the run was trained with is not installed"""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(f"the run was trained with --gym-packages {name}: install that ({error})") from error
 
 
 def _read_args(folder: Path) -> dict[str, Any]:
@@ -169,7 +184,8 @@ def _models(folder: Path, env_name: EnvironmentName) -> str:
     return "; ".join(found) or "no model at all: let its training run longer, or give another folder"
 
 
-def _render_modes(env_id: str, env_kwargs: dict[str, Any]) -> list[str]:
-    env = gym.make(env_id, **env_kwargs)
-    env.close()
-    return list(env.metadata.get("render_modes") or [])
+def _render_modes(env_id: str) -> list[str]:
+    entry_point = gym.spec(env_id).entry_point
+    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    # What a function builds says it only when it is built; most environments can.
+    return list(getattr(creator, "metadata", {"render_modes": ["rgb_array"]}).get("render_modes") or [])
