@@ -176,6 +176,14 @@ def test_the_environment_is_the_one_of_the_run(pong):
     assert Player(model, env, True).action_names[:2] == ["NOOP", "FIRE"]
 
 
+def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
+    missing = mock.patch("sb3_atari_dqn.callbacks.video.get_ffmpeg_exe", side_effect=RuntimeError("none"))
+    with missing, pytest.raises(SystemExit):
+        play.main([str(pong), "-o", "video.mp4"])
+    assert "pip install imageio-ffmpeg" in capsys.readouterr().err
+    assert not files(runs)
+
+
 @pytest.mark.parametrize(
     ("place", "arguments", "way_out"),
     [

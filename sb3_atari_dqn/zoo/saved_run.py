@@ -6,7 +6,6 @@ import importlib
 import re
 import zipfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +103,9 @@ def find_run(place: Path, best: bool = False, checkpoint: int | None = None, las
     folder = _folder_around(place.absolute()) if place.is_file() else place.absolute()
     args = _read_args(folder)
     env_name = EnvironmentName(args["env"])
-    in_folder = partial(_model_in, folder, env_name, best, checkpoint, last_checkpoint)
-    model_path = place.absolute() if place.is_file() else in_folder()
+    model_path = place.absolute()
+    if place.is_dir():
+        model_path = _model_in(folder, env_name, best, checkpoint, last_checkpoint)
     if not zipfile.is_zipfile(model_path):
         raise ValueError(f"{model_path} is no model of SB3 (no zip file): give a run folder, or a .zip inside one")
     return _described(folder, model_path, args, env_name)
