@@ -2,8 +2,8 @@
 
     python benchmarks/recipe_memory.py --out benchmarks/results/recipe_memory.json
 
-Runs `train --recipe` in a process of its own: random play until the memory is full, then updates. The process is looked at
-from outside four times a second. A million steps of Pong take about 20 minutes.
+Runs the training in a process of its own: random play until the memory is full, then updates. The process is looked
+at from outside four times a second. A million steps of Pong take about 20 minutes.
 """
 
 import argparse

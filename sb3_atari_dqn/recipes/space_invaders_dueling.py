@@ -28,7 +28,7 @@ hyperparams: dict[str, dict[str, Any]] = {
             "features_extractor_kwargs": {"initialization": "he_normal"},
             "optimizer_kwargs": {"eps": 1e-7},  # Keras's
         },
-        "n_timesteps": 1_500_000,
+        "n_timesteps": 2_000_000,
         "callback": [{"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 1_500}}],
         "buffer_size": 200_000,
         "learning_starts": 50_000,
