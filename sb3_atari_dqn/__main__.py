@@ -13,6 +13,7 @@ ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hu
 #: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
 OWN_COMMANDS: dict[str, str] = {
     "recipes": "list the systems of published tutorials that --recipe names",
+    "look": "draw what the network sees: raw frame, each stage of preprocessing, the stack",
 }
 
 

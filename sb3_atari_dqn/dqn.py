@@ -472,13 +472,21 @@ class ClassicDQN(InterleavedDQN):
 
         :param batch_size: B
         """
-        batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-        rule = LearningRule(self.loss, self.gamma, self.max_grad_norm)
-        update = self._get_learner().update(batch, rule)
+        learner = self._get_learner()
+        batch = self._sample(batch_size, learner.records)
+        update = learner.update(batch, LearningRule(self.loss, self.gamma, self.max_grad_norm))
         if isinstance(batch, PrioritizedSamples):
             cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, update.td_errors)
         self._n_updates += 1
         self._statistics.add(update.statistics)
+
+    def _sample(self, batch_size: int, learner_gathers: bool) -> Any:
+        """:return: SB3's samples, or those with importance weights; of frames on a device, perhaps only their rows"""
+        buffer = self.replay_buffer
+        if not (learner_gathers and isinstance(buffer, FrameReplayBuffer)):
+            return buffer.sample(batch_size, env=self._vec_normalize_env)
+        with buffer.gathering_later():
+            return buffer.sample(batch_size, env=self._vec_normalize_env)
 
     # --- logs
 
@@ -493,6 +501,11 @@ class ClassicDQN(InterleavedDQN):
         self.logger.record("train/mean_abs_td_error", mean_abs_td_error)
         self.logger.record("train/grad_norm", grad_norm)  # before it is shortened
         self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
+
+    def loss_totals(self) -> tuple[int, float]:
+        """:return: updates that this object has made, and the sum of their losses; the logs are not disturbed"""
+        updates, sums = self._statistics.totals()
+        return updates, sums[0] if sums else 0.0
 
     def _open_speed_window(self) -> None:
         """Start measuring speeds from here."""
