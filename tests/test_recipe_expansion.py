@@ -41,6 +41,13 @@ def test_a_command_that_reads_a_run_gets_no_configuration(command, runs):
     assert expand(command, typed) == [*OF_PONG, "-f", "logs/pong_elu", "--no-render"]
 
 
+def test_a_recipe_whose_author_logs_to_tensorboard_does_so_too():
+    expanded = expand("train", ["--recipe", "space_invaders_dueling", "-f", "mine"])
+    assert expanded[expanded.index("-tb") + 1] == "mine/tensorboard"
+    assert "-tb" not in expand("train", ["--recipe", "space_invaders_dueling", "--tensorboard-log", "there"])
+    assert "-tb" not in expand("train", ["--recipe", "pong_elu"])
+
+
 def test_what_agrees_with_the_recipe_may_be_said_again():
     typed = [*OF_PONG, "-f", "mine", "-conf", "sb3_atari_dqn.recipes.pong_elu"]
     assert expand("train", ["--recipe", "pong_elu", *typed]) == typed
