@@ -190,6 +190,27 @@ def test_a_training_leaves_the_settings_of_the_recipe_as_they_are(runs):
     assert repr(settings("mspacman_ram")) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "steps", "written"),
+    [
+        ("pong_elu", "1900", ["videos/training_episode_000001.mp4", "models/episode_000001.zip", "games.csv"]),
+        ("space_invaders_dueling", "1500", ["videos/training_episode_000001.gif", "games.csv"]),
+    ],
+)
+def test_games_are_filmed_saved_and_logged_as_the_author_does(name, steps, written, runs):
+    recipe = find(name)
+    command = ("--algo", recipe.algos[0], "--env", recipe.env_id, "-conf", recipe.module, "--seed", "7")
+    train(*command, "-n", steps, "--eval-freq", "-1", "-params", "learning_starts:5000", "buffer_size:500")
+    run = runs / f"logs/{recipe.algos[0]}/{recipe.env_id}_1"
+    for path in written:
+        assert (run / path).stat().st_size > 100
+
+
+def test_the_best_mean_of_100_games_of_ms_pacman_is_kept():
+    for name in ("mspacman_skip16", "mspacman_ram"):
+        assert {"sb3_atari_dqn.callbacks.SaveOnBestTrainingMean": {"window": 100}} in settings(name)["callback"]
+
+
 # --- Pong
 
 
