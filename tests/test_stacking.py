@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecTransposeImage
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecTransposeImage
 
 from sb3_atari_dqn.atari import VecRepeatFirstStack
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
@@ -85,6 +85,12 @@ def test_a_stack_that_was_handed_out_does_not_change_later():
 def test_dictionary_observations_are_refused():
     with pytest.raises(ValueError, match="needs Box observations, got Dict"):
         VecRepeatFirstStack(make_vec_env(ImageAndVector, 1), 4)
+
+
+def test_a_stack_of_stacks_is_refused():
+    stacked: Any = VecFrameStack(numbered(1, (12, 10, 1)), 4)
+    with pytest.raises(ValueError, match="stands on another stack"):
+        VecRepeatFirstStack(stacked, 4)
 
 
 def test_algorithms_see_how_deep_the_stack_is():
