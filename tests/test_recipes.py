@@ -32,9 +32,9 @@ def settings(name: str) -> dict:
     return sys.modules[recipe.module].hyperparams[recipe.env_id]
 
 
-def given(name: str, *, env, **changes):
-    """:return: the algorithm of a recipe with its settings, on another environment"""
-    cls = getattr(sb3_atari_dqn, ALGORITHMS[find(name).algos[0]])
+def given(name: str, *, env, cls=None, **changes):
+    """:return: the algorithm of a recipe (or another) with its settings, on another environment"""
+    cls = cls or getattr(sb3_atari_dqn, ALGORITHMS[find(name).algos[0]])
     of_the_zoo = (
         "env_kwargs",
         "env_wrapper",
@@ -350,6 +350,14 @@ def test_everything_in_the_memory_is_sampled_after_it_has_wrapped(sampled):
     assert len(newest) == 150
 
 
-def test_space_invaders_can_be_trained_as_vanilla_and_double_too():
-    recipe = find("space_invaders_dueling")
-    assert recipe.algos == ("dqn_dueling", "dqn_double", "dqn_classic")
+@pytest.mark.parametrize(
+    ("cls", "bootstrap", "head"),
+    [("ClassicDQN", 3.0, "plain"), ("DoubleDQN", 1.0, "plain"), ("DuelingDQN", 1.0, "dueling")],
+)
+def test_space_invaders_switches_between_vanilla_double_and_dueling(cls, bootstrap, head, pixels):
+    policy = given("space_invaders_dueling", env=pixels(3), cls=getattr(sb3_atari_dqn, cls)).policy
+    assert policy.q_net.head == head
+    hidden = next(layer for layer in policy.q_net.modules() if isinstance(layer, torch.nn.Linear))
+    assert hidden.out_features == 256
+    online, target = torch.tensor([[9.0, 1.0]]), torch.tensor([[1.0, 3.0]])
+    assert policy.bootstrap(lambda _: online, lambda _: target, None).tolist() == [bootstrap]
