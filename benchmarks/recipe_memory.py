@@ -2,8 +2,8 @@
 
     python benchmarks/recipe_memory.py --out benchmarks/results/recipe_memory.json
 
-Plays the recipe's own environment at random for 20,000 steps, feeds these games to its replay memory again and again until
-that is full, and learns for 1,000 more steps. The process is looked at from inside: what the system says is resident.
+Plays the recipe's own environment at random for 20,000 steps, feeds these games to its replay memory again and again
+until that is full, and learns for 1,000 more steps. Reported is what the system says is resident.
 """
 
 import argparse
