@@ -4,8 +4,11 @@ Each function stands in for the method of the same name of the zoo's ``Experimen
 ``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` says why.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,20 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
     check_file(manager.config, manager.env_name.gym_id)
-    return upstream(manager)
+    with _module_left_alone(manager.config):
+        return upstream(manager)
+
+
+@contextmanager
+def _module_left_alone(config: str) -> Iterator[None]:
+    """The zoo takes keys out of the ``hyperparams`` of a Python module and writes ``-params`` into them."""
+    if config.endswith((".yml", ".yaml", ".py")):
+        yield
+        return
+    module = import_module(config)
+    untouched = deepcopy(module.hyperparams)
+    yield
+    module.hyperparams = untouched  # type: ignore[attr-defined]
 
 
 def load_trial(
@@ -62,8 +78,8 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     :raises ValueError: on an unknown or missing key, or a preset that the environment cannot carry
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
-    wrappers = _wrapper_classes(hyperparams.get("env_wrapper"))
-    preset_env_kwargs = _preset_env_kwargs(manager.env_name.gym_id, wrappers)
+    wrappers = wrapper_classes(hyperparams.get("env_wrapper"))
+    preset_env_kwargs = env_kwargs_of_presets(manager.env_name.gym_id, wrappers)
     manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
@@ -125,7 +141,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     upstream(manager)
 
 
-def _preset_env_kwargs(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
+def env_kwargs_of_presets(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
     """What the presets named in ``env_wrapper`` ask of the environment's constructor.
 
     :raises ValueError: if a preset stands in front of an environment that is not an Atari game, or skips frames
@@ -153,7 +169,7 @@ def _atari_spec_kwargs(env_id: str, preset: str) -> dict[str, Any]:
     return spec.kwargs
 
 
-def _wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
+def wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
     """Resolve the zoo's ``env_wrapper`` (a dotted name, a class, a one-key mapping, or a list of these).
 
     :raises ValueError: on an entry that is none of these, or names nothing
