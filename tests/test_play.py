@@ -1,6 +1,7 @@
 """``play``: any run of the zoo, opened as ``enjoy`` opens it, filmed."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -250,16 +251,21 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
 
 def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
     model = logs / "qrdqn" / "CartPole-v1_1"
-    command = [sys.executable, "-u", "-m", "sb3_atari_dqn", "play", str(model), "--games", "9999", "-o", "video.mp4"]
+    limits = ("--games", "9999", "--max-steps", "2000")
+    command = [sys.executable, "-u", "-m", "sb3_atari_dqn", "play", str(model), *limits, "-o", "video.mp4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as player:
-        while "score 3" not in player.stderr.read(40):
-            pass
+        progress = ""
+        while not re.search(r"score [1-9]", progress):
+            character = player.stderr.read(1)
+            assert character, progress
+            progress += character
         player.send_signal(signal.SIGINT)
-        printed, _ = player.communicate(timeout=60)
+        printed, _ = player.communicate()
     assert player.returncode == 0
     assert "(cut short)" in printed
     steps = sum(game["env_steps"] for game in json.loads((runs / "video.json").read_text())["games"])
     video = cv2.VideoCapture("video.mp4")
+    assert 0 < steps < 2000
     assert abs(video.get(cv2.CAP_PROP_FRAME_COUNT) - steps) <= 1
     assert video.read()[0]
 
