@@ -246,7 +246,7 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
     assert printed.startswith("play: error: ")
     assert says in printed
     assert printed.count("\n") == 1
-    assert not files(runs)
+    assert not (runs / "video.mp4").exists()
 
 
 def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
