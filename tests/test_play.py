@@ -229,7 +229,7 @@ def with_a_hole(run):
         (partial(rewritten, path="CartPole-v1/config.yml", all="a: [1,"), "config.yml is damaged, give another run"),
         (partial(rewritten, path="CartPole-v1/config.yml", all="3"), "config.yml is damaged, give another run"),
         (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="ppo"), "does not open as a model of ppo"),
-        (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="dqn_double"), "not a model of dqn_double"),
+        (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="dqn_double"), "does not open as a model of dqn_double"),
         (without_data, "no model of SB3 (a zip without an entry 'data')"),
         (with_nonsense_as_data, "does not open as a model of qrdqn"),
         (with_a_hole, "is damaged, give another model (BadZipFile: wrong checksum of"),
