@@ -108,7 +108,7 @@ def test_recipes_bring_their_game_and_their_stack(runs, recipe):
         (("--env", PONG, "--preset", "nowhere.Preset"), "there is no nowhere.Preset"),
         (("--env", PONG, "--preset", "stable_baselines3.common.atari_wrappers.AtariWrapper: {nix: 3}"), "'nix'"),
         (("--env", PONG, "--preset", "collections.OrderedDict"), "does not fit around"),
-        (("--env", PONG, "--preset", "builtins.str"), "does not fit around"),
+        (("--env", PONG, "--preset", "builtins.str"), "not a Gymnasium environment"),
         (("--recipe", "pong"), "pong_elu"),
         (("--recipe", "pong_elu", "--env", PONG), f"--env {PONG} contradicts --recipe pong_elu, which plays Pong-v4"),
         (("--env", PONG, "-o", "sheet.jpg"), "end with .png"),

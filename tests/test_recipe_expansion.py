@@ -1,8 +1,7 @@
 """``--recipe NAME``: what it stands for, and what contradicts it."""
 
 import re
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.resources import files
 
 import pytest
 
@@ -100,7 +99,7 @@ def test_a_folder_may_be_abbreviated_as_argparse_allows():
 
 @pytest.mark.parametrize("script", ZOO_COMMANDS)
 def test_what_looks_like_an_abbreviation_of_ours_is_no_other_option_of_the_zoo(script):
-    source = (Path(find_spec("rl_zoo3").origin).parent / f"{script}.py").read_text()
+    source = files("rl_zoo3").joinpath(f"{script}.py").read_text()
     theirs = set(re.findall(r'"(--?[a-z][a-z-]*)"', source))
     assert {"--env", "--algo"} <= theirs
     for option in theirs:

@@ -38,7 +38,7 @@ def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> 
     env_kwargs = {**wanted, **settings.pop("env_kwargs", {})}
     try:
         env = create(env_id, settings, env_kwargs, stats_path="", seed=seed)
-    except (TypeError, AttributeError) as error:  # what is no wrapper, or has no such option
+    except TypeError as error:  # what is no wrapper, or has no such option
         raise ValueError(f"{settings.get('env_wrapper')} does not fit around {env_id} ({_one_line(error)})") from error
     if not isinstance(env.observation_space, spaces.Box):
         raise ValueError(f"{env_id} shows {env.observation_space}: choose an environment that shows one picture")
