@@ -53,6 +53,7 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.interleaved", ("dqn.py",)),
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
         ("sb3_atari_dqn.atari", ("atari/", "zoo/", "__init__.py")),
+        ("sb3_atari_dqn.dino", ("dino/", "zoo/")),
         ("ale_py", ("atari/",)),
         ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "dqn.py", "__init__.py")),
     ],

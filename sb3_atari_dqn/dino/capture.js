@@ -17,17 +17,16 @@ function keepPixelsReadable() {
   };
 }
 
-// How much of each source pixel falls into each target cell, along one axis. In units of 1/(source * target) of the
-// axis a pixel is `target` long and a cell `source`, so that all overlaps are whole numbers.
-function overlaps(source, target) {
-  return Array.from({ length: target }, (_, cell) => {
-    const [start, end] = [cell * source, (cell + 1) * source];
-    const first = Math.floor(start / target);
-    const weights = [];
-    for (let pixel = first; pixel * target < end; pixel++) {
-      weights.push(Math.min(end, (pixel + 1) * target) - Math.max(start, pixel * target));
+// Which cells each source pixel falls into, and how much of it, along one axis: lists of [cell, weight]. In units of
+// 1/(source * target) of the axis a pixel is `target` long and a cell `source`, so that all weights are whole numbers.
+function shares(source, target) {
+  return Array.from({ length: source }, (_, pixel) => {
+    const [start, end] = [pixel * target, (pixel + 1) * target];
+    const parts = [];
+    for (let cell = Math.floor(start / source); cell * source < end; cell++) {
+      parts.push([cell, Math.min(end, (cell + 1) * source) - Math.max(start, cell * source)]);
     }
-    return { first, weights };
+    return parts;
   });
 }
 
@@ -48,45 +47,45 @@ function makeCapture(canvas, crop, size) {
     throw new Error(`crop [${crop}] lies outside of the canvas of ${canvas.height}x${canvas.width} pixels`);
   }
   const [height, width] = size;
-  const rows = overlaps(sourceHeight, height);
-  const columns = overlaps(sourceWidth, width);
+  const [rows, columns] = [shares(sourceHeight, height), shares(sourceWidth, width)];
   const area = sourceHeight * sourceWidth;
-  const line = new Int32Array(sourceWidth);
-  const narrow = new Int32Array(sourceHeight * width); // columns averaged, rows not yet
+  const line = new Int32Array(width); // one source row, its columns averaged
+  const sums = new Int32Array(height * width); // both as differences from the page, as most pixels are transparent
   const image = new Uint8Array(height * width);
 
-  function readLine(pixels, row) {
-    for (let x = 0, i = row * sourceWidth * 4; x < sourceWidth; x++, i += 4) {
-      const alpha = pixels[i + 3];
-      line[x] = alpha === 0 ? PAGE_GRAY : (77 * overPage(pixels[i], alpha) + 150 * overPage(pixels[i + 1], alpha)
-        + 29 * overPage(pixels[i + 2], alpha) + 128) >> 8;
-    }
+  function grayOf(pixel) {
+    const alpha = pixel >>> 24;
+    return (77 * overPage(pixel & 255, alpha) + 150 * overPage((pixel >>> 8) & 255, alpha)
+      + 29 * overPage((pixel >>> 16) & 255, alpha) + 128) >> 8;
   }
 
-  function narrowLine(row) {
-    for (let cell = 0; cell < width; cell++) {
-      const { first, weights } = columns[cell];
-      let sum = 0;
-      for (let i = 0; i < weights.length; i++) sum += line[first + i] * weights[i];
-      narrow[row * width + cell] = sum;
+  // Returns whether anything is drawn in this row.
+  function readLine(pixels, row) {
+    let drawn = false;
+    line.fill(0);
+    for (let x = 0, i = row * sourceWidth; x < sourceWidth; x++, i++) {
+      if (pixels[i] === 0) continue;
+      drawn = true;
+      const difference = grayOf(pixels[i]) - PAGE_GRAY;
+      for (const [cell, weight] of columns[x]) line[cell] += difference * weight;
+    }
+    return drawn;
+  }
+
+  function addLine(row) {
+    for (const [cell, weight] of rows[row]) {
+      for (let x = 0, i = cell * width; x < width; x++, i++) sums[i] += line[x] * weight;
     }
   }
 
   return {
     // Gray, mean over the area of each cell, rounded to nearest.
     gray() {
-      const pixels = context.getImageData(left, top, sourceWidth, sourceHeight).data;
-      for (let row = 0; row < sourceHeight; row++) {
-        readLine(pixels, row);
-        narrowLine(row);
-      }
-      for (let y = 0; y < height; y++) {
-        const { first, weights } = rows[y];
-        for (let x = 0; x < width; x++) {
-          let sum = 0;
-          for (let i = 0; i < weights.length; i++) sum += narrow[(first + i) * width + x] * weights[i];
-          image[y * width + x] = Math.floor((2 * sum + area) / (2 * area));
-        }
+      const pixels = new Uint32Array(context.getImageData(left, top, sourceWidth, sourceHeight).data.buffer);
+      sums.fill(0);
+      for (let row = 0; row < sourceHeight; row++) if (readLine(pixels, row)) addLine(row);
+      for (let i = 0; i < image.length; i++) {
+        image[i] = Math.floor((2 * (PAGE_GRAY * area + sums[i]) + area) / (2 * area));
       }
       return toBase64(image);
     },
