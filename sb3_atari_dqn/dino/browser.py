@@ -17,7 +17,7 @@ QUIET = (
     "--disable-sync",
     "--disable-extensions",
     "--disable-breakpad",  # no crash reporter: it would outlive the browser
-    "--disable-features=MediaRouter,OptimizationHints,Translate",
+    "--disable-features=MediaRouter,OptimizationHints,SpareRendererForSitePerProcess,Translate",
     "--mute-audio",
 )
 #: No page and no service of the browser reaches any network; the page is told to be offline besides.
@@ -69,7 +69,6 @@ def arguments(profile: str, visible: bool) -> list[str]:
         )
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it refuses root otherwise
     headless = [] if visible else ["--headless=new"]
-    pipe = ["--remote-debugging-pipe", "--disable-dev-shm-usage"]
-    return [
-        *headless, *as_root, *pipe, *QUIET, *NO_NETWORK, *SAME_EVERYWHERE, f"--user-data-dir={profile}", "about:blank",
-    ]  # fmt: skip
+    # Its only page is the one we ask for; shared memory goes into its folder, as containers have little of the other.
+    wiring = ["--remote-debugging-pipe", "--no-startup-window", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
+    return [*headless, *as_root, *wiring, *QUIET, *NO_NETWORK, *SAME_EVERYWHERE]

@@ -104,11 +104,11 @@ class Game:
         return Report(image.reshape(self._options.size), **answer)
 
 
-def _script(options: DinoOptions, paced: bool) -> str:
+def _script(options: DinoOptions, visible: bool) -> str:
     """:return: all our scripts as one, closed off from the page's but for ``window.dino``"""
     settings = {
         "realtime": options.mode == "realtime",
-        "paced": paced,
+        "visible": visible,
         **{name: getattr(options, name) for name in ("press", "crop", "size", "speed", "acceleration")},
     }
     parts = [f"const settings = {json.dumps(settings)};", *(_text(name) for name in SCRIPTS)]

@@ -1,6 +1,6 @@
 // What Python calls: window.dino. One call per step, which presses a key, lets k frames pass and reports.
 //
-// `settings` stands in front of this script: {realtime, paced, press, crop, size, speed, acceleration}.
+// `settings` stands in front of this script: {realtime, visible, press, crop, size, speed, acceleration}.
 
 const KEYS = [null, 38, 40]; // nothing, arrow up, arrow down
 
@@ -58,6 +58,7 @@ function makeHarness(settings) {
     },
     start() {
       capture = makeCapture(game.canvas, settings.crop, settings.size);
+      if (!settings.visible) game.canvas.style.visibility = "hidden"; // not shown, it need not be put on any screen
       game.start();
       return [game.canvas.height, game.canvas.width];
     },
@@ -71,7 +72,7 @@ function makeHarness(settings) {
     // A report, or the promise of one where frames take real time.
     step(action, count) {
       press(KEYS[action]);
-      if (settings.realtime || settings.paced) return pacedStep(count);
+      if (settings.realtime || settings.visible) return pacedStep(count);
       for (let frame = 0; frame < count && !game.crashed(); frame++) {
         clock.tick();
         frames++;
