@@ -12,10 +12,10 @@ import multiprocessing
 import os
 import statistics
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import cleanrl
 import numpy as np
 import torch
 from contestants import CONTESTANTS, SETTINGS, UPDATES_PER_TRANSITION, serve
@@ -25,37 +25,54 @@ from torch.utils.flop_counter import FlopCounterMode
 PEER = "SB3 dqn"
 
 
-def open_worker(name: str, game: str, device: str) -> Connection:
-    """:return: the pipe to a contestant that has warmed up"""
-    context = multiprocessing.get_context("spawn")
-    pipe, theirs = context.Pipe()
-    context.Process(target=serve, args=(theirs, CONTESTANTS[name], game, device), daemon=True).start()
-    assert pipe.recv() == "ready"
-    return pipe
+class Worker:
+    """A contestant in a process of its own, warmed up when this is built."""
+
+    def __init__(self, name: str, game: str, device: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs, CONTESTANTS[name], game, device), daemon=True).start()
+        assert self._pipe.recv() == "ready"
+
+    def window(self, steps: int) -> dict[str, float]:
+        return self._ask(steps)
+
+    def breakdown(self, steps: int) -> dict[str, float]:
+        return self._ask(steps, breakdown=True)
+
+    def close(self) -> None:
+        self._pipe.send(None)
+
+    def _ask(self, steps: int, breakdown: bool = False) -> Any:
+        self._pipe.send((steps, breakdown))
+        return self._pipe.recv()
 
 
-def ask(pipe: Connection, steps: int, breakdown: bool = False) -> Any:
-    pipe.send((steps, breakdown))
-    return pipe.recv()
+def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
+    """:return: the contestants by name, those of other projects last"""
+    workers: dict[str, Any] = {name: Worker(name, game, args.device) for name in args.contestants}
+    if args.cleanrl:
+        workers[cleanrl.NAME] = cleanrl.CleanRL(args.cleanrl, game, SETTINGS, UPDATES_PER_TRANSITION)
+    return workers
 
 
-def measure(game: str, names: list[str], windows: int, steps: int, device: str) -> dict[str, Any]:
+def measure(game: str, args: argparse.Namespace) -> dict[str, Any]:
     """:return: by contestant: speeds with their spread, ratio to SB3 window by window, memory, breakdown"""
-    workers = {name: open_worker(name, game, device) for name in names}
-    rounds = [{name: ask(pipe, steps) for name, pipe in workers.items()} for _ in range(windows)]
+    workers = open_workers(game, args)
+    rounds = [{name: worker.window(args.steps) for name, worker in workers.items()} for _ in range(args.windows)]
     result: dict[str, Any] = {}
-    for name, pipe in workers.items():
+    for name, worker in workers.items():
         mine = [played[name] for played in rounds]
         result[name] = {
             "env_steps_per_second": spread([each["env_steps_per_second"] for each in mine]),
             "updates_per_second": spread([each["updates_per_second"] for each in mine]),
             "peak_memory_mb": mine[-1]["peak_memory_mb"],
-            "breakdown_ms_per_update": ask(pipe, steps, breakdown=True),
+            "breakdown_ms_per_update": worker.breakdown(args.steps),
         }
-        if PEER in names:
+        if PEER in workers:
             speed = "env_steps_per_second"
             result[name]["ratio_to_sb3"] = spread([played[name][speed] / played[PEER][speed] for played in rounds])
-        pipe.send(None)
+        worker.close()
     return result
 
 
@@ -112,7 +129,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         medians = [each["median"] for each in figures]
         below = [each["median"] - each["min"] for each in figures]
         above = [each["max"] - each["median"] for each in figures]
-        colours = ["#9aa5b1" if name.startswith("SB3") else "#2f6f9f" for name in names]
+        colours = ["#9aa5b1" if name.startswith(("SB3", "CleanRL")) else "#2f6f9f" for name in names]
         axis.barh(names, medians, xerr=[below, above], color=colours, ecolor="#444444", capsize=2)
         for row, name in enumerate(names):
             ratio = speeds[name].get("ratio_to_sb3", {}).get("median")
@@ -133,6 +150,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1_000, help="environment steps per window")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cleanrl", type=Path, help="checkout of CleanRL as a further peer, see benchmarks/cleanrl.py")
     parser.add_argument("--out", help="file for the figures, as JSON")
     parser.add_argument("--figure", type=Path, help="picture of them")
     args = parser.parse_args()
@@ -143,7 +161,7 @@ def main() -> None:
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT"),
         "settings": {**SETTINGS, "updates_per_transition": UPDATES_PER_TRANSITION},
         "bounds": bounds(args.device),
-        "games": {game: measure(game, args.contestants, args.windows, args.steps, args.device) for game in args.envs},
+        "games": {game: measure(game, args) for game in args.envs},
     }
     write(result, args.out)
     if args.figure:

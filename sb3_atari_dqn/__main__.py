@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_dqn COMMAND ...``: the zoo's scripts, same arguments, and commands of our own."""
+"""``python -m sb3_atari_dqn COMMAND ...``: the zoo's scripts, same arguments and ``--recipe``; commands of our own."""
 
 import argparse
 import runpy
@@ -6,11 +6,15 @@ import sys
 from importlib import import_module
 
 import sb3_atari_dqn
+from sb3_atari_dqn.recipes.expansion import expand
 
 ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hub", "load_from_hub")
 
 #: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
-OWN_COMMANDS: dict[str, str] = {}
+OWN_COMMANDS: dict[str, str] = {
+    "recipes": "list the systems of published tutorials that --recipe names",
+    "look": "draw what the network sees: raw frame, each stage of preprocessing, the stack",
+}
 
 
 def main() -> None:
@@ -30,7 +34,11 @@ def main() -> None:
     if command in OWN_COMMANDS:
         import_module(f"sb3_atari_dqn.commands.{command}").main(sys.argv[2:])
     else:
-        run_script(command, sys.argv[2:])
+        try:
+            arguments = expand(command, sys.argv[2:])
+        except ValueError as error:
+            parser.error(str(error))
+        run_script(command, arguments)
 
 
 def run_script(command: str, arguments: list[str]) -> None:
@@ -46,6 +54,7 @@ def run_script(command: str, arguments: list[str]) -> None:
 def _explained() -> list[str]:
     """:return: lines that say what the commands of our own do"""
     lines = [f"  {name:<10} {purpose}" for name, purpose in OWN_COMMANDS.items()]
+    lines += ["", f"--recipe NAME stands for --algo, --env and -conf of a recipe: {' '.join(ZOO_COMMANDS)}"]
     return [*lines, "", "`python -m sb3_atari_dqn COMMAND --help` shows the arguments of a command."]
 
 

@@ -73,6 +73,7 @@ WHOLE_NUMBERS = {
     "gradient_steps": -1,  # as many gradient steps as environment steps
     "n_steps": 1,
     "target_update_interval": 1,
+    "exploration_delay": 0,
     "_stats_window_size": 1,
 }
 
@@ -119,6 +120,20 @@ def checked_train_freq(train_freq: Any, n_envs: int) -> tuple[int, str]:
             "give steps (train_freq=4) or use one environment."
         )
     return frequency, unit
+
+
+def check_exploration_delay(delay: int, exploration: str, steps: int | None) -> None:
+    """
+    :param delay: environment steps
+    :param exploration: short name of the schedule
+    :param steps: over which linear exploration falls, None if that is a part of the training
+    :raises ValueError: if the schedule does not count environment steps
+    """
+    if delay and exploration != "exponential" and (exploration != "linear" or steps is None):
+        raise ValueError(
+            f"exploration_delay={delay} delays a schedule that counts environment steps: give exploration_steps, or "
+            f"exploration='exponential' (it is {exploration!r})."
+        )
 
 
 def check_single_pace(updates_per_transition: Any, train_freq: Any, gradient_steps: Any) -> None:

@@ -21,7 +21,14 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
-from sb3_atari_dqn.arguments import check_between, check_dqn_arguments, check_keys, check_known, check_single_pace
+from sb3_atari_dqn.arguments import (
+    check_between,
+    check_dqn_arguments,
+    check_exploration_delay,
+    check_keys,
+    check_known,
+    check_single_pace,
+)
 from sb3_atari_dqn.interleaved import InterleavedDQN
 from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.plain import PlainLearner
@@ -56,7 +63,7 @@ from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
 from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer, frames_once, frames_per_stack
-from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule
+from sb3_atari_dqn.schedules import EXPLORATIONS, DelayedEpsilon, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
@@ -108,6 +115,8 @@ class ClassicDQN(InterleavedDQN):
     :param exploration_steps: environment steps over which linear exploration falls, instead of `exploration_fraction`:
         the same whatever the length of the training
     :param exploration_decay_rate: of exponential exploration, per environment step
+    :param exploration_delay: environment steps during which epsilon stays where it starts, before `exploration_steps`
+        or the exponential decay begin
     :param replay: short name of the kind of replay: "uniform", "prioritized", or "sb3" (SB3's own buffers)
     :param updates_per_transition: instead of `train_freq` and `gradient_steps`: updates per stored transition, the same
         for any number of environments
@@ -161,6 +170,7 @@ class ClassicDQN(InterleavedDQN):
         exploration: str | None = "linear",
         exploration_decay_rate: float = 1e-5,
         exploration_steps: int | None = None,
+        exploration_delay: int = 0,
         replay: str = "uniform",
         updates_per_transition: float | None = None,
         overlap: bool = False,
@@ -201,6 +211,7 @@ class ClassicDQN(InterleavedDQN):
         self.loss = loss
         self.exploration = exploration
         self.exploration_decay_rate, self.exploration_steps = exploration_decay_rate, exploration_steps
+        self.exploration_delay = exploration_delay
         self.replay = replay
         self.updates_per_transition, self.overlap = updates_per_transition, overlap
         self.updates_owed = 0.0
@@ -239,19 +250,24 @@ class ClassicDQN(InterleavedDQN):
             check_policy(self.policy, self.precision)
         # SB3 writes its choice of buffer over these and, at the next load, takes it for the user's.
         self.replay_buffer_class, self.replay_buffer_kwargs = own_choice
-        self.exploration_schedule = EXPLORATIONS[self.exploration or "none"](
+        self.exploration_schedule = self._make_exploration()
+
+    def _make_exploration(self) -> EpsilonSchedule:
+        schedule = EXPLORATIONS[self.exploration or "none"](
             self.exploration_initial_eps,
             self.exploration_final_eps,
             self.exploration_fraction,
             self.exploration_steps,
             self.exploration_decay_rate,
         )
+        return DelayedEpsilon(schedule, self.exploration_delay) if self.exploration_delay else schedule
 
     def _check_arguments(self) -> None:
         """:raises ValueError: on the first bad argument; called at construction and at load"""
         check_dqn_arguments(self)
         check_known("loss", self.loss, LOSSES)
         check_known("exploration", self.exploration or "none", EXPLORATIONS)
+        check_exploration_delay(self.exploration_delay, self.exploration or "none", self.exploration_steps)
         check_known("replay", self.replay, REPLAY_KINDS)
         check_known("learner", self.learner, LEARNERS)
         check_known("precision", self.precision, (*PRECISIONS, "auto"))
@@ -456,13 +472,21 @@ class ClassicDQN(InterleavedDQN):
 
         :param batch_size: B
         """
-        batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-        rule = LearningRule(self.loss, self.gamma, self.max_grad_norm)
-        update = self._get_learner().update(batch, rule)
+        learner = self._get_learner()
+        batch = self._sample(batch_size, learner.records)
+        update = learner.update(batch, LearningRule(self.loss, self.gamma, self.max_grad_norm))
         if isinstance(batch, PrioritizedSamples):
             cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, update.td_errors)
         self._n_updates += 1
         self._statistics.add(update.statistics)
+
+    def _sample(self, batch_size: int, learner_gathers: bool) -> Any:
+        """:return: SB3's samples, or those with importance weights; of frames on a device, perhaps only their rows"""
+        buffer = self.replay_buffer
+        if not (learner_gathers and isinstance(buffer, FrameReplayBuffer)):
+            return buffer.sample(batch_size, env=self._vec_normalize_env)
+        with buffer.gathering_later():
+            return buffer.sample(batch_size, env=self._vec_normalize_env)
 
     # --- logs
 
@@ -477,6 +501,11 @@ class ClassicDQN(InterleavedDQN):
         self.logger.record("train/mean_abs_td_error", mean_abs_td_error)
         self.logger.record("train/grad_norm", grad_norm)  # before it is shortened
         self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
+
+    def loss_totals(self) -> tuple[int, float]:
+        """:return: updates that this object has made, and the sum of their losses; the logs are not disturbed"""
+        updates, sums = self._statistics.totals()
+        return updates, sums[0] if sums else 0.0
 
     def _open_speed_window(self) -> None:
         """Start measuring speeds from here."""

@@ -73,6 +73,22 @@ class ExponentialEpsilon:
 
 
 @dataclass(frozen=True)
+class DelayedEpsilon:
+    """
+    Another schedule that counts environment steps, begun late; its beginning until then.
+
+    :param schedule: the other
+    :param delay: environment steps before it begins
+    """
+
+    schedule: EpsilonSchedule
+    delay: int
+
+    def __call__(self, progress_remaining: float, env_steps: int = 0) -> float:
+        return self.schedule(progress_remaining, max(env_steps - self.delay, 0))
+
+
+@dataclass(frozen=True)
 class NoEpsilon:
     """Always 0: the greedy action, for networks that explore by themselves."""
 

@@ -4,13 +4,17 @@ from typing import Any
 
 import pytest
 import torch
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack
 
+from sb3_atari_dqn import DuelingDQN
 from sb3_atari_dqn.learners import fast
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.graphed import WARM_UP_UPDATES, GraphedUpdate
 from sb3_atari_dqn.learners.td_step import LearningRule, Update
 from sb3_atari_dqn.policies import DuelingCnnPolicy
 from tests.batches import RULE, batch, images, make_policy
+from tests.environments import Catch
 
 PIXELS = images(2, 84, 84)
 SMALL_TORSO: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
@@ -82,7 +86,7 @@ def taped(monkeypatch):
 def trained(records, rules, rates=(2**-10,)):  # exact in float32, which the device holds it in
     policy = make_policy(DuelingCnnPolicy, PIXELS, **SMALL_TORSO)
     learner = FastLearner(policy, "fp32", batch_size=8)
-    learner._records = records
+    learner.records = records
     for number, rule in enumerate(rules):
         for group in policy.optimizer.param_groups:
             group["lr"] = rates[number % len(rates)]
@@ -95,6 +99,33 @@ def test_a_recorded_learner_learns_what_an_unrecorded_one_learns(taped, rates):
     rules = [RULE] * 7
     assert torch.equal(trained(True, rules, rates), trained(False, rules, rates))
     assert taped[0].replays == 7 - WARM_UP_UPDATES
+
+
+def test_a_training_whose_recording_gathers_the_frames_learns_what_another_learns(taped):
+    def parameters(records: bool) -> torch.Tensor:
+        model = DuelingDQN(
+            "CnnPolicy",
+            VecFrameStack(make_vec_env(Catch, n_envs=2, seed=1), 2),
+            replay="prioritized",
+            replay_buffer_kwargs={"frames": "device"},
+            n_steps=3,
+            buffer_size=60,
+            batch_size=8,
+            learning_starts=20,
+            updates_per_transition=0.25,
+            learner="fast",
+            precision="fp32",
+            policy_kwargs=SMALL_TORSO,
+            learning_rate=2**-10,  # exact in float32, which the device holds it in
+            seed=3,
+        )
+        model._get_learner().records = records
+        model.learn(160)
+        return torch.nn.utils.parameters_to_vector(model.q_net.parameters())
+
+    assert torch.equal(parameters(records=True), parameters(records=False))
+    assert taped[0].recordings == 1
+    assert taped[0].replays > 20
 
 
 def test_another_rule_is_recorded_anew(taped):

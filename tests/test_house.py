@@ -46,16 +46,19 @@ def users(package: str) -> set[str]:
         ("huggingface_hub", ("zoo/hub.py",)),
         ("huggingface_sb3", ("zoo/",)),
         ("benchmarks", ()),
-        ("sb3_atari_dqn.zoo", ("zoo/", "__init__.py")),
+        ("sb3_atari_dqn.zoo", ("zoo/", "commands/", "__init__.py")),
         ("sb3_atari_dqn.dqn", ("zoo/", "__init__.py")),
         ("sb3_atari_dqn.policies", ("learners/", "dqn.py", "zoo/")),
         ("sb3_atari_dqn.learners", ("learners/", "dqn.py")),
         ("sb3_atari_dqn.interleaved", ("dqn.py",)),
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
-        ("sb3_atari_dqn.atari", ("atari/", "zoo/", "__init__.py")),
+        ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/")),
+        ("sb3_atari_dqn.atari", ("atari/", "zoo/", "commands/", "__init__.py")),
         ("sb3_atari_dqn.dino", ("dino/", "zoo/")),
+        ("sb3_atari_dqn.commands", ("commands/",)),
+        ("sb3_atari_dqn.pictures", ("pictures/", "commands/")),
         ("ale_py", ("atari/",)),
-        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "dqn.py", "__init__.py")),
+        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "learners/graphed.py", "dqn.py", "__init__.py")),
     ],
 )
 def test_only_the_rooms_above_know_a_package(package, rooms):
@@ -67,6 +70,14 @@ def test_only_the_rooms_above_know_a_package(package, rooms):
 def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
     strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib"}
     assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}
+
+
+def test_pictures_know_numbers_and_pixels_only():
+    strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "torch", "ale_py"}
+    for path in (PACKAGE / "pictures").glob("*.py"):
+        names = imported(path)
+        assert not {name for name in names if name.split(".")[0] in strangers}, path
+        assert all(name.startswith("sb3_atari_dqn.pictures") for name in names if name.startswith("sb3_atari_dqn"))
 
 
 def test_the_replay_package_knows_nothing_of_ours_but_itself_and_what_is_pure():

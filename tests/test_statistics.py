@@ -30,3 +30,16 @@ def test_the_numbers_that_were_handed_in_stay_as_they_are():
     statistics.add(first)
     statistics.add(torch.tensor([5.0]))
     assert first.item() == 1.0
+
+
+def test_totals_go_on_over_what_was_taken_and_disturb_nothing():
+    statistics = Statistics()
+    assert statistics.totals() == (0, [])
+    statistics.add(torch.tensor([1.0, 10.0]))
+    statistics.add(torch.tensor([3.0, 20.0]))
+    assert statistics.totals() == (2, [4.0, 30.0])
+    assert statistics.take() == [2.0, 15.0]
+    assert statistics.totals() == (2, [4.0, 30.0])
+    statistics.add(torch.tensor([5.0, 0.0]))
+    assert statistics.totals() == (3, [9.0, 30.0])
+    assert statistics.take() == [5.0, 0.0]

@@ -42,7 +42,8 @@ class FastLearner:
         on_cuda = policy.device.type == "cuda"
         if can_fuse(policy.optimizer):
             fuse(policy.optimizer, capturable=on_cuda)
-        self._records = on_cuda and self.is_image and can_fuse(policy.optimizer)
+        #: whether updates are recorded, and may begin with gathering the frames
+        self.records = on_cuda and self.is_image and can_fuse(policy.optimizer)
         self._graphed: GraphedUpdate | None = None
         self._rule: LearningRule | None = None  # that the graph was recorded with
         self._learning_rates = [torch.zeros((), device=policy.device) for _ in policy.optimizer.param_groups]
@@ -75,7 +76,7 @@ class FastLearner:
         :param batch: SB3's samples, or those with importance weights
         :param rule: loss, discount, gradient norm
         """
-        if not self._records:
+        if not self.records:
             return self._update(batch, rule)
         self._keep_learning_rates_on_device()
         if self._graphed is None or rule != self._rule:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sb3_atari_dqn.learners.td_step import Update
+from sb3_atari_dqn.replay.stack_rows import StackRows, StacksInPlace
 
 # Updates made one kernel at a time before the capture: the first ones allocate what then has to stay in place.
 WARM_UP_UPDATES = 3
@@ -51,11 +52,11 @@ class CudaRecorder:
 
 
 class FixedBatch(NamedTuple):
-    """A batch whose tensors stay where they are, for a recording to read; names as in SB3's samples."""
+    """A batch that stays where it is, for a recording to read; names as in SB3's samples."""
 
-    observations: Tensor
+    observations: Tensor | StacksInPlace
     actions: Tensor
-    next_observations: Tensor
+    next_observations: Tensor | StacksInPlace
     dones: Tensor
     rewards: Tensor
     discounts: Tensor | None
@@ -64,23 +65,38 @@ class FixedBatch(NamedTuple):
     @classmethod
     def like(cls, batch: Any) -> "FixedBatch":
         """:return: a batch of the same shapes, with memory of its own"""
-        fields = (getattr(batch, name, None) for name in cls._fields)
-        return cls(*(None if field is None else torch.empty_like(field) for field in fields))  # type: ignore[arg-type]
+        return cls(*(_room_for(getattr(batch, name, None)) for name in cls._fields))
 
     def fits(self, batch: Any) -> bool:
         """:return: whether the other batch has the same fields in the same shapes"""
-        pairs = [(own, getattr(batch, name, None)) for name, own in zip(self._fields, self, strict=True)]
-        return all(own is theirs is None or _same_kind(own, theirs) for own, theirs in pairs)
+        return all(_fits(own, getattr(batch, name, None)) for name, own in zip(self._fields, self, strict=True))
 
     def take_over(self, batch: Any) -> None:
         """Copy another batch to where this one lies."""
         for name, own in zip(self._fields, self, strict=True):
-            if own is not None:
+            if isinstance(own, StacksInPlace):
+                own.take_over(getattr(batch, name))
+            elif own is not None:
                 own.copy_(getattr(batch, name), non_blocking=True)
 
+    def gathered(self) -> "FixedBatch":
+        """:return: the same with all observations as images"""
+        fields: list[Any] = [own.gather() if isinstance(own, StacksInPlace) else own for own in self]
+        return FixedBatch(*fields)
 
-def _same_kind(own: Tensor | None, theirs: Tensor | None) -> bool:
-    return own is not None and theirs is not None and own.shape == theirs.shape and own.dtype == theirs.dtype
+
+def _room_for(field: Any) -> Any:
+    if field is None:
+        return None
+    return field.with_memory() if isinstance(field, StackRows) else torch.empty_like(field)
+
+
+def _fits(own: Any, theirs: Any) -> bool:
+    if isinstance(own, StacksInPlace):
+        return own.fits(theirs)
+    if own is None or not isinstance(theirs, Tensor):
+        return own is theirs
+    return own.shape == theirs.shape and own.dtype == theirs.dtype
 
 
 class GraphedUpdate:
@@ -99,7 +115,7 @@ class GraphedUpdate:
 
     def __call__(self, batch: Any) -> Update:
         """
-        :param batch: SB3's samples, or those with importance weights
+        :param batch: SB3's samples, or those with importance weights; row numbers may stand for the observations
         :return: tensors that the next call overwrites
         """
         if self._batch is None or not self._batch.fits(batch):
@@ -108,7 +124,7 @@ class GraphedUpdate:
         fixed.take_over(batch)
         if self._calls < WARM_UP_UPDATES:
             self._calls += 1
-            return self._recorder.run(lambda: self._update(fixed))
+            return self._recorder.run(lambda: self._update(fixed.gathered()))
         if self._replay is None:
-            self._replay = self._recorder.record(lambda: self._update(fixed))
+            self._replay = self._recorder.record(lambda: self._update(fixed.gathered()))
         return self._replay()

@@ -17,6 +17,8 @@ class PlainLearner:
     :param policy: owns the networks and the optimizer
     """
 
+    records = False  # its batches bring images
+
     def __init__(self, policy: QPolicy) -> None:
         self.policy = policy
         unfuse(policy.optimizer)

@@ -9,6 +9,8 @@ class Statistics:
     def __init__(self) -> None:
         self._sum: Tensor | None = None
         self._count = 0
+        self._taken: list[float] = []
+        self._taken_count = 0
 
     def __bool__(self) -> bool:
         return self._count > 0
@@ -22,5 +24,16 @@ class Statistics:
         """:return: the means, which start again from here"""
         assert self._sum is not None
         means = (self._sum / self._count).tolist()
+        self._taken, self._taken_count = self._sums(), self._taken_count + self._count
         self._sum, self._count = None, 0
         return means
+
+    def totals(self) -> tuple[int, list[float]]:
+        """:return: all updates so far, taken or not, and the sums of what they reported, [] before the first"""
+        return self._taken_count + self._count, self._sums()
+
+    def _sums(self) -> list[float]:
+        if self._sum is None:
+            return self._taken
+        new = self._sum.tolist()
+        return [old + added for old, added in zip(self._taken, new, strict=True)] if self._taken else new

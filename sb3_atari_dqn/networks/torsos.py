@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sb3_atari_dqn.arguments import check_known, whole_number
 from sb3_atari_dqn.networks.activations import resolve_activation
+from sb3_atari_dqn.networks.bytes import BytesExtractor
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d
 
@@ -116,10 +117,10 @@ class ImageTorso(BaseFeaturesExtractor):
 
 
 class Conv(NamedTuple):
-    """One convolution: how many filters, side of its square kernel, stride (both in pixels)."""
+    """One convolution: how many filters, its kernel (a side, or height and width), stride (in pixels)."""
 
     filters: int
-    kernel: int
+    kernel: int | tuple[int, int]
     stride: int
 
 
@@ -138,7 +139,8 @@ class ConvTorso(ImageTorso):
     def _smallest_image(self) -> int:
         size = 1
         for layer in reversed(self.layers):
-            size = (size - 1) * layer.stride + layer.kernel
+            side = layer.kernel if isinstance(layer.kernel, int) else max(layer.kernel)
+            size = (size - 1) * layer.stride + side
         return size
 
 
@@ -171,11 +173,12 @@ class NatureStride2Torso(ConvTorso):
 
 class EluTorso(ConvTorso):
     """
-    32 8x8, 64 3x3, 64 3x3, dense 512, with ELU; without strides, as a tutorial on Pong of 2019 prints it.
+    32 8x8, 64 3x3, 64 3x3, dense 512, with ELU; the torso of a tutorial on Pong of 2019, with square kernels.
 
     Without strides nearly every pixel reaches the dense layer: 213 million weights at 105x80.
 
-    :param strides: of the three convolutions; (4, 2, 1) makes it a network of the Nature torso's size
+    :param strides: of the three convolutions; (4, 2, 2) takes the tutorial's (8, 4), (3, 2), (3, 2) for kernel and
+        stride
     """
 
     default_hidden_size = 512
@@ -187,6 +190,19 @@ class EluTorso(ConvTorso):
         first, second, third = (whole_number("strides", stride, minimum=1) for stride in strides)
         self.layers = (Conv(32, 8, first), Conv(64, 3, second), Conv(64, 3, third))
         super().__init__(observation_space, **options)
+
+
+class PrintedEluTorso(ConvTorso):
+    """
+    The tutorial's `Conv2D(32, (8, 4))` and twice `Conv2D(64, (3, 2))` as Keras reads them: kernels that are not
+    square, and no strides. 231 million weights in the dense layer at 105x80.
+
+    Source: "Deep Q-Learning for Atari Games", 2019, as printed. Deviation: none.
+    """
+
+    layers = (Conv(32, (8, 4), 1), Conv(64, (3, 2), 1), Conv(64, (3, 2), 1))
+    default_hidden_size = 512
+    default_activation = "elu"
 
 
 class MaxPoolTorso(ConvTorso):
@@ -258,6 +274,7 @@ TORSOS: dict[str, type[ImageTorso]] = {
     "nature": NatureTorso,
     "nature_stride2": NatureStride2Torso,
     "elu": EluTorso,
+    "elu_printed": PrintedEluTorso,
     "maxpool": MaxPoolTorso,
     "impala": ImpalaTorso,
 }
@@ -270,5 +287,6 @@ def resolve_torso(name_or_class: str | type[BaseFeaturesExtractor]) -> type[Base
     """
     if isinstance(name_or_class, type):
         return name_or_class
-    check_known("torso (features_extractor_class)", name_or_class, TORSOS)
-    return TORSOS[name_or_class]
+    known: dict[str, type[BaseFeaturesExtractor]] = {**TORSOS, "bytes": BytesExtractor}
+    check_known("torso (features_extractor_class)", name_or_class, known)
+    return known[name_or_class]

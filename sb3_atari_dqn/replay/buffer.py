@@ -3,6 +3,8 @@
 B: batch, K: frames in a stack, N: environments, n: steps of the return.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,10 +17,12 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn.arguments import check_between, whole_number
+from sb3_atari_dqn.replay.device_store import DeviceFrameStore
 from sb3_atari_dqn.replay.frame_store import FrameLayout
 from sb3_atari_dqn.replay.memory_check import available_on, check_memory
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
 from sb3_atari_dqn.replay.stack_memory import METADATA_BYTES, StackMemory
+from sb3_atari_dqn.replay.stack_rows import StackRows
 from sb3_atari_dqn.replay.stacks import StackShape
 from sb3_atari_dqn.replay.stores import frame_store
 
@@ -57,6 +61,8 @@ class FrameReplayBuffer(ReplayBuffer):
     :raises ValueError: on observations or arguments that do not fit
     :raises MemoryError: if the machine, or the container, cannot hold the full buffer
     """
+
+    _gathers_later = False
 
     def __init__(
         self,
@@ -236,6 +242,15 @@ class FrameReplayBuffer(ReplayBuffer):
             discounts=None if discounts is None else self._tensor(discounts),
         )
 
+    @contextmanager
+    def gathering_later(self) -> Iterator[None]:
+        """Where frames lie on a device, samples name their rows in here (`StackRows`) instead of bringing images."""
+        self._gathers_later = True
+        try:
+            yield
+        finally:
+            self._gathers_later = False
+
     def _n_step_window(
         self, steps: np.ndarray, envs: np.ndarray, env: VecNormalize | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -247,8 +262,8 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def _observations(
         self, steps: np.ndarray, last: np.ndarray, envs: np.ndarray, env: VecNormalize | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """:return: observations at `steps` and those reached after `last`, each [B, *obs_shape]"""
+    ) -> tuple[Any, Any]:
+        """:return: observations at `steps` and those reached after `last`, each [B, *obs_shape], or their rows"""
         n_stack = self.stack_shape.n_stack
         if last is steps:
             rows, first_of_next = self.memory.rows(steps, envs), 1  # [B, K + 1]: all frames but one belong to both
@@ -256,7 +271,11 @@ class FrameReplayBuffer(ReplayBuffer):
             both = self.memory.rows(np.concatenate([steps, last]), np.concatenate([envs, envs]))
             rows = np.concatenate([both[: len(steps), :-1], both[len(steps) :, 1:]], axis=1)  # [B, 2 K]
             first_of_next = n_stack
-        frames = self.memory.store.gather(rows).to(self.device)
+        store = self.memory.store
+        if self._gathers_later and isinstance(store, DeviceFrameStore) and (env is None or not env.norm_obs):
+            named = partial(StackRows, store, self.stack_shape)
+            return named(rows[:, :n_stack]), named(rows[:, first_of_next:])
+        frames = store.gather(rows).to(self.device)
         observations = self.stack_shape.join(frames[:, :n_stack])
         return self._normalized(observations, env), self._normalized(
             self.stack_shape.join(frames[:, first_of_next:]), env

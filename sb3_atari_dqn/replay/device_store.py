@@ -59,6 +59,31 @@ class DeviceFrameStore(FrameStore):
             frames.index_copy_(0, self._sent(aside), self._sent(_as_bytes(self._aside(flat[aside]))))
         return frames.view(self._dtype).view(*rows.shape, self.layout.frame_size)
 
+    def send(self, rows: np.ndarray, to: torch.Tensor, guests: torch.Tensor) -> None:
+        """
+        Prepare :meth:`gather_on_device`.
+
+        :param rows: int64 [M]
+        :param to: receives them, int64 [M], on the device
+        :param guests: receives, in the place of each row of a frame put aside, that frame; bytes [M, frame], likewise
+        """
+        to.copy_(self._sent(rows))
+        aside = np.flatnonzero(rows > self.layout.zero_row)
+        if len(aside):
+            guests.index_copy_(0, self._sent(aside), self._sent(_as_bytes(self._aside(rows[aside]))))
+
+    def gather_on_device(self, rows: torch.Tensor, guests: torch.Tensor) -> torch.Tensor:
+        """
+        Needs nothing from the host, and the same work whatever the rows are: it can be recorded.
+
+        :param rows: as sent, int64 [M]
+        :param guests: as sent, bytes [M, frame]
+        :return: a copy of the frames, [M, F]
+        """
+        frames = self._ring.index_select(0, rows.clamp(max=self.layout.zero_row))
+        is_guest = (rows > self.layout.zero_row).unsqueeze(1)
+        return torch.where(is_guest, guests, frames).view(self._dtype)
+
     def _sent(self, array: np.ndarray) -> torch.Tensor:
         """
         :return: the array on the device; CUDA copies it from pageable memory before the call returns and waits for

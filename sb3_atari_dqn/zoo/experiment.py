@@ -4,8 +4,11 @@ Each function stands in for the method of the same name of the zoo's ``Experimen
 ``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` says why.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import rl_zoo3
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
-from sb3_atari_dqn.zoo import native_envs, run_folder
+from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_file, check_keys, check_values
 from sb3_atari_dqn.zoo.names import config_path
 
@@ -43,7 +46,20 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
     check_file(manager.config, manager.env_name.gym_id)
-    return upstream(manager)
+    with _module_left_alone(manager.config):
+        return upstream(manager)
+
+
+@contextmanager
+def _module_left_alone(config: str) -> Iterator[None]:
+    """The zoo takes keys out of the ``hyperparams`` of a Python module and writes ``-params`` into them."""
+    if config.endswith((".yml", ".yaml", ".py")):
+        yield
+        return
+    module = import_module(config)
+    untouched = deepcopy(module.hyperparams)
+    yield
+    module.hyperparams = untouched  # type: ignore[attr-defined]
 
 
 def load_trial(
@@ -62,8 +78,8 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     :raises ValueError: on an unknown or missing key, or a preset that the environment cannot carry
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
-    wrappers = _wrapper_classes(hyperparams.get("env_wrapper"))
-    preset_env_kwargs = _preset_env_kwargs(manager.env_name.gym_id, wrappers)
+    wrappers = wrapper_classes(hyperparams.get("env_wrapper"))
+    preset_env_kwargs = env_kwargs_of_presets(manager.env_name.gym_id, wrappers)
     manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
@@ -89,7 +105,8 @@ def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = 
     :raises ValueError: if ``native_envs: true`` asks for what C++ cannot play
     """
     if not native_envs.wanted(manager, eval_env):
-        return upstream(manager, n_envs, eval_env, no_log)
+        filmed = not eval_env and recorders.training_is_filmed(manager)
+        return upstream(recorders.rendering(manager) if filmed else manager, n_envs, eval_env, no_log)
     return native_envs.create(manager, n_envs, eval_env, no_log)
 
 
@@ -116,6 +133,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
 
     from sb3_atari_dqn.zoo import tuning
 
+    recorders.leave_out(manager)
     policy = manager._hyperparams["policy"]
     pixels = "Cnn" in getattr(policy, "__name__", policy)
     n_step = not manager._hyperparams.get("optimize_memory_usage")  # SB3's buffers do one or the other
@@ -125,7 +143,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     upstream(manager)
 
 
-def _preset_env_kwargs(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
+def env_kwargs_of_presets(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
     """What the presets named in ``env_wrapper`` ask of the environment's constructor.
 
     :raises ValueError: if a preset stands in front of an environment that is not an Atari game, or skips frames
@@ -153,7 +171,7 @@ def _atari_spec_kwargs(env_id: str, preset: str) -> dict[str, Any]:
     return spec.kwargs
 
 
-def _wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
+def wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
     """Resolve the zoo's ``env_wrapper`` (a dotted name, a class, a one-key mapping, or a list of these).
 
     :raises ValueError: on an entry that is none of these, or names nothing

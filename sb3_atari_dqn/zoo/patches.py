@@ -4,7 +4,8 @@ Checked against rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`);
 and one warning says so. ``tests/test_patches.py`` shows each defect on the unpatched zoo, so that it fails on the day
 a repair can go.
 
-Methods of ``ExperimentManager`` are replaced for our algorithms only: every other algorithm runs upstream's code.
+Methods of ``ExperimentManager`` are replaced for our algorithms only: every other algorithm runs upstream's code. One
+exception serves all: our callbacks learn the folder of their run.
 """
 
 import functools
@@ -15,7 +16,7 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-from sb3_atari_dqn.zoo import experiment, run_folder
+from sb3_atari_dqn.zoo import experiment, recorders, run_folder
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 
 #: The zoo whose seams were read, as the beginning of its version.
@@ -35,15 +36,15 @@ def _supported() -> bool:
     return False
 
 
-def _replace(cls: type, name: str, ours: Callable[..., Any]) -> None:
-    """Let ``ours(upstream, manager, ...)`` stand in for a method, for our algorithms only."""
+def _replace(cls: type, name: str, ours: Callable[..., Any], everywhere: bool = False) -> None:
+    """Let ``ours(upstream, manager, ...)`` stand in for a method, for our algorithms only or everywhere."""
     upstream = getattr(cls, name)
     if getattr(upstream, "replaced_by_sb3_atari_dqn", False):
         return
 
     @functools.wraps(upstream)
     def method(manager: Any, *args: Any, **kwargs: Any) -> Any:
-        if manager.algo not in ALGORITHMS:
+        if not everywhere and manager.algo not in ALGORITHMS:
             return upstream(manager, *args, **kwargs)
         return ours(upstream, manager, *args, **kwargs)
 
@@ -64,6 +65,7 @@ def extend_experiment_manager(manager_class: type) -> None:
       an empty one is then the latest run of ``enjoy``; tuning leaves an empty one, too; two runs that start together
       share one.
     - ``create_envs``: there is no key for a VecEnv class, and the manager's class attribute serves all algorithms.
+    - ``create_callbacks``: a callback of the configuration is told neither the run folder nor the environment.
     - ``_save_config``: ``env_kwargs`` of the YAML are not written to ``args.yml``, all that ``record_video`` and
       ``push_to_hub`` read.
     - ``learn``: a run that dies before its first step leaves such a folder as well.
@@ -76,6 +78,7 @@ def extend_experiment_manager(manager_class: type) -> None:
     _replace(manager_class, "_preprocess_hyperparams", experiment.preprocess_hyperparams)
     _replace(manager_class, "setup_experiment", experiment.setup_experiment)
     _replace(manager_class, "create_log_folder", run_folder.create)
+    _replace(manager_class, "create_callbacks", recorders.create_callbacks, everywhere=True)
     _replace(manager_class, "create_envs", experiment.create_envs)
     _replace(manager_class, "_save_config", experiment.save_config)
     _replace(manager_class, "learn", experiment.learn)

@@ -1,0 +1,8 @@
+"""Callbacks for the zoo's ``callback:`` key: videos, models and logs, game by game, in the run folder."""
+
+from sb3_atari_dqn.callbacks.log_episodes import LogEpisodes
+from sb3_atari_dqn.callbacks.record_episodes import RecordEpisodes
+from sb3_atari_dqn.callbacks.run import Run, RunCallback
+from sb3_atari_dqn.callbacks.save_models import SaveEveryEpisode, SaveOnBestTrainingMean
+
+__all__ = ["LogEpisodes", "RecordEpisodes", "Run", "RunCallback", "SaveEveryEpisode", "SaveOnBestTrainingMean"]

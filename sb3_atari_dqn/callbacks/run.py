@@ -1,0 +1,94 @@
+"""What the callbacks share: the folder of the run, and whole games instead of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    What the zoo knows of a run and gives no callback.
+
+    :param folder: of the run, where the monitor files lie
+    :param make_evaluation_env: builds one ordinary environment that renders, as the run's evaluation would see it
+    """
+
+    folder: Path
+    make_evaluation_env: Callable[[], VecEnv]
+
+
+@dataclass(frozen=True)
+class Game:
+    """
+    A game that has just ended in training.
+
+    :param number: 1 for the first that ended, over all environments
+    :param env: number of its environment
+    :param score: raw return, as the monitor file has it
+    :param length: as the monitor file has it: frames of Atari games under a preset, else environment steps
+    :param env_steps: of the training, over all environments
+    """
+
+    number: int
+    env: int
+    score: float
+    length: int
+    env_steps: int
+
+
+class RunCallback(BaseCallback):
+    """
+    Calls :meth:`_on_game` for each game that ends; a lost life ends none.
+
+    :param folder: where files go; None: the run folder, which the zoo's commands tell
+    :param verbose: 1 prints a line per file
+    """
+
+    def __init__(self, folder: str | Path | None = None, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.run: Run | None = None
+        self.n_games = 0
+        self._given_folder = None if folder is None else Path(folder)
+
+    def bind(self, run: Run) -> None:
+        """:param run: the one that this callback belongs to"""
+        self.run = run
+
+    @property
+    def folder(self) -> Path:
+        """:raises ValueError: where nobody has named one"""
+        if self._given_folder is not None:
+            return self._given_folder
+        if self.run is None:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name} knows no run folder outside of the zoo's train: give one, {name}(folder='my_run')"
+            )
+        return self.run.folder
+
+    def _init_callback(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _on_step(self) -> bool:
+        for env, info in enumerate(self.locals["infos"]):
+            if "episode" in info:
+                self._end_game(env, info["episode"])
+        return True
+
+    def _end_game(self, env: int, episode: dict[str, Any]) -> None:
+        self.n_games += 1
+        self._on_game(Game(self.n_games, env, float(episode["r"]), int(episode["l"]), self.num_timesteps))
+
+    def _on_game(self, game: Game) -> None:
+        """:param game: the one that has ended"""
+
+    def _say(self, line: str) -> None:
+        if self.verbose > 0:
+            print(line)

@@ -1,0 +1,133 @@
+"""A video that is written while the game goes on: pictures go through a pipe to ffmpeg, none is kept in memory."""
+
+import contextlib
+import subprocess
+import tempfile
+import weakref
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from imageio_ffmpeg import get_ffmpeg_exe
+
+FORMATS = ("mp4", "gif")
+
+# Each picture of a GIF gets its own palette: as good as exact for the at most 128 colours of an Atari game (ffmpeg may
+# be off by one level), and nothing has to wait for the end of the game, as one palette for all pictures would.
+_FILTERS = {
+    "mp4": "scale=iw*{scale}:ih*{scale}:flags=neighbor,pad=ceil(iw/2)*2:ceil(ih/2)*2",
+    "gif": "scale=iw*{scale}:ih*{scale}:flags=neighbor,split[a][b];[a]palettegen=stats_mode=single[p];"
+    "[b][p]paletteuse=new=1:dither=none",
+}
+_ENCODERS = {
+    "mp4": ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"),
+    "gif": ("-c:v", "gif"),
+}
+
+
+def check_encoder() -> None:
+    """:raises ValueError: where there is no ffmpeg"""
+    try:
+        get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise ValueError(
+            "No video encoder: pip install imageio-ffmpeg brings one, or name an ffmpeg in the environment variable "
+            f"IMAGEIO_FFMPEG_EXE ({error})"
+        ) from error
+
+
+class Video:
+    """
+    One video, under a temporary name until :meth:`keep`; one that is not kept leaves no file behind.
+
+    :param folder: where it will lie; created
+    :param file_format: "mp4" or "gif"
+    :param scale: each pixel becomes scale x scale of them
+    :param fps: pictures per second
+    """
+
+    def __init__(self, folder: Path, file_format: str, scale: int, fps: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".recording_", suffix=f".{file_format}", dir=folder)
+        self._path = Path(name)
+        open(handle, "wb").close()
+        self._format, self._scale, self._fps = file_format, scale, fps
+        self._encoder: subprocess.Popen[bytes] | None = None
+        self._messages: IO[bytes] | None = None
+        self._size: tuple[int, ...] = ()
+        self._finalizer: weakref.finalize = weakref.finalize(self, self._path.unlink, missing_ok=True)
+
+    def add(self, picture: np.ndarray) -> None:
+        """
+        :param picture: uint8 [H, W, 3]; all of one size
+        :raises OSError: where ffmpeg has stopped, with its words
+        """
+        if self._encoder is None:
+            self._start(picture.shape[:2])
+        if picture.shape != (*self._size, 3) or picture.dtype != np.uint8:
+            raise OSError(f"a picture of {picture.dtype} {picture.shape} in a video of uint8 {(*self._size, 3)}")
+        try:
+            self._pipe().write(np.ascontiguousarray(picture).data)
+        except OSError as error:
+            raise OSError(f"ffmpeg stopped: {self._words()}") from error
+
+    def keep(self, path: Path) -> None:
+        """
+        :param path: in the same folder
+        :raises OSError: where ffmpeg made no video, with its words
+        """
+        assert self._encoder is not None  # there was a picture
+        self._pipe().close()
+        if self._encoder.wait() != 0:
+            raise OSError(f"ffmpeg made no video: {self._words()}")
+        self._path.chmod(0o644)
+        self._path.replace(path)
+        self.discard()
+
+    def discard(self) -> None:
+        """Stop; can be called more than once, and after :meth:`keep`."""
+        self._finalizer()
+
+    def _start(self, size: tuple[int, ...]) -> None:
+        self._size = size
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the encoder)
+        self._encoder = subprocess.Popen(
+            self._command(size),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._messages,
+            start_new_session=True,  # Ctrl-C is for the training
+        )
+        self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, _abandon, self._encoder, self._messages, self._path)
+
+    def _command(self, size: tuple[int, ...]) -> list[str]:
+        height, width = size
+        raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(self._fps), "-i", "-")
+        filters = _FILTERS[self._format].format(scale=self._scale)
+        # One thread: the processors belong to the training.
+        quiet = ("-v", "error", "-y", "-threads", "1", "-filter_threads", "1")
+        return [
+            *(get_ffmpeg_exe(), *quiet, *raw, "-an", "-filter_complex", filters),
+            *(*_ENCODERS[self._format], "-threads", "1", str(self._path)),
+        ]
+
+    def _pipe(self) -> Any:
+        assert self._encoder is not None
+        return self._encoder.stdin
+
+    def _words(self) -> str:
+        assert self._messages is not None
+        self._messages.seek(0)
+        return " ".join(self._messages.read().decode(errors="replace").split()) or "it said nothing"
+
+
+def _abandon(encoder: "subprocess.Popen[bytes]", messages: IO[bytes], path: Path) -> None:
+    """End an encoder that may have ended, and remove what it left under the temporary name."""
+    encoder.kill()
+    encoder.wait()
+    messages.close()
+    if encoder.stdin is not None and not encoder.stdin.closed:
+        with contextlib.suppress(OSError):  # what was still to be written has no reader any more
+            encoder.stdin.close()
+    path.unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+"""``python -m sb3_atari_dqn recipes``: what there is to train by name."""
+
+import argparse
+from collections.abc import Sequence
+
+from sb3_atari_dqn.recipes import NAMES, Recipe, find
+
+
+def main(arguments: Sequence[str]) -> None:
+    """
+    :param arguments: as typed after the command; none are needed
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m sb3_atari_dqn recipes",
+        description="List the systems of published tutorials that this package reproduces.",
+        epilog="python -m sb3_atari_dqn train --recipe NAME trains one; -params, --seed and -n change it. "
+        "docs/recipes.md holds a page on each.",
+    )
+    parser.parse_args(arguments)
+    print("\n\n".join(described(find(name)) for name in NAMES))
+
+
+def described(recipe: Recipe) -> str:
+    """:return: a few lines on one recipe, with the equivalent command of the zoo"""
+    lines = {
+        "source": recipe.source,
+        "env": recipe.env_id,
+        "algo": ", or ".join(recipe.algos),
+        "budget": recipe.budget,
+        "zoo": f"python -m rl_zoo3.train --algo {recipe.algos[0]} --env {recipe.env_id} -conf {recipe.module}",
+    }
+    return "\n".join([f"{recipe.name}: {recipe.summary}", *(f"  {key:<7} {value}" for key, value in lines.items())])

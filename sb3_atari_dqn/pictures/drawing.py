@@ -1,0 +1,113 @@
+"""Colours, letters and scaling shared by all pictures."""
+
+import os
+import tempfile
+import uuid
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+
+BACKGROUND: Colour = (16, 19, 24)
+RAISED: Colour = (44, 50, 59)
+TEXT: Colour = (238, 241, 244)
+MUTED: Colour = (164, 173, 184)
+#: Told apart by colour-blind eyes, too. Source: Okabe & Ito 2008, "Color Universal Design".
+ORANGE: Colour = (230, 159, 0)
+BLUE: Colour = (86, 180, 233)
+GREEN: Colour = (0, 158, 115)
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """:return: the font inside Pillow, so that pictures need none of the system's"""
+    return ImageFont.load_default(size)
+
+
+@cache
+def text_width(text: str, size: int) -> int:
+    """:return: in pixels"""
+    return int(np.ceil(font(size).getlength(text)))
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    xy: tuple[int, int],
+    text: str,
+    size: int = 15,
+    colour: Colour = TEXT,
+    anchor: str = "la",
+) -> None:
+    """
+    :param xy: of the anchor, in pixels
+    :param size: of the letters, in pixels
+    :param anchor: Pillow's: horizontally l, m, r, vertically a (ascender), m, s (baseline)
+    """
+    draw.text(xy, text, fill=colour, font=font(size), anchor=anchor)
+
+
+def shortened(text: str, size: int, width: int) -> str:
+    """:return: the text, its end replaced by "..." where it would be wider than ``width`` pixels"""
+    if text_width(text, size) <= width:
+        return text
+    fitting = bisect_right(range(len(text)), width, key=lambda n: text_width(f"{text[:n]}...", size)) - 1
+    return f"{text[: max(fitting, 0)]}..."
+
+
+def fit(picture: np.ndarray, box: tuple[int, int]) -> np.ndarray:
+    """
+    Scale a picture to a box, keeping its proportions. Growing pictures keep their square pixels: the factor is a
+    whole number where that still fills two thirds of the box.
+
+    :param picture: uint8 [H, W, 3]
+    :param box: (height, width) in pixels
+    :return: uint8, at most as large as the box
+    """
+    height, width = picture.shape[:2]
+    factor = min(box[0] / height, box[1] / width)
+    if factor >= 1 and int(factor) > factor * 2 / 3:
+        factor = int(factor)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST if factor >= 1 else cv2.INTER_AREA)
+
+
+@contextmanager
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """
+    Write a file under a temporary name beside it and rename it when it is complete.
+
+    :param path: of the file
+    :return: the temporary name, with the same suffix
+    :raises OSError: if it cannot be written
+    """
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, suffix: str) -> None:
+    """
+    :param path: of a file that will be written after some work; its folder is made
+    :param suffix: what its name must end with
+    :raises ValueError: if it could not be written then
+    """
+    if path.suffix.lower() != suffix:
+        raise ValueError(f"{path} should end with {suffix}: give another name with -o")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"Nothing can be written to {path} ({error}): give another place with -o") from error

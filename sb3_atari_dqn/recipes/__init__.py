@@ -1,0 +1,47 @@
+"""The source systems by name: one module each, with ``recipe`` (what it is) and ``hyperparams`` (for the RL Zoo).
+
+``python -m rl_zoo3.train --algo ALGO --env ENV -conf sb3_atari_dqn.recipes.NAME`` trains one. Pure data: nothing
+heavy is imported here.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+from sb3_atari_dqn.arguments import check_known
+
+NAMES = ("pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling", "chrome_dino")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    What a source system is.
+
+    :param name: its module here
+    :param source: the publication
+    :param env_id: environment
+    :param algos: zoo names of the algorithms it can be trained with, the author's first
+    :param budget: how long the author trains, in words
+    :param summary: what sets it apart, one line
+    """
+
+    name: str
+    source: str
+    env_id: str
+    algos: tuple[str, ...]
+    budget: str
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """What ``-conf`` takes"""
+        return f"{__name__}.{self.name}"
+
+
+def find(name: str) -> Recipe:
+    """
+    :param name: of a recipe
+    :raises ValueError: if there is none of this name; the message lists the known ones
+    """
+    check_known("recipe", name, NAMES)
+    return import_module(f"{__name__}.{name}").recipe

@@ -1,0 +1,29 @@
+"""Ms. Pac-Man from the 128 bytes of the console's memory: the RAM variant of the tutorial behind `mspacman_skip16`.
+
+``docs/recipes/mspacman_ram.md`` holds the settings and every deviation.
+"""
+
+from typing import Any
+
+from sb3_atari_dqn.recipes import Recipe, mspacman_skip16
+
+recipe = Recipe(
+    name="mspacman_ram",
+    source=mspacman_skip16.recipe.source,
+    env_id="MsPacman-v0",
+    algos=mspacman_skip16.recipe.algos,
+    budget=mspacman_skip16.recipe.budget,
+    summary="as mspacman_skip16, from the 128 bytes of the console's memory",
+)
+
+_OF_PICTURES = {"env_wrapper", "frame_stack", "policy", "policy_kwargs"}
+
+hyperparams: dict[str, dict[str, Any]] = {
+    "MsPacman-v0": {
+        **{key: value for key, value in mspacman_skip16.hyperparams["MsPacman-v0"].items() if key not in _OF_PICTURES},
+        # Nothing to pool: the memory after the last of the 16 frames holds the state of the game.
+        "env_kwargs": {"obs_type": "ram", "frameskip": 16},
+        "policy": "MlpPolicy",
+        "policy_kwargs": {"features_extractor_class": "bytes", "net_arch": [256, 256]},
+    }
+}

@@ -1,0 +1,52 @@
+"""Pong, frames repeated at the start, ELU, no target network: "Deep Q-Learning for Atari Games", 2019.
+
+``docs/recipes/pong_elu.md`` holds the author's settings beside these and every deviation.
+"""
+
+from typing import Any
+
+from sb3_atari_dqn.recipes import Recipe
+
+recipe = Recipe(
+    name="pong_elu",
+    source='"Deep Q-Learning for Atari Games" (tutorial, 2019)',
+    env_id="Pong-v4",
+    algos=("dqn_classic",),
+    budget="50 games of at most 50,000 steps",
+    summary="ELU torso, memory of a million transitions, no separate target network, gamma 0.9",
+)
+
+hyperparams: dict[str, dict[str, Any]] = {
+    "Pong-v4": {
+        # The environment's own skip of 2 to 4 frames stays.
+        "env_kwargs": {"max_episode_steps": 50_000},
+        "env_wrapper": ["sb3_atari_dqn.atari.PongEluAtari"],
+        "vec_env_wrapper": [{"sb3_atari_dqn.atari.VecRepeatFirstStack": {"n_stack": 4}}],
+        "native_envs": False,
+        "policy": "CnnPolicy",
+        # `features_extractor_class: elu_printed` is the torso as the tutorial prints it.
+        "policy_kwargs": {
+            "features_extractor_class": "elu",
+            "features_extractor_kwargs": {"strides": [4, 2, 2]},
+            "optimizer_kwargs": {"eps": 1e-7},  # Keras's
+        },
+        "n_timesteps": 2_500_000,
+        "callback": [{"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 50}}],
+        "buffer_size": 1_000_000,
+        "replay_buffer_kwargs": {"frames": "compressed"},
+        "learning_starts": 64,
+        "batch_size": 64,
+        "gamma": 0.9,
+        "learning_rate": 0.00025,
+        "loss": "mse",
+        "max_grad_norm": float("inf"),
+        # A copy after every step: the target is the online network itself.
+        "target_update_interval": 1,
+        "exploration": "exponential",
+        "exploration_initial_eps": 1.0,
+        "exploration_final_eps": 0.01,
+        "exploration_decay_rate": 0.00003,
+        "updates_per_transition": 1,
+        "learner": "fast",
+    }
+}

@@ -1,0 +1,67 @@
+"""Ordinary environments as the zoo's ``enjoy`` builds them, for commands that show what happens in them."""
+
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from copy import deepcopy
+from io import StringIO
+from typing import Any
+
+import gymnasium as gym
+import rl_zoo3.import_envs  # noqa: F401 (registers the games)
+from gymnasium import spaces
+from rl_zoo3.utils import create_test_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_atari_dqn.zoo.experiment import env_kwargs_of_presets, wrapper_classes
+
+
+def check_env_id(env_id: str) -> None:
+    """:raises ValueError: if gymnasium knows no such environment"""
+    try:
+        gym.spec(env_id)
+    except gym.error.Error as error:
+        raise ValueError(f"There is no environment {env_id} ({_one_line(error)})") from error
+
+
+def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> VecEnv:
+    """
+    One environment as a training with this configuration would build it.
+
+    :param env_id: environment
+    :param hyperparams: as in a configuration of the zoo; keys of the learner are ignored
+    :param seed: of the environment
+    :raises ValueError: if there is no such environment, a preset does not fit it, or it shows several things at once
+    """
+    check_env_id(env_id)
+    settings = {**deepcopy(dict(hyperparams)), "normalize": False}
+    wanted = env_kwargs_of_presets(env_id, wrapper_classes(settings.get("env_wrapper")))
+    env = create(env_id, settings, {**wanted, **settings.pop("env_kwargs", {})}, stats_path="", seed=seed)
+    if not isinstance(env.observation_space, spaces.Box):
+        raise ValueError(f"{env_id} shows {env.observation_space}: choose an environment that shows one picture")
+    return env
+
+
+def create(
+    env_id: str, hyperparams: dict[str, Any], env_kwargs: dict[str, Any], stats_path: str | None, seed: int
+) -> VecEnv:
+    """
+    :param env_id: environment
+    :param hyperparams: of the run, as the zoo's ``get_saved_hyperparams`` gives them
+    :param env_kwargs: of the environment's constructor
+    :param stats_path: folder with the normalization; the zoo stacks no frames without one
+    :param seed: of the environment
+    """
+    with redirect_stdout(StringIO()):  # the zoo announces every layer
+        return create_test_env(
+            env_id,
+            n_envs=1,
+            stats_path=stats_path,
+            seed=seed,
+            should_render=False,
+            hyperparams=deepcopy(hyperparams),
+            env_kwargs=env_kwargs,
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,120 @@
+"""``look``: the sheet comes from the environment of the training."""
+
+import sys
+from unittest import mock
+
+import cv2
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from sb3_atari_dqn.atari import NatureAtari
+from sb3_atari_dqn.commands import look
+from tests.commands import run
+
+PONG = "PongNoFrameskip-v4"
+
+
+def sections(*arguments):
+    """:return: what the sheet would be drawn from"""
+    with mock.patch.object(look, "contact_sheet", return_value=np.zeros((1, 1, 3), np.uint8)) as drawn:
+        look.main([*arguments, "-o", "sheet.png"])
+    return drawn.call_args.args[1]
+
+
+def test_the_command_writes_a_sheet_of_pong(runs):
+    done = run([sys.executable, "-m", "sb3_atari_dqn", "look", "--env", PONG, "--steps", "5", "-o", "pong.png"])
+    assert done.returncode == 0, done.stdout
+    assert "NatureAtari: 84 x 84 x 4 uint8" in done.stdout
+    sheet = cv2.imread("pong.png")
+    assert sheet is not None
+    assert min(sheet.shape[:2]) > 400
+    assert [path.name for path in runs.iterdir()] == ["pong.png"]
+
+
+def trained_in(env_id, seed):
+    """:return: a training environment, and its first observation"""
+    env = VecFrameStack(make_vec_env(env_id, seed=seed, wrapper_class=NatureAtari), 4)
+    env.action_space.seed(seed)
+    return env, env.reset()
+
+
+@pytest.mark.parametrize("n_steps", [0, 30])
+def test_the_stack_is_the_observation_of_a_training_environment(runs, n_steps):
+    (section,) = sections("--env", PONG, "--steps", str(n_steps), "--seed", "3")
+    env, observation = trained_in(PONG, 3)
+    for _ in range(n_steps):
+        observation, *_ = env.step(np.array([env.action_space.sample()]))
+    assert np.array_equal(section.observation, observation[0])
+    assert np.array_equal(np.concatenate([panel.array for panel in section.stack], axis=-1), observation[0])
+    assert np.array_equal(section.stages[-1].array, observation[0, ..., -1:])
+
+
+def test_where_the_last_step_ends_an_episode_the_next_one_is_shown(runs):
+    game = "BreakoutNoFrameskip-v4"
+    env, _ = trained_in(game, 0)
+    n_steps, done = 0, False
+    while not done:
+        observation, _, (done,), _ = env.step(np.array([env.action_space.sample()]))
+        n_steps += 1
+    (section,) = sections("--env", game, "--steps", str(n_steps))
+    assert np.array_equal(section.observation, observation[0])
+    assert not any(panel.array.any() for panel in section.stack[:-1])
+    assert np.array_equal(section.stages[-1].array, section.stack[-1].array)
+
+
+def test_presets_stand_side_by_side_with_their_options(runs):
+    nature, bilinear, sb3 = sections(
+        *("--env", PONG, "--frame-stack", "2", "--steps", "9", "--preset", "NatureAtari"),
+        *("--preset", "NatureAtari: {size: [105, 80], resize: bilinear}"),
+        *("--preset", "stable_baselines3.common.atari_wrappers.AtariWrapper"),
+    )
+    assert bilinear.title == "NatureAtari {size: [105, 80], resize: bilinear}"
+    assert [s.observation.shape for s in (nature, bilinear, sb3)] == [(84, 84, 2), (105, 80, 2), (84, 84, 2)]
+    assert np.array_equal(nature.observation, sb3.observation)
+
+
+def test_a_game_that_skips_is_built_to_fit_the_preset(runs):
+    (section,) = sections("--env", "ALE/Pong-v5", "--steps", "1")
+    assert section.stages[0].name == "raw frame 3 of 4"
+
+
+@pytest.mark.parametrize("recipe", ["pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling"])
+def test_recipes_bring_their_game_and_their_stack(runs, recipe):
+    recipes = pytest.importorskip("sb3_atari_dqn.recipes")
+    (section,) = sections("--recipe", recipe, "--steps", "2")
+    shapes = {
+        "pong_elu": (105, 80, 4),
+        "mspacman_skip16": (84, 84, 4),
+        "mspacman_ram": (128,),
+        "space_invaders_dueling": (105, 80, 3),
+    }
+    assert recipes.find(recipe).env_id in gym.registry
+    assert section.observation.shape == shapes[recipe]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way_out"),
+    [
+        ((), "give --env PongNoFrameskip-v4"),
+        (("--env", "Pnog-v4"), "no environment Pnog-v4"),
+        (("--env", "CartPole-v1"), "is no Atari game"),
+        (("--env", PONG, "--preset", "Natur"), "NatureAtari"),
+        (("--env", PONG, "--preset", "NatureAtari: {sizes: 3}"), "choose from noop_max"),
+        (("--env", PONG, "--preset", "NatureAtari: 84"), "are a mapping"),
+        (("--env", PONG, "--preset", "NatureAtari: {size"), "are a mapping"),
+        (("--env", PONG, "--preset", "nowhere.Preset"), "there is no nowhere.Preset"),
+        (("--env", PONG, "-o", "sheet.jpg"), "end with .png"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_way_out(runs, capsys, arguments, way_out):
+    with pytest.raises(SystemExit) as exit_:
+        look.main(list(arguments))
+    printed = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert printed.startswith("look: error: ")
+    assert way_out in printed
+    assert printed.count("\n") == 1
+    assert not list(runs.iterdir())

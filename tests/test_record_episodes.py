@@ -1,0 +1,106 @@
+"""Videos of games in training and beside it."""
+
+import numpy as np
+import pytest
+
+from sb3_atari_dqn import ClassicDQN
+from sb3_atari_dqn.callbacks import RecordEpisodes
+from tests.commands import files
+from tests.games import countdowns
+from tests.test_video import pictures_of
+
+
+def model(env):
+    return ClassicDQN("MlpPolicy", env, train_freq=1, learning_starts=3, batch_size=4, seed=5, device="cpu")
+
+
+def record(tmp_path, env, steps, **options):
+    trained = model(env).learn(steps, callback=RecordEpisodes(format="gif", scale=1, folder=tmp_path, **options))
+    return trained, [name for name in files(tmp_path) if name.endswith(".gif")]
+
+
+def levels(tmp_path, name):
+    return pictures_of(tmp_path / name)[:, 0, 0, 0].tolist()
+
+
+def test_every_training_game_is_recorded_from_its_first_picture_on_and_a_cut_one_is_not_kept(tmp_path):
+    _, names = record(tmp_path, countdowns(4), 10)
+    assert names == ["videos/training_episode_000001.gif", "videos/training_episode_000002.gif"]
+    assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35]] * 2
+    assert files(tmp_path / "videos") == ["training_episode_000001.gif", "training_episode_000002.gif"]
+
+
+def test_games_of_several_environments_are_counted_as_they_begin(tmp_path):
+    """Environments 0 and 1 play 3 and 4 steps, show 5, 15, ... and 6, 16, ..., and begin games 1, 3, 5 and 2, 4, 6."""
+    _, names = record(tmp_path, countdowns(3, 4), 18, every_n_episodes=3, source="training")
+    assert {name[-8:-4]: levels(tmp_path, name) for name in names} == {"0001": [5, 15, 25], "0004": [6, 16, 26, 36]}
+
+
+def test_a_lost_life_does_not_cut_a_video(tmp_path):
+    _, names = record(tmp_path, countdowns(5, lives=True), 5)
+    assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35, 45]]
+
+
+def test_an_evaluation_game_follows_every_second_training_game(tmp_path):
+    _, names = record(tmp_path, countdowns(3), 13, every_n_episodes=2, source="evaluation", make_env=game_of_five)
+    assert names == ["videos/evaluation_episode_000002.gif", "videos/evaluation_episode_000004.gif"]
+    assert levels(tmp_path, names[0]) == [5, 15, 25, 35, 45]
+
+
+def game_of_five():
+    return countdowns(5)
+
+
+@pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=game_of_five)])
+def test_training_is_the_same_to_the_bit_with_and_without_a_recorder(tmp_path, options):
+    recorded, names = record(tmp_path, countdowns(3, 4), 60, **options)
+    alone = model(countdowns(3, 4)).learn(60)
+    assert len(names) > 10
+    pairs = zip(recorded.policy.state_dict().values(), alone.policy.state_dict().values(), strict=True)
+    assert all((one == other).all() for one, other in pairs)
+    assert recorded.exploration_rng.bit_generator.state == alone.exploration_rng.bit_generator.state
+
+
+def test_environments_without_a_picture_are_refused_before_training_starts(tmp_path):
+    env = countdowns(3, render_mode=None)
+    with pytest.raises(ValueError, match=r"native_envs: false.*source: evaluation"):
+        record(tmp_path, env, 10)
+
+
+def test_an_evaluation_outside_of_the_zoo_needs_an_environment(tmp_path):
+    with pytest.raises(ValueError, match="make_env="):
+        record(tmp_path, countdowns(3), 10, source="evaluation")
+
+
+def test_a_video_that_fails_ends_no_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("sb3_atari_dqn.callbacks.video._ENCODERS", {"gif": ("-c:v", "no_such_codec")})
+    with pytest.warns(UserWarning, match="No video of training episode [12].*no_such_codec"):
+        trained, names = record(tmp_path, countdowns(3), 7)
+    assert trained.num_timesteps == 7
+    assert names == files(tmp_path / "videos") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (dict(every_n_episodes=0), "every_n_episodes.*0"),
+        (dict(format="avi"), "avi.*gif, mp4"),
+        (dict(source="train"), "train.*evaluation, training"),
+        (dict(scale=0.5), r"scale.*0\.5"),
+        (dict(fps=0), "fps.*0"),
+        (dict(max_steps=0), "max_steps.*0"),
+        (dict(seed=-1), "seed.*-1"),
+    ],
+)
+def test_bad_arguments_are_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        RecordEpisodes(**options)
+
+
+def test_training_that_goes_on_records_on(tmp_path):
+    recorder = RecordEpisodes(format="gif", scale=1, folder=tmp_path)
+    trained = model(countdowns(4)).learn(5, callback=recorder)
+    trained.learn(4, callback=recorder)
+    numbers = [int(name[-10:-4]) for name in files(tmp_path) if name.endswith(".gif")]
+    assert numbers == [1, 3]  # the second was cut off
+    assert np.array_equal(levels(tmp_path, "videos/training_episode_000003.gif"), [5, 15, 25, 35])

@@ -1,0 +1,84 @@
+"""Models kept by what happens in training."""
+
+import json
+
+import pytest
+from stable_baselines3 import DQN
+
+from sb3_atari_dqn import ClassicDQN
+from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean
+from tests.commands import files
+from tests.games import countdowns
+
+
+def learn(env, callback, steps, algorithm=ClassicDQN):
+    model = algorithm(
+        "MlpPolicy", env, train_freq=1, learning_starts=2, batch_size=2, buffer_size=100, seed=0, device="cpu"
+    )
+    return model.learn(steps, callback=callback)
+
+
+def test_every_second_game_of_all_environments_leaves_a_model_that_loads(tmp_path):
+    """Games of 3 and 4 steps end at vector steps 3, 4, 6, 8, 9, 12 (both)."""
+    learn(countdowns(3, 4), SaveEveryEpisode(2, folder=tmp_path), 20)
+    assert files(tmp_path) == ["models", "models/episode_000002.zip", "models/episode_000004.zip"]
+    saved = ClassicDQN.load(tmp_path / "models/episode_000004.zip", device="cpu")
+    assert saved.num_timesteps == 16
+
+
+def test_a_lost_life_is_no_game(tmp_path):
+    learn(countdowns(6, lives=True), SaveEveryEpisode(folder=tmp_path), 13)
+    assert files(tmp_path) == ["models", "models/episode_000001.zip", "models/episode_000002.zip"]
+
+
+def test_models_of_sb3_are_saved_too(tmp_path):
+    learn(countdowns(5), SaveEveryEpisode(folder=tmp_path), 5, DQN)
+    assert DQN.load(tmp_path / "models/episode_000001.zip").num_timesteps == 5
+
+
+def feed(callback, scores):
+    """:return: the games after which the callback saved, with the mean it wrote down"""
+    saved = []
+
+    class Model:
+        num_timesteps = 0
+
+        def save(self, file):
+            file.write(b"model")
+
+    callback.model = Model()
+    for number, score in enumerate(scores, start=1):
+        callback.num_timesteps = 10 * number
+        callback.locals = {"infos": [{}, {"episode": {"r": score, "l": 1}}]}
+        callback.on_step()
+        path = callback.folder / "best_training_model.json"
+        if path.exists():
+            found = json.loads(path.read_text())
+            saved += [(number, found["mean_return"])] if found["game"] == number else []
+    return saved
+
+
+def test_the_best_mean_of_a_full_window_is_kept_and_an_equal_one_is_not(tmp_path):
+    """Means of 3: games 3 to 7 have 2, 3, 3, 1, 4; the high first score alone counts for nothing."""
+    scores = [6, 0, 0, 9, 0, -6, 18]
+    saved = feed(SaveOnBestTrainingMean(window=3, folder=tmp_path), scores)
+    assert saved == [(3, 2.0), (4, 3.0), (7, 4.0)]
+    assert files(tmp_path) == ["best_training_model.json", "best_training_model.zip"]
+
+
+@pytest.mark.parametrize("scores", [[], [5.0], [5.0, 7.0]])
+def test_nothing_is_kept_before_the_window_is_full(tmp_path, scores):
+    assert feed(SaveOnBestTrainingMean(window=3, folder=tmp_path), scores) == []
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "ten"])
+def test_bad_numbers_are_refused(bad):
+    with pytest.raises(ValueError, match="window"):
+        SaveOnBestTrainingMean(window=bad)
+    with pytest.raises(ValueError, match="every_n_episodes"):
+        SaveEveryEpisode(bad)
+
+
+def test_without_the_zoo_a_folder_must_be_given():
+    with pytest.raises(ValueError, match=r"SaveEveryEpisode\(folder='my_run'\)"):
+        learn(countdowns(3), SaveEveryEpisode(), 5)

@@ -1,0 +1,105 @@
+"""Videos that are written while the game goes on."""
+
+import gc
+import os
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from sb3_atari_dqn.callbacks import video
+from sb3_atari_dqn.callbacks.video import Video, check_encoder
+
+
+def pictures_of(path):
+    """:return: uint8 [T, H, W, 3]"""
+    if path.suffix == ".gif":
+        with Image.open(path) as image:
+            return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    return np.stack(frames)
+
+
+def test_a_gif_shows_every_picture_enlarged_pixel_by_pixel_to_one_level_of_colour(tmp_path):
+    pictures = np.random.default_rng(1).integers(256, size=(3, 5, 7, 3), dtype=np.uint8)
+    recording = Video(tmp_path, "gif", scale=3, fps=10)
+    for picture in pictures:
+        recording.add(picture)
+    recording.keep(tmp_path / "game.gif")
+    enlarged = pictures.repeat(3, axis=1).repeat(3, axis=2)
+    assert np.abs(pictures_of(tmp_path / "game.gif") - enlarged.astype(int)).max() <= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["game.gif"]
+
+
+def test_an_mp4_has_every_picture_and_even_sides(tmp_path):
+    recording = Video(tmp_path, "mp4", scale=3, fps=10)
+    for level in (10, 100, 200):
+        recording.add(np.full((11, 9, 3), level, np.uint8))
+    recording.keep(tmp_path / "game.mp4")
+    seen = pictures_of(tmp_path / "game.mp4")
+    assert seen.shape == (3, 34, 28, 3)
+    assert seen[:, 15, 15, 0] == pytest.approx([10, 100, 200], abs=4)
+
+
+@pytest.mark.parametrize("end", ["discard", "forget"])
+def test_a_video_that_is_not_kept_leaves_neither_a_file_nor_a_process(tmp_path, end):
+    recording = Video(tmp_path, "mp4", scale=1, fps=10)
+    recording.add(np.zeros((8, 8, 3), np.uint8))
+    encoder = recording._encoder
+    assert encoder is not None
+    if end == "discard":
+        recording.discard()
+        recording.discard()
+    del recording
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+    assert encoder.returncode is not None
+
+
+def test_a_video_takes_the_place_of_an_older_one_only_when_it_is_whole(tmp_path):
+    (tmp_path / "game.gif").write_bytes(b"older")
+    recording = Video(tmp_path, "gif", scale=1, fps=10)
+    recording.add(np.zeros((8, 8, 3), np.uint8))
+    assert (tmp_path / "game.gif").read_bytes() == b"older"
+    recording.keep(tmp_path / "game.gif")
+    assert pictures_of(tmp_path / "game.gif").shape == (1, 8, 8, 3)
+
+
+def test_an_encoder_that_fails_is_an_error_with_its_own_words(tmp_path, monkeypatch):
+    monkeypatch.setitem(video._ENCODERS, "mp4", ("-c:v", "no_such_codec"))
+    recording = Video(tmp_path, "mp4", scale=1, fps=10)
+
+    def record():
+        recording.add(np.zeros((8, 8, 3), np.uint8))
+        recording.keep(tmp_path / "game.mp4")
+
+    with pytest.raises(OSError, match="no_such_codec"):
+        record()
+
+
+def test_a_picture_of_another_size_is_refused_with_both(tmp_path):
+    recording = Video(tmp_path, "gif", scale=1, fps=10)
+    recording.add(np.zeros((8, 6, 3), np.uint8))
+    with pytest.raises(OSError, match=r"\(8, 9, 3\).*\(8, 6, 3\)"):
+        recording.add(np.zeros((8, 9, 3), np.uint8))
+    recording.discard()
+
+
+def test_a_machine_without_ffmpeg_is_told_how_to_get_one(monkeypatch):
+    def missing():
+        raise RuntimeError("nothing found")
+
+    monkeypatch.setattr(video, "get_ffmpeg_exe", missing)
+    with pytest.raises(ValueError, match=r"pip install imageio-ffmpeg.*IMAGEIO_FFMPEG_EXE.*nothing found"):
+        check_encoder()
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_the_encoder(tmp_path):
+    recording = Video(tmp_path, "gif", scale=1, fps=10)
+    recording.add(np.zeros((8, 8, 3), np.uint8))
+    assert recording._encoder is not None
+    assert os.getpgid(recording._encoder.pid) != os.getpgid(0)
+    recording.discard()
