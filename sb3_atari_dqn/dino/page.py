@@ -88,13 +88,17 @@ class Page:
     def _open(self) -> None:
         target = self._ask("Target.createTarget", START_TIMEOUT_S, url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", START_TIMEOUT_S, targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Inspector", "Network"):
+        for domain in ("Page", "Runtime", "Inspector"):
             self._ask(f"{domain}.enable", START_TIMEOUT_S)
-        nowhere = dict(offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
-        self._ask("Network.emulateNetworkConditions", **nowhere)
+        self._cut_off_network()
         light = [{"name": "prefers-color-scheme", "value": "light"}]  # in the dark the game begins at night
         self._ask("Emulation.setEmulatedMedia", features=light)
         self._ask("Emulation.setFocusEmulationEnabled", enabled=True)  # the game stops when its window loses the focus
+
+    def _cut_off_network(self) -> None:
+        self._ask("Network.enable")
+        nowhere = dict(offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self._ask("Network.emulateNetworkConditions", **nowhere)
 
     def _ask(self, method: str, timeout_s: float | None = None, **params: Any) -> dict[str, Any]:
         return self._devtools.call(method, timeout_s or self._timeout_s, self._session, **params)

@@ -24,11 +24,12 @@ hyperparams: dict[str, dict[str, Any]] = {
             "acceleration": 0.0,
             "crop": [0, 300, 0, 500],
             "size": [80, 80],
-            "stack": 4,  # the first frame repeated
+            "stack": 1,  # stacked below, so that the memory stores each frame once
             "reward": "alive",
             "alive_reward": 0.1,
             "crash_reward": -1.0,
         },
+        "vec_env_wrapper": [{"sb3_atari_dqn.atari.VecRepeatFirstStack": {"n_stack": 4}}],
         "monitor_kwargs": {"info_keywords": ("score",)},
         "policy": "CnnPolicy",
         "policy_kwargs": {
@@ -37,6 +38,7 @@ hyperparams: dict[str, dict[str, Any]] = {
             "optimizer_kwargs": {"eps": 1e-7},  # Keras's
         },
         "n_timesteps": 300_000,
+        "callback": [{"sb3_atari_dqn.callbacks.SaveProgress": {"every_env_steps": 10_000}}],
         "buffer_size": 50_000,
         "learning_starts": 1000,
         "batch_size": 32,
