@@ -40,6 +40,9 @@ function chromeGame() {
     canvas: runner.canvas,
     ready: () => Boolean(tRex),
     start() {
+      if (runner.dimensions.width !== 600) throw new Error(`the canvas is ${runner.dimensions.width} pixels wide, not 600`);
+      clearInterval(runner.resizeTimerId);
+      runner.adjustDimensions = () => {}; // a window that changes its size would stop it, some time later
       runner.onVisibilityChange = () => {}; // it would stop whenever its window is not in front
       runner.saveHighScore = () => {}; // a high score is drawn onto the canvas
       distanceMeter.highScore = "";

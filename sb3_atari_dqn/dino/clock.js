@@ -9,7 +9,7 @@ const FRAME_MS = 4267 / 256;
 function makeClock(realtime) {
   const requestRealFrame = window.requestAnimationFrame.bind(window);
   const waiting = new Map();
-  let now_ms = 0;
+  let now_ms = FRAME_MS; // the game takes a time of 0 for none
   let lastId = 0;
   if (!realtime) {
     window.requestAnimationFrame = (callback) => {

@@ -16,7 +16,10 @@ from pathlib import Path
 
 from sb3_atari_dqn.dino.faults import BrowserFault
 
-PREFIX = "sb3-atari-dqn-dino-"
+PREFIX = "dino-"
+
+#: The browser puts a socket there, 46 characters further down, and the path of a socket has room for 107.
+LONGEST_FOLDER = 107 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket")
 
 #: $1 is the process group, $2 the folder. A process that is just dying may still write there, hence the repetition.
 GUARD = """
@@ -47,7 +50,7 @@ class BrowserProcess:
     """
 
     def __init__(self, browser: str, arguments: list[str]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.folder = _temporary_folder()
         self._log = self.folder / "log.txt"
         command = [browser, *(argument.replace("{folder}", str(self.folder)) for argument in arguments)]
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
@@ -75,10 +78,9 @@ class BrowserProcess:
         self._finalizer()
 
     def last_words(self) -> str:
-        """:return: the last line that the browser wrote, for messages; empty if it wrote nothing"""
+        """:return: the end of what the browser wrote, for messages; empty if it wrote nothing"""
         with contextlib.suppress(OSError):
-            lines = self._log.read_text(errors="replace").strip().splitlines()
-            return lines[-1] if lines else ""
+            return self._log.read_text(errors="replace").strip()[-1000:]
         return ""
 
     def forget(self) -> None:
@@ -130,6 +132,15 @@ class BrowserProcess:
         keeps |= {"XDG_RUNTIME_DIR": runtime} if runtime else {}
         keeps.setdefault("XAUTHORITY", os.path.expanduser("~/.Xauthority"))
         return {**keeps, "HOME": home, "TMPDIR": home}
+
+
+def _temporary_folder() -> Path:
+    """:return: a new folder where temporary files go, or in /tmp where that lies too deep"""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    if len(os.fsencode(folder)) <= LONGEST_FOLDER:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
 
 
 def _pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, we_read: bool = False) -> tuple[int, int]:
