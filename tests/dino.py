@@ -22,6 +22,7 @@ import pytest
 from sb3_atari_dqn.dino.browser import find_browser
 from sb3_atari_dqn.dino.env import ChromeDinoEnv
 from sb3_atari_dqn.dino.faults import NoBrowser
+from sb3_atari_dqn.dino.page import Page
 from sb3_atari_dqn.dino.process import BrowserProcess
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,9 +64,19 @@ def play(env: ChromeDinoEnv, seed: int, steps: int) -> str:
     return seen.hexdigest()
 
 
-def process_of(env: ChromeDinoEnv) -> BrowserProcess:
+def page_of(env: ChromeDinoEnv) -> Page:
     assert env.game is not None
-    return env.game.page.process
+    return env.game.page
+
+
+def picture_of(env: ChromeDinoEnv) -> np.ndarray:
+    picture = env.render()
+    assert picture is not None
+    return picture
+
+
+def process_of(env: ChromeDinoEnv) -> BrowserProcess:
+    return page_of(env).process
 
 
 def members(group: int) -> list[psutil.Process]:

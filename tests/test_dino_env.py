@@ -1,6 +1,7 @@
-"""The browser game on a real browser: the same for the same seed, what an agent sees and gets, and that it is playable."""
+"""The browser game on a real browser: the same for the same seed, what an agent sees and gets, and playable."""
 
 import asyncio
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from sb3_atari_dqn.dino.faults import PageError
-from tests.dino import dino, needs_browser, play, script
+from tests.dino import dino, needs_browser, page_of, picture_of, play, script
 
 pytestmark = needs_browser
 NOTHING, JUMP, DUCK = range(3)
@@ -100,7 +101,7 @@ def test_observations_are_the_gray_area_mean_of_the_canvas(crop, size):
         env.reset(seed=2)
         for _ in range(60):  # until something stands there
             observation, *_ = env.step(JUMP)
-        canvas = env.render()
+        canvas = picture_of(env)
     assert canvas.shape == (150, 600, 3)
     assert len(np.unique(canvas)) > 3
     np.testing.assert_array_equal(observation[..., 0], preprocessed(canvas, crop or (0, 150, 0, 600), size))
@@ -122,7 +123,7 @@ def test_a_jump_lifts_the_runner_and_ducking_lowers_it(env):
         env.reset(seed=6)
         for _ in range(steps):
             observation = env.step(action)[0]
-        rows, columns = np.nonzero(observation[:64, :11, -1] < 200)
+        rows, _ = np.nonzero(observation[:64, :11, -1] < 200)
         return rows.mean()
 
     standing = height(NOTHING, 3)
@@ -150,7 +151,7 @@ def test_a_crop_outside_of_the_canvas_is_refused():
 
 def until_the_crash(env, seed=1):
     env.reset(seed=seed)
-    steps = []
+    steps: list[tuple] = []
     while not steps or not steps[-1][2]:
         steps.append(env.step(NOTHING))
     return steps
@@ -218,7 +219,7 @@ def test_a_simple_rule_plays_far_better_than_doing_nothing(game):
     with dino(game=game, acceleration=0.0, frame_skip=2) as env:
         idle = until_the_crash(env)[-1][4]["score"]
         env.reset(seed=1)
-        info = {}
+        info: dict = {}
         for _ in range(700):
             *_, terminated, _, info = env.step(jump_in_time(env))
             if terminated:
@@ -231,7 +232,7 @@ def test_a_simple_rule_plays_far_better_than_doing_nothing(game):
 
 
 def test_the_checker_of_gymnasium_is_content():
-    env = gym.make("ChromeDino-v0", game="embedded", render_mode="rgb_array").unwrapped
+    env: Any = gym.make("ChromeDino-v0", game="embedded", render_mode="rgb_array").unwrapped
     check_env(env, skip_render_check=True)  # it would open a window, which needs a display
     assert env.render().shape == (150, 600, 3)
     env.close()
@@ -258,8 +259,7 @@ def test_in_real_time_the_game_goes_on_between_the_steps(game):
     with dino(game=game, mode="realtime", frame_skip=2) as env:
         env.reset(seed=1)
         distances = [env.step(NOTHING)[4]["distance"] for _ in range(10)]
-        later = env.game.page.js("new Promise(done => setTimeout(done, 300))", wait_for_promise=True)
-        assert later is None
+        page_of(env).js("new Promise(done => setTimeout(done, 300))", wait_for_promise=True)
         assert env.step(NOTHING)[4]["distance"] > distances[-1] + 5 * 6, "300 ms are 18 frames of 6 pixels"
     assert distances == sorted(distances)
 
@@ -287,7 +287,7 @@ def test_it_runs_inside_an_event_loop_as_in_a_notebook():
 def test_a_vector_of_browsers_plays_as_each_alone(env):
     names = ("game", "frame_skip")
     options = {name: getattr(env.options, name) for name in names}
-    envs = gym.make_vec("ChromeDino-v0", num_envs=2, vectorization_mode="async", **options)
+    envs: Any = gym.make_vec("ChromeDino-v0", num_envs=2, vectorization_mode="async", **options)
     envs.reset(seed=[7, 8])
     for _ in range(5):
         observations, *_ = envs.step(np.array([JUMP, NOTHING]))

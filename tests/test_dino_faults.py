@@ -1,4 +1,4 @@
-"""Browsers that are killed, hang or fail to start, and programs that end in any way: training goes on, nothing is left."""
+"""Browsers that are killed, hang or do not start, programs that end in any way: training goes on, nothing is left."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,7 +22,17 @@ from sb3_atari_dqn.dino.devtools import DevTools
 from sb3_atari_dqn.dino.env import ChromeDinoEnv
 from sb3_atari_dqn.dino.faults import BrowserFault, BrowserGone, PageError
 from sb3_atari_dqn.dino.page import Page
-from tests.dino import comes_true, dino, members, needs_browser, nothing_left, process_of, script
+from tests.dino import (
+    comes_true,
+    dino,
+    members,
+    needs_browser,
+    nothing_left,
+    page_of,
+    picture_of,
+    process_of,
+    script,
+)
 
 pytestmark = needs_browser
 
@@ -105,19 +116,24 @@ def test_a_browser_that_dies_between_two_episodes_is_replaced_without_a_word():
 def test_a_browser_that_dies_while_it_is_shown_ends_the_episode_at_the_next_step():
     with dino(game="embedded", render_mode="rgb_array") as env:
         env.reset(seed=1)
-        shown = env.render()
+        shown = picture_of(env)
         kill_browser(env)
-        assert np.array_equal(env.render(), shown)
+        assert np.array_equal(picture_of(env), shown)
         assert env.step(0)[3]
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_after_an_interrupted_call_the_episode_is_over():
     """Whether the frames of the interrupted step have passed is not known."""
     with dino(game="embedded") as env:
         env.reset(seed=1)
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(DevTools, "_answer", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-            env.step(0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DevTools, "_answer", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                env.step(0)
         *_, truncated, info = env.step(0)
         assert truncated
         assert "interrupted" in info["fault"]
@@ -129,7 +145,7 @@ def test_a_browser_that_never_starts_is_tried_so_often_and_no_more(monkeypatch, 
     failing.chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(failing))
     env = ChromeDinoEnv(max_restarts=2)
-    with pytest.raises(BrowserGone, match="2 browsers failed .* no such luck"):
+    with pytest.raises(BrowserGone, match=r"2 browsers failed .* no such luck"):
         env.reset()
     assert (tmp_path / "starts").read_text().count("started") == 2
 
@@ -146,7 +162,7 @@ def test_an_error_of_the_page_is_told_as_it_is():
     with dino(game="embedded") as env:
         env.reset(seed=1)
         with pytest.raises(PageError, match="no_such_name is not defined"):
-            env.game.page.js("no_such_name")
+            page_of(env).js("no_such_name")
         assert not env.step(0)[3], "the pipe is in order"
 
 
@@ -164,7 +180,7 @@ def test_training_survives_a_killed_browser():
     with dino(game="embedded", size=(36, 36)) as env:
         model = ClassicDQN("CnnPolicy", env, buffer_size=200, learning_starts=50, batch_size=4, device="cpu")
         model.learn(132, callback=Killer())
-        lengths = [episode["l"] for episode in model.ep_info_buffer]
+        lengths = [episode["l"] for episode in model.ep_info_buffer or ()]
         assert model.num_timesteps == 132
         assert 1 in lengths, "that of the browser killed one step after its start"
         assert all(np.isfinite(parameter.detach().numpy()).all() for parameter in model.policy.parameters())
@@ -211,6 +227,7 @@ def test_however_a_program_ends_its_browser_ends_with_it(how, signal_number, tmp
     """The temporary folder has a short name here: where it lies too deep, /tmp is taken instead."""
     temporary = Path(tempfile.mkdtemp(prefix="d"))
     process = script("hold", how, stderr=subprocess.DEVNULL, env={"TMPDIR": str(temporary), "HOME": str(tmp_path)})
+    assert process.stdout is not None
     held = json.loads(process.stdout.readline())
     group, folder = held["group"], Path(held["folder"])
     assert folder.parent == temporary
@@ -265,7 +282,7 @@ def test_browsers_of_a_subprocess_vector_environment_end_with_it():
     browsers = groups - {os.getpgid(0)}
     assert len(browsers) >= 2
     for _ in range(3):
-        observations, *_ = envs.step(np.array([1, 0]))
+        observations: Any = envs.step(np.array([1, 0]))[0]
     assert observations.shape == (2, 80, 80, 4)
     envs.close()
     assert comes_true(lambda: not any(members(group) for group in browsers))

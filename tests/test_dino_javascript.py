@@ -73,7 +73,8 @@ def mulberry32(seed, count):
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31 - 1, 2**31])
 def test_random_numbers_are_mulberry32_of_the_seed(run, seed):
-    code = f"const real = Math.random; seedRandom({seed}); const n = [0, 0, 0, 0].map(Math.random); Math.random = real; return n;"
+    code = f"const real = Math.random; seedRandom({seed}); const numbers = [0, 0, 0, 0].map(Math.random);"
+    code += "Math.random = real; return numbers;"
     assert run("clock.js", code) == mulberry32(seed, 4)
 
 

@@ -9,7 +9,7 @@ from sb3_atari_dqn.callbacks.save_models import save_model
 
 class SaveProgress(RunCallback):
     """
-    Save the model as ``progress.zip`` and the replay memory as ``replay_buffer.pkl``, where the zoo's ``-i`` finds both.
+    Save the model as ``progress.zip`` and the replay memory as ``replay_buffer.pkl``: the zoo's ``-i`` finds both.
 
     The zoo's checkpoints (``--save-freq``) hold no replay memory, and its own copy of that is written at the end only.
 

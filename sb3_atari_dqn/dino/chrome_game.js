@@ -40,7 +40,7 @@ function chromeGame() {
     canvas: runner.canvas,
     ready: () => Boolean(tRex),
     start() {
-      if (runner.dimensions.width !== 600) throw new Error(`the canvas is ${runner.dimensions.width} pixels wide, not 600`);
+      if (runner.dimensions.width !== 600) throw new Error(`the canvas is ${runner.dimensions.width} pixels wide`);
       clearInterval(runner.resizeTimerId);
       runner.adjustDimensions = () => {}; // a window that changes its size would stop it, some time later
       runner.onVisibilityChange = () => {}; // it would stop whenever its window is not in front
@@ -65,7 +65,7 @@ function chromeGame() {
     score: () => distanceMeter.getActualDistance(Math.ceil(runner.distanceRan)),
     // [kind, x, y, width, height] in pixels of the canvas, the nearest first.
     obstacles: () => horizon.obstacles.map(
-      (obstacle) => [obstacle.typeConfig.type, obstacle.xPos, obstacle.yPos, obstacle.width, obstacle.typeConfig.height],
+      ({ typeConfig, xPos, yPos, width }) => [typeConfig.type, xPos, yPos, width, typeConfig.height],
     ),
   };
 }

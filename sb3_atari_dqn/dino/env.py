@@ -14,7 +14,7 @@ FRAMES_PER_SECOND = 60
 PAGE_GRAY = 247
 
 
-class ChromeDinoEnv(gym.Env[np.ndarray, int]):
+class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
     """
     The T-Rex of chrome://dino runs, and jumps over what stands in its way.
 
@@ -22,7 +22,7 @@ class ChromeDinoEnv(gym.Env[np.ndarray, int]):
     ends with a crash (terminated), or with its browser (truncated): ``info["fault"]`` then says what happened, the last
     good frame stands in for the final one, and the next reset starts a fresh browser.
 
-    ``info`` holds score, distance (pixels), speed (pixels per frame), frames, crashed, seed (of the obstacles) and game.
+    ``info`` holds score, distance (pixels), speed (pixels per frame), frames, crashed, seed (of the obstacles), game.
 
     :param render_mode: "rgb_array" (the whole canvas), "human" (the browser shows its window and keeps real time), None
     :param options: see :class:`DinoOptions`
@@ -39,7 +39,7 @@ class ChromeDinoEnv(gym.Env[np.ndarray, int]):
         self.options = DinoOptions.of(options)
         self.metadata = {**self.metadata, "render_fps": FRAMES_PER_SECOND / self.options.frame_skip}
         self.observation_space = spaces.Box(0, 255, (*self.options.size, self.options.stack), np.uint8)
-        self.action_space: spaces.Discrete = spaces.Discrete(self.options.actions)
+        self.action_space = spaces.Discrete(self.options.actions)
         self.game: Game | None = None
         self._stack = np.zeros((*self.options.size, self.options.stack), np.uint8)
         self._picture = np.full(self.CANVAS, PAGE_GRAY, np.uint8)
@@ -82,7 +82,7 @@ class ChromeDinoEnv(gym.Env[np.ndarray, int]):
         self._push(report.image)
         return self._stack.copy(), reward, report.crashed, False, self._tell(report)
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """:return: the canvas, uint8 [150, 600, 3], if the mode is rgb_array; without a browser what it showed last"""
         if self.render_mode != "rgb_array":
             return None
@@ -113,7 +113,9 @@ class ChromeDinoEnv(gym.Env[np.ndarray, int]):
             except BrowserFault as fault:
                 self.close()
                 if attempt == self.options.max_restarts:
-                    raise type(fault)(f"{attempt} browsers failed one after the other, the last one so: {fault}") from fault
+                    raise type(fault)(
+                        f"{attempt} browsers failed one after the other, the last one so: {fault}"
+                    ) from fault
         raise AssertionError("max_restarts is at least 1")
 
     def _running_game(self) -> Game:

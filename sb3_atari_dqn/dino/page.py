@@ -60,9 +60,7 @@ class Page:
         :return: its value
         :raises PageError: if it raises
         """
-        answer = self._ask(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait_for_promise
-        )
+        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait_for_promise)
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
             raise PageError(details.get("exception", {}).get("description", details.get("text")))
