@@ -14,6 +14,8 @@ ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hu
 OWN_COMMANDS: dict[str, str] = {
     "recipes": "list the systems of published tutorials that --recipe names",
     "look": "draw what the network sees: raw frame, each stage of preprocessing, the stack",
+    "plot": "draw learning curves of training runs, of any algorithm",
+    "play": "film games of a trained model beside what it sees and thinks",
 }
 
 

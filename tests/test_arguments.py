@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from sb3_atari_dqn.arguments import check_between, check_known, checked_train_freq, whole_number
+from sb3_atari_dqn.arguments import (
+    check_between,
+    check_exploration_delay,
+    check_known,
+    checked_train_freq,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize("value", [3, 3.0, np.int64(3), np.float32(3)])
@@ -67,3 +73,15 @@ def test_train_freq_becomes_a_pair(given, checked):
 def test_bad_train_freq_is_shown(train_freq, n_envs, message):
     with pytest.raises(ValueError, match=message):
         checked_train_freq(train_freq, n_envs)
+
+
+@pytest.mark.parametrize(("exploration", "steps"), [("linear", 100), ("exponential", None)])
+def test_schedules_that_count_environment_steps_can_be_delayed(exploration, steps):
+    check_exploration_delay(50, exploration, steps)
+
+
+@pytest.mark.parametrize(("exploration", "steps"), [("linear", None), ("none", 100)])
+def test_a_delay_of_a_schedule_that_counts_no_steps_is_refused(exploration, steps):
+    check_exploration_delay(0, exploration, steps)
+    with pytest.raises(ValueError, match=r"exploration_delay=50 .* give exploration_steps"):
+        check_exploration_delay(50, exploration, steps)

@@ -69,6 +69,8 @@ def test_defaults_are_those_of_sb3(algorithm):
         ({"exploration_initial_eps": 1.5}, "exploration_initial_eps must be"),
         ({"exploration_final_eps": -0.1}, "exploration_final_eps must be"),
         ({"exploration_steps": 0}, "exploration_steps must be at least 1, got 0"),
+        ({"exploration_delay": -1}, "exploration_delay must be at least 0, got -1"),
+        ({"exploration_delay": 5}, "exploration_delay=5 delays a schedule that counts environment steps"),
         ({"exploration_fraction": 0}, r"exploration_fraction must be a number in \(0, 1\]"),
         ({"exploration_decay_rate": 0}, "exploration_decay_rate must be"),
         ({"gradient_steps": -2}, "gradient_steps must be at least -1"),
@@ -188,6 +190,10 @@ def test_exploration_leaves_the_global_generator_alone():
     [
         ({"exploration_fraction": 0.5, "exploration_final_eps": 0.2}, {10: 0.6, 20: 0.2, 30: 0.2}),
         ({"exploration_steps": 20, "exploration_final_eps": 0.2}, {5: 0.8, 10: 0.6, 20: 0.2, 30: 0.2}),
+        (
+            {"exploration_delay": 10, "exploration_steps": 20, "exploration_final_eps": 0.2},
+            {5: 1.0, 10: 1.0, 15: 0.8, 30: 0.2},
+        ),
         (
             {"exploration": "exponential", "exploration_decay_rate": 0.1, "exploration_final_eps": 0.0},
             {10: np.exp(-1), 20: np.exp(-2)},

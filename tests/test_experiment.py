@@ -41,6 +41,10 @@ def configuration(folder, **changes) -> str:
         ({"n_envs": 0}, "n_envs.*0"),
         ({"n_envs": "two"}, "n_envs.*two"),
         ({"frame_stack": 0}, "frame_stack.*0"),
+        (
+            {"frame_stack": 4, "vec_env_wrapper": {"sb3_atari_dqn.atari.VecRepeatFirstStack": {"n_stack": 4}}},
+            "both stack frames: leave one of them out",
+        ),
         ({"learning_rate": "1e-3"}, "learning_rate.*!!float.*1e-3"),
         ({"learning_rate": -0.1}, r"learning_rate.*-0\.1"),
         ({"policy": 3}, "policy.*3"),

@@ -51,12 +51,14 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.policies", ("learners/", "dqn.py", "zoo/")),
         ("sb3_atari_dqn.learners", ("learners/", "dqn.py")),
         ("sb3_atari_dqn.interleaved", ("dqn.py",)),
-        ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/")),
-        ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/")),
-        ("sb3_atari_dqn.atari", ("atari/", "zoo/", "commands/", "__init__.py")),
+        ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/", "commands/")),
+        ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/", "commands/")),
         ("sb3_atari_dqn.dino", ("dino/", "zoo/")),
         ("sb3_atari_dqn.commands", ("commands/",)),
+        ("sb3_atari_dqn.recipes", ("recipes/", "zoo/", "commands/", "__main__.py")),
         ("sb3_atari_dqn.pictures", ("pictures/", "commands/")),
+        ("sb3_atari_dqn.atari", ("atari/", "zoo/", "commands/", "plotting/", "__init__.py")),
+        ("sb3_atari_dqn.plotting", ("plotting/", "commands/plot.py")),
         ("ale_py", ("atari/",)),
         ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "learners/graphed.py", "dqn.py", "__init__.py")),
     ],
@@ -78,6 +80,14 @@ def test_pictures_know_numbers_and_pixels_only():
         names = imported(path)
         assert not {name for name in names if name.split(".")[0] in strangers}, path
         assert all(name.startswith("sb3_atari_dqn.pictures") for name in names if name.startswith("sb3_atari_dqn"))
+
+
+def test_recipes_are_data():
+    for path in (PACKAGE / "recipes").glob("*.py"):
+        ours = {name for name in imported(path) if name.startswith("sb3_atari_dqn")}
+        assert all(name.startswith(("sb3_atari_dqn.recipes", "sb3_atari_dqn.arguments")) for name in ours), path
+        strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "torch", "numpy", "ale_py"}
+        assert not {name for name in imported(path) if name.split(".")[0] in strangers}, path
 
 
 def test_the_replay_package_knows_nothing_of_ours_but_itself_and_what_is_pure():

@@ -361,6 +361,13 @@ def test_the_card_says_what_its_training_command_does_not_repeat(args, sentence,
     assert sentence not in write_card(tmp_path / "without")
 
 
+def test_a_recipe_is_named_in_the_training_command(tmp_path):
+    card = write_card(tmp_path / "repo", args={"conf_file": "sb3_atari_dqn.recipes.pong_elu"})
+    (command,) = re.findall(r"^python -m rl_zoo3.train (.*)$", card, re.MULTILINE)
+    assert "-conf sb3_atari_dqn.recipes.pong_elu" in command
+    assert "hyperparameters.yml" not in card
+
+
 UPSTREAM_DEFECTS = """
 import importlib, json, inspect, huggingface_hub.errors as errors, requests
 push = importlib.import_module("huggingface_sb3.push_to_hub")

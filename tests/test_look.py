@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn.atari import NatureAtari
 from sb3_atari_dqn.commands import look
+from sb3_atari_dqn.recipes import find
 from tests.commands import run
 
 PONG = "PongNoFrameskip-v4"
@@ -83,7 +84,6 @@ def test_a_game_that_skips_is_built_to_fit_the_preset(runs):
 
 @pytest.mark.parametrize("recipe", ["pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling"])
 def test_recipes_bring_their_game_and_their_stack(runs, recipe):
-    recipes = pytest.importorskip("sb3_atari_dqn.recipes")
     (section,) = sections("--recipe", recipe, "--steps", "2")
     shapes = {
         "pong_elu": (105, 80, 4),
@@ -91,7 +91,7 @@ def test_recipes_bring_their_game_and_their_stack(runs, recipe):
         "mspacman_ram": (128,),
         "space_invaders_dueling": (105, 80, 3),
     }
-    assert recipes.find(recipe).env_id in gym.registry
+    assert find(recipe).env_id in gym.registry
     assert section.observation.shape == shapes[recipe]
 
 
@@ -106,6 +106,7 @@ def test_recipes_bring_their_game_and_their_stack(runs, recipe):
         (("--env", PONG, "--preset", "NatureAtari: 84"), "are a mapping"),
         (("--env", PONG, "--preset", "NatureAtari: {size"), "are a mapping"),
         (("--env", PONG, "--preset", "nowhere.Preset"), "there is no nowhere.Preset"),
+        (("--recipe", "pong"), "pong_elu"),
         (("--env", PONG, "-o", "sheet.jpg"), "end with .png"),
     ],
 )

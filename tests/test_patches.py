@@ -1,11 +1,14 @@
 """Each repair beside the defect it repairs, shown on the unpatched zoo: a failing test here says which can go."""
 
+import argparse
 import base64
 import hashlib
 import importlib.metadata
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import rl_zoo3
@@ -51,6 +54,17 @@ def test_upstream_still_keeps_env_kwargs_of_the_configuration_from_evaluation_an
     assert "eval_env_kwargs=" not in result.stdout
     args = yaml.unsafe_load((runs / "logs/dqn/CartPole-v1_1/CartPole-v1/args.yml").read_text())
     assert args["env_kwargs"] is None
+
+
+def test_upstream_still_takes_keys_out_of_a_python_module(monkeypatch):
+    module: Any = ModuleType("some_settings")
+    module.hyperparams = {"CartPole-v1": {"policy": "MlpPolicy", "n_timesteps": 100, "n_envs": 2}}
+    monkeypatch.setitem(sys.modules, "some_settings", module)
+    manager = rl_zoo3.exp_manager.ExperimentManager(
+        argparse.Namespace(), "dqn", "CartPole-v1", "", config="some_settings", verbose=0
+    )
+    manager._preprocess_hyperparams(manager.read_hyperparameters()[0])
+    assert "n_envs" not in module.hyperparams["CartPole-v1"]
 
 
 def test_upstream_still_leaves_an_empty_run_folder_after_tuning(runs):

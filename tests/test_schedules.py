@@ -6,7 +6,15 @@ import pickle
 import pytest
 from stable_baselines3.common.utils import LinearSchedule
 
-from sb3_atari_dqn.schedules import EXPLORATIONS, ExponentialEpsilon, LinearBeta, LinearEpsilon, NoEpsilon
+from sb3_atari_dqn.schedules import (
+    EXPLORATIONS,
+    DelayedEpsilon,
+    ExponentialEpsilon,
+    LinearBeta,
+    LinearEpsilon,
+    LinearEpsilonOverSteps,
+    NoEpsilon,
+)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 1.0])
@@ -49,6 +57,14 @@ def test_linear_epsilon_over_steps_does_not_ask_how_long_the_training_is():
     epsilon = EXPLORATIONS["linear"](1.0, 0.2, 0.5, 200, 1e-4)
     places = ((1.0, 0), (0.1, 50), (0.9, 200), (0.0, 10_000))
     assert [epsilon(progress, steps) for progress, steps in places] == pytest.approx([1.0, 0.8, 0.2, 0.2])
+    assert pickle.loads(pickle.dumps(epsilon)) == epsilon
+
+
+def test_a_delayed_schedule_stays_at_its_beginning_and_then_runs_as_it_would():
+    epsilon = DelayedEpsilon(LinearEpsilonOverSteps(1.0, 0.2, 200), delay=1_000)
+    assert [epsilon(0.5, step) for step in (0, 999, 1_000, 1_050, 1_200, 5_000)] == pytest.approx(
+        [1.0, 1.0, 1.0, 0.8, 0.2, 0.2]
+    )
     assert pickle.loads(pickle.dumps(epsilon)) == epsilon
 
 

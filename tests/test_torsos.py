@@ -56,6 +56,7 @@ FLATTENED = {
     ("nature_stride2", 105, 80): 64 * 5 * 3,
     ("elu", 84, 84): 64 * 7 * 7,  # strides 4, 2, 1: 20, 9, 7
     ("elu", 105, 80): 64 * 10 * 7,  # 25x19, 12x9, 10x7
+    ("elu_printed", 20, 16): 64 * (20 - 7 - 2 - 2) * (16 - 3 - 1 - 1),
     ("maxpool", 84, 84): 64 * 1 * 1,
     ("maxpool", 105, 80): 64 * 1 * 1,
     ("impala", 84, 84): 32 * 11 * 11,
@@ -98,7 +99,7 @@ def test_elu_torso_keeps_every_pixel_without_strides():
 
 @pytest.mark.parametrize(
     ("name", "smallest"),
-    [("dqn2013", 20), ("nature", 36), ("nature_stride2", 36), ("maxpool", 53), ("impala", 1)],
+    [("dqn2013", 20), ("nature", 36), ("nature_stride2", 36), ("maxpool", 53), ("impala", 1), ("elu_printed", 12)],
 )
 def test_the_smallest_image_works_and_one_pixel_less_is_an_error_that_names_both(name, smallest):
     assert TORSOS[name](images(smallest, smallest + 3)).features_dim > 0
@@ -165,7 +166,7 @@ def test_bad_strides_are_named(strides):
 def test_a_torso_is_found_by_name_or_passed_through():
     assert resolve_torso("nature") is NatureTorso
     assert resolve_torso(NatureCNN) is NatureCNN
-    with pytest.raises(ValueError, match=r"Unknown torso .* 'natur'; known: dqn2013, elu, impala"):
+    with pytest.raises(ValueError, match=r"Unknown torso .* 'natur'; known: bytes, dqn2013, elu, elu_printed, impala"):
         resolve_torso("natur")
 
 

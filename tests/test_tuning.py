@@ -62,6 +62,7 @@ def test_a_trial_on_pixels_names_a_torso():
         "exploration_final_eps": 0.01,
         "n_steps": 3,
         "exploration_steps": None,
+        "exploration_delay": 0,
         "policy_kwargs": {"features_extractor_class": "impala", "optimizer_kwargs": {"eps": 1.5e-4}},
     }
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, is_vecenv_wrapped
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 
@@ -53,5 +53,7 @@ class VecRepeatFirstStack(VecFrameStack):
         space = venv.observation_space
         if not isinstance(space, spaces.Box):
             raise ValueError(f"VecRepeatFirstStack needs Box observations, got {space}: use frame_stack instead.")
+        if is_vecenv_wrapped(venv, VecFrameStack):
+            raise ValueError("VecRepeatFirstStack stands on another stack of frames: leave one of them out.")
         super().__init__(venv, n_stack)
         self.stacked_obs = RepeatedStarts(venv.num_envs, n_stack, space)

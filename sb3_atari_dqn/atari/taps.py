@@ -60,7 +60,7 @@ class Taps:
         n_shown = min(2 if any(_pool(layer) > 1 for layer in self.layers) else 1, len(frames))
         first = len(frames) - n_shown
         stages = [
-            Stage(_raw_name(first + i + 1, len(frames)), frames[first + i], derived=False) for i in range(n_shown)
+            Stage(_raw_name(i + 1, len(frames), frames[i]), frames[i], derived=False) for i in range(first, len(frames))
         ]
         for layer, seen in zip(self.layers[1:], self._seen[1:], strict=True):
             stages += _changes(layer, frames, stages[-1].picture, seen[-1])
@@ -136,5 +136,6 @@ def _pool_name(frames: list[np.ndarray], pool: int, after: np.ndarray) -> str:
     return f"maximum of {pool} frames" if is_maximum else "no maximum after a reset"
 
 
-def _raw_name(number: int, count: int) -> str:
-    return "raw frame" if count == 1 else f"raw frame {number} of {count}"
+def _raw_name(number: int, count: int, frame: np.ndarray) -> str:
+    kind = "raw frame" if frame.ndim > 1 else "memory"
+    return kind if count == 1 else f"{kind} {number} of {count}"

@@ -46,7 +46,7 @@ class Video:
     :param fps: pictures per second
     """
 
-    def __init__(self, folder: Path, file_format: str, scale: int, fps: int) -> None:
+    def __init__(self, folder: Path, file_format: str, scale: int, fps: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".recording_", suffix=f".{file_format}", dir=folder)
         self._path = Path(name)

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,9 +18,11 @@ from sb3_atari_dqn.atari import AtariPresetWrapper
 from sb3_atari_dqn.atari.summary import settings_of
 from sb3_atari_dqn.atari.taps import Taps
 from sb3_atari_dqn.commands.errors import told_in_one_line
+from sb3_atari_dqn.commands.options import whole
 from sb3_atari_dqn.pictures.arrays import describe, single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.contact_sheet import Panel, Section, contact_sheet
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
+from sb3_atari_dqn.recipes import find
 from sb3_atari_dqn.zoo import played_envs
 
 DESCRIPTION = """\
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
         check_writable(output, ".png")
         envs = [played_envs.create_untrained(way.env_id, way.hyperparams, args.seed) for way in ways]
         sections = [_section(way, env, args) for way, env in zip(ways, envs, strict=True)]
-    title = f"{ways[0].env_id} after {args.steps} random steps, seed {args.seed}"
+    title = f"{', '.join(dict.fromkeys(way.env_id for way in ways))} after {args.steps} random steps, seed {args.seed}"
     with complete_or_absent(output) as unfinished:
         Image.fromarray(contact_sheet(title, sections)).save(unfinished, optimize=True)
     for section in sections:
@@ -99,29 +100,20 @@ def _parser() -> argparse.ArgumentParser:
         help="preprocessing and stack of a recipe (`python -m sb3_atari_dqn recipes` lists them); can be repeated",
     )
     parser.add_argument(
-        "--frame-stack", type=_whole(1), default=4, metavar="K", help="frames in a preset's stack (default: 4)"
+        "--frame-stack", type=whole(1), default=4, metavar="K", help="frames in a preset's stack (default: 4)"
     )
     parser.add_argument(
         "--steps",
-        type=_whole(0),
+        type=whole(0),
         default=60,
         metavar="N",
         help="random steps before the picture is taken; 0: after the reset (default: 60)",
     )
     parser.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="N", help="of the game and of the random steps (default: 0)"
+        "--seed", type=whole(0), default=0, metavar="N", help="of the game and of the random steps (default: 0)"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="where to (default: look-ENV.png)")
     return parser
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
-        return int(text)
-
-    return number
 
 
 def _presets() -> dict[str, type[AtariPresetWrapper]]:
@@ -170,8 +162,7 @@ def _options(name: str, written: str) -> dict[str, Any]:
 
 def _recipe(name: str, env_id: str | None) -> Way:
     """:raises ValueError: if there is no such recipe"""
-    recipes = import_module("sb3_atari_dqn.recipes")
-    recipe = recipes.find(name)
+    recipe = find(name)
     hyperparams = import_module(recipe.module).hyperparams[recipe.env_id]
     return Way(f"recipe {name}", env_id or recipe.env_id, hyperparams)
 

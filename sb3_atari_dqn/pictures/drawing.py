@@ -6,12 +6,12 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 
@@ -31,7 +31,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def text_width(text: str, size: int) -> int:
     """:return: in pixels"""
     return int(np.ceil(font(size).getlength(text)))
@@ -50,7 +50,17 @@ def write(
     :param size: of the letters, in pixels
     :param anchor: Pillow's: horizontally l, m, r, vertically a (ascender), m, s (baseline)
     """
-    draw.text(xy, text, fill=colour, font=font(size), anchor=anchor)
+    left, top, ink = _ink(text, size, anchor)
+    draw.bitmap((xy[0] + left, xy[1] + top), ink, fill=colour)
+
+
+@lru_cache(maxsize=4096)
+def _ink(text: str, size: int, anchor: str) -> tuple[int, int, Image.Image]:
+    """:return: offset from the anchor, and coverage; letters are most of a video's cost, and many come again"""
+    left, top, right, bottom = (int(side) for side in font(size).getbbox(text, anchor=anchor))
+    ink = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
+    ImageDraw.Draw(ink).text((-left, -top), text, fill=255, font=font(size), anchor=anchor)
+    return left, top, ink
 
 
 def shortened(text: str, size: int, width: int) -> str:

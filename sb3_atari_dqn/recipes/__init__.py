@@ -23,6 +23,7 @@ class Recipe:
     :param algos: zoo names of the algorithms it can be trained with, the author's first
     :param budget: how long the author trains, in words
     :param summary: what sets it apart, one line
+    :param tensorboard: whether the author logs to TensorBoard
     """
 
     name: str
@@ -31,6 +32,7 @@ class Recipe:
     algos: tuple[str, ...]
     budget: str
     summary: str
+    tensorboard: bool = False
 
     @property
     def module(self) -> str:

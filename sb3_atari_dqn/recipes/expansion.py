@@ -34,7 +34,7 @@ def expand(command: str, arguments: Sequence[str]) -> list[str]:
         folder = str(Path("logs") / recipe.name)
         added += ["-f", folder]
     if command == "train":
-        added += _configuration(recipe, given.conf)
+        added += _configuration(recipe, given.conf) + _tensorboard(recipe, given.tensorboard, folder)
     elif command in _READERS:
         _check_runs(recipe, Path(folder) / (given.algo or recipe.algos[0]))
     return added + rest
@@ -55,6 +55,7 @@ def _zoo_options() -> argparse.ArgumentParser:
     parser.add_argument("--env")
     parser.add_argument("-conf", "--conf-file", dest="conf")
     parser.add_argument("-f", "--log-folder", "--folder", dest="folder")
+    parser.add_argument("-tb", "--tensorboard-log", dest="tensorboard")
     return parser
 
 
@@ -86,6 +87,10 @@ def _configuration(recipe: Recipe, given: str | None) -> list[str]:
             "out; -params changes single values."
         )
     return [] if given else ["-conf", recipe.module]
+
+
+def _tensorboard(recipe: Recipe, given: str | None, folder: str) -> list[str]:
+    return ["-tb", str(Path(folder) / "tensorboard")] if recipe.tensorboard and given is None else []
 
 
 def _check_runs(recipe: Recipe, folder: Path) -> None:

@@ -25,6 +25,10 @@ hyperparams: dict[str, dict[str, Any]] = {
         "policy": "CnnPolicy",
         "policy_kwargs": {"features_extractor_class": "nature_stride2"},
         "n_timesteps": 2_000_000,
+        "callback": [
+            {"sb3_atari_dqn.callbacks.SaveOnBestTrainingMean": {"window": 100}},
+            "sb3_atari_dqn.callbacks.LogEpisodes",
+        ],
         "buffer_size": 10_000,
         "learning_starts": 10_000,
         "batch_size": 128,

@@ -31,7 +31,12 @@ hyperparams: dict[str, dict[str, Any]] = {
             "optimizer_kwargs": {"eps": 1e-7},  # Keras's
         },
         "n_timesteps": 2_500_000,
-        "callback": [{"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 50}}],
+        "callback": [
+            {"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 50}},
+            {"sb3_atari_dqn.callbacks.RecordEpisodes": {"every_n_episodes": 1, "source": "training", "fps": 20}},
+            "sb3_atari_dqn.callbacks.SaveEveryEpisode",
+            "sb3_atari_dqn.callbacks.LogEpisodes",
+        ],
         "buffer_size": 1_000_000,
         "replay_buffer_kwargs": {"frames": "compressed"},
         "learning_starts": 64,

@@ -14,6 +14,7 @@ recipe = Recipe(
     algos=("dqn_dueling", "dqn_double", "dqn_classic"),
     budget="about 1,500 games",
     summary="3 frames, dueling double Q, soft target update at every step; --algo switches to double or vanilla",
+    tensorboard=True,
 )
 
 hyperparams: dict[str, dict[str, Any]] = {
@@ -28,8 +29,12 @@ hyperparams: dict[str, dict[str, Any]] = {
             "features_extractor_kwargs": {"initialization": "he_normal"},
             "optimizer_kwargs": {"eps": 1e-7},  # Keras's
         },
-        "n_timesteps": 1_500_000,
-        "callback": [{"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 1_500}}],
+        "n_timesteps": 2_000_000,
+        "callback": [
+            {"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 1_500}},
+            {"sb3_atari_dqn.callbacks.RecordEpisodes": {"every_n_episodes": 100, "format": "gif", "fps": 20}},
+            "sb3_atari_dqn.callbacks.LogEpisodes",
+        ],
         "buffer_size": 200_000,
         "learning_starts": 50_000,
         "batch_size": 32,

@@ -49,6 +49,10 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
         raise ValueError(f"native_envs must be true, false or auto, got {hyperparams['native_envs']!r}")
     if not isinstance(hyperparams["policy"], str):
         raise ValueError(f"policy must be a name such as CnnPolicy, got {hyperparams['policy']!r}")
+    if hyperparams.get("frame_stack") and "VecRepeatFirstStack" in str(hyperparams.get("vec_env_wrapper")):
+        raise ValueError(
+            "frame_stack and VecRepeatFirstStack (vec_env_wrapper) both stack frames: leave one of them out"
+        )
     rate = hyperparams.get("learning_rate")
     if isinstance(rate, str) and not re.fullmatch(r"lin_[0-9.]+(e[-+]?[0-9]+)?", rate):
         raise ValueError(f"learning_rate must be a number (0.0001 or !!float 1e-4) or linear (lin_1e-4), got {rate!r}")

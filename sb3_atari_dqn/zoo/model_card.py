@@ -179,7 +179,8 @@ def _training(facts: Facts) -> list[str]:
     lines = ["", "## Train it again", "", *_shell(_zoo("train", facts, *_train_flags(facts.args))), ""]
     if facts.args.get("trained_agent"):
         lines += ["The training of this model continued that of an earlier one, which the command does not repeat.", ""]
-    if any(facts.args.get(source) is not None for source in ("conf_file", "trial_id")):
+    own_conf_file = facts.args.get("conf_file") is not None and not _is_recipe(facts.args)
+    if own_conf_file or facts.args.get("trial_id") is not None:
         lines += [
             "The model was not trained with the plug-in's own configuration: save these hyperparameters as "
             "`hyperparameters.yml` and add `-conf hyperparameters.yml` to the command.",
@@ -193,12 +194,19 @@ def _train_flags(args: dict[str, Any]) -> list[str]:
     for name, flag, default in _TRAIN_FLAGS:
         if args.get(name, default) != default:
             words += [flag, str(args[name])]
+    if _is_recipe(args):
+        words += ["-conf", args["conf_file"]]
     if args.get("gym_packages"):
         words += ["--gym-packages", *args["gym_packages"]]
     for name, flag in (("env_kwargs", "--env-kwargs"), ("hyperparams", "-params")):
         if args.get(name):
             words += [flag, *(f"{key}:{value!r}" for key, value in args[name].items())]
     return words
+
+
+def _is_recipe(args: dict[str, Any]) -> bool:
+    """:return: whether the configuration comes with this package, so that its name is enough"""
+    return str(args.get("conf_file")).startswith("sb3_atari_dqn.recipes.")
 
 
 def _zoo(script: str, facts: Facts, *words: str) -> str:

@@ -72,7 +72,8 @@ def convert(params: dict[str, Any]) -> dict[str, Any]:
     """
     hyperparams = dict(params)
     hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
-    hyperparams["exploration_steps"] = None  # of the configuration: trials tune the fraction
+    # Those of the configuration go: trials tune the fraction.
+    hyperparams["exploration_steps"], hyperparams["exploration_delay"] = None, 0
     hyperparams["batch_size"] = 2 ** hyperparams.pop("batch_size_pow")
     if "torso" in hyperparams:
         # policy_kwargs replace the configuration's: the epsilon that keeps its first convolution alive comes along

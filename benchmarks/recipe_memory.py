@@ -1,0 +1,122 @@
+"""Memory of the whole process while a recipe learns with its replay memory filled to the last transition.
+
+    python benchmarks/recipe_memory.py --out benchmarks/results/recipe_memory.json
+
+Plays the recipe's own environment at random for 20,000 steps, feeds these games to its replay memory again and again
+until that is full, and learns for 1,000 more steps. Reported is what the system says is resident.
+"""
+
+import argparse
+import sys
+import zlib
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+from report import circumstances, write
+from tqdm import tqdm
+
+import sb3_atari_dqn
+from sb3_atari_dqn.recipes import NAMES, Recipe, find
+from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.zoo.training_env import training_env
+
+LEARNED_STEPS = 1_000
+_OF_THE_ZOO = {"callback", "env_kwargs", "env_wrapper", "frame_stack", "n_timesteps", "native_envs", "vec_env_wrapper"}
+
+
+class Step(NamedTuple):
+    """One step of a game; stacks are compressed, so that the recording itself takes next to nothing."""
+
+    stack: bytes
+    action: int
+    next_stack: bytes
+    reward: float
+    done: bool
+
+
+def record(model: Any, n_steps: int) -> list[Step]:
+    """:return: random play"""
+    steps = []
+    env, rng = model.env, np.random.default_rng(0)
+    stack = env.reset()
+    for _ in tqdm(range(n_steps), desc="playing", unit="step"):
+        action = int(rng.integers(model.action_space.n))
+        following, rewards, dones, infos = env.step(np.array([action]))
+        reached = infos[0]["terminal_observation"] if dones[0] else following[0]
+        packed = (zlib.compress(np.ascontiguousarray(picture).tobytes(), 1) for picture in (stack[0], reached))
+        steps.append(Step(next(packed), action, next(packed), float(rewards[0]), bool(dones[0])))
+        stack = following
+    return steps
+
+
+def fill(model: Any, steps: list[Step]) -> None:
+    """Store the steps over and over until the memory has wrapped."""
+    buffer = model.replay_buffer
+    shape = (1, *model.observation_space.shape)
+
+    def unpacked(packed: bytes) -> np.ndarray:
+        return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
+
+    for i in tqdm(range(buffer.buffer_size + len(steps) // 2), desc="filling", unit="step"):
+        step = steps[i % len(steps)]
+        buffer.add(
+            unpacked(step.stack),
+            unpacked(step.next_stack),
+            np.array([step.action]),
+            np.array([step.reward]),
+            np.array([step.done]),
+            [{}],
+        )
+
+
+def measure(recipe: Recipe, played: int) -> dict[str, Any]:
+    """:param played: steps of real play"""
+    settings = import_module(recipe.module).hyperparams[recipe.env_id]
+    own = {key: value for key, value in settings.items() if key not in _OF_THE_ZOO}
+    algorithm = getattr(sb3_atari_dqn, ALGORITHMS[recipe.algos[0]])
+    model = algorithm(env=training_env(recipe, seed=0), seed=0, **own)
+    steps = record(model, played)
+    before = resident_mb()
+    fill(model, steps)
+    filled = resident_mb()
+    model.learning_starts = 0
+    model.learn(LEARNED_STEPS, log_interval=None)
+    assert model.replay_buffer.full
+    return {
+        "transitions_stored": model.replay_buffer.buffer_size,
+        "steps_played": played,
+        "updates": model._n_updates,
+        "resident_mb_before_the_memory_is_filled": before,
+        "resident_mb_filled": filled,
+        "resident_mb_while_learning": resident_mb(),
+        "peak_resident_mb": peak_mb(),
+    }
+
+
+def resident_mb() -> int:
+    return round(psutil.Process().memory_info().rss / 1e6)
+
+
+def peak_mb() -> int | None:
+    """:return: None where the system does not tell"""
+    if sys.platform != "linux":
+        return None
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", choices=NAMES, default="pong_elu")
+    parser.add_argument("--played", type=int, default=20_000, help="steps of real play that fill the memory")
+    parser.add_argument("--out", help="file for the figures, as JSON")
+    args = parser.parse_args()
+    result = measure(find(args.recipe), args.played)
+    write({**circumstances("stable-baselines3", "torch", "ale-py"), "recipe": args.recipe, **result}, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""``python -m sb3_atari_dqn play MODEL``: a video of games, with what the agent sees and thinks of them."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.utils import set_random_seed
+from tqdm import tqdm
+
+from sb3_atari_dqn.atari.summary import frames_per_second
+from sb3_atari_dqn.callbacks.video import Video, check_encoder
+from sb3_atari_dqn.commands.errors import told_in_one_line
+from sb3_atari_dqn.commands.options import whole
+from sb3_atari_dqn.commands.showing import Shower
+from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
+from sb3_atari_dqn.playing import Game, Moment, Player
+from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
+
+DESCRIPTION = """\
+Play whole games with a trained model and film them: the game beside the frames that the network gets, what it thinks
+each action is worth, and where it looks. Score, length and actions are printed, and saved as JSON beside the video.
+"""
+
+EXAMPLES = """\
+MODEL is a run folder of the zoo's train, of any algorithm, or a .zip inside one.
+
+examples:
+  python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1
+  python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1 --load-best --games 3 -o pong.mp4
+  python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1/rl_model_50000_steps.zip --deterministic
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """
+    :param arguments: as typed after ``play``
+    :raises SystemExit: on a mistake of the user, with one line that names the way out
+    """
+    args = _parser().parse_args(arguments)
+    with told_in_one_line("play"):
+        run = find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint)
+        output = args.output or run.folder / "videos" / f"play-{run.model_path.stem}.mp4"
+        check_writable(output, ".mp4")
+        check_encoder()
+        set_random_seed(args.seed)
+        env = run.create_env(args.seed)
+    model = run.load_model(env, args.seed, args.device)
+    deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
+    player = Player(model, env, deterministic)
+    _film(player, Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency), args, output)
+    env.close()
+    report = _report(run, player.games, args.seed, deterministic, output)
+    with complete_or_absent(output.with_suffix(".json")) as unfinished:
+        unfinished.write_text(json.dumps(report, indent=2) + "\n")
+    for number, game in enumerate(player.games, 1):
+        print(_line(number, game))
+    print(f"Wrote {output} and {output.with_suffix('.json').name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sb3_atari_dqn play",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="run folder, or a model in one")
+    add("--games", type=whole(1), default=1, metavar="N", help="how many (default: 1)")
+    add("--max-steps", type=whole(1), metavar="N", help="stop after so many actions, even in the middle of a game")
+    add("--seed", type=whole(0), default=0, metavar="N", help="of game and model (default: 0)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--load-best", action="store_true", help="the best model instead of the last")
+    which.add_argument("--load-checkpoint", type=whole(0), metavar="STEPS", help="the checkpoint after so many steps")
+    which.add_argument("--load-last-checkpoint", action="store_true", help="the latest checkpoint")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--deterministic", action="store_true", help="always the action that the model thinks best")
+    how.add_argument("--stochastic", action="store_true", help="explore a little (default in Atari games, as in enjoy)")
+    add("--no-saliency", action="store_true", help="leave out where the network looks")
+    add("--fps", type=_positive, metavar="N", help="pictures per second (default: as fast as the game is played)")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="of the network (default: auto)")
+    add("-o", "--output", type=Path, metavar="FILE.mp4", help="where to (default: videos/ in the run folder)")
+    return parser
+
+
+def _positive(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) < 1000:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of pictures per second, such as 15")
+
+
+def _film(player: Player, shower: Shower, args: argparse.Namespace, output: Path) -> None:
+    """Play, and write the video; Ctrl-C ends the game, not the video.
+
+    :raises OSError: if ffmpeg stops, with its words
+    """
+    video = Video(output.parent, "mp4", 1, args.fps or frames_per_second(shower.game))
+    moments = _with_progress(player, args.games, args.max_steps)
+    try:
+        video.add(shower.draw(next(moments)))
+        with suppress(KeyboardInterrupt):
+            for moment in moments:
+                video.add(shower.draw(moment))
+        video.keep(output)
+    finally:
+        video.discard()
+
+
+def _with_progress(player: Player, n_games: int, max_steps: int | None) -> Iterator[Moment]:
+    with tqdm(player.moments(n_games, max_steps), total=max_steps, unit="step", mininterval=0.5) as progress:
+        for moment in progress:
+            progress.set_description(f"game {moment.number} of {n_games}, score {moment.game.score:g}", refresh=False)
+            yield moment
+
+
+def _report(run: SavedRun, games: list[Game], seed: int, deterministic: bool, video: Path) -> dict[str, Any]:
+    finished = [game.score for game in games if game.finished]
+    return {
+        "model": str(run.model_path),
+        "algo": run.algo,
+        "env": run.env_id,
+        "seed": seed,
+        "deterministic": deterministic,
+        "video": video.name,
+        "mean_score": float(np.mean(finished)) if finished else None,
+        "games": [
+            {
+                "score": game.score,
+                "finished": game.finished,
+                "env_steps": game.env_steps,
+                "raw_frames": game.raw_frames,
+                "actions": dict(game.actions.most_common()),
+            }
+            for game in games
+        ],
+    }
+
+
+def _line(number: int, game: Game) -> str:
+    parts = [f"game {number}{'' if game.finished else ' (cut short)'}: score {game.score:g}"]
+    parts.append(f"{game.env_steps:,} steps")
+    if game.raw_frames is not None:
+        parts.append(f"{game.raw_frames:,} frames")
+    taken = [f"{name} {count} ({count / game.env_steps:.0%})" for name, count in game.actions.most_common()]
+    return ", ".join(parts) + (f"; {', '.join(taken)}" if taken else "")

@@ -1,0 +1,98 @@
+"""From a moment of a game to a picture of it: which panels a model and its environment have something for."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_atari_dqn.networks.readout import Readout, has_action_values, read
+from sb3_atari_dqn.pictures.arrays import single_frame_shape, split_stack
+from sb3_atari_dqn.pictures.bars import ActionBars
+from sb3_atari_dqn.pictures.drawing import BLUE, ORANGE, Colour
+from sb3_atari_dqn.pictures.saliency import RunningScale
+from sb3_atari_dqn.pictures.screen import View, draw_screen
+from sb3_atari_dqn.playing import Moment, action_names
+
+
+class Shower:
+    """
+    Draws the moments of one video.
+
+    :param env_id: environment
+    :param algo: zoo name of the algorithm
+    :param model_name: which of the run's models
+    :param model: loaded
+    :param env: that it plays in
+    :param saliency: show where the network looks
+    """
+
+    def __init__(self, env_id: str, algo: str, model_name: str, model: Any, env: VecEnv, saliency: bool) -> None:
+        self.game: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
+        self._title = f"{env_id}   {algo}   {model_name}"
+        self._policy, self._algo = model.policy, algo
+        self._bars = ActionBars(action_names(self.game, env.action_space))
+        self._frame_shape = _frame_shape(self.game, env)
+        plain_box = isinstance(env.observation_space, spaces.Box)
+        self._reads = has_action_values(model.policy) and plain_box
+        self._saliency = saliency and self._frame_shape is not None
+        self._scales = RunningScale(), RunningScale()
+
+    def draw(self, moment: Moment) -> np.ndarray:
+        """
+        :param moment: of the game
+        :return: uint8 [H, W, 3]
+        """
+        readout = read(self._policy, moment.observation, self._saliency) if self._reads else None
+        game = moment.game
+        frames = "" if game.raw_frames is None else f"   frame {game.raw_frames:,}"
+        return draw_screen(
+            View(
+                title=self._title,
+                status=f"game {moment.number}   score {game.score:g}   step {game.env_steps:,}{frames}",
+                game=moment.picture,
+                frames=[] if self._frame_shape is None else split_stack(moment.observation, self._frame_shape),
+                maps=[] if readout is None else self._maps(readout),
+                columns=self._columns(readout, moment),
+                chosen=int(moment.action) if self._bars.names else 0,
+                note=self._note(readout, moment),
+            ),
+            self._bars,
+        )
+
+    def _maps(self, readout: Readout) -> list[tuple[np.ndarray, Colour, str]]:
+        dueling = readout.value is not None
+        meanings = (
+            (readout.value_saliency, ORANGE, "gradient of V: what the state is worth"),
+            (readout.action_saliency, BLUE, f"gradient of {'A' if dueling else 'Q'}: the best action"),
+        )
+        return [
+            (scale(saliency), colour, meaning)
+            for scale, (saliency, colour, meaning) in zip(self._scales, meanings, strict=True)
+            if saliency is not None
+        ]
+
+    def _columns(self, readout: Readout | None, moment: Moment) -> list[Any]:
+        if readout is not None:
+            return self._bars.columns(readout.q, readout.value, readout.advantages)
+        if not self._bars.names:
+            return []
+        return self._bars.shares(np.array([moment.game.actions[name] for name in self._bars.names]))
+
+    def _note(self, readout: Readout | None, moment: Moment) -> str:
+        if readout is None:
+            return f"{self._algo} has no action values to show"
+        return "explores: not its best action" if readout.q[int(moment.action)] < readout.q.max() else ""
+
+
+def _frame_shape(game: gym.Env, env: VecEnv) -> tuple[int, ...] | None:
+    """:return: of one frame of the observation; None where that is no picture"""
+    space = env.observation_space
+    if not isinstance(space, spaces.Box) or (len(space.shape) == 1 and space.dtype != np.uint8):
+        return None
+    shapes = [space.shape]
+    while isinstance(game, gym.Wrapper):
+        shapes.append(game.observation_space.shape or ())
+        game = game.env
+    return single_frame_shape([game.observation_space.shape or (), *shapes[::-1]])

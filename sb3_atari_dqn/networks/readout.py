@@ -1,0 +1,88 @@
+"""What a trained network says about one observation: action values, their parts, and what they look at.
+
+Works on any policy with action values, SB3's DQN and sb3-contrib's QR-DQN as well as ours. A: actions.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.preprocessing import is_image_space
+from torch import Tensor
+
+from sb3_atari_dqn.losses import dueling_q_values
+from sb3_atari_dqn.networks.heads import DuelingHead
+
+
+@dataclass(frozen=True)
+class Readout:
+    """
+    One observation, as the online network sees it.
+
+    :param q: action values, [A]
+    :param value: of the state; None without a dueling head
+    :param advantages: less their mean, so that q = value + advantages, [A]; None without a dueling head
+    :param value_saliency: how much the value depends on each input; like the picture, or the vector; None without a
+        dueling head, or where it was not asked for
+    :param action_saliency: the same for the advantage of the best action (its action value without a dueling head)
+    """
+
+    q: np.ndarray
+    value: float | None = None
+    advantages: np.ndarray | None = None
+    value_saliency: np.ndarray | None = None
+    action_saliency: np.ndarray | None = None
+
+
+def has_action_values(policy: Any) -> bool:
+    """:return: whether :func:`read` can read it"""
+    return hasattr(policy, "q_net") or hasattr(policy, "quantile_net")
+
+
+def read(policy: Any, observation: np.ndarray, saliency: bool = True) -> Readout:
+    """
+    :param policy: of DQN, QR-DQN or one of our algorithms
+    :param observation: one, as the environment gives it; no dictionary
+    :param saliency: with gradients, which cost two backward passes
+    :return: numbers of the online network
+    Source: Wang et al. 2016, section 4.2 and figure 2: |gradient of V| and |gradient of A(s, argmax A)| by the input,
+    after Simonyan et al. 2013, section 3, from whom the maximum over the channels (here: the frames of the stack) is.
+    Deviation: the advantage is taken less its mean, since the stream's own offset means nothing.
+    """
+    policy.set_training_mode(False)
+    inputs = policy.obs_to_tensor(observation)[0].float().requires_grad_(saliency)
+    with torch.set_grad_enabled(saliency):
+        q, value, advantages = _outputs(policy, inputs)
+    is_image = is_image_space(policy.observation_space)
+    best = (q if advantages is None else advantages).max()
+    return Readout(
+        _numbers(q[0]),
+        None if value is None else value.item(),
+        None if advantages is None else _numbers(advantages[0]),
+        _saliency(value, inputs, is_image) if saliency and value is not None else None,
+        _saliency(best, inputs, is_image) if saliency else None,
+    )
+
+
+def _outputs(policy: Any, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """:return: action values [1, A], state value [1, 1] and centred advantages [1, A]"""
+    if hasattr(policy, "quantile_net"):
+        return policy.quantile_net(inputs).mean(dim=1), None, None
+    network = policy.q_net
+    if not isinstance(network.q_net, DuelingHead):
+        return network(inputs), None, None
+    features = network.extract_features(inputs, network.features_extractor)
+    value, advantages = network.q_net.value(features), network.q_net.advantage(features)
+    return dueling_q_values(value, advantages), value, advantages - advantages.mean(dim=1, keepdim=True)
+
+
+def _saliency(output: Tensor, inputs: Tensor, is_image: bool) -> np.ndarray:
+    """:return: absolute gradient, [H, W] (maximum over the channels) for an image, else like the input"""
+    (gradient,) = torch.autograd.grad(output.sum(), inputs, retain_graph=True)
+    size = gradient[0].abs()
+    return _numbers(size.amax(dim=0) if is_image else size)
+
+
+def _numbers(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy()

@@ -1,0 +1,142 @@
+"""Playing whole games with a trained model, one moment after the other. Knows SB3, not the zoo."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+
+
+@dataclass
+class Game:
+    """
+    :param score: raw return so far
+    :param env_steps: actions taken
+    :param raw_frames: of the emulator since its reset, no-ops included; None for what is no Atari game
+    :param actions: how often each action was taken, by its name; empty for actions that cannot be counted
+    :param finished: not cut short
+    """
+
+    score: float = 0.0
+    env_steps: int = 0
+    raw_frames: int | None = None
+    actions: Counter[str] = field(default_factory=Counter)
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Moment:
+    """
+    A decision: what was seen, and what will be done.
+
+    :param picture: what the game shows, uint8 [H, W, 3]
+    :param observation: what the agent gets, without the axis of the environments
+    :param action: its choice
+    :param number: of the game, from 1
+    :param game: before the action
+    """
+
+    picture: np.ndarray
+    observation: Any
+    action: Any
+    number: int
+    game: Game
+
+
+class Player:
+    """
+    Plays a model as the zoo's ``enjoy`` does, and keeps count.
+
+    :param model: any of SB3's algorithms
+    :param env: one environment that renders, with SB3's Monitor in it: a game ends where that says so, whatever a
+        wrapper makes of lost lives
+    :param deterministic: the model's best action, no exploration
+    """
+
+    def __init__(self, model: Any, env: VecEnv, deterministic: bool) -> None:
+        self.games: list[Game] = []
+        self._model, self._env, self._deterministic = model, env, deterministic
+        single: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
+        self._emulator = getattr(single.unwrapped, "ale", None)
+        self._monitor = _monitor_of(single)
+        self.action_names = action_names(single, env.action_space)
+
+    def moments(self, n_games: int, max_steps: int | None = None) -> Iterator[Moment]:
+        """
+        :param n_games: whole games
+        :param max_steps: actions after which the game is cut short, over all games
+        :return: one per action, before it is taken; :attr:`games` grows with them
+        """
+        observations, states, starts = self._env.reset(), None, np.ones(1, bool)
+        game = self._begin()
+        step = 0
+        while step != max_steps:
+            actions, states = self._model.predict(
+                observations, state=states, episode_start=starts, deterministic=self._deterministic
+            )
+            yield Moment(self._picture(), _only(observations), actions[0], len(self.games), game)
+            observations, _, starts, infos = self._env.step(actions)
+            step += 1
+            self._count(game, actions[0], infos[0])
+            if game.finished and len(self.games) == n_games:
+                return
+            game = self._begin() if game.finished else game
+
+    def _picture(self) -> np.ndarray:
+        """:raises ValueError: if the environment renders nothing"""
+        picture = self._env.get_images()[0]
+        if picture is None:
+            raise ValueError(f"{self._env} renders no picture: build it with render_mode='rgb_array'")
+        return picture
+
+    def _begin(self) -> Game:
+        self.games.append(Game(raw_frames=self._frames()))
+        return self.games[-1]
+
+    def _count(self, game: Game, action: Any, info: dict[str, Any]) -> None:
+        game.env_steps += 1
+        if self.action_names:
+            game.actions[self.action_names[int(action)]] += 1
+        # A time limit outside of the Monitor ends games, too.
+        game.finished = "episode" in info or bool(info.get("TimeLimit.truncated"))
+        if "episode" in info:  # the environment has been reset since
+            game.score = float(info["episode"]["r"])
+            game.raw_frames = info.get("episode_frame_number")
+        elif not game.finished:
+            game.score = float(sum(self._monitor.rewards))
+            game.raw_frames = self._frames()
+
+    def _frames(self) -> int | None:
+        return None if self._emulator is None else self._emulator.getEpisodeFrameNumber()
+
+
+def action_names(env: gym.Env, space: spaces.Space) -> list[str]:
+    """
+    :param env: a game and the wrappers around it
+    :param space: of the actions that the agent chooses from
+    :return: the game's names of them, numbers where it has none, nothing for actions that are not discrete
+    """
+    if not isinstance(space, spaces.Discrete):
+        return []
+    meanings: list[str] = getattr(env.unwrapped, "get_action_meanings", list)()
+    return list(meanings) if len(meanings) == space.n else [str(number) for number in range(int(space.n))]
+
+
+def _monitor_of(env: gym.Env) -> Monitor:
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, Monitor):
+            return env
+        env = env.env
+    raise ValueError(f"Nobody counts the score in {env}: wrap it in stable_baselines3.common.monitor.Monitor")
+
+
+def _only(observations: Any) -> Any:
+    """:return: the observation of the first environment"""
+    if isinstance(observations, dict):
+        return {key: value[0].copy() for key, value in observations.items()}
+    return observations[0].copy()

@@ -1,0 +1,85 @@
+"""Where a run may have logged its epsilon: the games of ``LogEpisodes``, SB3's progress.csv, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sb3_atari_dqn.plotting.settings import Settings
+
+TAG = "rollout/exploration_rate"
+#: Seconds between the monitor files and the TensorBoard log of one run: networks and memory are built in between.
+_BEFORE, _AFTER = 5.0, 120.0
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """
+    :param env_steps: [k]
+    :param seconds: since the start [k]
+    :param values: [k]
+    """
+
+    env_steps: np.ndarray
+    seconds: np.ndarray
+    values: np.ndarray
+
+
+def read_epsilon(
+    run: Path, settings: Settings, start: float, env_steps: np.ndarray, seconds: np.ndarray
+) -> Epsilon | None:
+    """
+    :param run: its folder
+    :param start: when it started, seconds since the epoch
+    :param env_steps: ends of its games, which tell when a step was made [n]
+    :param seconds: likewise [n]
+    :return: None where it logged none, or it is not clear which TensorBoard log is its own
+    """
+    points = (
+        _from_csv(run / "games.csv", "env_steps", "epsilon")
+        or _from_csv(run / "progress.csv", "time/total_timesteps", TAG)
+        or _from_tensorboard(_board_of(run, settings, start))
+    )
+    if not points:
+        return None
+    steps, values = np.array(points).T
+    return Epsilon(steps, np.interp(steps, env_steps, seconds), values)
+
+
+def _from_csv(path: Path, steps: str, epsilon: str) -> list[tuple[float, float]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get(steps) and row.get(epsilon)]
+    return [(float(row[steps]), float(row[epsilon])) for row in rows]
+
+
+def _board_of(run: Path, settings: Settings, start: float) -> Path | None:
+    """:return: the one TensorBoard file that was begun when the run was"""
+    board, logs = settings.args.get("tensorboard_log"), settings.args.get("log_folder")
+    if not board or not logs:
+        return None
+    above = list(run.resolve().parents)[1:]  # the log folder and those above it
+    places = [folder / board / settings.env_id for folder in above]
+    files = {file for place in places for file in place.glob("*/events.out.tfevents.*")}
+    near = [file for file in files if -_BEFORE <= _begun(file) - start <= _AFTER]
+    return near[0] if len(near) == 1 else None
+
+
+def _begun(file: Path) -> float:
+    stamp = file.name.split(".")[3]
+    return float(stamp) if stamp.isdigit() else float("nan")
+
+
+def _from_tensorboard(file: Path | None) -> list[tuple[float, float]]:
+    if file is None:
+        return []
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(file), size_guidance={"scalars": 0})
+    events.Reload()
+    known = TAG in events.Tags()["scalars"]
+    return [(float(point.step), float(point.value)) for point in events.Scalars(TAG)] if known else []

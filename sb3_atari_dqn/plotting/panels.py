@@ -1,0 +1,135 @@
+"""What stands in each panel of the picture. Curves of several runs become their mean and a band."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from sb3_atari_dqn.plotting.groups import Group
+from sb3_atari_dqn.plotting.runs import RunLog
+from sb3_atari_dqn.plotting.statistics import Curve, band, blocks, running_mean, speed
+
+WINDOW, BLOCK = 100, 10
+_MOST_DOTS = 3000  # per run: more of them hide the lines
+_GREY = "0.35"
+_HEADROOM = 1.4
+
+#: Where (environment steps, seconds) lie on an axis.
+Place = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one group is drawn."""
+
+    colour: str
+    dashes: Any
+
+
+@dataclass(frozen=True)
+class Panel:
+    """
+    :param title: what is shown
+    :param label: of the vertical axis
+    :param draw: puts one group on the axes
+    :param keys: what the marks mean, for all groups
+    :param limits: of the vertical axis; None fits it
+    """
+
+    title: str
+    label: str
+    draw: Callable[[Any, Group, Place, Style], None]
+    keys: tuple[Any, ...]
+    limits: tuple[float, float | None] | None = None
+
+
+def panels_for(groups: Sequence[Group]) -> list[Panel]:
+    """:return: those there is something to show in, with the keys of what is shown"""
+    runs = [run for one in groups for run in one.runs]
+    shared = (Patch(color=_GREY, alpha=0.2, lw=0, label="lowest to highest run"),)
+    banded = shared if any(len(one.runs) > 1 for one in groups) else ()
+    evaluated = (_EVALUATION,) if any(run.evaluations for run in runs) else ()
+    panels = [
+        Panel("Return of training games", "return", _draw_returns, (_GAME, _RUNNING, *evaluated, *banded)),
+        Panel(f"Return per {BLOCK} games", "return", _draw_blocks, (_MEAN, _MAXIMUM)),
+        Panel("Speed, evaluations included", "env steps / s", _draw_speed, (), (0, _highest_speed(groups))),
+    ]
+    if any(run.epsilon for run in runs):
+        panels.insert(2, Panel("Exploration", "epsilon", _draw_epsilon, ()))
+    return panels
+
+
+_GAME = Line2D([], [], marker="o", ms=3, color=_GREY, alpha=0.5, lw=0, label="a game")
+_RUNNING = Line2D([], [], color=_GREY, lw=2, label=f"mean of the last {WINDOW}")
+_EVALUATION = Line2D([], [], marker="o", ms=5, color=_GREY, mfc="white", lw=0, label="an evaluation's mean")
+_MEAN = Line2D([], [], color=_GREY, lw=2, label="mean")
+_MAXIMUM = Line2D([], [], color=_GREY, lw=1, alpha=0.6, label="maximum")
+
+
+def _draw_returns(axes: Any, one: Group, place: Place, style: Style) -> None:
+    for run in one.runs:
+        games = run.games
+        thinned = slice(None, None, max(1, -(-len(games.returns) // _MOST_DOTS)))
+        along = place(games.env_steps, games.seconds)[thinned]
+        axes.plot(along, games.returns[thinned], ".", ms=4.5, mew=0, alpha=0.4, color=style.colour, rasterized=True)
+        if run.evaluations is not None:
+            found = run.evaluations
+            places = place(found.env_steps, found.seconds)
+            joined = ":" if len(one.runs) == 1 else ""  # the lines of several runs would cross
+            axes.plot(places, found.means, f"o{joined}", ms=5, lw=1, mfc="white", color=style.colour, zorder=5)
+    _draw_curves(axes, [_running(run, place) for run in one.runs], style)
+
+
+def _running(run: RunLog, place: Place) -> Curve:
+    return place(run.games.env_steps, run.games.seconds), running_mean(run.games.returns, WINDOW)
+
+
+def _draw_blocks(axes: Any, one: Group, place: Place, style: Style) -> None:
+    found = [blocks(place(run.games.env_steps, run.games.seconds), run.games.returns, BLOCK) for run in one.runs]
+    _draw_curves(axes, [(each.ends, each.means) for each in found], style, width=1.6)
+    _draw_curves(axes, [(each.ends, each.maxima) for each in found], style, width=1, alpha=0.6, with_band=False)
+
+
+def _draw_epsilon(axes: Any, one: Group, place: Place, style: Style) -> None:
+    logged = [run.epsilon for run in one.runs if run.epsilon is not None]
+    _draw_curves(axes, [(place(each.env_steps, each.seconds), each.values) for each in logged], style)
+
+
+def _draw_speed(axes: Any, one: Group, place: Place, style: Style) -> None:
+    curves = [_speed(run, place) for run in one.runs]
+    _draw_curves(axes, [curve for curve in curves if len(curve[0])], style)
+
+
+def _speed(run: RunLog, place: Place) -> Curve:
+    games = run.games
+    ends, rates = speed(games.env_steps, games.seconds)
+    return place(np.interp(ends, games.seconds, games.env_steps), ends), rates
+
+
+def _highest_speed(groups: Sequence[Group]) -> float | None:
+    """:return: where the axis is cut: the random steps at the beginning would press all others to the ground"""
+    rates = [
+        np.percentile(_speed(run, _steps)[1], 90) for one in groups for run in one.runs if len(run.games.seconds) > 1
+    ]
+    return _HEADROOM * max(rates) if rates and max(rates) > 0 else None
+
+
+def _steps(env_steps: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    return env_steps
+
+
+def _draw_curves(
+    axes: Any, curves: Sequence[Curve], style: Style, width: float = 2, alpha: float = 1, with_band: bool = True
+) -> None:
+    """:param curves: of the runs of one group"""
+    if not curves:
+        return
+    shown = band(curves)
+    axes.plot(shown.along, shown.mean, color=style.colour, ls=style.dashes, lw=width, alpha=alpha)
+    if with_band and len(curves) > 1:
+        axes.fill_between(shown.along, shown.low, shown.high, color=style.colour, alpha=0.2, lw=0)

@@ -1,0 +1,150 @@
+"""A run of the zoo as numbers: its games, its evaluations, its epsilon."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sb3_atari_dqn.plotting.epsilon import Epsilon, read_epsilon
+from sb3_atari_dqn.plotting.settings import Settings, read_settings
+
+
+@dataclass(frozen=True)
+class Games:
+    """
+    The games of all environments in the order in which they ended, n of them.
+
+    :param env_steps: of the run, at the end of each game [n]
+    :param seconds: since the start [n]
+    :param returns: raw [n]
+    """
+
+    env_steps: np.ndarray
+    seconds: np.ndarray
+    returns: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """
+    :param env_steps: of the training before each evaluation [m]
+    :param seconds: since the start, taken from the training games around it [m]
+    :param means: mean return of each evaluation [m]
+    """
+
+    env_steps: np.ndarray
+    seconds: np.ndarray
+    means: np.ndarray
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """One run; ``evaluations`` and ``epsilon`` are None where it wrote none."""
+
+    path: Path
+    settings: Settings
+    games: Games
+    evaluations: Evaluations | None
+    epsilon: Epsilon | None
+
+
+def read_run(path: Path) -> RunLog:
+    """
+    :param path: folder of a run, of any algorithm
+    :raises ValueError: if there is none, or no game has ended in it; the message says what is there
+    """
+    monitors = [_Monitor(file) for file in _monitor_files(path)]
+    start = min(monitor.start for monitor in monitors)
+    settings = read_settings(path, monitors[0].env_id)
+    games = _own_games(path / "games.csv") or _monitored_games(monitors, start, settings.frames_per_step or 1)
+    if len(games.returns) == 0:
+        raise ValueError(f"{path} holds no finished game yet: wait until one has ended")
+    evaluations = _evaluations(path / "evaluations.npz", games)
+    return RunLog(
+        path, settings, games, evaluations, read_epsilon(path, settings, start, games.env_steps, games.seconds)
+    )
+
+
+def _monitor_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise ValueError(f"There is no run folder {path}: name one such as logs/dqn_dueling/PongNoFrameskip-v4_1")
+    files = sorted(path.glob("*monitor.csv"))
+    if not files:
+        runs = sorted({str(file.parent) for file in path.glob("**/*monitor.csv")})
+        hint = f"it holds the runs {', '.join(runs[:4])}{', ...' if len(runs) > 4 else ''}" if runs else _NO_RUN
+        raise ValueError(f"{path} is no run folder, there are no monitor files in it: {hint}")
+    return files
+
+
+_NO_RUN = "give the folder that the zoo's train printed as its log path"
+
+
+class _Monitor:
+    """One monitor file; a last line that is still being written is left out."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with path.open(newline="") as file:
+                head = json.loads(file.readline().lstrip("#"))
+                self.start, self.env_id = float(head["t_start"]), str(head.get("env_id"))
+                rows = [row for row in csv.DictReader(file) if None not in row.values()]
+            #: return, length as the monitor counts it, seconds since its own start [n, 3]
+            self.rows = np.array([[float(row[key]) for key in "rlt"] for row in rows]).reshape(-1, 3)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a monitor file of Stable-Baselines3 ({error!r})") from error
+
+
+def _monitored_games(monitors: list[_Monitor], start: float, frames_per_step: int) -> Games:
+    """
+    Environments step together: when one of N has made s steps, the run has made N * s.
+
+    :param start: seconds since the epoch, of the first environment
+    """
+    tables = []
+    for monitor in monitors:
+        returns, lengths, seconds = monitor.rows.T
+        env_steps = lengths.cumsum() / frames_per_step * len(monitors)
+        tables.append(np.stack([env_steps, seconds + monitor.start - start, returns]))
+    table = np.concatenate(tables, axis=1)
+    return Games(*table[:, np.lexsort(table[:2])])
+
+
+def _own_games(path: Path) -> Games | None:
+    """:return: what ``LogEpisodes`` wrote, which knows the environment steps; None if it was not there"""
+    if not path.is_file():
+        return None
+    try:
+        table = columns(path, ("env_steps", "seconds", "return"))
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path} was not written by LogEpisodes ({error!r}): remove it to read the monitor files"
+        ) from error
+    return Games(*table) if table.shape[1] else None
+
+
+def columns(path: Path, names: tuple[str, ...]) -> np.ndarray:
+    """
+    :param path: CSV file with a head
+    :return: the named columns of the complete lines, NaN for empty cells [len(names), n]
+    """
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row.values()]
+    return np.array([[float(row[name] or "nan") for name in names] for row in rows]).reshape(-1, len(names)).T
+
+
+def _evaluations(path: Path, games: Games) -> Evaluations | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            env_steps, results = data["timesteps"].astype(float), data["results"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a file of evaluations that Stable-Baselines3 wrote ({error!r})") from error
+    seconds: Any = np.interp(env_steps, games.env_steps, games.seconds)
+    return Evaluations(env_steps, seconds, results.reshape(len(results), -1).mean(axis=1))

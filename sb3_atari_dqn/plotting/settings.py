@@ -1,0 +1,104 @@
+"""What a run folder says of itself: algorithm, environment, configuration, and how its games count steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+#: Wrappers that skip frames outside of the monitor: the keyword that says how many, and its default.
+_SKIPS = {
+    "stable_baselines3.common.atari_wrappers.AtariWrapper": ("frame_skip", 4),
+    "stable_baselines3.common.atari_wrappers.MaxAndSkipEnv": ("skip", 4),
+    "gymnasium.wrappers.AtariPreprocessing": ("frame_skip", 4),
+    "gymnasium.wrappers.MaxAndSkipObservation": ("skip", 4),
+}
+#: Packages whose other wrappers skip nothing.
+_KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", "gymnasium.wrappers.", "sb3_atari_dqn.")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the zoo's files without executing them: of a Python object there remain its arguments."""
+
+
+def _arguments(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.SequenceNode):
+        items = loader.construct_sequence(node, deep=True)
+        return dict(items[0]) if suffix.endswith("OrderedDict") and items else items
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return node.value
+
+
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/", _arguments)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    :param algo: the zoo's name of the algorithm
+    :param env_id: environment
+    :param config: its hyperparameters, {} where the folder holds none
+    :param args: the command line, likewise
+    """
+
+    algo: str
+    env_id: str
+    config: Mapping[str, Any]
+    args: Mapping[str, Any]
+
+    @property
+    def frames_per_step(self) -> int | None:
+        """:return: what the monitor counts per environment step; None where a wrapper is not known to us"""
+        skip = 1
+        for name, kwargs in _entries(self.config.get("env_wrapper")):
+            own = _skip_of(name, kwargs)
+            if own is None:
+                return None
+            skip *= own
+        return skip if self.config else None
+
+
+def read_settings(run: Path, env_id: str) -> Settings:
+    """
+    :param run: folder of a run
+    :param env_id: what its monitor files say
+    """
+    folder = next((path.parent for path in sorted(run.glob("*/config.yml"))), run)
+    config, args = _read(folder / "config.yml"), _read(folder / "args.yml")
+    return Settings(str(args.get("algo") or run.parent.name), str(args.get("env") or env_id), config, args)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """:raises ValueError: if it is no mapping"""
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.load(path.read_text(), _Loader)  # a safe loader
+        return dict(content)
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a file that the zoo wrote: {' '.join(str(error).split())}") from error
+
+
+def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """:return: dotted names with keyword arguments, of any form that the zoo takes"""
+    for entry in env_wrapper if isinstance(env_wrapper, list) else [env_wrapper]:
+        if isinstance(entry, dict):
+            yield from ((str(name), kwargs if isinstance(kwargs, dict) else {}) for name, kwargs in entry.items())
+        elif entry is not None:
+            yield str(entry), {}
+
+
+def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
+    if name in _SKIPS:
+        keyword, default = _SKIPS[name]
+        return int(kwargs.get(keyword, default))
+    if name.startswith("sb3_atari_dqn."):
+        module, _, wrapper = name.rpartition(".")
+        preset = getattr(getattr(import_module(module), wrapper, None), "preset", None)
+        return 1 if preset is None else int(preset.with_overrides(kwargs).frame_skip)
+    return 1 if name.startswith(_KNOWN) else None

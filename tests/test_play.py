@@ -1,0 +1,209 @@
+"""``play``: any run of the zoo, opened as ``enjoy`` opens it, filmed."""
+
+import json
+import shutil
+import sys
+from unittest import mock
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn.commands import play
+from sb3_atari_dqn.commands.showing import Shower
+from sb3_atari_dqn.playing import Player
+from sb3_atari_dqn.zoo.saved_run import find_run
+from tests.commands import TINY_ATARI, files, run, train
+
+PONG = "PongNoFrameskip-v4"
+BRIEF = ("--eval-freq", "-1", "--seed", "1")
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    """Runs of several algorithms: dueling Pong with two checkpoints, and CartPole with and without action values."""
+    folder = tmp_path_factory.mktemp("logs")
+    to = ("-f", str(folder), *BRIEF)
+    tiny = (*TINY_ATARI, "n_envs:2")
+    train("--algo", "dqn_dueling", "--env", PONG, "-n", "40", "--save-freq", "20", *to, "-params", *tiny)
+    train(
+        "--algo", "ppo", "--env", "CartPole-v1", "-n", "32", *to, "-params", "n_steps:4", "batch_size:8", "n_epochs:1"
+    )
+    train("--algo", "qrdqn", "--env", "CartPole-v1", "-n", "32", *to)
+    train("--algo", "ppo", "--env", "Pendulum-v1", "-n", "32", *to, "-params", "n_envs:1", "n_steps:8", "n_epochs:1")
+    return folder
+
+
+@pytest.fixture
+def pong(logs):
+    return logs / "dqn_dueling" / f"{PONG}_1"
+
+
+def views(*arguments):
+    """:return: what the pictures would be drawn from"""
+    seen = []
+
+    def draw(view, bars):
+        seen.append(view)
+        return np.zeros((720, 1280, 3), np.uint8)
+
+    with mock.patch("sb3_atari_dqn.commands.showing.draw_screen", draw):
+        play.main([*arguments, "-o", "video.mp4"])
+    return seen
+
+
+def worst(model, observation, **options):
+    """Stands in for a model's ``predict``."""
+    with torch.no_grad():
+        return model.q_net(model.policy.obs_to_tensor(observation)[0]).argmin(1).numpy(), None
+
+
+def test_the_command_films_a_game_of_pong_and_keeps_count(pong, runs):
+    command = [sys.executable, "-m", "sb3_atari_dqn", "play", str(pong), "--max-steps", "12", "-o", "pong.mp4"]
+    done = run(command)
+    assert done.returncode == 0, done.stdout
+    assert "game 1 (cut short): score 0, 12 steps" in done.stdout
+    assert files(runs) == ["pong.json", "pong.mp4"]
+    video = cv2.VideoCapture("pong.mp4")
+    assert [video.get(key) for key in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)] == [12, 15]
+    picture = video.read()[1]
+    assert picture.shape == (720, 1280, 3)
+    brown = np.array([17, 72, 144])  # Pong's ground, blue first
+    assert (abs(picture[200:600, 40:60].astype(int) - brown) < 20).all()
+    report = json.loads((runs / "pong.json").read_text())
+    assert (report["algo"], report["env"], report["deterministic"]) == ("dqn_dueling", PONG, False)
+    (game,) = report["games"]
+    assert (game["env_steps"], game["finished"], sum(game["actions"].values())) == (12, False, 12)
+    assert game["raw_frames"] >= 48
+
+
+def test_whole_games_are_played_and_counted(logs, runs, capsys):
+    seen = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--games", "2")
+    report = json.loads((runs / "video.json").read_text())
+    assert [game["finished"] for game in report["games"]] == [True, True]
+    assert [game["score"] for game in report["games"]] == [game["env_steps"] for game in report["games"]]
+    assert len(seen) == sum(game["env_steps"] for game in report["games"])
+    assert report["mean_score"] == np.mean([game["score"] for game in report["games"]])
+    assert report["deterministic"]  # as enjoy, outside of Atari
+    assert "game 2: score" in capsys.readouterr().out
+
+
+def test_a_dueling_agent_shows_stack_values_and_where_it_looks(pong, runs):
+    view = views(str(pong), "--max-steps", "3")[-1]
+    assert [frame.shape for frame in view.frames] == [(84, 84, 1)] * 4
+    assert [meaning.split(":")[0] for _, _, meaning in view.maps] == ["gradient of V", "gradient of A"]
+    assert all(saliency.min() >= 0 and saliency.max() == 1 for saliency, _, _ in view.maps)
+    values, advantages = (column.numbers for column in view.columns)
+    assert values[1:] == pytest.approx(values[0] + advantages[1:], abs=1e-5)
+    assert view.game.shape == (210, 160, 3)
+
+
+def test_what_a_model_does_not_have_is_left_out(logs, pong, runs):
+    assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
+    quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
+    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "Q")
+    policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1")[0]
+    assert policy.note == "ppo has no action values to show"
+    assert policy.columns[0].heading == "share of actions so far"
+    assert views(str(logs / "ppo" / "Pendulum-v1_1"), "--max-steps", "1")[0].columns == []
+
+
+def test_an_action_that_is_not_the_best_is_said_to_explore(pong, runs):
+    assert {view.note for view in views(str(pong), "--max-steps", "5", "--deterministic")} == {""}
+    with mock.patch.object(DuelingDQN, "predict", worst):
+        assert {view.note for view in views(str(pong), "--max-steps", "5")} == {"explores: not its best action"}
+
+
+def test_the_same_seed_plays_the_same_game(pong, runs):
+    first, again, other = (
+        [view.frames[-1].tobytes() for view in views(str(pong), "--max-steps", "8", "--seed", seed)] for seed in "112"
+    )
+    assert first == again
+    assert first != other
+
+
+def test_models_are_chosen_as_in_enjoy(pong):
+    assert find_run(pong).model_path == pong / f"{PONG}.zip"
+    assert find_run(pong, checkpoint=20).model_path == pong / "rl_model_20_steps.zip"
+    assert find_run(pong, last_checkpoint=True).model_path == pong / "rl_model_40_steps.zip"
+    assert find_run(pong / "rl_model_20_steps.zip").model_name == "rl_model_20_steps"
+    assert find_run(pong).model_name == "last model"
+
+
+def test_a_model_in_a_folder_of_the_run_belongs_to_the_run(pong):
+    model = pong / "models" / "episode_000001.zip"
+    model.parent.mkdir(exist_ok=True)
+    model.write_bytes((pong / "rl_model_20_steps.zip").read_bytes())
+    assert (find_run(model).folder, find_run(model).model_path) == (pong, model)
+
+
+def test_what_the_run_was_trained_with_must_be_there(pong, tmp_path):
+    copy = tmp_path / f"{PONG}_1"
+    shutil.copytree(pong, copy)
+    args = copy / PONG / "args.yml"
+    args.write_text(args.read_text().replace("gym_packages\n    - []", "gym_packages\n    - [no_such_games]"))
+    with pytest.raises(ValueError, match="--gym-packages no_such_games: install that"):
+        find_run(copy)
+
+
+def test_without_o_the_video_lies_in_the_run_folder(pong, runs, capsys):
+    play.main([str(pong / "rl_model_20_steps.zip"), "--max-steps", "2"])
+    assert files(pong / "videos") == ["play-rl_model_20_steps.json", "play-rl_model_20_steps.mp4"]
+
+
+def test_ctrl_c_ends_the_game_and_keeps_the_video(pong, runs):
+    original = Shower.draw
+
+    def interrupted(shower, moment):
+        if moment.game.env_steps == 4:
+            raise KeyboardInterrupt
+        return original(shower, moment)
+
+    with mock.patch.object(Shower, "draw", interrupted):
+        play.main([str(pong), "-o", "video.mp4"])
+    assert cv2.VideoCapture("video.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 4
+    assert json.loads((runs / "video.json").read_text())["games"][0]["finished"] is False
+
+
+def test_the_environment_is_the_one_of_the_run(pong):
+    run_ = find_run(pong)
+    env = run_.create_env(seed=0)
+    model = run_.load_model(env, 0, "cpu")
+    assert env.observation_space.shape == (84, 84, 4)
+    assert model.observation_space.shape == (4, 84, 84)
+    assert Player(model, env, True).action_names[:2] == ["NOOP", "FIRE"]
+
+
+def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
+    missing = mock.patch("sb3_atari_dqn.callbacks.video.get_ffmpeg_exe", side_effect=RuntimeError("none"))
+    with missing, pytest.raises(SystemExit):
+        play.main([str(pong), "-o", "video.mp4"])
+    assert "pip install imageio-ffmpeg" in capsys.readouterr().err
+    assert not files(runs)
+
+
+@pytest.mark.parametrize(
+    ("place", "arguments", "way_out"),
+    [
+        ("nowhere", (), "give a run folder such as"),
+        ("dqn_dueling", (), f"{PONG}_1 are: give one of them"),
+        (f"dqn_dueling/{PONG}_1/{PONG}", (), "it holds no ENVIRONMENT/args.yml"),
+        (f"dqn_dueling/{PONG}_1", ("--load-best",), "checkpoints after 20, 40 steps"),
+        (f"dqn_dueling/{PONG}_1", ("--load-checkpoint", "30"), "--load-checkpoint 40"),
+        (f"dqn_dueling/{PONG}_1/{PONG}.zip", ("--load-best",), "leave out --load-best"),
+        (f"dqn_dueling/{PONG}_1/0.monitor.csv", (), "no zip file"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "video.avi"), "end with .mp4"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "/proc/video.mp4"), "another place with -o"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place, arguments, way_out):
+    with pytest.raises(SystemExit) as exit_:
+        play.main([str(logs / place), *arguments])
+    printed = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert printed.startswith("play: error: ")
+    assert way_out in printed
+    assert printed.count("\n") == 1
+    assert not files(runs)

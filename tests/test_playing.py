@@ -1,0 +1,140 @@
+"""Playing games and keeping count, with models that do not think."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from sb3_atari_dqn.atari import NatureAtari
+from sb3_atari_dqn.atari.summary import frames_per_second
+from sb3_atari_dqn.playing import Player, action_names
+
+BREAKOUT = "BreakoutNoFrameskip-v4"
+
+
+class Script:
+    """Takes the same actions again and again."""
+
+    def __init__(self, *actions):
+        self.actions, self.calls = actions, []
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        self.calls.append((state, bool(episode_start[0]), deterministic))
+        return np.array([self.actions[(len(self.calls) - 1) % len(self.actions)]]), len(self.calls)
+
+
+class Countdown(gym.Env):
+    """Three steps, rewards 1, 2 and 3; shows the number of the step."""
+
+    observation_space = spaces.Box(0, 3, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 7}
+    render_mode = "rgb_array"
+
+    def reset(self, *, seed=None, options=None) -> tuple[Any, dict]:
+        self.step_number = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action) -> Any:
+        self.step_number += 1
+        return np.full(1, self.step_number, np.float32), self.step_number, self.step_number == 3, False, {}
+
+    def render(self) -> Any:
+        return np.full((4, 4, 3), self.step_number, np.uint8)
+
+
+def test_each_moment_shows_what_the_action_was_chosen_from():
+    player = Player(Script(1, 0, 0), make_vec_env(Countdown), deterministic=True)
+    seen = [(m.number, m.picture[0, 0, 0], m.observation[0], m.action, m.game.score) for m in player.moments(2)]
+    first = [(1, 0, 0, 1, 0), (1, 1, 1, 0, 1), (1, 2, 2, 0, 3)]
+    assert seen == [*first, *((2, *moment[1:]) for moment in first)]
+
+
+def test_games_are_counted_to_their_end():
+    player = Player(Script(1, 0, 0), make_vec_env(Countdown), deterministic=True)
+    list(player.moments(2))
+    assert [(game.score, game.env_steps, game.finished) for game in player.games] == [(6, 3, True)] * 2
+    assert [dict(game.actions) for game in player.games] == [{"1": 1, "0": 2}] * 2
+    assert player.games[0].raw_frames is None
+
+
+def test_a_game_that_is_cut_short_is_not_finished():
+    player = Player(Script(0), make_vec_env(Countdown), deterministic=True)
+    assert len(list(player.moments(5, max_steps=4))) == 4
+    assert [(game.score, game.finished) for game in player.games] == [(6, True), (1, False)]
+
+
+def test_a_model_with_a_memory_gets_it_back_and_is_told_of_ends():
+    script = Script(0)
+    list(Player(script, make_vec_env(Countdown), deterministic=False).moments(1))
+    assert script.calls == [(None, True, False), (1, False, False), (2, False, False)]
+    script = Script(0)
+    list(Player(script, make_vec_env(Countdown), deterministic=True).moments(2))
+    assert [start for _, start, _ in script.calls] == [True, False, False] * 2
+
+
+def test_a_time_limit_around_the_monitor_ends_a_game_too():
+    env = make_vec_env(Countdown, wrapper_class=lambda env: gym.wrappers.TimeLimit(env, 2))
+    player = Player(Script(0), env, deterministic=True)
+    list(player.moments(2))
+    assert [(game.env_steps, game.finished) for game in player.games] == [(2, True)] * 2
+
+
+@pytest.fixture(scope="module")
+def breakout():
+    """A game of Breakout under a preset that ends episodes with a life: the player, and its moments."""
+    env = make_vec_env(BREAKOUT, seed=1, wrapper_class=NatureAtari)
+    player = Player(Script(0, 2, 3, 3, 2, 2), VecFrameStack(env, 4), deterministic=True)
+    moments = [(moment.picture.shape, moment.observation.shape) for moment in player.moments(1)]
+    return player, moments
+
+
+def test_a_game_of_atari_goes_over_all_its_lives(breakout):
+    player, moments = breakout
+    (game,) = player.games
+    assert game.finished
+    assert game.env_steps == len(moments) == sum(game.actions.values())
+    assert set(game.actions) == {"NOOP", "RIGHT", "LEFT"}
+    # 4 frames to a step; lost lives and FIRE after them cost some more
+    assert 4 * game.env_steps < game.raw_frames < 5 * game.env_steps + 100
+    assert set(moments) == {((210, 160, 3), (84, 84, 4))}
+
+
+def test_a_score_is_the_games_own_and_not_clipped():
+    env = make_vec_env("MsPacmanNoFrameskip-v4", seed=1, wrapper_class=NatureAtari)
+    player = Player(Script(3), env, deterministic=True)
+    list(player.moments(1, max_steps=80))
+    assert player.games[0].score >= 20
+    assert player.games[0].score % 10 == 0
+
+
+def test_actions_have_the_games_names_where_they_fit():
+    env = gym.make(BREAKOUT)
+    assert action_names(env, env.action_space) == ["NOOP", "FIRE", "RIGHT", "LEFT"]
+    assert action_names(env, spaces.Discrete(2)) == ["0", "1"]
+    assert action_names(Countdown(), spaces.Box(-1, 1, (2,))) == []
+
+
+@pytest.mark.parametrize(
+    ("env", "fps"),
+    [
+        (lambda: gym.make("PongNoFrameskip-v4"), 60),
+        (lambda: NatureAtari(gym.make("PongNoFrameskip-v4")), 15),
+        (lambda: NatureAtari(gym.make("PongNoFrameskip-v4"), frame_skip=16, max_pool_frames=16), 3.75),
+        (lambda: gym.make("Pong-v4"), 20),  # 2 to 4, 3 on the average
+        (lambda: gym.make("ALE/Pong-v5"), 15),
+        (Countdown, 7),
+    ],
+)
+def test_videos_run_at_the_speed_of_the_game(env, fps):
+    assert frames_per_second(env()) == fps
+
+
+def test_an_environment_that_renders_nothing_is_refused():
+    env = make_vec_env("PongNoFrameskip-v4", wrapper_class=NatureAtari, env_kwargs=dict(render_mode=None))
+    with pytest.raises(ValueError, match="render_mode='rgb_array'"):
+        next(Player(Script(0), env, deterministic=True).moments(1))

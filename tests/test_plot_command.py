@@ -1,0 +1,95 @@
+"""``python -m sb3_atari_dqn plot``."""
+
+import sys
+
+import pytest
+from PIL import Image
+
+from sb3_atari_dqn.commands.plot import main
+from tests.commands import files, run
+from tests.fake_runs import games, write_run
+
+
+@pytest.fixture
+def pong(runs):
+    return str(write_run(runs / "logs/dqn_dueling/PongNoFrameskip-v4_1", games(30)))
+
+
+def error_of(capsys, *arguments):
+    """:return: the one line that a command that fails prints"""
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("plot: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_a_run_becomes_a_picture_and_what_is_left_out_is_said(pong, runs, capsys):
+    main([pong])
+    assert capsys.readouterr().out == "No panel of epsilon: no run logged it (see --help)\nWrote plot.png\n"
+    with Image.open(runs / "plot.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width == 1200
+
+
+def test_runs_without_epsilon_beside_one_that_has_it_are_named(pong, runs, capsys):
+    other = write_run(runs / "logs/dqn/PongNoFrameskip-v4_1", games(30), algo="dqn")
+    (other / "progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n")
+    main([pong, str(other), "--out", "new/folder/both.png"])
+    assert capsys.readouterr().out == f"No epsilon of {pong}: not logged (see --help)\nWrote new/folder/both.png\n"
+
+
+def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs):
+    command = [sys.executable, "-m", "sb3_atari_dqn", "plot"]
+    result = run([*command, "no/such/run"])
+    assert result.returncode == 1
+    assert result.stdout.startswith("plot: There is no run folder no/such/run")
+    assert result.stdout.count("\n") == 1
+    told = run([*command, "--help"]).stdout
+    assert "plot logs/dqn_dueling/PongNoFrameskip-v4_1" in told
+
+
+def test_mixed_environments_are_refused_and_nothing_is_written(pong, runs, capsys):
+    other = write_run(runs / "logs/dqn/BreakoutNoFrameskip-v4_1", games(3), env="BreakoutNoFrameskip-v4")
+    before = files(runs)
+    assert "different environments" in error_of(capsys, pong, str(other))
+    assert files(runs) == before
+
+
+@pytest.mark.parametrize("out", ["plot.jpg", "plot"])
+def test_another_format_is_refused(pong, capsys, out):
+    assert "ends in .png" in error_of(capsys, pong, "--out", out)
+
+
+@pytest.mark.parametrize("out", ["file/plot.png", "folder.png"])
+def test_a_place_that_cannot_be_written_is_named(pong, runs, capsys, out):
+    (runs / "file").touch()
+    (runs / "folder.png").mkdir()
+    before = files(runs)
+    assert f"--out {out} cannot be written" in error_of(capsys, pong, "--out", out)
+    assert files(runs) == before
+
+
+def test_an_older_picture_stays_when_drawing_fails(pong, runs, capsys, monkeypatch):
+    def fail(groups, out):
+        out.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    (runs / "plot.png").write_bytes(b"older")
+    monkeypatch.setattr("sb3_atari_dqn.plotting.figure.draw", fail)
+    assert "No space left on device" in error_of(capsys, pong)
+    assert (runs / "plot.png").read_bytes() == b"older"
+
+
+def test_without_matplotlib_it_says_what_to_install(pong, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "sb3_atari_dqn.plotting.figure", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert "pip install 'sb3-atari-dqn[plots]'" in error_of(capsys, pong)
+
+
+def test_the_same_run_twice_counts_once(pong, capsys):
+    main([pong, pong, "--labels", "ours"])
+    assert "Wrote plot.png" in capsys.readouterr().out

@@ -1,0 +1,53 @@
+"""Which runs are seeds of the same thing."""
+
+import pytest
+
+from sb3_atari_dqn.plotting.groups import group
+from sb3_atari_dqn.plotting.runs import read_run
+from tests.fake_runs import games, write_run
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(name, **kwargs):
+        return read_run(write_run(tmp_path / name, games(3), **kwargs))
+
+    return make
+
+
+def shape(groups):
+    return [(one.label, [run.path.name for run in one.runs]) for one in groups]
+
+
+def test_seeds_of_one_configuration_belong_together(make):
+    runs = [make("a", seed=1), make("b", algo="dqn"), make("c", seed=2)]
+    assert shape(group(runs)) == [("dqn_dueling", ["a", "c"]), ("dqn", ["b"])]
+
+
+def test_configurations_of_one_algorithm_are_named_by_what_tells_them_apart(make):
+    runs = [make("a", config={"gamma": 0.9, "policy": "CnnPolicy"}), make("b", config={"policy": "CnnPolicy"})]
+    assert shape(group([*runs, make("c", config={"gamma": 0.5, "policy": "CnnPolicy"})])) == [
+        ("dqn_dueling, gamma 0.9", ["a"]),
+        ("dqn_dueling", ["b"]),
+        ("dqn_dueling, gamma 0.5", ["c"]),
+    ]
+
+
+def test_what_nothing_short_tells_apart_is_numbered(make):
+    runs = [make("a", env_kwargs={"difficulty": 0}), make("b", env_kwargs={"difficulty": 1})]
+    assert shape(group(runs)) == [("dqn_dueling (1)", ["a"]), ("dqn_dueling (2)", ["b"])]
+
+
+def test_labels_name_the_groups_in_the_order_of_the_runs(make):
+    runs = [make("a"), make("b", algo="dqn"), make("c")]
+    assert shape(group(runs, ["ours", "theirs"])) == [("ours", ["a", "c"]), ("theirs", ["b"])]
+
+
+def test_labels_must_be_as_many_as_the_groups(make):
+    with pytest.raises(ValueError, match=r"--labels gives 3 names for 2 groups of runs: .*a.*c; .*b"):
+        group([make("a"), make("b", algo="dqn"), make("c")], ["x", "y", "z"])
+
+
+def test_runs_of_different_environments_are_refused_with_their_names(make):
+    with pytest.raises(ValueError, match=r"different environments.*PongNoFrameskip-v4 .*a.*Breakout-v4 .*b"):
+        group([make("a"), make("b", env="Breakout-v4")])

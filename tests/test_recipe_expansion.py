@@ -1,0 +1,82 @@
+"""``--recipe NAME``: what it stands for, and what contradicts it."""
+
+import pytest
+
+from sb3_atari_dqn.recipes import NAMES
+from sb3_atari_dqn.recipes.expansion import expand
+
+OF_PONG = ["--algo", "dqn_classic", "--env", "Pong-v4"]
+
+
+def test_without_a_recipe_nothing_changes():
+    typed = ["--algo", "dqn_double", "--eval-freq", "-1", "-params", "n_steps:3", "gamma:0.9", "-f", "mine"]
+    assert expand("train", typed) == typed
+
+
+def test_train_gets_algorithm_environment_folder_and_configuration_and_keeps_what_overrides():
+    typed = [
+        "-params",
+        "gamma:0.5",
+        "n_steps:3",
+        "--recipe",
+        "pong_elu",
+        "--seed",
+        "3",
+        "-n",
+        "100",
+        "--eval-freq",
+        "-1",
+    ]
+    assert expand("train", typed) == [
+        *OF_PONG,
+        *("-f", "logs/pong_elu", "-conf", "sb3_atari_dqn.recipes.pong_elu"),
+        *("-params", "gamma:0.5", "n_steps:3", "--seed", "3", "-n", "100", "--eval-freq", "-1"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["enjoy", "record_video", "push_to_hub"])
+def test_a_command_that_reads_a_run_gets_no_configuration(command, runs):
+    (runs / "logs/pong_elu/dqn_classic").mkdir(parents=True)
+    typed = ["--recipe=pong_elu", "--no-render"]
+    assert expand(command, typed) == [*OF_PONG, "-f", "logs/pong_elu", "--no-render"]
+
+
+def test_a_recipe_whose_author_logs_to_tensorboard_does_so_too():
+    expanded = expand("train", ["--recipe", "space_invaders_dueling", "-f", "mine"])
+    assert expanded[expanded.index("-tb") + 1] == "mine/tensorboard"
+    assert "-tb" not in expand("train", ["--recipe", "space_invaders_dueling", "--tensorboard-log", "there"])
+    assert "-tb" not in expand("train", ["--recipe", "pong_elu"])
+
+
+def test_what_agrees_with_the_recipe_may_be_said_again():
+    typed = [*OF_PONG, "-f", "mine", "-conf", "sb3_atari_dqn.recipes.pong_elu"]
+    assert expand("train", ["--recipe", "pong_elu", *typed]) == typed
+
+
+@pytest.mark.parametrize("algo", ["dqn_classic", "dqn_double", "dqn_dueling"])
+def test_space_invaders_switches_between_vanilla_double_and_dueling(algo):
+    expanded = expand("train", ["--recipe", "space_invaders_dueling", "--algo", algo])
+    assert [expanded[i + 1] for i, word in enumerate(expanded) if word == "--algo"] == [algo]
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["--recipe", "pong"], f"Unknown recipe 'pong'; known: {', '.join(sorted(NAMES))}"),
+        (["--recipe"], "argument --recipe: expected one argument"),
+        (["--recipe", "pong_elu", "--algo", "ppo"], "--algo ppo contradicts --recipe pong_elu, which is made for dqn_"),
+        (
+            ["--recipe", "pong_elu", "--env", "Pong-v0"],
+            "--env Pong-v0 contradicts --recipe pong_elu, which plays Pong-v4",
+        ),
+        (["--recipe", "pong_elu", "--conf-file", "my.yml"], "-conf my.yml contradicts --recipe pong_elu"),
+    ],
+)
+def test_what_contradicts_the_recipe_is_one_clear_error(typed, says):
+    with pytest.raises(ValueError, match=says):
+        expand("train", typed)
+
+
+def test_a_recipe_without_a_run_names_the_way_out(runs):
+    with pytest.raises(ValueError, match=r"no run of pong_elu in logs/pong_elu/dqn_classic: train one with .*--recipe"):
+        expand("enjoy", ["--recipe", "pong_elu"])
