@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sb3_atari_dqn.dino.game import _text
+from sb3_atari_dqn.dino.game import text_of
 from sb3_atari_dqn.dino.page import Page
 from tests.dino import needs_browser
 
@@ -18,7 +18,7 @@ def run():
     """:return: runs JavaScript after one of our scripts, in a closed room of its own"""
     page = Page(None, visible=False, timeout_s=10.0)
     yield lambda script, code: json.loads(
-        page.js(f"(() => {{ {_text(script)}\n return JSON.stringify((() => {{ {code} }})()); }})()")
+        page.js(f"(() => {{ {text_of(script)}\n return JSON.stringify((() => {{ {code} }})()); }})()")
     )
     page.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sb3_atari_dqn.model_files import replacing
 from sb3_atari_dqn.plotting.groups import group
-from sb3_atari_dqn.plotting.runs import RunLog, read_run
+from sb3_atari_dqn.plotting.runs import RETURN, RunLog, read_run
 
 _EXPLANATION = """\
 Draws learning curves of one or several training runs into one PNG: the return of each game and the mean of the last
@@ -32,17 +32,18 @@ def main(arguments: Sequence[str]) -> None:
     """:param arguments: as typed after ``plot``; an error is one line, and exit code 1"""
     args = _parser().parse_args(arguments)
     try:
-        print(plot(args.runs, args.out, args.labels))
+        print(plot(args.runs, args.out, args.labels, args.value))
     except (OSError, ValueError) as error:
         print(f"plot: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def plot(paths: Sequence[Path], out: Path, labels: Sequence[str] | None = None) -> str:
+def plot(paths: Sequence[Path], out: Path, labels: Sequence[str] | None = None, value: str = RETURN) -> str:
     """
     :param paths: folders of runs
     :param out: PNG to write
     :param labels: a name for each group of runs
+    :param value: what a game is judged by, a column of the monitor files
     :return: what to tell the user
     :raises ValueError: on bad input; the message names the way out
     """
@@ -52,7 +53,7 @@ def plot(paths: Sequence[Path], out: Path, labels: Sequence[str] | None = None) 
         from sb3_atari_dqn.plotting.figure import draw
     except ImportError as error:
         raise ValueError(f"Plots need matplotlib ({error}): pip install 'sb3-atari-dqn[plots]'") from error
-    runs = [read_run(path) for path in dict.fromkeys(paths)]
+    runs = [read_run(path, value) for path in dict.fromkeys(paths)]
     groups = group(runs, labels)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,5 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="NAME",
         help="a name for each line, in the order of the runs (default: algorithm)",
+    )
+    parser.add_argument(
+        "--value",
+        default=RETURN,
+        metavar="COLUMN",
+        help="draw this column of the monitor files instead of the return: score, for ChromeDino-v0",
     )
     return parser

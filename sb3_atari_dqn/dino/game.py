@@ -95,7 +95,7 @@ class Game:
                     f"This browser has no {ADDRESS}, or one of another make: use Chromium 120 or later as a whole "
                     "(its headless shell has no game), or game='embedded'."
                 )
-        self.page.load("data:text/html," + quote(_text("runner.html")))
+        self.page.load("data:text/html," + quote(text_of("runner.html")))
         self.page.wait_until("dino.loaded() && dino.hasGame()")
         return "embedded"
 
@@ -111,10 +111,10 @@ def _script(options: DinoOptions, visible: bool) -> str:
         "visible": visible,
         **{name: getattr(options, name) for name in ("press", "crop", "size", "speed", "acceleration")},
     }
-    parts = [f"const settings = {json.dumps(settings)};", *(_text(name) for name in SCRIPTS)]
+    parts = [f"const settings = {json.dumps(settings)};", *(text_of(name) for name in SCRIPTS)]
     return "(() => {\n" + "\n".join(parts) + "\n})();"
 
 
 @cache
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
