@@ -6,7 +6,7 @@ import pytest
 from stable_baselines3 import DQN
 
 from sb3_atari_dqn import ClassicDQN
-from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean
+from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean, SaveProgress
 from tests.commands import files
 from tests.games import countdowns
 
@@ -82,3 +82,14 @@ def test_bad_numbers_are_refused(bad):
 def test_without_the_zoo_a_folder_must_be_given():
     with pytest.raises(ValueError, match=r"SaveEveryEpisode\(folder='my_run'\)"):
         learn(countdowns(3), SaveEveryEpisode(), 5)
+
+
+def test_progress_is_saved_every_so_many_steps_with_the_memory_and_training_goes_on_from_it(tmp_path):
+    model = learn(countdowns(3, 4), SaveProgress(6, folder=tmp_path), 16)  # at 6 and 12, of two environments
+    assert files(tmp_path) == ["progress.zip", "replay_buffer.pkl"]
+    kept = ClassicDQN.load(tmp_path / "progress.zip", env=model.env, device="cpu")
+    kept.load_replay_buffer(tmp_path / "replay_buffer.pkl")
+    # SB3 calls callbacks before it stores the transitions of the step that was made
+    assert (kept.num_timesteps, kept.replay_buffer.size() * 2) == (12, 10)
+    kept.learn(4, reset_num_timesteps=False)
+    assert kept.num_timesteps == 16
