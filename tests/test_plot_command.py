@@ -1,10 +1,12 @@
 """``python -m sb3_atari_dqn plot``."""
 
+import io
 import sys
 
 import pytest
 from PIL import Image
 
+from sb3_atari_dqn.commands import plot as commands_plot
 from sb3_atari_dqn.commands.plot import main
 from tests.commands import files, run
 from tests.fake_runs import games, write_run
@@ -19,10 +21,10 @@ def error_of(capsys, *arguments):
     """:return: the one line that a command that fails prints"""
     with pytest.raises(SystemExit) as raised:
         main(arguments)
-    assert raised.value.code == 1
+    assert raised.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("plot: ")
+    assert captured.err.startswith("plot: error: ")
     assert captured.err.count("\n") == 1
     return captured.err
 
@@ -45,8 +47,8 @@ def test_runs_without_epsilon_beside_one_that_has_it_are_named(pong, runs, capsy
 def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "plot"]
     result = run([*command, "no/such/run"])
-    assert result.returncode == 1
-    assert result.stdout.startswith("plot: There is no run folder no/such/run")
+    assert result.returncode == 2
+    assert result.stdout.startswith("plot: error: There is no run folder no/such/run")
     assert result.stdout.count("\n") == 1
     told = run([*command, "--help"]).stdout
     assert "plot logs/dqn_dueling/PongNoFrameskip-v4_1" in told
@@ -73,19 +75,18 @@ def test_a_place_that_cannot_be_written_is_named(pong, runs, capsys, out):
     assert files(runs) == before
 
 
-def test_an_older_picture_stays_when_drawing_fails(pong, runs, capsys, monkeypatch):
-    def fail(groups, out):
-        out.write(b"half")
-        raise OSError(28, "No space left on device")
+def test_an_older_picture_stays_when_the_disk_is_full(pong, runs, capsys, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(28, "No space left on device")
 
     (runs / "plot.png").write_bytes(b"older")
-    monkeypatch.setattr("sb3_atari_dqn.plotting.figure.draw", fail)
-    assert "No space left on device" in error_of(capsys, pong)
+    monkeypatch.setattr(commands_plot, "replacing", lambda path: Full())
+    assert "cannot be written (No space left on device)" in error_of(capsys, pong)
     assert (runs / "plot.png").read_bytes() == b"older"
 
 
 def test_without_matplotlib_it_says_what_to_install(pong, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "sb3_atari_dqn.plotting.figure", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert "pip install 'sb3-atari-dqn[plots]'" in error_of(capsys, pong)
 

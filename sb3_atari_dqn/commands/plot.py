@@ -1,10 +1,12 @@
 """``python -m sb3_atari_dqn plot RUN...``: learning curves of the zoo's runs in one picture."""
 
 import argparse
-import sys
 from collections.abc import Sequence
+from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 
+from sb3_atari_dqn.commands.errors import told_in_one_line
 from sb3_atari_dqn.model_files import replacing
 from sb3_atari_dqn.plotting.groups import group
 from sb3_atari_dqn.plotting.runs import RETURN, RunLog, read_run
@@ -29,39 +31,39 @@ Epsilon is drawn for runs that logged it: with the callback sb3_atari_dqn.callba
 
 
 def main(arguments: Sequence[str]) -> None:
-    """:param arguments: as typed after ``plot``; an error is one line, and exit code 1"""
+    """:param arguments: as typed after ``plot``; a user's mistake is one line, and exit status 2"""
     args = _parser().parse_args(arguments)
-    try:
-        print(plot(args.runs, args.out, args.labels, args.value))
-    except (OSError, ValueError) as error:
-        print(f"plot: {error}", file=sys.stderr)
-        sys.exit(1)
+    with told_in_one_line("plot"):
+        _check(args.out)
+        runs = [read_run(path, args.value) for path in dict.fromkeys(args.runs)]
+        groups = group(runs, args.labels)
+    from sb3_atari_dqn.plotting.figure import draw
+
+    png = BytesIO()
+    draw(groups, png)
+    with told_in_one_line("plot"):
+        _write(args.out, png.getvalue())
+    print("\n".join([*_missing_epsilon(runs), f"Wrote {args.out}"]))
 
 
-def plot(paths: Sequence[Path], out: Path, labels: Sequence[str] | None = None, value: str = RETURN) -> str:
-    """
-    :param paths: folders of runs
-    :param out: PNG to write
-    :param labels: a name for each group of runs
-    :param value: what a game is judged by, a column of the monitor files
-    :return: what to tell the user
-    :raises ValueError: on bad input; the message names the way out
-    """
+def _check(out: Path) -> None:
+    """:raises ValueError: if the picture could not be drawn, whatever the runs"""
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out {out}: the picture is a PNG, give a name that ends in .png")
     try:
-        from sb3_atari_dqn.plotting.figure import draw
+        import_module("matplotlib.figure")
     except ImportError as error:
-        raise ValueError(f"Plots need matplotlib ({error}): pip install 'sb3-atari-dqn[plots]'") from error
-    runs = [read_run(path, value) for path in dict.fromkeys(paths)]
-    groups = group(runs, labels)
+        raise ValueError(f"plots need matplotlib ({error}): pip install 'sb3-atari-dqn[plots]'") from error
+
+
+def _write(out: Path, content: bytes) -> None:
+    """:raises ValueError: if that is impossible; an older picture is then still there"""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as file:
-            draw(groups, file)
+            file.write(content)
     except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error.strerror or error}") from error
-    return "\n".join([*_missing_epsilon(runs), f"Wrote {out}"])
+        raise ValueError(f"--out {out} cannot be written ({error.strerror or error}): name another place") from error
 
 
 def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:
