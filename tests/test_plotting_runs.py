@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from sb3_atari_dqn.plotting.groups import group
+from sb3_atari_dqn.plotting.panels import panels_for
 from sb3_atari_dqn.plotting.runs import read_run
 from tests.fake_runs import NATURE, games, write_evaluations, write_run
 
@@ -41,6 +43,20 @@ def test_further_columns_of_the_monitor_are_passed_over(tmp_path):
     head = (run / "0.monitor.csv").read_text().splitlines()[0]
     (run / "0.monitor.csv").write_text(f"{head}\nr,l,t,is_success\n5,8,1.5,True\n")
     assert read_run(run).games.returns.tolist() == [5]
+
+
+def test_another_column_can_stand_for_the_return(tmp_path):
+    run = write_run(tmp_path / "run", [])
+    head = (run / "0.monitor.csv").read_text().splitlines()[0]
+    (run / "0.monitor.csv").write_text(f"{head}\nr,l,t,score\n5,8,1.5,70\n6,9,2.5,90\n")
+    write_evaluations(run, [4], [[1.0, 3.0]])
+    found = read_run(run, "score")
+    assert found.games.returns.tolist() == [70, 90]
+    assert found.evaluations is None, "those hold returns"
+    titles = [panel.title for panel in panels_for(group([found]))]
+    assert titles[:2] == ["Score of training games", "Score per 10 games"]
+    with pytest.raises(ValueError, match=r"no column 'points', it has r, l, t, score: .*info_keywords: \[points\]"):
+        read_run(run, "points")
 
 
 def test_games_csv_knows_the_environment_steps_better(tmp_path):

@@ -11,7 +11,7 @@ from sb3_atari_dqn.commands.errors import told_in_one_line
 from sb3_atari_dqn.model_files import replacing
 from sb3_atari_dqn.pictures.drawing import check_writable
 from sb3_atari_dqn.plotting.groups import group
-from sb3_atari_dqn.plotting.runs import RunLog, read_run
+from sb3_atari_dqn.plotting.runs import RETURN, RunLog, read_run
 
 _EXPLANATION = """\
 Draws learning curves of one or several training runs into one PNG: the return of each game and the mean of the last
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     args = _parser().parse_args(arguments)
     with told_in_one_line("plot"):
         _check_matplotlib()
-        runs = [read_run(path) for path in _once(args.runs)]
+        runs = [read_run(path, args.value) for path in _once(args.runs)]
         groups = group(runs, args.labels)
         check_writable(args.out, ".png")
     from sb3_atari_dqn.plotting.figure import draw
@@ -101,5 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a name for each line, in the order of the runs (default: algorithm); write the runs first: whatever "
         "follows --labels is a name",
+    )
+    parser.add_argument(
+        "--value",
+        default=RETURN,
+        metavar="COLUMN",
+        help="draw this column of the monitor files instead of the return: score, for ChromeDino-v0",
     )
     return parser

@@ -12,8 +12,8 @@ from typing import TextIO
 
 import numpy as np
 
-#: Names of the columns whose numbers may be negative.
-_SIGNED = ("r", "return")
+#: Names of the columns whose numbers are not negative: lengths, times and counts.
+_UNSIGNED = ("l", "t", "env_steps", "seconds", "time/total_timesteps")
 _LONGEST_REASON = 160
 
 
@@ -49,7 +49,7 @@ def columns(lines: TextIO, names: Sequence[str], above: int = 0, optional: bool 
     :param optional: columns may be missing or empty: lines without all of them are passed over
     :return: float [n, len(names)]
     :raises ValueError: on a missing column, or with the number of a line that is too short or too long, or where a
-        wanted cell is no finite number, or is negative and no return
+        wanted cell is no finite number, or is a negative length, time or count
     """
     reader = csv.reader(lines)
     head = next(reader, [])
@@ -67,12 +67,12 @@ def columns(lines: TextIO, names: Sequence[str], above: int = 0, optional: bool 
 
 
 def _number(cell: str, name: str, line: int) -> float:
-    least = -math.inf if name in _SIGNED else 0.0
+    least = 0.0 if name in _UNSIGNED else -math.inf
     try:
         value = float(cell)
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < least:
-        wanted = "a finite number" if name in _SIGNED else "a finite number of at least 0"
+        wanted = "a finite number of at least 0" if name in _UNSIGNED else "a finite number"
         raise ValueError(f"line {line}: {name} is {cell[:20]!r}, wanted {wanted}")
     return value
