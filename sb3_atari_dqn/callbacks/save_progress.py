@@ -33,7 +33,8 @@ class SaveProgress(RunCallback):
         return super()._on_step()
 
     def _save(self) -> None:
-        save_model(self.model, self.folder / "progress.zip")
-        if hasattr(self.model, "save_replay_buffer"):
-            self.model.save_replay_buffer(self.folder / "replay_buffer.pkl")
-        self._say(f"Saved the progress of {self.num_timesteps} environment steps in {self.folder}")
+        with self._writing(self.folder / "progress.zip"):
+            save_model(self.model, self.folder / "progress.zip")
+            if hasattr(self.model, "save_replay_buffer"):
+                self.model.save_replay_buffer(self.folder / "replay_buffer.pkl")
+            self._say(f"Saved the progress of {self.num_timesteps} environment steps in {self.folder}")
