@@ -20,6 +20,18 @@ OWN_COMMANDS: dict[str, str] = {
 
 
 def main() -> None:
+    """
+    :raises SystemExit: with status 130 and one line on a Ctrl-C that the command does not handle itself, for instance
+        while its libraries load
+    """
+    try:
+        _dispatch()
+    except KeyboardInterrupt:
+        print("Interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _dispatch() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sb3_atari_dqn",
         description="Run a script of the RL Zoo with the algorithms of sb3_atari_dqn registered, or one of our own.",

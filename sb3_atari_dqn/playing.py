@@ -80,9 +80,10 @@ class Player:
                 observations, state=states, episode_start=starts, deterministic=self._deterministic
             )
             yield Moment(self._picture(), _only(observations), actions[0], len(self.games), game)
+            rewards = self._monitor.rewards  # grows in this step, and is left behind where the step resets the game
             observations, _, starts, infos = self._env.step(actions)
             step += 1
-            self._count(game, actions[0], infos[0])
+            self._count(game, actions[0], infos[0], float(sum(rewards)))
             if game.finished and len(self.games) == n_games:
                 return
             game = self._begin() if game.finished else game
@@ -98,18 +99,15 @@ class Player:
         self.games.append(Game(raw_frames=self._frames()))
         return self.games[-1]
 
-    def _count(self, game: Game, action: Any, info: dict[str, Any]) -> None:
+    def _count(self, game: Game, action: Any, info: dict[str, Any], score: float) -> None:
         game.env_steps += 1
+        game.score = score
         if self.action_names:
             game.actions[self.action_names[int(action)]] += 1
         # A time limit outside of the Monitor ends games, too.
         game.finished = "episode" in info or bool(info.get("TimeLimit.truncated"))
-        if "episode" in info:  # the environment has been reset since
-            game.score = float(info["episode"]["r"])
-            game.raw_frames = info.get("episode_frame_number")
-        elif not game.finished:
-            game.score = float(sum(self._monitor.rewards))
-            game.raw_frames = self._frames()
+        # A game that is over has been reset since: its emulator counts the next one.
+        game.raw_frames = info.get("episode_frame_number") if game.finished else self._frames()
 
     def _frames(self) -> int | None:
         return None if self._emulator is None else self._emulator.getEpisodeFrameNumber()

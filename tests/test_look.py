@@ -106,7 +106,11 @@ def test_recipes_bring_their_game_and_their_stack(runs, recipe):
         (("--env", PONG, "--preset", "NatureAtari: 84"), "are a mapping"),
         (("--env", PONG, "--preset", "NatureAtari: {size"), "are a mapping"),
         (("--env", PONG, "--preset", "nowhere.Preset"), "there is no nowhere.Preset"),
+        (("--env", PONG, "--preset", "stable_baselines3.common.atari_wrappers.AtariWrapper: {nix: 3}"), "'nix'"),
+        (("--env", PONG, "--preset", "collections.OrderedDict"), "does not fit around"),
+        (("--env", PONG, "--preset", "builtins.str"), "does not fit around"),
         (("--recipe", "pong"), "pong_elu"),
+        (("--recipe", "pong_elu", "--env", PONG), f"--env {PONG} contradicts --recipe pong_elu, which plays Pong-v4"),
         (("--env", PONG, "-o", "sheet.jpg"), "end with .png"),
     ],
 )

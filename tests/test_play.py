@@ -1,18 +1,24 @@
 """``play``: any run of the zoo, opened as ``enjoy`` opens it, filmed."""
 
 import json
+import re
 import shutil
+import signal
+import subprocess
 import sys
+import zipfile
+from functools import partial
 from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from sb3_atari_dqn import DuelingDQN
 from sb3_atari_dqn.commands import play
-from sb3_atari_dqn.commands.showing import Shower
+from sb3_atari_dqn.commands.showing import Shower, _why_unread
 from sb3_atari_dqn.playing import Player
 from sb3_atari_dqn.zoo.saved_run import find_run
 from tests.commands import TINY_ATARI, files, run, train
@@ -174,6 +180,94 @@ def test_the_environment_is_the_one_of_the_run(pong):
     assert env.observation_space.shape == (84, 84, 4)
     assert model.observation_space.shape == (4, 84, 84)
     assert Player(model, env, True).action_names[:2] == ["NOOP", "FIRE"]
+
+
+def test_a_seed_that_numpy_does_not_take_names_its_option(pong, capsys):
+    with pytest.raises(SystemExit):
+        play.main([str(pong), "--seed", str(2**32)])
+    assert "argument --seed: '4294967296' is no whole number of at least 0 and at most 4294967295" in (
+        capsys.readouterr().err
+    )
+
+
+def test_why_there_are_no_action_values_is_said(pong):
+    model = find_run(pong).load_model(find_run(pong).create_env(seed=0), 0, "cpu")
+    several = spaces.Dict(image=model.observation_space)
+    assert _why_unread(model, "dqn_dueling", model.observation_space) == ""
+    assert "observations of type Dict" in _why_unread(model, "dqn_dueling", several)
+
+
+def rewritten(run, path, **text):
+    """Replace a piece of a text file of a run, or all of it."""
+    ((old, new),), file = text.items(), run / path
+    file.write_text(new if old == "all" else file.read_text().replace(old, new))
+
+
+def without_data(run):
+    with zipfile.ZipFile(run / "CartPole-v1.zip", "w") as archive:
+        archive.writestr("something", "else")
+
+
+def with_nonsense_as_data(run):
+    with zipfile.ZipFile(run / "CartPole-v1.zip", "w") as archive:
+        archive.writestr("data", "[1, 2")
+
+
+def with_a_hole(run):
+    model = run / "CartPole-v1.zip"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    model.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (partial(rewritten, path="CartPole-v1/args.yml", all=""), "args.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/args.yml", all="a: [1,"), "args.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/args.yml", all="algo: ppo"), "args.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/config.yml", all="a: [1,"), "config.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/config.yml", all="3"), "config.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="ppo"), "does not open as a model of ppo"),
+        (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="dqn_double"), "does not open as a model of dqn_double"),
+        (without_data, "no model of SB3 (a zip without an entry 'data')"),
+        (with_nonsense_as_data, "does not open as a model of qrdqn"),
+        (with_a_hole, "is damaged, give another model (BadZipFile: wrong checksum of"),
+    ],
+)
+def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
+    copy = tmp_path / "CartPole-v1_1"
+    shutil.copytree(logs / "qrdqn" / "CartPole-v1_1", copy)
+    damage(copy)
+    with pytest.raises(SystemExit) as exit_:
+        play.main([str(copy), "--max-steps", "1", "-o", "video.mp4"])
+    printed = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert printed.startswith("play: error: ")
+    assert says in printed
+    assert printed.count("\n") == 1
+    assert not (runs / "video.mp4").exists()
+
+
+def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
+    model = logs / "qrdqn" / "CartPole-v1_1"
+    limits = ("--games", "9999", "--max-steps", "2000")
+    command = [sys.executable, "-u", "-m", "sb3_atari_dqn", "play", str(model), *limits, "-o", "video.mp4"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as player:
+        progress = ""
+        while not re.search(r"score [1-9]", progress):
+            character = player.stderr.read(1)
+            assert character, progress
+            progress += character
+        player.send_signal(signal.SIGINT)
+        printed, _ = player.communicate()
+    assert player.returncode == 0
+    assert "(cut short)" in printed
+    steps = sum(game["env_steps"] for game in json.loads((runs / "video.json").read_text())["games"])
+    video = cv2.VideoCapture("video.mp4")
+    assert 0 < steps < 2000
+    assert abs(video.get(cv2.CAP_PROP_FRAME_COUNT) - steps) <= 1
+    assert video.read()[0]
 
 
 def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):

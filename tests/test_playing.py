@@ -81,7 +81,14 @@ def test_a_time_limit_around_the_monitor_ends_a_game_too():
     env = make_vec_env(Countdown, wrapper_class=lambda env: gym.wrappers.TimeLimit(env, 2))
     player = Player(Script(0), env, deterministic=True)
     list(player.moments(2))
-    assert [(game.env_steps, game.finished) for game in player.games] == [(2, True)] * 2
+    assert [(game.score, game.env_steps, game.finished) for game in player.games] == [(3, 2, True)] * 2
+
+
+def test_a_game_of_atari_that_a_time_limit_ends_counts_its_own_frames():
+    env = make_vec_env(BREAKOUT, seed=1, wrapper_class=lambda env: gym.wrappers.TimeLimit(env, 5))
+    player = Player(Script(0), env, deterministic=True)
+    list(player.moments(2))
+    assert [(game.env_steps, game.raw_frames) for game in player.games] == [(5, 5)] * 2
 
 
 @pytest.fixture(scope="module")

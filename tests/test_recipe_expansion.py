@@ -1,10 +1,16 @@
 """``--recipe NAME``: what it stands for, and what contradicts it."""
 
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 
+from sb3_atari_dqn.__main__ import ZOO_COMMANDS
 from sb3_atari_dqn.recipes import NAMES
-from sb3_atari_dqn.recipes.expansion import expand
+from sb3_atari_dqn.recipes.expansion import _zoo_options, expand
 
+OPTIONS = ["--algo", "--env", "-conf", "--conf-file", "-f", "--log-folder", "--folder", "-tb", "--tensorboard-log"]
 OF_PONG = ["--algo", "dqn_classic", "--env", "Pong-v4"]
 
 
@@ -70,11 +76,41 @@ def test_space_invaders_switches_between_vanilla_double_and_dueling(algo):
             "--env Pong-v0 contradicts --recipe pong_elu, which plays Pong-v4",
         ),
         (["--recipe", "pong_elu", "--conf-file", "my.yml"], "-conf my.yml contradicts --recipe pong_elu"),
+        (["--recipe", "pong_elu", "--conf", "my.yml"], "-conf my.yml contradicts --recipe pong_elu"),
+        (["--recipe", "pong_elu", "-co", "my.yml"], "-conf my.yml contradicts --recipe pong_elu"),
+        (["--recipe", "pong_elu", "--alg", "dqn"], "--algo dqn contradicts --recipe pong_elu"),
+        (["--recipe", "pong_elu", "--en", "Pong-v0"], "--env Pong-v0 contradicts --recipe pong_elu"),
+        (["--recipe", "pong_elu", "--recipe=mspacman_ram"], "--recipe pong_elu --recipe mspacman_ram: a run has one"),
     ],
 )
 def test_what_contradicts_the_recipe_is_one_clear_error(typed, says):
     with pytest.raises(ValueError, match=says):
         expand("train", typed)
+
+
+def test_a_folder_may_be_abbreviated_as_argparse_allows():
+    typed = ["--log-f", "mine"]
+    assert expand("train", ["--recipe", "pong_elu", *typed]) == [
+        *OF_PONG,
+        *("-conf", "sb3_atari_dqn.recipes.pong_elu"),
+        *typed,
+    ]
+    assert "-f" not in expand("train", ["--recipe", "pong_elu", "-fmine"])
+
+
+@pytest.mark.parametrize("script", ZOO_COMMANDS)
+def test_what_looks_like_an_abbreviation_of_ours_is_no_other_option_of_the_zoo(script):
+    source = (Path(find_spec("rl_zoo3").origin).parent / f"{script}.py").read_text()
+    theirs = set(re.findall(r'"(--?[a-z][a-z-]*)"', source))
+    assert {"--env", "--algo"} <= theirs
+    for option in theirs:
+        read = vars(_zoo_options().parse_known_args([f"{option}=x"])[0])
+        assert any(read.values()) == (option in OPTIONS), option
+
+
+@pytest.mark.parametrize("asks", ["-h", "--help", "--he"])
+def test_help_is_the_zoos_and_needs_no_run(asks, runs):
+    assert expand("enjoy", ["--recipe", "pong_elu", asks]) == [asks]
 
 
 def test_a_recipe_without_a_run_names_the_way_out(runs):

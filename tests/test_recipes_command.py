@@ -1,9 +1,11 @@
 """`recipes` and `--recipe` as a user types them."""
 
 import sys
+from unittest import mock
 
 import pytest
 
+from sb3_atari_dqn.__main__ import main
 from sb3_atari_dqn.commands import recipes
 from sb3_atari_dqn.recipes import NAMES, find
 from tests.commands import run
@@ -44,3 +46,12 @@ def test_a_mistake_is_one_line_and_no_traceback(runs):
     assert failed.returncode == 2
     assert "error: Unknown recipe 'pongelu'; known: mspacman_ram" in failed.stdout
     assert "Traceback" not in failed.stdout
+
+
+def test_ctrl_c_while_a_command_starts_is_one_line(capsys):
+    loading = mock.patch("sb3_atari_dqn.__main__.import_module", side_effect=KeyboardInterrupt)
+    typed = mock.patch.object(sys, "argv", ["sb3_atari_dqn", "play", "somewhere"])
+    with loading, typed, pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 130
+    assert capsys.readouterr().err == "Interrupted\n"

@@ -1,5 +1,6 @@
 """Stacks that begin with the first frame repeated, against a slow twin, and what the replay memory makes of them."""
 
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecTransposeImage
 
-from sb3_atari_dqn.atari import VecRepeatFirstStack
+from sb3_atari_dqn.atari import NativeAtariVecEnv, VecRepeatFirstStack
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.stores import FRAME_STORES
 from sb3_atari_dqn.replay_kinds import frames_per_stack
@@ -93,13 +94,31 @@ def test_a_stack_of_stacks_is_refused():
         VecRepeatFirstStack(stacked, 4)
 
 
+def test_a_game_that_stacks_by_itself_is_refused():
+    native = NativeAtariVecEnv("PongNoFrameskip-v4", 1, n_stack=2)
+    with closing(native) as env, pytest.raises(ValueError, match="stands on another stack"):
+        VecRepeatFirstStack(env, 4)
+
+
+@pytest.mark.parametrize("n_stack", [0, -1, 1.5, "4", None, True])
+def test_a_depth_that_is_no_whole_number_is_refused(n_stack):
+    with pytest.raises(ValueError, match="n_stack must be"):
+        VecRepeatFirstStack(numbered(1, (12, 10, 1)), n_stack)
+
+
+def test_scalars_cannot_be_stacked():
+    with pytest.raises(ValueError, match=r"Box\(.*\) has none"):
+        VecRepeatFirstStack(numbered(1, ()), 4)
+
+
 def test_algorithms_see_how_deep_the_stack_is():
     assert frames_per_stack(VecTransposeImage(VecRepeatFirstStack(numbered(1, (12, 10, 1)), 3))) == 3
 
 
 @pytest.mark.parametrize("frames", FRAME_STORES)
 @pytest.mark.parametrize("n_envs", [1, 2])
-def test_the_replay_memory_keeps_each_frame_once_and_returns_the_stacks_exactly(frames, n_envs):
+@pytest.mark.parametrize("resets", [(), (41, 53, 54, 67)], ids=["no_reset", "resets_from_outside"])
+def test_the_replay_memory_keeps_each_frame_once_and_returns_the_stacks_exactly(frames, n_envs, resets):
     env: Any = VecTransposeImage(VecRepeatFirstStack(numbered(n_envs, (12, 10, 1)), 4))
     size = 30 * n_envs
     ours = FrameReplayBuffer(
@@ -108,6 +127,8 @@ def test_the_replay_memory_keeps_each_frame_once_and_returns_the_stacks_exactly(
     theirs = ReplayBuffer(size, env.observation_space, env.action_space, "cpu", n_envs=n_envs)
     obs = env.reset()
     for step in range(70):
+        if step in resets:
+            obs = env.reset()
         actions = np.full(n_envs, step % 3)
         following, rewards, dones, infos = env.step(actions)
         final = following.copy()

@@ -7,6 +7,8 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, is_vecenv_wrapped
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
+from sb3_atari_dqn.arguments import whole_number
+
 
 class RepeatedStarts(StackedObservations[np.ndarray]):
     """SB3's stacks; after a reset every place holds the first frame."""
@@ -46,14 +48,20 @@ class VecRepeatFirstStack(VecFrameStack):
 
     :param venv: environments whose observations are one Box
     :param n_stack: K, frames in a stack
-    :raises ValueError: on dictionary observations, or around another stack
+    :raises ValueError: if n_stack is no whole number of at least 1, on observations without an axis to stack along (a
+        dictionary, a scalar), or around another stack
+
+    A stack around this one is not seen from here, and would stack stacks: leave it out.
     """
 
     def __init__(self, venv: VecEnv, n_stack: int) -> None:
         space = venv.observation_space
         if not isinstance(space, spaces.Box):
             raise ValueError(f"VecRepeatFirstStack needs Box observations, got {space}: use frame_stack instead.")
-        if is_vecenv_wrapped(venv, VecFrameStack):
+        if is_vecenv_wrapped(venv, VecFrameStack) or getattr(venv.unwrapped, "n_stack", 1) > 1:
             raise ValueError("VecRepeatFirstStack stands on another stack of frames: leave one of them out.")
+        if not space.shape:
+            raise ValueError(f"VecRepeatFirstStack stacks along the last axis of an observation, {space} has none.")
+        n_stack = whole_number("n_stack", n_stack, minimum=1)
         super().__init__(venv, n_stack)
         self.stacked_obs = RepeatedStarts(venv.num_envs, n_stack, space)

@@ -18,7 +18,7 @@ from sb3_atari_dqn.atari import AtariPresetWrapper
 from sb3_atari_dqn.atari.summary import settings_of
 from sb3_atari_dqn.atari.taps import Taps
 from sb3_atari_dqn.commands.errors import told_in_one_line
-from sb3_atari_dqn.commands.options import whole
+from sb3_atari_dqn.commands.options import seed, whole
 from sb3_atari_dqn.pictures.arrays import describe, single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.contact_sheet import Panel, Section, contact_sheet
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         help="random steps before the picture is taken; 0: after the reset (default: 60)",
     )
     parser.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="of the game and of the random steps (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="of the game and of the random steps (default: 0)"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="where to (default: look-ENV.png)")
     return parser
@@ -161,10 +161,11 @@ def _options(name: str, written: str) -> dict[str, Any]:
 
 
 def _recipe(name: str, env_id: str | None) -> Way:
-    """:raises ValueError: if there is no such recipe"""
+    """:raises ValueError: if there is no such recipe, or it plays another game"""
     recipe = find(name)
+    recipe.check_env(env_id)
     hyperparams = import_module(recipe.module).hyperparams[recipe.env_id]
-    return Way(f"recipe {name}", env_id or recipe.env_id, hyperparams)
+    return Way(f"recipe {name}", recipe.env_id, hyperparams)
 
 
 def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:

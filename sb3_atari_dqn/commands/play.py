@@ -14,7 +14,7 @@ from tqdm import tqdm
 from sb3_atari_dqn.atari.summary import frames_per_second
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
 from sb3_atari_dqn.commands.errors import told_in_one_line
-from sb3_atari_dqn.commands.options import whole
+from sb3_atari_dqn.commands.options import seed, whole
 from sb3_atari_dqn.commands.showing import Shower
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
 from sb3_atari_dqn.playing import Game, Moment, Player
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         check_encoder()
         set_random_seed(args.seed)
         env = run.create_env(args.seed)
-    model = run.load_model(env, args.seed, args.device)
+        model = run.load_model(env, args.seed, args.device)
     deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
     player = Player(model, env, deterministic)
     _film(player, Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency), args, output)
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("model", type=Path, metavar="MODEL", help="run folder, or a model in one")
     add("--games", type=whole(1), default=1, metavar="N", help="how many (default: 1)")
     add("--max-steps", type=whole(1), metavar="N", help="stop after so many actions, even in the middle of a game")
-    add("--seed", type=whole(0), default=0, metavar="N", help="of game and model (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="of game and model (default: 0)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--load-best", action="store_true", help="the best model instead of the last")
     which.add_argument("--load-checkpoint", type=whole(0), metavar="STEPS", help="the checkpoint after so many steps")

@@ -31,11 +31,10 @@ class Shower:
     def __init__(self, env_id: str, algo: str, model_name: str, model: Any, env: VecEnv, saliency: bool) -> None:
         self.game: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
         self._title = f"{env_id}   {algo}   {model_name}"
-        self._policy, self._algo = model.policy, algo
+        self._policy = model.policy
         self._bars = ActionBars(action_names(self.game, env.action_space))
         self._frame_shape = _frame_shape(self.game, env)
-        plain_box = isinstance(env.observation_space, spaces.Box)
-        self._reads = has_action_values(model.policy) and plain_box
+        self._unread = _why_unread(model, algo, env.observation_space)
         self._saliency = saliency and self._frame_shape is not None
         self._scales = RunningScale(), RunningScale()
 
@@ -44,7 +43,7 @@ class Shower:
         :param moment: of the game
         :return: uint8 [H, W, 3]
         """
-        readout = read(self._policy, moment.observation, self._saliency) if self._reads else None
+        readout = None if self._unread else read(self._policy, moment.observation, self._saliency)
         game = moment.game
         frames = "" if game.raw_frames is None else f"   frame {game.raw_frames:,}"
         return draw_screen(
@@ -82,8 +81,17 @@ class Shower:
 
     def _note(self, readout: Readout | None, moment: Moment) -> str:
         if readout is None:
-            return f"{self._algo} has no action values to show"
+            return self._unread
         return "explores: not its best action" if readout.q[int(moment.action)] < readout.q.max() else ""
+
+
+def _why_unread(model: Any, algo: str, space: spaces.Space) -> str:
+    """:return: why a model does not say what actions are worth; empty where it does"""
+    if not has_action_values(model.policy):
+        return f"{algo} has no action values to show"
+    if not isinstance(space, spaces.Box):
+        return f"no action values are read from observations of type {type(space).__name__}"
+    return ""
 
 
 def _frame_shape(game: gym.Env, env: VecEnv) -> tuple[int, ...] | None:

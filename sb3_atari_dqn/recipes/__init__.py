@@ -39,6 +39,16 @@ class Recipe:
         """What ``-conf`` takes"""
         return f"{__name__}.{self.name}"
 
+    def check_env(self, env_id: str | None) -> None:
+        """
+        :param env_id: what the user gave as --env, None for nothing
+        :raises ValueError: if it is another one
+        """
+        if env_id not in (None, self.env_id):
+            raise ValueError(
+                f"--env {env_id} contradicts --recipe {self.name}, which plays {self.env_id}: leave --env out."
+            )
+
 
 def find(name: str) -> Recipe:
     """

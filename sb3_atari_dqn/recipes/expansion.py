@@ -3,14 +3,22 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from sb3_atari_dqn.recipes import Recipe, find
 
 #: Commands that open a run which must be there.
 _READERS = ("enjoy", "record_video", "record_training", "push_to_hub")
 
-# Abbreviations are the zoo's to resolve, and "-f" must not swallow other options.
-_BARE = {"add_help": False, "allow_abbrev": False}
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves help and exit to the zoo."""
+
+    def __init__(self, allow_abbrev: bool) -> None:
+        super().__init__(add_help=False, allow_abbrev=allow_abbrev)
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
 
 
 def expand(command: str, arguments: Sequence[str]) -> list[str]:
@@ -19,15 +27,17 @@ def expand(command: str, arguments: Sequence[str]) -> list[str]:
     :param arguments: as typed after it
     :return: the same for the zoo alone: algorithm, environment, configuration (for ``train``) and folder come from the
         recipe where they are not given
-    :raises ValueError: on an unknown recipe, what contradicts it, or a recipe that has no run yet
+    :raises ValueError: on an unknown recipe or several, what contradicts it, or a recipe that has no run yet
     """
-    recipes = argparse.ArgumentParser(**_BARE)  # type: ignore[arg-type]
-    recipes.add_argument("--recipe")
-    asked, rest = _parse(recipes, arguments)
-    if asked.recipe is None:
+    names, rest = _named_recipes(arguments)
+    if not names:
         return rest
-    recipe = find(asked.recipe)
-    given, _ = _parse(_zoo_options(), rest)
+    if len(names) > 1:
+        raise ValueError(f"--recipe {' --recipe '.join(names)}: a run has one recipe, give one of them.")
+    recipe = find(names[0])
+    given, _ = _zoo_options().parse_known_args(rest)
+    if given.help:
+        return rest
     added = _algorithm(recipe, given.algo) + _environment(recipe, given.env)
     folder = given.folder
     if folder is None:
@@ -40,17 +50,25 @@ def expand(command: str, arguments: Sequence[str]) -> list[str]:
     return added + rest
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """:raises ValueError: on an option without its value"""
-    parser.exit_on_error = False
-    try:
-        return parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise ValueError(str(error)) from error
+def _named_recipes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """
+    :return: names after ``--recipe``, and the other arguments
+    :raises ValueError: on an option without its value
+    """
+    parser = _Parser(allow_abbrev=False)
+    parser.add_argument("--recipe", action="append", default=[])
+    asked, rest = parser.parse_known_args(arguments)
+    return asked.recipe, rest
 
 
 def _zoo_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(**_BARE)  # type: ignore[arg-type]
+    """
+    Reads those options of the zoo that a recipe stands for, abbreviated as argparse lets them be.
+
+    The zoo has more options, so what can be only one of these here may be ambiguous there: the zoo refuses that.
+    """
+    parser = _Parser(allow_abbrev=True)
+    parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--algo")
     parser.add_argument("--env")
     parser.add_argument("-conf", "--conf-file", dest="conf")
@@ -71,13 +89,8 @@ def _algorithm(recipe: Recipe, given: str | None) -> list[str]:
 
 
 def _environment(recipe: Recipe, given: str | None) -> list[str]:
-    if given is None:
-        return ["--env", recipe.env_id]
-    if given != recipe.env_id:
-        raise ValueError(
-            f"--env {given} contradicts --recipe {recipe.name}, which plays {recipe.env_id}: leave --env out."
-        )
-    return []
+    recipe.check_env(given)
+    return [] if given else ["--env", recipe.env_id]
 
 
 def _configuration(recipe: Recipe, given: str | None) -> list[str]:

@@ -30,12 +30,16 @@ def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> 
     :param env_id: environment
     :param hyperparams: as in a configuration of the zoo; keys of the learner are ignored
     :param seed: of the environment
-    :raises ValueError: if there is no such environment, a preset does not fit it, or it shows several things at once
+    :raises ValueError: if there is no such environment, a wrapper does not fit it, or it shows several things at once
     """
     check_env_id(env_id)
     settings = {**deepcopy(dict(hyperparams)), "normalize": False}
     wanted = env_kwargs_of_presets(env_id, wrapper_classes(settings.get("env_wrapper")))
-    env = create(env_id, settings, {**wanted, **settings.pop("env_kwargs", {})}, stats_path="", seed=seed)
+    env_kwargs = {**wanted, **settings.pop("env_kwargs", {})}
+    try:
+        env = create(env_id, settings, env_kwargs, stats_path="", seed=seed)
+    except (TypeError, AttributeError) as error:  # what is no wrapper, or has no such option
+        raise ValueError(f"{settings.get('env_wrapper')} does not fit around {env_id} ({_one_line(error)})") from error
     if not isinstance(env.observation_space, spaces.Box):
         raise ValueError(f"{env_id} shows {env.observation_space}: choose an environment that shows one picture")
     return env

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,7 @@ class SavedRun:
         :param seed: of the model's generators
         :param device: "auto", "cpu", "cuda"
         :return: the model, with room for a single transition: none will be stored
+        :raises ValueError: if the algorithm cannot open it
         """
         algorithm = ALGOS[self.algo]
         kwargs: dict[str, Any] = dict(seed=seed)
@@ -84,7 +87,8 @@ class SavedRun:
             if "optimize_memory_usage" in self.hyperparams:
                 kwargs |= dict(optimize_memory_usage=False)  # it excludes the handling of timeouts, see enjoy
         never_learns = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
-        return algorithm.load(self.model_path, custom_objects=never_learns, device=device, **kwargs)
+        with _reading(f"{self.model_path} does not open as a model of {self.algo}, which args.yml names"):
+            return algorithm.load(self.model_path, custom_objects=never_learns, device=device, **kwargs)
 
 
 def find_run(place: Path, best: bool = False, checkpoint: int | None = None, last_checkpoint: bool = False) -> SavedRun:
@@ -106,9 +110,35 @@ def find_run(place: Path, best: bool = False, checkpoint: int | None = None, las
     model_path = place.absolute()
     if place.is_dir():
         model_path = _model_in(folder, env_name, best, checkpoint, last_checkpoint)
-    if not zipfile.is_zipfile(model_path):
-        raise ValueError(f"{model_path} is no model of SB3 (no zip file): give a run folder, or a .zip inside one")
+    _check_zip(model_path)
     return _described(folder, model_path, args, env_name)
+
+
+@contextmanager
+def _reading(complaint: str) -> Iterator[None]:
+    """
+    Put around a reader of one file: what damage makes it raise can be anything.
+
+    :param complaint: beginning of the message
+    :raises ValueError: instead of any other error
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{complaint} ({type(error).__name__}: {error})") from error
+
+
+def _check_zip(model: Path) -> None:
+    """:raises ValueError: if SB3 did not write this, or it is damaged"""
+    way_out = "give a run folder, or a .zip inside one"
+    if not zipfile.is_zipfile(model):
+        raise ValueError(f"{model} is no model of SB3 (no zip file): {way_out}")
+    with _reading(f"{model} is damaged, give another model"), zipfile.ZipFile(model) as archive:
+        entries = archive.namelist()
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+    if "data" not in entries:
+        raise ValueError(f"{model} is no model of SB3 (a zip without an entry 'data'): {way_out}")
 
 
 def _folder_around(model: Path) -> Path:
@@ -121,8 +151,10 @@ def _described(folder: Path, model_path: Path, args: dict[str, Any], env_name: E
     _import_packages(args.get("gym_packages") or [])
     check_known(f"algorithm of {folder}", args["algo"], ALGOS)
     played_envs.check_env_id(env_name.gym_id)
-    hyperparams, stats_path = get_saved_hyperparams(str(folder / env_name), test_mode=True)
-    env_kwargs = hyperparams.pop("env_kwargs", None) or {}
+    settings = folder / env_name
+    with _reading(f"{settings / 'config.yml'} is damaged, give another run"):
+        hyperparams, stats_path = get_saved_hyperparams(str(settings), test_mode=True)
+        env_kwargs = hyperparams.pop("env_kwargs", None) or {}
     return SavedRun(
         folder=folder,
         model_path=model_path,
@@ -144,14 +176,19 @@ def _import_packages(names: list[str]) -> None:
 
 
 def _read_args(folder: Path) -> dict[str, Any]:
-    """:raises ValueError: if this is no run folder"""
+    """
+    :return: what the run was trained with; env and algo are among it
+    :raises ValueError: if this is no run folder, or a damaged one
+    """
     found = sorted(folder.glob("*/args.yml"))
     if len(found) != 1:
         runs = sorted(str(path.parent.parent.relative_to(folder)) for path in folder.glob("*/*/args.yml"))
         inside = f"its folders {', '.join(runs)} are: give one of them" if runs else "it holds no ENVIRONMENT/args.yml"
         raise ValueError(f"{folder} is no run folder of the zoo, {inside}")
     # The zoo's own files hold Python objects; like its models, they are to be trusted or left alone.
-    return dict(yaml.load(found[0].read_text(), Loader=yaml.UnsafeLoader))
+    with _reading(f"{found[0]} is damaged, give another run"):
+        args = dict(yaml.load(found[0].read_text(), Loader=yaml.UnsafeLoader))
+        return {**args, "env": args["env"], "algo": args["algo"]}
 
 
 def _model_in(
