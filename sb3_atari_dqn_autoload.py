@@ -2,7 +2,8 @@
 
 The RL Zoo fixes the choices of ``--algo`` before any plug-in flag is read, and it has no entry-point group. So a
 ``.pth`` line imports this module at every interpreter start; it puts one finder on ``sys.meta_path`` that waits for
-the zoo's modules and, when one of them has been imported, lets :mod:`sb3_atari_dqn.zoo.plugin` complete it.
+the zoo's modules and, when one of them has been imported, lets :mod:`sb3_atari_dqn.zoo.plugin` complete it. Gymnasium
+has no such group either (since 1.0), so our environment is entered into its registry in the same way.
 
 It runs in programs that have nothing to do with us: nothing heavy is imported, nothing is printed, nothing is raised.
 Set ``SB3_ATARI_DQN_AUTOLOAD=0`` to leave the zoo as it is.
@@ -14,6 +15,7 @@ import sys
 #: Modules that sb3_atari_dqn completes once they have been imported (or, for scripts, are about to be run).
 WATCHED = frozenset(
     {
+        "gymnasium.envs",
         "rl_zoo3.utils",
         "rl_zoo3.exp_manager",
         "rl_zoo3.hyperparams_opt",

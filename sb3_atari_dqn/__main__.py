@@ -42,7 +42,7 @@ def _dispatch() -> None:
     parser.add_argument("command", choices=(*ZOO_COMMANDS, *OWN_COMMANDS))
     parser.add_argument("-h", "--help", action="help", help="show this message")
     parser.add_argument("--version", action="version", version=sb3_atari_dqn.__version__)
-    command = parser.parse_args(sys.argv[1:2]).command
+    command = parser.parse_args(sys.argv[1:2] or ["--help"]).command
 
     sb3_atari_dqn.register()
     if command in OWN_COMMANDS:

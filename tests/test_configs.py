@@ -5,10 +5,20 @@ import yaml
 
 from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path
 from tests.commands import TINY_ATARI, train
+from tests.dino import needs_browser
 
 TINY_FLAT = ("learning_starts:20", "buffer_size:500", "batch_size:8", "train_freq:4", "gradient_steps:1")
-ENVS = {"atari": ("PongNoFrameskip-v4", TINY_ATARI), "default": ("Acrobot-v1", TINY_FLAT)}
-ENTRIES = [(algo, entry) for algo in ALGORITHMS for entry in yaml.safe_load(config_path(algo).read_text())]
+ENVS = {
+    "atari": ("PongNoFrameskip-v4", TINY_ATARI),
+    "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
+    "default": ("Acrobot-v1", TINY_FLAT),
+}
+MARKS = {"ChromeDino-v0": needs_browser}
+ENTRIES = [
+    pytest.param(algo, entry, marks=MARKS.get(entry, ()))
+    for algo in ALGORITHMS
+    for entry in yaml.safe_load(config_path(algo).read_text())
+]
 
 
 @pytest.mark.parametrize(("algo", "entry"), ENTRIES)

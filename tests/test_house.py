@@ -53,6 +53,7 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.interleaved", ("dqn.py",)),
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/", "commands/")),
         ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/", "commands/")),
+        ("sb3_atari_dqn.dino", ("dino/", "zoo/")),
         ("sb3_atari_dqn.commands", ("commands/",)),
         ("sb3_atari_dqn.recipes", ("recipes/", "zoo/", "commands/", "__main__.py")),
         ("sb3_atari_dqn.pictures", ("pictures/", "commands/")),

@@ -87,3 +87,17 @@ def test_tensorboard_gets_a_point_per_game_over_environment_steps(tmp_path):
         *((6, 3.0), (8, 4.0), (12, 3.0), (16, 4.0), (18, 3.0))
     ]
     assert {"game/length", "game/mean_loss", "game/epsilon"} <= set(events.Tags()["scalars"])
+
+
+def test_a_path_that_breaks_is_a_warning_and_rows_come_back_with_it(tmp_path):
+    class Mends(LogEpisodes):
+        def _on_game(self, game):
+            if game.number == 2:
+                (tmp_path / "games.csv").rmdir()
+            super()._on_game(game)
+
+    (tmp_path / "games.csv").mkdir()
+    with pytest.warns(UserWarning, match=r"could not write .*games\.csv: .*Is a directory.*folder="):
+        model = ClassicDQN("MlpPolicy", countdowns(3), **SMALL).learn(9, callback=Mends(folder=tmp_path))
+    assert model.num_timesteps == 9
+    assert column(tmp_path, "game") == ["2", "3"]

@@ -52,6 +52,7 @@ def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs
     assert result.stdout.count("\n") == 1
     told = run([*command, "--help"]).stdout
     assert "plot logs/dqn_dueling/PongNoFrameskip-v4_1" in told
+    assert "plot RUN [RUN ...] [-o FILE.png] [--labels NAME [NAME ...]]" in told
 
 
 def test_mixed_environments_are_refused_and_nothing_is_written(pong, runs, capsys):
@@ -63,15 +64,16 @@ def test_mixed_environments_are_refused_and_nothing_is_written(pong, runs, capsy
 
 @pytest.mark.parametrize("out", ["plot.jpg", "plot"])
 def test_another_format_is_refused(pong, capsys, out):
-    assert "ends in .png" in error_of(capsys, pong, "--out", out)
+    assert f"{out} should end with .png: give another name with -o" in error_of(capsys, pong, "-o", out)
 
 
 @pytest.mark.parametrize("out", ["file/plot.png", "folder.png"])
-def test_a_place_that_cannot_be_written_is_named(pong, runs, capsys, out):
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_drawn(pong, runs, capsys, monkeypatch, out):
+    monkeypatch.setitem(sys.modules, "sb3_atari_dqn.plotting.figure", None)
     (runs / "file").touch()
     (runs / "folder.png").mkdir()
     before = files(runs)
-    assert f"--out {out} cannot be written" in error_of(capsys, pong, "--out", out)
+    assert f"Nothing can be written to {out}" in error_of(capsys, pong, "--out", out)
     assert files(runs) == before
 
 
@@ -92,5 +94,5 @@ def test_without_matplotlib_it_says_what_to_install(pong, capsys, monkeypatch):
 
 
 def test_the_same_run_twice_counts_once(pong, capsys):
-    main([pong, pong, "--labels", "ours"])
+    main([pong, f"{pong}/../PongNoFrameskip-v4_1/.", "--labels", "ours"])
     assert "Wrote plot.png" in capsys.readouterr().out

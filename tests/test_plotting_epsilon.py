@@ -58,3 +58,21 @@ def test_the_run_is_found_by_a_path_relative_to_its_own_folder_too(run, tmp_path
 def test_epsilon_is_read_from_sb3_s_progress_csv(run):
     (run / "progress.csv").write_text(f"time/total_timesteps,{TAG},train/loss\n100,0.75,\n200,,0.5\n300,0.5,0.5\n")
     assert epsilon(run) == [[100, 300], [10, 30], [0.75, 0.5]]
+
+
+@pytest.mark.parametrize("content", [f"time/total_timesteps,{TAG}\nx,y\n".encode(), b"\xff\xfe\0\n"])
+def test_a_damaged_progress_csv_is_named(run, content):
+    (run / "progress.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"progress\.csv is not a log"):
+        read_run(run)
+
+
+def test_a_damaged_tensorboard_log_is_named(run, tmp_path, monkeypatch):
+    write_board(tmp_path / "boards/PongNoFrameskip-v4/dqn_1", START, [(100, 0.5)])
+    monkeypatch.setattr("tensorboard.backend.event_processing.event_accumulator.EventAccumulator.Reload", damaged)
+    with pytest.raises(ValueError, match=r"events\.out\.tfevents.*is not a log of TensorBoard.*RuntimeError"):
+        read_run(run)
+
+
+def damaged(events):
+    raise RuntimeError("a record does not end")

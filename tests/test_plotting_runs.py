@@ -2,8 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from sb3_atari_dqn.plotting.groups import group
+from sb3_atari_dqn.plotting.panels import panels_for
 from sb3_atari_dqn.plotting.runs import read_run
 from tests.fake_runs import NATURE, games, write_evaluations, write_run
 
@@ -27,10 +30,11 @@ def test_without_a_skip_the_monitor_counts_steps(tmp_path):
     assert read_run(run).games.env_steps.tolist() == [40]
 
 
-def test_a_line_that_is_still_being_written_is_left_out(tmp_path):
+@pytest.mark.parametrize("unfinished", ["-20.0,31", "-20.0,312,5", "-20.0,312,50.125"])
+def test_a_line_that_is_still_being_written_is_left_out(tmp_path, unfinished):
     run = write_run(tmp_path / "run", games(3))
     with (run / "0.monitor.csv").open("a") as file:
-        file.write("-20.0,31")
+        file.write(unfinished)
     assert len(read_run(run).games.returns) == 3
 
 
@@ -39,6 +43,20 @@ def test_further_columns_of_the_monitor_are_passed_over(tmp_path):
     head = (run / "0.monitor.csv").read_text().splitlines()[0]
     (run / "0.monitor.csv").write_text(f"{head}\nr,l,t,is_success\n5,8,1.5,True\n")
     assert read_run(run).games.returns.tolist() == [5]
+
+
+def test_another_column_can_stand_for_the_return(tmp_path):
+    run = write_run(tmp_path / "run", [])
+    head = (run / "0.monitor.csv").read_text().splitlines()[0]
+    (run / "0.monitor.csv").write_text(f"{head}\nr,l,t,score\n5,8,1.5,70\n6,9,2.5,90\n")
+    write_evaluations(run, [4], [[1.0, 3.0]])
+    found = read_run(run, "score")
+    assert found.games.returns.tolist() == [70, 90]
+    assert found.evaluations is None, "those hold returns"
+    titles = [panel.title for panel in panels_for(group([found]))]
+    assert titles[:2] == ["Score of training games", "Score per 10 games"]
+    with pytest.raises(ValueError, match=r"no column 'points', it has r, l, t, score: .*info_keywords: \[points\]"):
+        read_run(run, "points")
 
 
 def test_games_csv_knows_the_environment_steps_better(tmp_path):
@@ -89,7 +107,16 @@ def test_a_run_without_a_finished_game_is_told_to_wait(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "a,b\n1,2\n", '#{"env_id": "x"}\nr,l,t\n', '#{"t_start": 1}\nr,l,t\nx,y,z\n', "#3\n"]
+    "content",
+    [
+        "",
+        "a,b\n1,2\n",
+        '#{"env_id": "x"}\nr,l,t\n',
+        '#{"t_start": 1}\nr,l,t\nx,y,z\n',
+        "#3\n",
+        '#{"t_start": NaN}\n',
+        "\0\n" * 900,
+    ],
 )
 def test_a_file_that_is_no_monitor_file_is_named(tmp_path, content):
     run = write_run(tmp_path / "run", games(2))
@@ -97,6 +124,28 @@ def test_a_file_that_is_no_monitor_file_is_named(tmp_path, content):
     with pytest.raises(ValueError, match=r"0\.monitor\.csv is not a monitor file") as raised:
         read_run(run)
     assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 300 + len(str(run))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("nan,400,15.0", "r is 'nan'"),
+        ("inf,400,15.0", "r is 'inf'"),
+        ("1.0,-400,15.0", "l is '-400'.*at least 0"),
+        ("1.0,400,nan", "t is 'nan'"),
+        ("1.0,400,-1", "t is '-1'"),
+        ("1.0,,15.0", "l is ''"),
+        ("1.0,400", "2 cells instead of 3"),
+        ("1.0,400,15.0,7", "4 cells instead of 3"),
+    ],
+)
+def test_a_damaged_line_is_named_with_its_file_and_its_number(tmp_path, line, says):
+    run = write_run(tmp_path / "run", games(2))
+    lines = (run / "0.monitor.csv").read_text().splitlines()
+    (run / "0.monitor.csv").write_text("\n".join([*lines[:3], line, lines[3]]) + "\n")
+    with pytest.raises(ValueError, match=rf"0\.monitor\.csv .*line 4: {says}.*: mend it or move it away"):
+        read_run(run)
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut"])
@@ -110,5 +159,36 @@ def test_a_damaged_file_of_evaluations_is_named(tmp_path, content):
 def test_a_games_csv_of_somebody_else_is_named(tmp_path):
     run = write_run(tmp_path / "run", games(2), config=NATURE)
     (run / "games.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"games\.csv was not written by LogEpisodes"):
+    with pytest.raises(ValueError, match=r"games\.csv is not a file of LogEpisodes.*'env_steps' is not in list"):
         read_run(run)
+
+
+@pytest.mark.parametrize("cells", ["x,2.1,1.0,0.9", ",2.1,1.0,0.9", "11,2.1,1.0,zz", "11,2.1,1.0,nan"])
+def test_a_damaged_games_csv_is_named(tmp_path, cells):
+    run = write_run(tmp_path / "run", games(2))
+    (run / "games.csv").write_text(f"env_steps,seconds,return,epsilon\n{cells}\n")
+    with pytest.raises(ValueError, match=r"games\.csv is not .*line 2: "):
+        read_run(run)
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "results"),
+    [
+        (np.arange(5), np.zeros((3, 2))),
+        (np.array(5), np.array(5.0)),
+        (np.arange(3), np.zeros((3, 0))),
+        (np.array([1.0, np.nan]), np.zeros((2, 2))),
+        (np.arange(2), np.array([[1], [2, 3]], object)),
+    ],
+)
+def test_evaluations_that_do_not_fit_together_are_named(tmp_path, timesteps, results):
+    run = write_run(tmp_path / "run", games(2))
+    np.savez(run / "evaluations.npz", timesteps=timesteps, results=results)
+    with pytest.raises(ValueError, match=r"evaluations\.npz is not a file of evaluations"):
+        read_run(run)
+
+
+def test_a_file_of_no_evaluations_is_none(tmp_path):
+    run = write_run(tmp_path / "run", games(2))
+    write_evaluations(run, [], [])
+    assert read_run(run).evaluations is None

@@ -2,14 +2,14 @@
 
 import pytest
 
-from sb3_atari_dqn.plotting.settings import Settings, read_settings
+from sb3_atari_dqn.plotting.settings import frames_per_step, read_settings
 from tests.fake_runs import write_run
 
 SB3_WRAPPERS = "stable_baselines3.common.atari_wrappers"
 
 
 def skip_of(env_wrapper):
-    return Settings("dqn", "Pong-v4", {"policy": "CnnPolicy", "env_wrapper": env_wrapper}, {}).frames_per_step
+    return frames_per_step({"policy": "CnnPolicy", "env_wrapper": env_wrapper})
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,8 @@ def skip_of(env_wrapper):
         ([f"{SB3_WRAPPERS}.ClipRewardEnv", f"{SB3_WRAPPERS}.MaxAndSkipEnv"], 4),
         (["gymnasium.wrappers.FlattenObservation"], 1),
         (["my_own.Wrapper"], None),
+        (["sb3_atari_dqn.atari.NotYetWritten"], None),
+        (["sb3_atari_dqn.no_such_room.Wrapper"], None),
     ],
 )
 def test_the_wrappers_say_how_many_frames_make_a_step(env_wrapper, frames):
@@ -31,7 +33,7 @@ def test_the_wrappers_say_how_many_frames_make_a_step(env_wrapper, frames):
 
 
 def test_without_a_configuration_nobody_knows():
-    assert Settings("dqn", "Pong-v4", {}, {}).frames_per_step is None
+    assert frames_per_step({}) is None
 
 
 def test_algorithm_and_environment_are_those_of_the_command_line(tmp_path):
@@ -61,7 +63,15 @@ def test_files_are_read_and_never_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "- 3", "just text"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "- 3", "just text", "&a [*a]", "[[1, 2]]"),
+        "env_wrapper: [sb3_atari_dqn.atari.NatureAtari: {frame_skip: x}]",
+        f"env_wrapper: [{SB3_WRAPPERS}.AtariWrapper: {{frame_skip: foo}}]",
+        f"env_wrapper: [{SB3_WRAPPERS}.AtariWrapper: {{frame_skip: 0}}]",
+    ],
+)
 def test_a_file_that_is_no_configuration_is_named(tmp_path, content):
     write_run(tmp_path / "run", [])
     path = tmp_path / "run/PongNoFrameskip-v4/config.yml"
@@ -69,3 +79,8 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, content):
     with pytest.raises(ValueError, match=r"config\.yml is not a file that the zoo wrote") as raised:
         read_settings(tmp_path / "run", "Pong-v4")
     assert "\n" not in str(raised.value)
+
+
+def test_keys_that_are_no_text_become_text(tmp_path):
+    run = write_run(tmp_path / "run", [], config={"policy_kwargs": {1: {2: [{3: 4}]}, "a": 5}})
+    assert read_settings(run, "Pong-v4").config == {"policy_kwargs": {"1": {"2": [{"3": 4}]}, "a": 5}}

@@ -6,7 +6,7 @@ import pytest
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import RecordEpisodes
 from tests.commands import files
-from tests.games import countdowns
+from tests.games import Countdown, countdowns
 from tests.test_video import pictures_of
 
 
@@ -74,10 +74,33 @@ def test_an_evaluation_outside_of_the_zoo_needs_an_environment(tmp_path):
 
 def test_a_video_that_fails_ends_no_training(tmp_path, monkeypatch):
     monkeypatch.setattr("sb3_atari_dqn.callbacks.video._ENCODERS", {"gif": ("-c:v", "no_such_codec")})
-    with pytest.warns(UserWarning, match="No video of training episode [12].*no_such_codec"):
+    with pytest.warns(UserWarning, match=r"could not write .*training_episode_00000[12]\.gif.*no_such_codec"):
         trained, names = record(tmp_path, countdowns(3), 7)
     assert trained.num_timesteps == 7
     assert names == files(tmp_path / "videos") == []
+
+
+@pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=game_of_five)])
+def test_a_folder_that_takes_no_video_ends_no_training(tmp_path, options):
+    (tmp_path / "videos").touch()
+    with pytest.warns(UserWarning, match=r"could not write .*_episode_000001\.gif: .*File exists.*folder="):
+        trained, _ = record(tmp_path, countdowns(3), 7, **options)
+    assert trained.num_timesteps == 7
+
+
+@pytest.mark.parametrize(
+    ("make_env", "error", "says"),
+    [
+        (lambda: countdowns(3, render_mode=None), ValueError, "render_mode='rgb_array' in make_env="),
+        (lambda: Countdown(), ValueError, "VecEnv.*built a Countdown"),
+        (lambda: 3 / 0, ZeroDivisionError, "division"),
+    ],
+)
+def test_the_environment_of_evaluations_is_checked_before_training_starts(tmp_path, make_env, error, says):
+    env = countdowns(3)
+    with pytest.raises(error, match=says):
+        record(tmp_path, env, 10, source="evaluation", make_env=make_env)
+    assert env.get_attr("t") == [0]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +110,10 @@ def test_a_video_that_fails_ends_no_training(tmp_path, monkeypatch):
         (dict(format="avi"), "avi.*gif, mp4"),
         (dict(source="train"), "train.*evaluation, training"),
         (dict(scale=0.5), r"scale.*0\.5"),
+        (dict(scale=17), "scale.*16.*17"),
         (dict(fps=0), "fps.*0"),
+        (dict(fps=1e9), "fps.*240.*1000000000"),
+        (dict(make_env=3), "make_env.*3"),
         (dict(max_steps=0), "max_steps.*0"),
         (dict(seed=-1), "seed.*-1"),
     ],

@@ -79,6 +79,15 @@ def test_training_finds_the_configuration_of_the_installed_package(installed, ru
     assert (runs / "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip").is_file()
 
 
+def test_gymnasium_knows_our_environment_and_its_scripts_are_there(installed):
+    code = (
+        "import gymnasium; print(gymnasium.make('ChromeDino-v0').observation_space.shape);"
+        "from sb3_atari_dqn.dino import game; print(len([*map(game.text_of, (*game.SCRIPTS, 'runner.html'))]))"
+    )
+    result = run([str(installed), "-W", "ignore", "-c", code])
+    assert result.stdout.split() == ["(80,", "80,", "4)", "5"], result.stdout
+
+
 def test_removing_the_package_removes_every_trace(tmp_path):
     python = make_venv(tmp_path / "venv")
     site = Path(run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.strip())

@@ -1,12 +1,13 @@
 """Models kept by what happens in training."""
 
 import json
+import resource
 
 import pytest
 from stable_baselines3 import DQN
 
 from sb3_atari_dqn import ClassicDQN
-from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean
+from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean, SaveProgress
 from tests.commands import files
 from tests.games import countdowns
 
@@ -82,3 +83,49 @@ def test_bad_numbers_are_refused(bad):
 def test_without_the_zoo_a_folder_must_be_given():
     with pytest.raises(ValueError, match=r"SaveEveryEpisode\(folder='my_run'\)"):
         learn(countdowns(3), SaveEveryEpisode(), 5)
+
+
+@pytest.fixture
+def full_disk():
+    """No file grows beyond 1000 bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [
+        (SaveEveryEpisode, "models/episode_000001.zip"),
+        (SaveOnBestTrainingMean, "best_training_model.zip"),
+        (SaveProgress, "progress.zip"),
+    ],
+)
+def test_a_full_disk_is_a_warning_with_file_and_reason_and_ends_no_training(tmp_path, full_disk, callback, name):
+    with pytest.warns(UserWarning, match=rf"could not write {tmp_path}/{name}: .*File too large.*folder="):
+        model = learn(countdowns(3), callback(1, folder=tmp_path), 7)
+    assert model.num_timesteps == 7
+    assert not [path for path in files(tmp_path) if path != "models"]
+
+
+def test_a_mean_whose_model_could_not_be_written_does_not_count_as_the_best(tmp_path):
+    obstacle = tmp_path / "best_training_model.zip"
+    obstacle.mkdir()
+    callback = SaveOnBestTrainingMean(window=1, folder=tmp_path)
+    with pytest.warns(UserWarning, match="Is a directory"):
+        assert feed(callback, [9.0]) == []
+    obstacle.rmdir()
+    feed(callback, [5.0])
+    assert json.loads((tmp_path / "best_training_model.json").read_text())["mean_return"] == 5.0
+
+
+def test_progress_is_saved_every_so_many_steps_with_the_memory_and_training_goes_on_from_it(tmp_path):
+    model = learn(countdowns(3, 4), SaveProgress(6, folder=tmp_path), 16)  # at 6 and 12, of two environments
+    assert files(tmp_path) == ["progress.zip", "replay_buffer.pkl"]
+    kept = ClassicDQN.load(tmp_path / "progress.zip", env=model.env, device="cpu")
+    kept.load_replay_buffer(tmp_path / "replay_buffer.pkl")
+    # SB3 calls callbacks before it stores the transitions of the step that was made
+    assert (kept.num_timesteps, kept.replay_buffer.size() * 2) == (12, 10)
+    kept.learn(4, reset_num_timesteps=False)
+    assert kept.num_timesteps == 16

@@ -4,5 +4,14 @@ from sb3_atari_dqn.callbacks.log_episodes import LogEpisodes
 from sb3_atari_dqn.callbacks.record_episodes import RecordEpisodes
 from sb3_atari_dqn.callbacks.run import Run, RunCallback
 from sb3_atari_dqn.callbacks.save_models import SaveEveryEpisode, SaveOnBestTrainingMean
+from sb3_atari_dqn.callbacks.save_progress import SaveProgress
 
-__all__ = ["LogEpisodes", "RecordEpisodes", "Run", "RunCallback", "SaveEveryEpisode", "SaveOnBestTrainingMean"]
+__all__ = [
+    "LogEpisodes",
+    "RecordEpisodes",
+    "Run",
+    "RunCallback",
+    "SaveEveryEpisode",
+    "SaveOnBestTrainingMean",
+    "SaveProgress",
+]

@@ -31,12 +31,8 @@ class LogEpisodes(RunCallback):
         self._started = 0.0
 
     def _on_training_start(self) -> None:
-        if self._file is None:
-            self._started = time.time()
-            path = self.folder / "games.csv"
-            self._file = path.open("w", newline="", encoding="utf-8")
-            csv.writer(self._file).writerow(COLUMNS)
-            self._say(f"Logging games to {path}")
+        self._started = self._started or time.time()
+        self._write_rows()
         self._losses = Losses()
         self._losses.mean_since_last(self.model)
 
@@ -50,14 +46,23 @@ class LogEpisodes(RunCallback):
             "mean_loss": self._losses.mean_since_last(self.model),
             "epsilon": getattr(self.model, "exploration_rate", None),
         }
-        assert self._file is not None  # opened when training started
         seconds = round(time.time() - self._started, 3)
-        csv.writer(self._file).writerow([game.number, game.env, game.env_steps, seconds, *seen.values()])
-        self._file.flush()
+        self._write_rows([game.number, game.env, game.env_steps, seconds, *seen.values()])
         for writer in self._tensorboards():
             for name, value in seen.items():
                 if value is not None:
                     writer.add_scalar(f"game/{name}", value, game.env_steps)
+
+    def _write_rows(self, *rows: list[Any]) -> None:
+        """:param rows: what a full disk keeps back is written with a later row; the head is the first"""
+        path = self.folder / "games.csv"
+        with self._writing(path):
+            if self._file is None:
+                self._file = path.open("w", newline="", encoding="utf-8")
+                csv.writer(self._file).writerow(COLUMNS)
+                self._say(f"Logging games to {path}")
+            csv.writer(self._file).writerows(rows)
+            self._file.flush()
 
     def _tensorboards(self) -> list[Any]:
         """:return: the writers themselves: SB3's logger would write all that it gathers for its next dump"""

@@ -1,17 +1,17 @@
 """Videos of games in training, or of evaluation games played beside it."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.arguments import check_known, whole_number
-from sb3_atari_dqn.callbacks.evaluation_game import play
+from sb3_atari_dqn.arguments import check_between, check_known, whole_number
+from sb3_atari_dqn.callbacks.evaluation_game import global_generators_kept, play
 from sb3_atari_dqn.callbacks.run import Game, RunCallback
 from sb3_atari_dqn.callbacks.video import FORMATS, Video, check_encoder
 
 SOURCES = ("training", "evaluation")
+MOST_SCALE, MOST_FPS = 16, 240
 
 
 class RecordEpisodes(RunCallback):
@@ -31,16 +31,16 @@ class RecordEpisodes(RunCallback):
 
     :param every_n_episodes: n, over all environments together
     :param format: "mp4" or "gif"
-    :param scale: each pixel becomes scale x scale of them
+    :param scale: each pixel becomes scale x scale of them; 16 at the most
     :param source: "training" or "evaluation"
-    :param fps: pictures per second; 15 is an Atari game's own speed at 4 frames per environment step
+    :param fps: pictures per second, 240 at the most; 15 is an Atari game's own speed at 4 frames per environment step
     :param max_steps: an evaluation game is cut after as many environment steps: a greedy agent may wait forever
     :param seed: evaluation game k is played with seed + k
     :param make_env: builds the environment of evaluation games, with ``render_mode="rgb_array"`` and a ``Monitor``;
         needed only outside of the zoo's train
     :param folder: see :class:`RunCallback`
     :param verbose: likewise
-    :raises ValueError: on a bad argument; at the start of training, where there is no encoder or no picture
+    :raises ValueError: on a bad argument; before training starts, where there is no encoder or no picture
     """
 
     def __init__(
@@ -62,7 +62,11 @@ class RecordEpisodes(RunCallback):
         check_known("source of RecordEpisodes", source, SOURCES)
         self.format, self.source = format, source
         self.scale, self.fps = whole_number("scale", scale, 1), whole_number("fps", fps, 1)
+        check_between("scale", self.scale, 1, MOST_SCALE)
+        check_between("fps", self.fps, 1, MOST_FPS)
         self.max_steps, self.seed = whole_number("max_steps", max_steps, 1), whole_number("seed", seed, 0)
+        if make_env is not None and not callable(make_env):
+            raise ValueError(f"make_env must be a function that builds an environment, got {make_env!r}")
         self._make_env = make_env
         self._begun = 0  # games that have begun in training
         self._recordings: dict[int, tuple[int, Video]] = {}  # environment -> number of the game, video
@@ -79,6 +83,8 @@ class RecordEpisodes(RunCallback):
             self._check_training_env()
         elif self._make_env is None and self.run is None:
             raise ValueError("RecordEpisodes(source='evaluation') needs make_env= outside of the zoo's train")
+        else:
+            self._check_evaluation_env()
 
     def _check_training_env(self) -> None:
         modes = set(self.training_env.get_attr("render_mode"))
@@ -87,6 +93,20 @@ class RecordEpisodes(RunCallback):
                 f"RecordEpisodes(source='training') finds environments that render no picture (render_mode={modes}): "
                 "build them with env_kwargs: {render_mode: rgb_array} (native Atari environments never render: "
                 "native_envs: false), or record beside training with source: evaluation"
+            )
+
+    def _check_evaluation_env(self) -> None:
+        """Build one and close it: what is wrong with it shall not wait for the middle of training."""
+        with global_generators_kept():
+            env = self._evaluation_env()
+        if not isinstance(env, VecEnv):
+            raise ValueError(f"make_env must build a VecEnv (make_vec_env does), it built a {type(env).__name__}")
+        modes = set(env.get_attr("render_mode"))
+        env.close()
+        if modes != {"rgb_array"}:
+            raise ValueError(
+                f"RecordEpisodes(source='evaluation') finds an environment that renders no picture (render_mode="
+                f"{modes}): build it with render_mode='rgb_array' in make_env="
             )
 
     # --- games of the training
@@ -159,7 +179,7 @@ class RecordEpisodes(RunCallback):
         return Video(self.folder / "videos", self.format, self.scale, self.fps)
 
     def _keep(self, video: Video, number: int) -> None:
-        path = self.folder / "videos" / f"{self.source}_episode_{number:06d}.{self.format}"
+        path = self._path(number)
         try:
             video.keep(path)
             self._say(f"Recorded {path}")
@@ -167,6 +187,8 @@ class RecordEpisodes(RunCallback):
             self._give_up(video, number, error)
 
     def _give_up(self, video: Video, number: int, error: OSError) -> None:
-        """A video that fails (a full disk, say) ends no training."""
         video.discard()
-        warnings.warn(f"No video of {self.source} episode {number}: {error}", stacklevel=2)
+        self._warn(self._path(number), error)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / "videos" / f"{self.source}_episode_{number:06d}.{self.format}"

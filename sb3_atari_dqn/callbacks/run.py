@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,25 @@ class RunCallback(BaseCallback):
 
     def _on_game(self, game: Game) -> None:
         """:param game: the one that has ended"""
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        """
+        A file that cannot be written (a full disk, say) is a warning and ends no training.
+
+        :param path: of the file; what follows in the block, its line on the screen say, is left out with it
+        """
+        try:
+            yield
+        except OSError as error:
+            self._warn(path, error)
+
+    def _warn(self, path: Path, error: OSError) -> None:
+        warnings.warn(
+            f"{type(self).__name__} could not write {path}: {error}. Training goes on without it: free some space or "
+            "mend the path, or name another place with folder=",
+            stacklevel=2,
+        )
 
     def _say(self, line: str) -> None:
         if self.verbose > 0:

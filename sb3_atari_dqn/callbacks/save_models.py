@@ -27,11 +27,10 @@ class SaveEveryEpisode(RunCallback):
 
     def _on_game(self, game: Game) -> None:
         if game.number % self.every_n_episodes == 0:
-            self._save(self.folder / "models" / f"episode_{game.number:06d}.zip")
-
-    def _save(self, path: Path) -> None:
-        save_model(self.model, path)
-        self._say(f"Saved {path}")
+            path = self.folder / "models" / f"episode_{game.number:06d}.zip"
+            with self._writing(path):
+                save_model(self.model, path)
+                self._say(f"Saved {path}")
 
 
 class SaveOnBestTrainingMean(RunCallback):
@@ -56,13 +55,14 @@ class SaveOnBestTrainingMean(RunCallback):
         mean = fsum(self._scores) / len(self._scores)
         if len(self._scores) < self.window or mean <= self.best_mean:
             return
-        self.best_mean = mean
         path = self.folder / "best_training_model.zip"
-        save_model(self.model, path)
         found = {"mean_return": mean, "window": self.window, "game": game.number, "env_steps": game.env_steps}
-        with replacing(path.with_suffix(".json")) as file:
-            file.write(json.dumps(found, indent=2).encode())
-        self._say(f"Saved {path}: mean of {self.window} training games {mean:.2f}")
+        with self._writing(path):
+            save_model(self.model, path)
+            with replacing(path.with_suffix(".json")) as file:
+                file.write(json.dumps(found, indent=2).encode())
+            self.best_mean = mean  # of the model that is kept: one that could not be is no rival
+            self._say(f"Saved {path}: mean of {self.window} training games {mean:.2f}")
 
 
 def save_model(model: BaseAlgorithm, path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,27 +41,24 @@ class Video:
     """
     One video, under a temporary name until :meth:`keep`; one that is not kept leaves no file behind.
 
-    :param folder: where it will lie; created
+    :param folder: where it will lie; created with the first picture
     :param file_format: "mp4" or "gif"
     :param scale: each pixel becomes scale x scale of them
     :param fps: pictures per second
     """
 
     def __init__(self, folder: Path, file_format: str, scale: int, fps: float) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".recording_", suffix=f".{file_format}", dir=folder)
-        self._path = Path(name)
-        open(handle, "wb").close()
+        self._folder = folder
         self._format, self._scale, self._fps = file_format, scale, fps
         self._encoder: subprocess.Popen[bytes] | None = None
         self._messages: IO[bytes] | None = None
         self._size: tuple[int, ...] = ()
-        self._finalizer: weakref.finalize = weakref.finalize(self, self._path.unlink, missing_ok=True)
+        self._finalizer: Callable[[], Any] = lambda: None
 
     def add(self, picture: np.ndarray) -> None:
         """
         :param picture: uint8 [H, W, 3]; all of one size
-        :raises OSError: where ffmpeg has stopped, with its words
+        :raises OSError: where the folder takes no file, or ffmpeg has stopped, with its words
         """
         if self._encoder is None:
             self._start(picture.shape[:2])
@@ -90,6 +88,11 @@ class Video:
 
     def _start(self, size: tuple[int, ...]) -> None:
         self._size = size
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".recording_", suffix=f".{self._format}", dir=self._folder)
+        open(handle, "wb").close()
+        self._path = Path(name)
+        self._finalizer = unfinished = weakref.finalize(self, self._path.unlink, missing_ok=True)
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the encoder)
         self._encoder = subprocess.Popen(
             self._command(size),
@@ -98,7 +101,7 @@ class Video:
             stderr=self._messages,
             start_new_session=True,  # Ctrl-C is for the training
         )
-        self._finalizer.detach()
+        unfinished.detach()
         self._finalizer = weakref.finalize(self, _abandon, self._encoder, self._messages, self._path)
 
     def _command(self, size: tuple[int, ...]) -> list[str]:

@@ -1,6 +1,7 @@
 """``python -m sb3_atari_dqn plot RUN...``: learning curves of the zoo's runs in one picture."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from io import BytesIO
@@ -8,8 +9,9 @@ from pathlib import Path
 
 from sb3_atari_dqn.commands.errors import told_in_one_line
 from sb3_atari_dqn.model_files import replacing
+from sb3_atari_dqn.pictures.drawing import check_writable
 from sb3_atari_dqn.plotting.groups import group
-from sb3_atari_dqn.plotting.runs import RunLog, read_run
+from sb3_atari_dqn.plotting.runs import RETURN, RunLog, read_run
 
 _EXPLANATION = """\
 Draws learning curves of one or several training runs into one PNG: the return of each game and the mean of the last
@@ -24,7 +26,7 @@ one line for their mean, and a band from the lowest to the highest of them.
 _EXAMPLES = """\
 examples:
   python -m sb3_atari_dqn plot logs/dqn_dueling/PongNoFrameskip-v4_1
-  python -m sb3_atari_dqn plot logs/dqn_dueling/Pong* logs/dqn/Pong* --labels ours SB3 --out pong.png
+  python -m sb3_atari_dqn plot logs/dqn_dueling/Pong* logs/dqn/Pong* --labels ours SB3 -o pong.png
 
 Epsilon is drawn for runs that logged it: with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log.
 """
@@ -34,9 +36,10 @@ def main(arguments: Sequence[str]) -> None:
     """:param arguments: as typed after ``plot``; a user's mistake is one line, and exit status 2"""
     args = _parser().parse_args(arguments)
     with told_in_one_line("plot"):
-        _check(args.out)
-        runs = [read_run(path) for path in dict.fromkeys(args.runs)]
+        _check_matplotlib()
+        runs = [read_run(path, args.value) for path in _once(args.runs)]
         groups = group(runs, args.labels)
+        check_writable(args.out, ".png")
     from sb3_atari_dqn.plotting.figure import draw
 
     png = BytesIO()
@@ -46,10 +49,16 @@ def main(arguments: Sequence[str]) -> None:
     print("\n".join([*_missing_epsilon(runs), f"Wrote {args.out}"]))
 
 
-def _check(out: Path) -> None:
-    """:raises ValueError: if the picture could not be drawn, whatever the runs"""
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"--out {out}: the picture is a PNG, give a name that ends in .png")
+def _once(runs: Sequence[Path]) -> list[Path]:
+    """:return: each folder once, by the first of its names"""
+    named: dict[str, Path] = {}
+    for run in runs:
+        named.setdefault(os.path.realpath(run), run)
+    return list(named.values())
+
+
+def _check_matplotlib() -> None:
+    """:raises ValueError: if it is not installed"""
     try:
         import_module("matplotlib.figure")
     except ImportError as error:
@@ -59,11 +68,10 @@ def _check(out: Path) -> None:
 def _write(out: Path, content: bytes) -> None:
     """:raises ValueError: if that is impossible; an older picture is then still there"""
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as file:
             file.write(content)
     except OSError as error:
-        raise ValueError(f"--out {out} cannot be written ({error.strerror or error}): name another place") from error
+        raise ValueError(f"{out} cannot be written ({error.strerror or error}): give another place with -o") from error
 
 
 def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:
@@ -78,16 +86,26 @@ def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sb3_atari_dqn plot",
+        usage="%(prog)s RUN [RUN ...] [-o FILE.png] [--labels NAME [NAME ...]]",
         description=_EXPLANATION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a training run")
-    parser.add_argument("--out", type=Path, default=Path("plot.png"), help="picture to write (default: plot.png)")
+    parser.add_argument(
+        *("-o", "--out"), type=Path, default=Path("plot.png"), metavar="FILE.png", help="where to (default: plot.png)"
+    )
     parser.add_argument(
         "--labels",
         nargs="+",
         metavar="NAME",
-        help="a name for each line, in the order of the runs (default: algorithm)",
+        help="a name for each line, in the order of the runs (default: algorithm); write the runs first: whatever "
+        "follows --labels is a name",
+    )
+    parser.add_argument(
+        "--value",
+        default=RETURN,
+        metavar="COLUMN",
+        help="draw this column of the monitor files instead of the return: score, for ChromeDino-v0",
     )
     return parser

@@ -27,6 +27,7 @@ def described(recipe: Recipe) -> str:
         "env": recipe.env_id,
         "algo": ", or ".join(recipe.algos),
         "budget": recipe.budget,
-        "zoo": f"python -m rl_zoo3.train --algo {recipe.algos[0]} --env {recipe.env_id} -conf {recipe.module}",
+        "zoo": f"python -m rl_zoo3.train --algo {recipe.algos[0]} --env {recipe.env_id} -conf {recipe.module} "
+        f"-f logs/{recipe.name}",
     }
     return "\n".join([f"{recipe.name}: {recipe.summary}", *(f"  {key:<7} {value}" for key, value in lines.items())])

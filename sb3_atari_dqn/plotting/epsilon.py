@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sb3_atari_dqn.plotting.files import columns, finished_lines, read_as
 from sb3_atari_dqn.plotting.settings import Settings
 
 TAG = "rollout/exploration_rate"
@@ -37,6 +37,7 @@ def read_epsilon(
     :param env_steps: ends of its games, which tell when a step was made [n]
     :param seconds: likewise [n]
     :return: None where it logged none, or it is not clear which TensorBoard log is its own
+    :raises ValueError: with the name of a file that is damaged
     """
     points = (
         _from_csv(run / "games.csv", "env_steps", "epsilon")
@@ -52,9 +53,8 @@ def read_epsilon(
 def _from_csv(path: Path, steps: str, epsilon: str) -> list[tuple[float, float]]:
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get(steps) and row.get(epsilon)]
-    return [(float(row[steps]), float(row[epsilon])) for row in rows]
+    with read_as("a log with a line per entry", path):
+        return [(at, value) for at, value in columns(finished_lines(path), (steps, epsilon), optional=True)]
 
 
 def _board_of(run: Path, settings: Settings, start: float) -> Path | None:
@@ -63,7 +63,7 @@ def _board_of(run: Path, settings: Settings, start: float) -> Path | None:
     if not board or not logs:
         return None
     above = list(run.resolve().parents)[1:]  # the log folder and those above it
-    places = [folder / board / settings.env_id for folder in above]
+    places = [folder / str(board) / settings.env_id for folder in above]
     files = {file for place in places for file in place.glob("*/events.out.tfevents.*")}
     near = [file for file in files if -_BEFORE <= _begun(file) - start <= _AFTER]
     return near[0] if len(near) == 1 else None
@@ -79,7 +79,8 @@ def _from_tensorboard(file: Path | None) -> list[tuple[float, float]]:
         return []
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(file), size_guidance={"scalars": 0})
-    events.Reload()
-    known = TAG in events.Tags()["scalars"]
-    return [(float(point.step), float(point.value)) for point in events.Scalars(TAG)] if known else []
+    with read_as("a log of TensorBoard", file):
+        events = EventAccumulator(str(file), size_guidance={"scalars": 0})
+        events.Reload()
+        known = TAG in events.Tags()["scalars"]
+        return [(float(point.step), float(point.value)) for point in events.Scalars(TAG)] if known else []

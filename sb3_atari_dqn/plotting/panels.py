@@ -54,9 +54,10 @@ def panels_for(groups: Sequence[Group]) -> list[Panel]:
     shared = (Patch(color=_GREY, alpha=0.2, lw=0, label="lowest to highest run"),)
     banded = shared if any(len(one.runs) > 1 for one in groups) else ()
     evaluated = (_EVALUATION,) if any(run.evaluations for run in runs) else ()
+    value = runs[0].value
     panels = [
-        Panel("Return of training games", "return", _draw_returns, (_GAME, _RUNNING, *evaluated, *banded)),
-        Panel(f"Return per {BLOCK} games", "return", _draw_blocks, (_MEAN, _MAXIMUM)),
+        Panel(f"{value.capitalize()} of training games", value, _draw_returns, (_GAME, _RUNNING, *evaluated, *banded)),
+        Panel(f"{value.capitalize()} per {BLOCK} games", value, _draw_blocks, (_MEAN, _MAXIMUM)),
         Panel("Speed, evaluations included", "env steps / s", _draw_speed, (), (0, _highest_speed(groups))),
     ]
     if any(run.epsilon for run in runs):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import zipfile
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,10 @@ from typing import Any
 import numpy as np
 
 from sb3_atari_dqn.plotting.epsilon import Epsilon, read_epsilon
+from sb3_atari_dqn.plotting.files import columns, finished_lines, read_as
 from sb3_atari_dqn.plotting.settings import Settings, read_settings
+
+RETURN = "return"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Games:
 
     :param env_steps: of the run, at the end of each game [n]
     :param seconds: since the start [n]
-    :param returns: raw [n]
+    :param returns: raw, or what else was asked for [n]
     """
 
     env_steps: np.ndarray
@@ -45,30 +47,32 @@ class Evaluations:
 
 @dataclass(frozen=True)
 class RunLog:
-    """One run; ``evaluations`` and ``epsilon`` are None where it wrote none."""
+    """One run; ``evaluations`` and ``epsilon`` are None where it wrote none; ``value`` is what games are judged by."""
 
     path: Path
     settings: Settings
     games: Games
     evaluations: Evaluations | None
     epsilon: Epsilon | None
+    value: str = RETURN
 
 
-def read_run(path: Path) -> RunLog:
+def read_run(path: Path, value: str = RETURN) -> RunLog:
     """
     :param path: folder of a run, of any algorithm
-    :raises ValueError: if there is none, or no game has ended in it; the message says what is there
+    :param value: what a game is judged by: its return, or another column of the monitor files, such as "score"
+    :raises ValueError: if there is none, no game has ended in it, or a file is damaged; the message says what is there
     """
-    monitors = [_Monitor(file) for file in _monitor_files(path)]
+    monitors = [_Monitor(file, value) for file in _monitor_files(path)]
     start = min(monitor.start for monitor in monitors)
     settings = read_settings(path, monitors[0].env_id)
-    games = _own_games(path / "games.csv") or _monitored_games(monitors, start, settings.frames_per_step or 1)
+    own = _own_games(path / "games.csv") if value == RETURN else None
+    games = own or _monitored_games(monitors, start, settings.frames_per_step or 1)
     if len(games.returns) == 0:
         raise ValueError(f"{path} holds no finished game yet: wait until one has ended")
-    evaluations = _evaluations(path / "evaluations.npz", games)
-    return RunLog(
-        path, settings, games, evaluations, read_epsilon(path, settings, start, games.env_steps, games.seconds)
-    )
+    evaluations = _evaluations(path / "evaluations.npz", games) if value == RETURN else None  # they hold returns
+    epsilon = read_epsilon(path, settings, start, games.env_steps, games.seconds)
+    return RunLog(path, settings, games, evaluations, epsilon, value)
 
 
 def _monitor_files(path: Path) -> list[Path]:
@@ -86,18 +90,30 @@ _NO_RUN = "give the folder that the zoo's train printed as its log path"
 
 
 class _Monitor:
-    """One monitor file; a last line that is still being written is left out."""
+    """One monitor file."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            with path.open(newline="") as file:
-                head = json.loads(file.readline().lstrip("#"))
-                self.start, self.env_id = float(head["t_start"]), str(head.get("env_id"))
-                rows = [row for row in csv.DictReader(file) if None not in row.values()]
-            #: return, length as the monitor counts it, seconds since its own start [n, 3]
-            self.rows = np.array([[float(row[key]) for key in "rlt"] for row in rows]).reshape(-1, 3)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is not a monitor file of Stable-Baselines3 ({error!r})") from error
+    def __init__(self, path: Path, value: str) -> None:
+        with read_as("a monitor file of Stable-Baselines3", path):
+            lines = finished_lines(path)
+            head = json.loads(lines.readline().lstrip("#"))
+            self.start, self.env_id = float(head["t_start"]), str(head.get("env_id"))
+            if not math.isfinite(self.start):
+                raise ValueError(f"line 1: t_start is {self.start}")
+        if value != RETURN:
+            _check_column(path, value)
+        with read_as("a monitor file of Stable-Baselines3", path):
+            #: return or value, length as the monitor counts it, seconds since its own start [n, 3]
+            self.rows = columns(lines, ("r" if value == RETURN else value, "l", "t"), above=1)
+
+
+def _check_column(path: Path, value: str) -> None:
+    """:raises ValueError: if the environment does not tell it to its monitor"""
+    known = path.read_text(encoding="utf-8").splitlines()[1:2]
+    if known and value not in known[0].split(","):
+        raise ValueError(
+            f"{path} has no column {value!r}, it has {', '.join(known[0].split(','))}: train with "
+            f"monitor_kwargs: {{info_keywords: [{value}]}} if the environment tells it"
+        )
 
 
 def _monitored_games(monitors: list[_Monitor], start: float, frames_per_step: int) -> Games:
@@ -119,32 +135,23 @@ def _own_games(path: Path) -> Games | None:
     """:return: what ``LogEpisodes`` wrote, which knows the environment steps; None if it was not there"""
     if not path.is_file():
         return None
-    try:
-        table = columns(path, ("env_steps", "seconds", "return"))
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} was not written by LogEpisodes ({error!r}): remove it to read the monitor files"
-        ) from error
-    return Games(*table) if table.shape[1] else None
-
-
-def columns(path: Path, names: tuple[str, ...]) -> np.ndarray:
-    """
-    :param path: CSV file with a head
-    :return: the named columns of the complete lines, NaN for empty cells [len(names), n]
-    """
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    return np.array([[float(row[name] or "nan") for name in names] for row in rows]).reshape(-1, len(names)).T
+    with read_as("a file of LogEpisodes", path):
+        table = columns(finished_lines(path), ("env_steps", "seconds", "return"))
+    return Games(*table.T) if len(table) else None
 
 
 def _evaluations(path: Path, games: Games) -> Evaluations | None:
     if not path.is_file():
         return None
-    try:
+    with read_as("a file of evaluations that Stable-Baselines3 wrote", path):
         with np.load(path, allow_pickle=False) as data:
-            env_steps, results = data["timesteps"].astype(float), data["results"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not a file of evaluations that Stable-Baselines3 wrote ({error!r})") from error
+            env_steps, results = data["timesteps"].astype(float), data["results"].astype(float)
+        if env_steps.ndim != 1 or results.shape[:1] != env_steps.shape:
+            raise ValueError(f"timesteps of shape {env_steps.shape}, results of shape {results.shape}")
+        if len(env_steps) == 0:
+            return None
+        means = results.reshape(len(results), -1).mean(axis=1) if results.size else np.full(len(results), np.nan)
+        if not np.isfinite([env_steps, means]).all():
+            raise ValueError("evaluations without games, or numbers that are not finite")
     seconds: Any = np.interp(env_steps, games.env_steps, games.seconds)
-    return Evaluations(env_steps, seconds, results.reshape(len(results), -1).mean(axis=1))
+    return Evaluations(env_steps, seconds, means)

@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 
+from sb3_atari_dqn.arguments import whole_number
+from sb3_atari_dqn.plotting.files import read_as
+
 #: Wrappers that skip frames outside of the monitor: the keyword that says how many, and its default.
 _SKIPS = {
     "stable_baselines3.common.atari_wrappers.AtariWrapper": ("frame_skip", 4),
@@ -18,7 +21,7 @@ _SKIPS = {
     "gymnasium.wrappers.MaxAndSkipObservation": ("skip", 4),
 }
 #: Packages whose other wrappers skip nothing.
-_KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", "gymnasium.wrappers.", "sb3_atari_dqn.")
+_KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", "gymnasium.wrappers.")
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,44 +47,64 @@ class Settings:
     :param env_id: environment
     :param config: its hyperparameters, {} where the folder holds none
     :param args: the command line, likewise
+    :param frames_per_step: see the function of this name
     """
 
     algo: str
     env_id: str
     config: Mapping[str, Any]
     args: Mapping[str, Any]
-
-    @property
-    def frames_per_step(self) -> int | None:
-        """:return: what the monitor counts per environment step; None where a wrapper is not known to us"""
-        skip = 1
-        for name, kwargs in _entries(self.config.get("env_wrapper")):
-            own = _skip_of(name, kwargs)
-            if own is None:
-                return None
-            skip *= own
-        return skip if self.config else None
+    frames_per_step: int | None
 
 
 def read_settings(run: Path, env_id: str) -> Settings:
     """
     :param run: folder of a run
     :param env_id: what its monitor files say
+    :raises ValueError: with the name of a file that is damaged
     """
     folder = next((path.parent for path in sorted(run.glob("*/config.yml"))), run)
-    config, args = _read(folder / "config.yml"), _read(folder / "args.yml")
-    return Settings(str(args.get("algo") or run.parent.name), str(args.get("env") or env_id), config, args)
+    with read_as(_KIND, folder / "config.yml"):
+        config = _read(folder / "config.yml")
+        skip = frames_per_step(config)
+    with read_as(_KIND, folder / "args.yml"):
+        args = _read(folder / "args.yml")
+    return Settings(str(args.get("algo") or run.parent.name), str(args.get("env") or env_id), config, args, skip)
+
+
+_KIND = "a file that the zoo wrote"
 
 
 def _read(path: Path) -> dict[str, Any]:
     """:raises ValueError: if it is no mapping"""
     if not path.is_file():
         return {}
-    try:
-        content = yaml.load(path.read_text(), _Loader)  # a safe loader
-        return dict(content)
-    except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a file that the zoo wrote: {' '.join(str(error).split())}") from error
+    content = _with_names(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # a safe loader
+    if not isinstance(content, dict):
+        raise ValueError(f"a {type(content).__name__} instead of a mapping")
+    return content
+
+
+def _with_names(content: Any) -> Any:
+    """:return: the same with all keys as text, so that they have an order"""
+    if isinstance(content, dict):
+        return {str(key): _with_names(value) for key, value in content.items()}
+    return [_with_names(item) for item in content] if isinstance(content, list) else content
+
+
+def frames_per_step(config: Mapping[str, Any]) -> int | None:
+    """
+    :param config: hyperparameters of a run
+    :return: what the monitor counts per environment step; None where a wrapper is not known to us
+    :raises ValueError: if a wrapper cannot be built so
+    """
+    skip = 1
+    for name, kwargs in _entries(config.get("env_wrapper")):
+        own = _skip_of(name, kwargs)
+        if own is None:
+            return None
+        skip *= own
+    return skip if config else None
 
 
 def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -96,9 +119,20 @@ def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
     if name in _SKIPS:
         keyword, default = _SKIPS[name]
-        return int(kwargs.get(keyword, default))
+        return whole_number(keyword, kwargs.get(keyword, default), 1)
     if name.startswith("sb3_atari_dqn."):
-        module, _, wrapper = name.rpartition(".")
-        preset = getattr(getattr(import_module(module), wrapper, None), "preset", None)
-        return 1 if preset is None else int(preset.with_overrides(kwargs).frame_skip)
+        wrapper = _ours(name)
+        preset = getattr(wrapper, "preset", None)
+        if preset is not None:
+            return int(preset.with_overrides(kwargs).frame_skip)
+        return None if wrapper is None else 1
     return 1 if name.startswith(_KNOWN) else None
+
+
+def _ours(name: str) -> Any:
+    """:return: a wrapper of this package; None if this version has none of that name"""
+    module, _, wrapper = name.rpartition(".")
+    try:
+        return getattr(import_module(module), wrapper, None)
+    except ImportError:
+        return None

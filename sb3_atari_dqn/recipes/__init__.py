@@ -9,7 +9,7 @@ from importlib import import_module
 
 from sb3_atari_dqn.arguments import check_known
 
-NAMES = ("pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling")
+NAMES = ("pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling", "chrome_dino")
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
+    if "info_keywords" in manager.monitor_kwargs:  # SB3 adds tuples, YAML gives lists
+        manager.monitor_kwargs["info_keywords"] = tuple(manager.monitor_kwargs["info_keywords"])
     manager.env_kwargs = {**preset_env_kwargs, **manager.env_kwargs}
     manager.eval_env_kwargs = {**manager.env_kwargs, **(manager._eval_env_kwargs_args or {})}
     return processed

@@ -37,6 +37,14 @@ def complete(name: str, module: ModuleType | None, error: ImportError | None) ->
     return _COMPLETIONS[name](module, error)
 
 
+def _environments(envs: ModuleType | None, error: ImportError | None) -> bool:
+    if envs is not None and error is None:
+        from sb3_atari_dqn import dino
+
+        dino.register()
+    return False
+
+
 def _algorithms(utils: ModuleType | None, error: ImportError | None) -> bool:
     if utils is None or error is not None:
         return False
@@ -96,6 +104,7 @@ def _video_tools(module: ModuleType | None, error: ImportError | None) -> bool:
 
 
 _COMPLETIONS: dict[str, Callable[[ModuleType | None, ImportError | None], bool]] = {
+    "gymnasium.envs": _environments,
     "rl_zoo3.utils": _algorithms,
     "rl_zoo3.exp_manager": _experiments,
     "rl_zoo3.hyperparams_opt": _search_spaces,

@@ -1,0 +1,40 @@
+"""What a stopped run needs to go on, kept in the run folder while it trains."""
+
+from pathlib import Path
+
+from sb3_atari_dqn.arguments import whole_number
+from sb3_atari_dqn.callbacks.run import RunCallback
+from sb3_atari_dqn.callbacks.save_models import save_model
+
+
+class SaveProgress(RunCallback):
+    """
+    Save the model as ``progress.zip`` and the replay memory as ``replay_buffer.pkl``: the zoo's ``-i`` finds both.
+
+    The zoo's checkpoints (``--save-freq``) hold no replay memory, and its own copy of that is written at the end only.
+
+    :param every_env_steps: environment steps between two savings, over all environments together
+    :param folder: see :class:`RunCallback`
+    :param verbose: likewise
+    """
+
+    def __init__(self, every_env_steps: int = 10_000, folder: str | Path | None = None, verbose: int = 0) -> None:
+        super().__init__(folder, verbose)
+        self.every_env_steps = whole_number("every_env_steps", every_env_steps, 1)
+        self._saved_at = 0
+
+    def _on_training_start(self) -> None:
+        self._saved_at = self.num_timesteps
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps - self._saved_at >= self.every_env_steps:
+            self._save()
+            self._saved_at = self.num_timesteps
+        return super()._on_step()
+
+    def _save(self) -> None:
+        with self._writing(self.folder / "progress.zip"):
+            save_model(self.model, self.folder / "progress.zip")
+            if hasattr(self.model, "save_replay_buffer"):
+                self.model.save_replay_buffer(self.folder / "replay_buffer.pkl")
+            self._say(f"Saved the progress of {self.num_timesteps} environment steps in {self.folder}")

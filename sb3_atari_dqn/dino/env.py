@@ -1,0 +1,149 @@
+"""The game as a gymnasium environment."""
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from sb3_atari_dqn.dino.faults import BrowserFault
+from sb3_atari_dqn.dino.game import Game, Report
+from sb3_atari_dqn.dino.options import DinoOptions
+
+FRAMES_PER_SECOND = 60
+PAGE_GRAY = 247
+
+
+class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
+    """
+    The T-Rex of chrome://dino runs, and jumps over what stands in its way.
+
+    Observations are gray, uint8 [H, W, K], the newest of K frames last. Actions: 0 nothing, 1 jump, 2 duck. An episode
+    ends with a crash (terminated), or with its browser (truncated): ``info["fault"]`` then says what happened, the last
+    good frame stands in for the final one, and the next reset starts a fresh browser.
+
+    ``info`` holds score, distance (pixels), speed (pixels per frame), frames, crashed, seed (of the obstacles), game.
+
+    :param render_mode: "rgb_array" (the whole canvas), "human" (the browser shows its window and keeps real time), None
+    :param options: see :class:`DinoOptions`
+    :raises ValueError: on an unknown option or a value out of range
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": FRAMES_PER_SECOND / 4}
+    CANVAS: ClassVar[tuple[int, int, int]] = (150, 600, 3)
+
+    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be rgb_array, human or None, got {render_mode!r}.")
+        self.render_mode = render_mode
+        self.options = DinoOptions.of(options)
+        self.metadata = {**self.metadata, "render_fps": FRAMES_PER_SECOND / self.options.frame_skip}
+        self.observation_space = spaces.Box(0, 255, (*self.options.size, self.options.stack), np.uint8)
+        self.action_space = spaces.Discrete(self.options.actions)
+        self.game: Game | None = None
+        self._stack = np.zeros((*self.options.size, self.options.stack), np.uint8)
+        self._picture = np.full(self.CANVAS, PAGE_GRAY, np.uint8)
+        self._info: dict[str, Any] = {}
+        self._playing = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """
+        :param seed: of all episodes from here on, until the next one given
+        :param options: none are known
+        :raises BrowserFault: if one browser after the other fails; the message says what the last one did
+        :raises NoBrowser: if there is none
+        """
+        super().reset(seed=seed)
+        game_seed = int(self.np_random.integers(2**31))
+        report, game = self._begin(game_seed)
+        self._playing = True
+        self._stack[:] = report.image[:, :, None]
+        self._info = {"seed": game_seed, "game": game}
+        return self._stack.copy(), self._tell(report)
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """
+        :param action: 0 nothing, 1 jump, 2 duck
+        :raises ValueError: on another one
+        :raises RuntimeError: if the episode is over
+        """
+        if not self.action_space.contains(action):
+            raise ValueError(f"action must be a whole number from 0 to {self.options.actions - 1}, got {action!r}.")
+        if not self._playing:
+            raise RuntimeError("The episode is over, or has not begun: call reset() first.")
+        try:
+            report = self._running_game().step(int(action))
+        except BrowserFault as fault:
+            return self._break_off(fault)
+        self._playing = not report.crashed
+        reward = self._reward(report)
+        self._push(report.image)
+        return self._stack.copy(), reward, report.crashed, False, self._tell(report)
+
+    def render(self) -> np.ndarray | None:
+        """:return: the canvas, uint8 [150, 600, 3], if the mode is rgb_array; without a browser what it showed last"""
+        if self.render_mode != "rgb_array":
+            return None
+        if self.game is not None:
+            try:
+                self._picture = self.game.picture()
+            except BrowserFault:  # the next step will find no game, and say so
+                self.close()
+        return self._picture
+
+    def close(self) -> None:
+        """End the browser; nothing of it is left behind. A reset starts another one."""
+        game, self.game = self.game, None
+        if game is not None:
+            game.close()
+
+    def _begin(self, game_seed: int) -> tuple[Report, str]:
+        """
+        Start an episode, in a fresh browser where there is none or the old one fails.
+
+        :return: report of its first frame, and the name of the game
+        """
+        for attempt in range(1, self.options.max_restarts + 1):
+            try:
+                if self.game is None:
+                    self.game = Game(self.options, visible=self.render_mode == "human")
+                return self.game.reset(game_seed), self.game.name
+            except BrowserFault as fault:
+                self.close()
+                if attempt == self.options.max_restarts:
+                    raise type(fault)(
+                        f"{attempt} browsers failed one after the other, the last one so: {fault}"
+                    ) from fault
+        raise AssertionError("max_restarts is at least 1")
+
+    def _running_game(self) -> Game:
+        """:raises BrowserFault: if it was lost since the last step"""
+        if self.game is None:
+            raise BrowserFault("the browser was lost while it was shown, or closed")
+        return self.game
+
+    def _break_off(self, fault: BrowserFault) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """:return: of a step that was not played: nothing gained, the last good frame again"""
+        self.close()
+        self._playing = False
+        self._push(self._stack[:, :, -1])
+        self._info["fault"] = f"{type(fault).__name__}: {fault}"
+        return self._stack.copy(), 0.0, False, True, dict(self._info)
+
+    def _reward(self, report: Report) -> float:
+        """To be asked before the report has been told."""
+        if self.options.reward == "score":
+            return float(report.score - self._info["score"])
+        return float(self.options.crash_reward if report.crashed else self.options.alive_reward)
+
+    def _push(self, image: np.ndarray) -> None:
+        self._stack[:, :, :-1] = self._stack[:, :, 1:]
+        self._stack[:, :, -1] = image
+
+    def _tell(self, report: Report) -> dict[str, Any]:
+        """:return: info of this step"""
+        for name in ("score", "distance", "speed", "frames", "crashed"):
+            self._info[name] = getattr(report, name)
+        return dict(self._info)

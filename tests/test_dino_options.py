@@ -1,0 +1,82 @@
+"""Options of the browser game: bad ones are refused before any browser is started."""
+
+import pytest
+
+from sb3_atari_dqn.dino import browser
+from sb3_atari_dqn.dino.browser import VARIABLE, arguments, find_browser
+from sb3_atari_dqn.dino.env import ChromeDinoEnv
+from sb3_atari_dqn.dino.faults import NoBrowser
+from sb3_atari_dqn.dino.options import DinoOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"game": "chrom"}, "Unknown game 'chrom'; known: auto, chrome, embedded"),
+        ({"mode": "real"}, "Unknown mode 'real'"),
+        ({"press": "click"}, "Unknown press 'click'"),
+        ({"reward": "points"}, "Unknown reward 'points'"),
+        ({"frame_skip": 0}, "frame_skip must be at least 1, got 0"),
+        ({"stack": 1.5}, "stack must be a whole number, got 1.5"),
+        ({"actions": 4}, "actions must be 2 .* or 3 .*, got 4"),
+        ({"speed": 0}, r"speed must be a number in \(0, 100\], got 0"),
+        ({"acceleration": -0.1}, "acceleration must be a number in .* got -0.1"),
+        ({"timeout_s": 0}, "timeout_s must be a number in .* got 0"),
+        ({"size": (80, 0)}, r"size must be .* got \(80, 0\)"),
+        ({"size": 80}, "size must be .* got 80"),
+        ({"size": (80, 80, 3)}, "size must be"),
+        ({"crop": (150, 0, 0, 500)}, r"crop must be .* got \(150, 0, 0, 500\)"),
+        ({"crop": (0, 150)}, "crop must be"),
+        ({"frameskip": 4}, "Unknown key 'frameskip' in the options of ChromeDino-v0; did you mean 'frame_skip'"),
+    ],
+)
+def test_a_bad_option_is_refused_with_its_value(options, message):
+    with pytest.raises(ValueError, match=message):
+        ChromeDinoEnv(**options)
+
+
+def test_an_unknown_render_mode_is_refused():
+    with pytest.raises(ValueError, match="'ansi'"):
+        ChromeDinoEnv(render_mode="ansi")
+
+
+def test_lists_of_a_yaml_file_become_tuples():
+    options = DinoOptions.of({"size": [60, 90], "crop": [0, 300, 0, 500], "frame_skip": 2.0})
+    assert (options.size, options.crop, options.frame_skip) == ((60, 90), (0, 300, 0, 500), 2)
+    assert isinstance(options.frame_skip, int)
+
+
+def test_without_a_browser_the_message_says_how_to_install_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(NoBrowser, match="apt-get install chromium"):
+        ChromeDinoEnv().reset()
+
+
+def test_the_environment_variable_names_the_browser_and_the_option_wins(monkeypatch, tmp_path):
+    for name in ("mine", "other", "chromium"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_browser() == str(tmp_path / "chromium")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "mine"))
+    assert find_browser() == str(tmp_path / "mine")
+    assert find_browser("other") == str(tmp_path / "other")
+    with pytest.raises(NoBrowser, match="no browser 'third'"):
+        find_browser("third")
+
+
+def test_a_window_needs_a_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(NoBrowser, match="rgb_array"):
+        arguments("/nowhere", visible=True)
+    monkeypatch.setenv("DISPLAY", ":7")
+    assert not any(argument.startswith("--headless") for argument in arguments("/nowhere", visible=True))
+    assert "--headless=new" in arguments("/nowhere", visible=False)
+
+
+@pytest.mark.parametrize(("user", "sandboxed"), [(0, False), (1000, True)])
+def test_only_root_gives_up_the_sandbox(monkeypatch, user, sandboxed):
+    monkeypatch.setattr(browser.os, "geteuid", lambda: user)
+    assert ("--no-sandbox" not in arguments("/nowhere", visible=False)) == sandboxed
