@@ -44,7 +44,7 @@ def test_a_recipe_trains_and_plays_from_anywhere(runs):
 def test_a_mistake_is_one_line_and_no_traceback(runs):
     failed = run([*COMMAND, "train", "--recipe", "pongelu"])
     assert failed.returncode == 2
-    assert "error: Unknown recipe 'pongelu'; known: mspacman_ram" in failed.stdout
+    assert "error: Unknown recipe 'pongelu'; known: chrome_dino, mspacman_ram" in failed.stdout
     assert "Traceback" not in failed.stdout
 
 
