@@ -31,6 +31,8 @@ BOTH = pytest.mark.parametrize("overlap", [False, True])
 class RecordingLearner:
     """Learns nothing and writes down what it is asked."""
 
+    records = False
+
     def __init__(self, model, events):
         self.model, self.events, self.fail_at = model, events, None
         self.n_updates = 0
