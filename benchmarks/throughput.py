@@ -135,7 +135,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
             ratio = speeds[name].get("ratio_to_sb3", {}).get("median")
             label = f" {medians[row]:.0f}" + (f"  ({ratio:.1f}x)" if ratio else "")
             axis.text(figures[row]["max"], row, label, va="center", fontsize=8)
-        axis.invert_yaxis()
+        if axis is figure.axes[0]:
+            axis.invert_yaxis()  # shared by the others
         axis.set_xlim(0, 1.25 * max(each["max"] for each in figures))
         axis.set_title(game)
         axis.set_xlabel("environment steps per second, learning")
