@@ -71,6 +71,8 @@ def test_the_command_films_a_game_of_pong_and_keeps_count(pong, runs):
     done = run(command)
     assert done.returncode == 0, done.stdout
     assert "game 1 (cut short): score 0, 12 steps" in done.stdout
+    assert "A random action with probability " in done.stdout
+    assert "as in enjoy (--deterministic: never)" in done.stdout
     assert files(runs) == ["pong.json", "pong.mp4"]
     video = cv2.VideoCapture("pong.mp4")
     assert [video.get(key) for key in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)] == [12, 15]
@@ -93,7 +95,9 @@ def test_whole_games_are_played_and_counted(logs, runs, capsys):
     assert len(seen) == sum(game["env_steps"] for game in report["games"])
     assert report["mean_score"] == np.mean([game["score"] for game in report["games"]])
     assert report["deterministic"]  # as enjoy, outside of Atari
-    assert "game 2: score" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Always the action that the model thinks best\ngame 1: score" in printed
+    assert "game 2: score" in printed
 
 
 def test_a_dueling_agent_shows_stack_values_and_where_it_looks(pong, runs):
@@ -106,11 +110,12 @@ def test_a_dueling_agent_shows_stack_values_and_where_it_looks(pong, runs):
     assert view.game.shape == (210, 160, 3)
 
 
-def test_what_a_model_does_not_have_is_left_out(logs, pong, runs):
+def test_what_a_model_does_not_have_is_left_out(logs, pong, runs, capsys):
     assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
     quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
     assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "Q")
-    policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1")[0]
+    policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1", "--stochastic")[0]
+    assert "Actions drawn by chance, as in enjoy" in capsys.readouterr().out
     assert policy.note == "ppo has no action values to show"
     assert policy.columns[0].heading == "share of actions so far"
     assert views(str(logs / "ppo" / "Pendulum-v1_1"), "--max-steps", "1")[0].columns == []
@@ -285,6 +290,7 @@ def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
         ("dqn_dueling", (), f"{PONG}_1 are: give one of them"),
         (f"dqn_dueling/{PONG}_1/{PONG}", (), "it holds no ENVIRONMENT/args.yml"),
         (f"dqn_dueling/{PONG}_1", ("--load-best",), "checkpoints after 20, 40 steps"),
+        (f"dqn_dueling/{PONG}_1", ("--load-best",), "the last model (without any of these options)"),
         (f"dqn_dueling/{PONG}_1", ("--load-checkpoint", "30"), "--load-checkpoint 40"),
         (f"dqn_dueling/{PONG}_1/{PONG}.zip", ("--load-best",), "leave out --load-best"),
         (f"dqn_dueling/{PONG}_1/0.monitor.csv", (), "no zip file"),

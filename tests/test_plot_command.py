@@ -11,6 +11,8 @@ from sb3_atari_dqn.commands.plot import main
 from tests.commands import files, run
 from tests.fake_runs import games, write_run
 
+LOGGERS = "train with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log, to have it"
+
 
 @pytest.fixture
 def pong(runs):
@@ -31,7 +33,7 @@ def error_of(capsys, *arguments):
 
 def test_a_run_becomes_a_picture_and_what_is_left_out_is_said(pong, runs, capsys):
     main([pong])
-    assert capsys.readouterr().out == "No panel of epsilon: no run logged it (see --help)\nWrote plot.png\n"
+    assert capsys.readouterr().out == f"No panel of epsilon: no run logged it; {LOGGERS}\nWrote plot.png\n"
     with Image.open(runs / "plot.png") as picture:
         assert picture.format == "PNG"
         assert picture.width == 1200
@@ -41,7 +43,7 @@ def test_runs_without_epsilon_beside_one_that_has_it_are_named(pong, runs, capsy
     other = write_run(runs / "logs/dqn/PongNoFrameskip-v4_1", games(30), algo="dqn")
     (other / "progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n")
     main([pong, str(other), "--out", "new/folder/both.png"])
-    assert capsys.readouterr().out == f"No epsilon of {pong}: not logged (see --help)\nWrote new/folder/both.png\n"
+    assert capsys.readouterr().out == f"No epsilon of {pong}: not logged; {LOGGERS}\nWrote new/folder/both.png\n"
 
 
 def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs):

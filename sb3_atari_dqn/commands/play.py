@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> None:
     report = _report(run, player.games, args.seed, deterministic, output)
     with complete_or_absent(output.with_suffix(".json")) as unfinished:
         unfinished.write_text(json.dumps(report, indent=2) + "\n")
+    print(_manner(deterministic, model))
     for number, game in enumerate(player.games, 1):
         print(_line(number, game))
     print(f"Wrote {output} and {output.with_suffix('.json').name}")
@@ -139,6 +140,15 @@ def _report(run: SavedRun, games: list[Game], seed: int, deterministic: bool, vi
             for game in games
         ],
     }
+
+
+def _manner(deterministic: bool, model: Any) -> str:
+    """:return: how the actions were chosen"""
+    if deterministic:
+        return "Always the action that the model thinks best"
+    epsilon = getattr(model, "exploration_rate", None)
+    chance = "Actions drawn by chance" if epsilon is None else f"A random action with probability {epsilon:.3g}"
+    return f"{chance}, as in enjoy (--deterministic: never)"
 
 
 def _line(number: int, game: Game) -> str:

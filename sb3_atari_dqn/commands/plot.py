@@ -32,6 +32,9 @@ Epsilon is drawn for runs that logged it: with the callback sb3_atari_dqn.callba
 """
 
 
+_LOGGERS = "train with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log, to have it"
+
+
 def main(arguments: Sequence[str]) -> None:
     """:param arguments: as typed after ``plot``; a user's mistake is one line, and exit status 2"""
     args = _parser().parse_args(arguments)
@@ -79,8 +82,8 @@ def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:
     if not missing:
         return []
     if len(missing) == len(runs):
-        return ["No panel of epsilon: no run logged it (see --help)"]
-    return [f"No epsilon of {', '.join(missing)}: not logged (see --help)"]
+        return [f"No panel of epsilon: no run logged it; {_LOGGERS}"]
+    return [f"No epsilon of {', '.join(missing)}: not logged; {_LOGGERS}"]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -66,7 +66,7 @@ def panels_for(groups: Sequence[Group]) -> list[Panel]:
 
 
 _GAME = Line2D([], [], marker="o", ms=3, color=_GREY, alpha=0.5, lw=0, label="a game")
-_RUNNING = Line2D([], [], color=_GREY, lw=2, label=f"mean of the last {WINDOW}")
+_RUNNING = Line2D([], [], color=_GREY, lw=2, label=f"mean of the last {WINDOW}, of all before there are {WINDOW}")
 _EVALUATION = Line2D([], [], marker="o", ms=5, color=_GREY, mfc="white", lw=0, label="an evaluation's mean")
 _MEAN = Line2D([], [], color=_GREY, lw=2, label="mean")
 _MAXIMUM = Line2D([], [], color=_GREY, lw=1, alpha=0.6, label="maximum")

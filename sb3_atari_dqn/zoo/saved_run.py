@@ -212,7 +212,7 @@ def _model_in(
 
 def _models(folder: Path, env_name: EnvironmentName) -> str:
     """:return: models and the options that open them"""
-    found = ["the last model"] if (folder / f"{env_name}.zip").is_file() else []
+    found = ["the last model (without any of these options)"] if (folder / f"{env_name}.zip").is_file() else []
     if (folder / "best_model.zip").is_file():
         found.append("the best model (--load-best)")
     steps = [re.fullmatch(r"rl_model_(\d+)_steps.zip", path.name) for path in folder.iterdir()]

@@ -1,0 +1,76 @@
+"""Raw scores of whole games by a trained model that plays greedily, beside random play on the same environment.
+
+    python benchmarks/trained_play.py logs/space_invaders_dueling/dqn_dueling/SpaceInvaders-v0_1 --games 30
+    python benchmarks/trained_play.py logs/dqn_dueling/ChromeDino-v0_1 --load-best --value score --out scores.json
+
+The environment is the one that `enjoy` builds. Games in which a greedy model meets no chance repeat each other: the
+number of different scores says how many games there really were.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from random_play import summary
+from report import circumstances, write
+from stable_baselines3.common.vec_env import VecEnv
+from tqdm import tqdm
+
+import sb3_atari_dqn
+from sb3_atari_dqn.zoo.saved_run import find_run
+
+Act = Callable[[Any], np.ndarray]
+
+
+def play(env: VecEnv, act: Act, games: int, value: str, name: str) -> dict[str, Any]:
+    """
+    :param env: one environment
+    :param act: observations to actions
+    :param games: how many
+    :param value: "return", or what the environment's info calls it
+    :param name: of the player, for the progress bar
+    """
+    observations: Any = env.reset()
+    scores: list[float] = []
+    steps = 0
+    with tqdm(total=games, desc=name, unit="game") as progress:
+        while len(scores) < games:
+            observations, _, _, infos = env.step(act(observations))
+            steps += 1
+            if "episode" in infos[0]:
+                scores.append(float(infos[0]["episode"]["r"] if value == "return" else infos[0][value]))
+                progress.update()
+    return {"steps_per_game": round(steps / games), **summary(scores), "different": len(set(scores)), "scores": scores}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run, or a model inside one")
+    parser.add_argument("--games", type=int, default=30, help="of each player, at least 2 (default: 30)")
+    parser.add_argument("--load-best", action="store_true", help="the best model instead of the last")
+    parser.add_argument("--load-checkpoint", type=int, help="the checkpoint after so many steps")
+    parser.add_argument("--value", default="return", help="a key of the last info instead of the return: score")
+    parser.add_argument("--seed", type=int, default=123)
+    parser.add_argument("--out", help="file for the figures, as JSON")
+    args = parser.parse_args()
+    if args.games < 2:
+        parser.error(f"--games {args.games}: give at least 2, a spread needs them")
+    sb3_atari_dqn.register()
+    run = find_run(args.run, args.load_best, args.load_checkpoint)
+    env = run.create_env(args.seed)
+    model = run.load_model(env, args.seed, "cpu")
+    rng = np.random.default_rng(args.seed)
+    players: dict[str, Act] = {
+        "greedy": lambda observations: model.predict(observations, deterministic=True)[0],
+        "random": lambda _: rng.integers(env.action_space.n, size=1),  # type: ignore[attr-defined]
+    }
+    scores = {name: play(env, act, args.games, args.value, name) for name, act in players.items()}
+    env.close()
+    about = {"algo": run.algo, "env": run.env_id, "model": run.model_name, "seed": args.seed}
+    write({**circumstances("torch", "ale-py", "gymnasium"), **about, **scores}, args.out)
+
+
+if __name__ == "__main__":
+    main()
