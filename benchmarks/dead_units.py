@@ -24,7 +24,7 @@ APART = 4  # random steps from one state to the next
 def random_states(env: VecEnv, n: int, seed: int) -> np.ndarray:
     """:return: n stacks of frames"""
     rng = np.random.default_rng(seed)
-    env.reset()
+    observations: Any = env.reset()
     states = []
     for step in range(n * APART):
         observations, *_ = env.step(rng.integers(env.action_space.n, size=1))  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.arguments import (
     check_between,
@@ -29,7 +28,6 @@ from sb3_atari_dqn.arguments import (
     check_known,
     check_single_pace,
 )
-from sb3_atari_dqn.interleaved import InterleavedDQN
 from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.plain import PlainLearner
 from sb3_atari_dqn.learners.precision import PRECISIONS
@@ -57,12 +55,10 @@ from sb3_atari_dqn.policies import (
     MultiInputPolicy,
     QPolicy,
 )
+from sb3_atari_dqn.remembering import RememberingDQN
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
-from sb3_atari_dqn.replay.files import is_ours as is_replay_file
-from sb3_atari_dqn.replay.files import read as read_replay
-from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, check_own_buffer, frames_once, frames_per_stack
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, check_own_buffer, frames_per_stack
 from sb3_atari_dqn.schedules import EXPLORATIONS, DelayedEpsilon, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
@@ -72,11 +68,8 @@ LEARNERS = ("plain", "fast")
 MOST_UPDATES = 1000  # per transition: far beyond any use
 SB3_TRAIN_FREQ, SB3_GRADIENT_STEPS = 4, 1  # where nobody says how often to learn
 
-# Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
-_NOT_YET = cast(ReplayBuffer, object())
 
-
-class ClassicDQN(InterleavedDQN):
+class ClassicDQN(RememberingDQN):
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
@@ -136,8 +129,6 @@ class ClassicDQN(InterleavedDQN):
 
     policy: QPolicy
     exploration_schedule: EpsilonSchedule
-    _building = False
-    _replay_buffer: ReplayBuffer | None
 
     def __init__(
         self,
@@ -241,15 +232,10 @@ class ClassicDQN(InterleavedDQN):
 
     def _setup_model(self) -> None:
         self._check_arguments()
-        own_choice = self.replay_buffer_class, dict(self.replay_buffer_kwargs)
-        self._building = True
         super()._setup_model()
-        self._building = False
         self._learner = None
         if self.learner == "fast":
             check_policy(self.policy, self.precision)
-        # SB3 writes its choice of buffer over these and, at the next load, takes it for the user's.
-        self.replay_buffer_class, self.replay_buffer_kwargs = own_choice
         self.exploration_schedule = self._make_exploration()
 
     def _make_exploration(self) -> EpsilonSchedule:
@@ -298,52 +284,6 @@ class ClassicDQN(InterleavedDQN):
         super().set_random_seed(seed)
         if seed is not None:
             self.exploration_rng = np.random.default_rng(seed)
-
-    # --- replay
-
-    @property
-    def replay_buffer(self) -> ReplayBuffer:
-        """The stored transitions; memory is reserved on first use, so that a model loaded to play takes none."""
-        if self._building:
-            return _NOT_YET
-        if self._replay_buffer is None:
-            self._replay_buffer = self._make_replay_buffer()
-        return self._replay_buffer
-
-    @replay_buffer.setter
-    def replay_buffer(self, buffer: ReplayBuffer | None) -> None:
-        self._replay_buffer = buffer
-
-    def _choose_replay(self) -> ReplayChoice:
-        """:return: class of the replay buffer and its further arguments"""
-        if self.replay_buffer_class is not None and issubclass(self.replay_buffer_class, FrameReplayBuffer):
-            return frames_once(self, self.replay_buffer_class)
-        if self.replay_buffer_class is not None:
-            return self.replay_buffer_class, dict(self.replay_buffer_kwargs)
-        return REPLAY_KINDS[self.replay](self)
-
-    def _make_replay_buffer(self) -> ReplayBuffer:
-        buffer_class, kwargs = self._choose_replay()
-        if issubclass(buffer_class, HerReplayBuffer):
-            if self.env is None:
-                raise ValueError("HerReplayBuffer needs the environment: pass env= to load() or call set_env().")
-            kwargs["env"] = self.env
-        try:
-            return buffer_class(
-                self.buffer_size,
-                self.observation_space,
-                self.action_space,
-                device=self.device,
-                n_envs=self.n_envs,
-                optimize_memory_usage=self.optimize_memory_usage,
-                **kwargs,
-            )
-        except MemoryError as error:
-            if issubclass(buffer_class, FrameReplayBuffer):  # has said how many would fit
-                raise
-            raise MemoryError(
-                f"buffer_size={self.buffer_size:,} transitions do not fit into memory ({error}); make it smaller."
-            ) from error
 
     # --- acting
 
@@ -539,63 +479,6 @@ class ClassicDQN(InterleavedDQN):
             return
         with replacing(destination(path)) as file:
             super().save(file, exclude, include)
-
-    def save_replay_buffer(self, path: ModelPath) -> None:
-        """
-        Save the stored transitions; an interruption leaves an older file whole.
-
-        A buffer that stores each frame once goes into a compressed file of our own, SB3's buffers into SB3's pickle.
-
-        :param path: file (".pkl", SB3's suffix for any, is added to a bare name), or a file object
-        """
-        buffer = self.replay_buffer
-        if not isinstance(buffer, FrameReplayBuffer):
-            super().save_replay_buffer(path)
-        elif isinstance(path, str | Path):
-            with replacing(destination(path, "pkl")) as file:
-                write_replay(buffer, file)
-        else:
-            write_replay(buffer, cast(BinaryIO, path))
-
-    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
-        """
-        Take over saved transitions; nothing in a file of our own is executed.
-
-        :param path: file that `save_replay_buffer` wrote, or a file object
-        :param truncate_last_traj: see SB3; only for HerReplayBuffer
-        :raises ValueError: if the file is damaged or does not fit this model, which then stays as it was
-        """
-        if isinstance(path, str | Path):
-            path = Path(path)
-            with (path if path.suffix or path.exists() else path.with_name(f"{path.name}.pkl")).open("rb") as file:
-                self._load_replay_file(file, str(path), truncate_last_traj)
-        else:
-            self._load_replay_file(path, "The file", truncate_last_traj)
-
-    def _load_replay_file(self, file: Any, name: str, truncate_last_traj: bool) -> None:
-        stores_frames_once = issubclass(self._choose_replay()[0], FrameReplayBuffer)
-        if stores_frames_once != is_replay_file(file):
-            kinds = ["an SB3 buffer (a pickle)", "a buffer that stores each frame once"]
-            raise ValueError(
-                f"{name} holds {kinds[not stores_frames_once]}, and this model has {kinds[stores_frames_once]}: build "
-                f"it with replay={'sb3' if stores_frames_once else 'uniform'!r}, or leave the file out."
-            )
-        if not stores_frames_once:
-            self._load_sb3_buffer(file, name, truncate_last_traj)
-            return
-        buffer = self._make_replay_buffer() if self._replay_buffer is None else self._replay_buffer
-        read_replay(cast(FrameReplayBuffer, buffer), file, name)
-        self._replay_buffer = buffer
-
-    def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
-        """:raises ValueError: if it comes from other environments than this model's; its own buffer then stays"""
-        own_buffer = self._replay_buffer
-        super().load_replay_buffer(file, truncate_last_traj)
-        for what in ("n_envs", "observation_space", "action_space"):
-            stored, wanted = getattr(self._replay_buffer, what), getattr(self, what)
-            if stored != wanted:
-                self._replay_buffer = own_buffer
-                raise ValueError(f"The replay buffer in {name} has {what}={stored}, this model has {wanted}.")
 
     @classmethod
     def load(

@@ -50,7 +50,8 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.dqn", ("zoo/", "__init__.py")),
         ("sb3_atari_dqn.policies", ("learners/", "dqn.py", "zoo/")),
         ("sb3_atari_dqn.learners", ("learners/", "dqn.py")),
-        ("sb3_atari_dqn.interleaved", ("dqn.py",)),
+        ("sb3_atari_dqn.remembering", ("dqn.py",)),
+        ("sb3_atari_dqn.interleaved", ("remembering.py",)),
         ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/", "commands/")),
         ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/", "commands/")),
         ("sb3_atari_dqn.dino", ("dino/", "zoo/")),
@@ -60,7 +61,10 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.atari", ("atari/", "zoo/", "commands/", "plotting/", "__init__.py")),
         ("sb3_atari_dqn.plotting", ("plotting/", "commands/plot.py")),
         ("ale_py", ("atari/",)),
-        ("sb3_atari_dqn.replay", ("replay/", "replay_kinds.py", "learners/graphed.py", "dqn.py", "__init__.py")),
+        (
+            "sb3_atari_dqn.replay",
+            ("replay/", "replay_kinds.py", "remembering.py", "learners/graphed.py", "dqn.py", "__init__.py"),
+        ),
     ],
 )
 def test_only_the_rooms_above_know_a_package(package, rooms):
