@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--over", choices=["steps", "minutes"], default="steps")
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     parser.add_argument("--title", default="")
+    parser.add_argument("--until", type=float, help="where the axis ends; by default where the longest run does")
     parser.add_argument("--window", type=int, default=20, help="games in the moving mean")
     parser.add_argument("--frames-per-step", type=int, default=4, help="1 for environments without a frame skip")
     parser.add_argument("--reference", type=float, help="a published score, drawn as a line")
@@ -81,6 +82,7 @@ def main() -> None:
     frames = f" ({args.frames_per_step} frames each)" if args.frames_per_step > 1 else ""
     axes.set_xlabel("minutes" if args.over == "minutes" else f"environment steps{frames}")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.set_xlim(right=args.until)
     axes.set_ylabel("raw score of a whole game")
     axes.set_title(args.title)
     axes.grid(alpha=0.3)
