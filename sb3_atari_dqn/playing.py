@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 @dataclass
 class Game:
     """
-    :param score: raw return so far
+    :param score: raw return so far, or what the environment itself counts
     :param env_steps: actions taken
     :param raw_frames: of the emulator since its reset, no-ops included; None for what is no Atari game
     :param actions: how often each action was taken, by its name; empty for actions that cannot be counted
@@ -56,11 +56,12 @@ class Player:
     :param env: one environment that renders, with SB3's Monitor in it: a game ends where that says so, whatever a
         wrapper makes of lost lives
     :param deterministic: the model's best action, no exploration
+    :param score_key: under which the environment's info tells the score; None: the score is the return
     """
 
-    def __init__(self, model: Any, env: VecEnv, deterministic: bool) -> None:
+    def __init__(self, model: Any, env: VecEnv, deterministic: bool, score_key: str | None = None) -> None:
         self.games: list[Game] = []
-        self._model, self._env, self._deterministic = model, env, deterministic
+        self._model, self._env, self._deterministic, self._score_key = model, env, deterministic, score_key
         single: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
         self._emulator = getattr(single.unwrapped, "ale", None)
         self._monitor = _monitor_of(single)
@@ -83,7 +84,8 @@ class Player:
             rewards = self._monitor.rewards  # grows in this step, and is left behind where the step resets the game
             observations, _, starts, infos = self._env.step(actions)
             step += 1
-            self._count(game, actions[0], infos[0], float(sum(rewards)))
+            score = sum(rewards) if self._score_key is None else infos[0][self._score_key]
+            self._count(game, actions[0], infos[0], float(score))
             if game.finished and len(self.games) == n_games:
                 return
             game = self._begin() if game.finished else game

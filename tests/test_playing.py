@@ -68,6 +68,17 @@ def test_a_game_that_is_cut_short_is_not_finished():
     assert [(game.score, game.finished) for game in player.games] == [(6, True), (1, False)]
 
 
+def test_a_score_of_the_environments_own_is_told_instead_of_the_return():
+    class Scored(Countdown):
+        def step(self, action) -> Any:
+            observation, reward, terminated, truncated, _ = super().step(action)
+            return observation, reward, terminated, truncated, {"score": 10 * self.step_number}
+
+    player = Player(Script(0), make_vec_env(Scored), deterministic=True, score_key="score")
+    assert [moment.game.score for moment in player.moments(2)] == [0, 10, 20] * 2
+    assert [game.score for game in player.games] == [30, 30]
+
+
 def test_a_model_with_a_memory_gets_it_back_and_is_told_of_ends():
     script = Script(0)
     list(Player(script, make_vec_env(Countdown), deterministic=False).moments(1))

@@ -1,6 +1,7 @@
 """The browser game in the zoo, as a user types it: train, play, record, tune, and the recipe, stopped and continued."""
 
 import csv
+import json
 import subprocess
 import sys
 
@@ -62,6 +63,16 @@ def test_record_video_writes_a_video_that_shows_the_game(trained):
     assert frames[0].shape == (150, 600, 3)
     assert np.median(frames[0]) == pytest.approx(247, abs=3)
     assert abs(frames[-1].astype(int) - frames[0].astype(int)).max() > 50, "nothing moves"
+
+
+def test_play_tells_the_games_own_score_and_names_its_actions(trained):
+    saved = trained / "logs/dqn_dueling/ChromeDino-v0_1"
+    command = [sys.executable, "-m", "sb3_atari_dqn", "play", str(saved), "--max-steps", "20", "-o", "dino.mp4"]
+    result = run(command, cwd=trained)
+    assert result.returncode == 0, result.stdout
+    (game,) = json.loads((trained / "dino.json").read_text())["games"]
+    assert game["score"] == pytest.approx(0.025 * 6 * 4 * 20, abs=2)  # the rewards are 2
+    assert {*game["actions"]} <= {"NOTHING", "JUMP"}
 
 
 def test_a_trial_of_the_tuning_runs(runs):

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
         env = run.create_env(args.seed)
         model = run.load_model(env, args.seed, args.device)
     deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
-    player = Player(model, env, deterministic)
+    player = Player(model, env, deterministic, run.score_key)
     _film(player, Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency), args, output)
     env.close()
     report = _report(run, player.games, args.seed, deterministic, output)

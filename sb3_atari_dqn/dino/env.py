@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 from sb3_atari_dqn.dino.faults import BrowserFault
 from sb3_atari_dqn.dino.game import Game, Report
-from sb3_atari_dqn.dino.options import DinoOptions
+from sb3_atari_dqn.dino.options import ACTIONS, DinoOptions
 
 FRAMES_PER_SECOND = 60
 PAGE_GRAY = 247
@@ -92,6 +92,10 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
             except BrowserFault:  # the next step will find no game, and say so
                 self.close()
         return self._picture
+
+    def get_action_meanings(self) -> list[str]:
+        """:return: a name for each action, as Atari games have them"""
+        return [name.upper() for name in ACTIONS[: self.options.actions]]
 
     def close(self) -> None:
         """End the browser; nothing of it is left behind. A reset starts another one."""

@@ -58,6 +58,12 @@ class SavedRun:
         """Whether ``enjoy`` lets the model explore unless it is told otherwise: in Atari games and MiniGrid"""
         return ExperimentManager.is_atari(self.env_id) or ExperimentManager.is_minigrid(self.env_id)
 
+    @property
+    def score_key(self) -> str | None:
+        """Under which the environment's info tells a score of its own, if the run's monitor was to keep it"""
+        kept = (self.hyperparams.get("monitor_kwargs") or {}).get("info_keywords", ())
+        return "score" if "score" in kept else None
+
     def create_env(self, seed: int) -> VecEnv:
         """
         :param seed: of the environment
