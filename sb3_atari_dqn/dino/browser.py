@@ -16,7 +16,8 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-extensions",
-    "--disable-breakpad",  # no crash reporter: it would outlive the browser
+    "--disable-breakpad",
+    "--disable-crashpad-for-testing",  # crash reporters leave the process group, and outlive the browser
     "--disable-features=MediaRouter,OptimizationHints,SpareRendererForSitePerProcess,Translate",
     "--mute-audio",
 )

@@ -5,12 +5,13 @@
 
 const CHROME_START_X = 24; // where the intro of 0.4 s leaves the T-Rex, in pixels
 
-// The canvas is as wide as the page's text column, 552 pixels, unless told to be 600.
+// The canvas is as wide as the page's text column, 552 pixels, unless told to be 600. In a window it is shown larger
+// than that, and the column would cut off what stands out.
 function widenCanvas() {
   document.addEventListener("DOMContentLoaded", () => {
     const style = document.createElement("style");
     style.textContent = ".interstitial-wrapper { box-sizing: content-box !important; "
-      + "min-width: 600px !important; max-width: 600px !important; }";
+      + "min-width: 600px !important; max-width: 600px !important; overflow: visible !important; }";
     document.head.append(style);
   }, { capture: true });
 }

@@ -1,16 +1,18 @@
 """A browser's process, its folder, and the promise that neither outlives us.
 
-Beside the browser a guard is started: a shell that waits until a pipe of ours closes, which it does whatever ends us,
-a kill -9 included; then it kills the browser's processes and removes their folder. :meth:`BrowserProcess.end` goes the
-same way.
+Before the browser a guard is started: a shell that waits until a pipe of ours closes, which it does whatever ends us,
+a kill -9 included; then it kills the browser's processes and removes their folder. :meth:`BrowserProcess.end` does the
+same by itself, and sends the guard home.
 """
 
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import tempfile
+import time
 import weakref
 from pathlib import Path
 
@@ -21,15 +23,24 @@ PREFIX = "dino-"
 #: The browser puts a socket there, 46 characters further down, and the path of a socket has room for 107.
 LONGEST_FOLDER = 107 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket")
 
-#: $1 is the process group, $2 the folder. A process that is just dying may still write there, hence the repetition.
+#: $1 is the folder. Two lines come through the pipe, if we live to write them: the process group, and that all is done.
+#: Without the first the browser ends as its own pipe closes, and the folder is removed until it has. Killing is
+#: repeated until the group is empty. dash, the shell of Debian, knows no "--" after "kill -9".
 GUARD = """
-read -r _
-kill -9 -- "-$1" 2>/dev/null
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-  rm -rf -- "$2" 2>/dev/null && break
+PATH=$PATH:/usr/bin:/bin
+read -r group
+read -r done && exit
+tries=100
+while [ $tries -gt 0 ]; do
+  kill -9 "-${group:-none}" 2>/dev/null
+  empty=$?
+  rm -rf -- "$1" 2>/dev/null
+  [ -n "$group" ] && [ $empty -ne 0 ] && [ ! -e "$1" ] && exit
+  tries=$((tries - 1))
   sleep 0.1
 done
 """
+SHELL = "/bin/sh"
 
 #: Lowest number for our ends of pipes: 3 and 4 are where the browser looks for its own.
 HIGH_FD = 10
@@ -50,23 +61,26 @@ class BrowserProcess:
     """
 
     def __init__(self, browser: str, arguments: list[str]) -> None:
-        self.folder = _temporary_folder()
+        self.folder = _name_of_a_folder()
         self._log = self.folder / "log.txt"
-        command = [browser, *(argument.replace("{folder}", str(self.folder)) for argument in arguments)]
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
-            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            commands, self.write_fd = _pipe(theirs, undo)
-            guard_end, self._guard_fd = _pipe(theirs, undo)
-            answers, self.read_fd = _pipe(theirs, undo, we_read=True)
-            try:
-                self.pid = self._spawn_browser(command, commands, answers)
-                self._guard_pid = self._spawn_guard(guard_end)
-            except OSError as error:
-                raise BrowserFault(f"{browser} does not start: {error}") from error
-            undo.pop_all()
-        fds = (self.read_fd, self.write_fd, self._guard_fd)
-        self._finalizer = weakref.finalize(self, _end, os.getpid(), self.pid, self._guard_pid, fds, self.folder)
+        self._belongings = _Belongings(self.folder)
+        self._finalizer = weakref.finalize(self, self._belongings.end)
         _running.add(self)
+        command = [browser, *(argument.replace("{folder}", str(self.folder)) for argument in arguments)]
+        try:
+            self._start(command)
+        except OSError as error:
+            self.end()
+            raise BrowserFault(f"{browser} does not start: {error}") from error
+        except BaseException:  # Ctrl-C, at any moment
+            self.end()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """:return: process id of the browser, which is that of its group too"""
+        assert self._belongings.pid is not None
+        return self._belongings.pid
 
     @property
     def ours(self) -> bool:
@@ -86,43 +100,17 @@ class BrowserProcess:
     def forget(self) -> None:
         """In a fork: let go of what belongs to the parent."""
         if self._finalizer.detach():
-            for fd in (self.read_fd, self.write_fd, self._guard_fd):
-                os.close(fd)
+            self._belongings.close()
 
-    def _spawn_browser(self, command: list[str], commands: int, answers: int) -> int:
-        """:return: its process id, which is that of its group too"""
-        log = str(self._log)
-        return os.posix_spawn(
-            command[0],
-            command,
-            self._environment(),
-            setsid=True,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-                (os.POSIX_SPAWN_DUP2, commands, 3),
-                (os.POSIX_SPAWN_DUP2, answers, 4),
-            ],
-        )
-
-    def _spawn_guard(self, guard_end: int) -> int:
-        try:
-            return os.posix_spawn(
-                "/bin/sh",
-                ["sh", "-c", GUARD, "guard", str(self.pid), str(self.folder)],
-                os.environ,
-                setsid=True,  # Ctrl-C in the terminal is not for it
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, guard_end, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-                ],
-            )
-        except OSError:
-            os.killpg(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            raise
+    def _start(self, command: list[str]) -> None:
+        keep = self._belongings
+        with contextlib.ExitStack() as theirs:
+            guard_end, keep.guard_fd = _pipe(theirs, keep.fds)
+            commands, self.write_fd = _pipe(theirs, keep.fds)
+            answers, self.read_fd = _pipe(theirs, keep.fds, we_read=True)
+            keep.spawn_guard(guard_end)
+            self.folder.mkdir(0o700)
+            keep.spawn_browser(command, self._environment(), commands, answers, str(self._log))
 
     def _environment(self) -> dict[str, str]:
         """Everything the browser writes under its home goes into its folder."""
@@ -134,19 +122,113 @@ class BrowserProcess:
         return {**keeps, "HOME": home, "TMPDIR": home}
 
 
-def _temporary_folder() -> Path:
-    """:return: a new folder where temporary files go, or in /tmp where that lies too deep"""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    if len(os.fsencode(folder)) <= LONGEST_FOLDER:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+class _Belongings:
+    """
+    What a browser consists of, as far as its start has come, to be ended in any state of it.
+
+    :param folder: need not be there yet
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.owner = os.getpid()
+        self.folder = folder
+        self.fds: list[int] = []
+        self.guard_fd: int | None = None
+        self.guard_pid: int | None = None
+        self.pid: int | None = None
+        self.uncertain = False  # an interrupted start may have left a browser whose number is not known
+
+    def spawn_guard(self, guard_end: int) -> None:
+        """:param guard_end: of its pipe"""
+        self.guard_pid = os.posix_spawn(
+            SHELL,
+            ["sh", "-c", GUARD, "guard", str(self.folder)],
+            os.environ,
+            setsid=True,  # Ctrl-C in the terminal is not for it
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, guard_end, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ],
+        )
+
+    def spawn_browser(self, command: list[str], environment: dict[str, str], reads: int, writes: int, log: str) -> None:
+        """
+        :param reads: file descriptor of its commands
+        :param writes: file descriptor of its answers
+        :param log: path of a file for what it says besides
+        """
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, reads, 3),
+            (os.POSIX_SPAWN_DUP2, writes, 4),
+        ]
+        self.uncertain = True
+        try:
+            self.pid = os.posix_spawn(command[0], command, environment, setsid=True, file_actions=actions)
+        except OSError:
+            self.uncertain = False
+            raise
+        self._tell_guard(str(self.pid))
+        self.uncertain = False
+
+    def end(self) -> None:
+        """Done in the process that started the browser alone."""
+        if os.getpid() != self.owner:
+            return
+        try:
+            self._kill()
+            if self._remove_folder() and not self.uncertain:
+                self._tell_guard("done")
+        finally:
+            self.close()
+        self._reap()
+
+    def close(self) -> None:
+        """Close our ends of all pipes."""
+        while self.fds:
+            os.close(self.fds.pop())
+
+    def _kill(self) -> None:
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def _remove_folder(self, tries: int = 20) -> bool:
+        """:return: whether it is gone; a process that is just dying may still write there, hence the repetition"""
+        for _ in range(tries):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _tell_guard(self, line: str) -> None:
+        if self.guard_fd is not None:
+            with contextlib.suppress(OSError):  # it has been killed
+                os.write(self.guard_fd, f"{line}\n".encode())
+
+    def _reap(self) -> None:
+        """The browser last: until then nobody else can have its number, which the guard may be killing."""
+        for child in (None if self.uncertain else self.guard_pid, self.pid):
+            if child is not None:
+                with contextlib.suppress(ChildProcessError):  # somebody else waits for all children
+                    os.waitpid(child, 0)
 
 
-def _pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, we_read: bool = False) -> tuple[int, int]:
+def _name_of_a_folder() -> Path:
+    """:return: of a new folder where temporary files go, or in /tmp where that lies too deep"""
+    name = PREFIX + secrets.token_hex(6)
+    folder = Path(tempfile.gettempdir(), name)
+    return folder if len(os.fsencode(folder)) <= LONGEST_FOLDER else Path("/tmp", name)
+
+
+def _pipe(theirs: contextlib.ExitStack, ours: list[int], we_read: bool = False) -> tuple[int, int]:
     """
     :param theirs: closes the child's end
-    :param undo: closes ours
+    :param ours: where our end is noted, to be closed with the others
     :param we_read: ours is the reading end
     :return: the child's end and ours, neither open in other programs
     """
@@ -158,25 +240,8 @@ def _pipe(theirs: contextlib.ExitStack, undo: contextlib.ExitStack, we_read: boo
             os.close(fd)
     their_end, our_end = (write, read) if we_read else (read, write)
     theirs.callback(os.close, their_end)
-    undo.callback(os.close, our_end)
+    ours.append(our_end)
     return their_end, our_end
-
-
-def _end(owner: int, pid: int, guard_pid: int, fds: tuple[int, ...], folder: Path) -> None:
-    """
-    :param owner: the process that started the browser; in any other this does nothing
-    :param pid: the browser, reaped last: until then nobody else can have its number
-    """
-    if os.getpid() != owner:
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    for fd in fds:
-        os.close(fd)
-    for child in (guard_pid, pid):
-        with contextlib.suppress(ChildProcessError):  # somebody else waits for all children
-            os.waitpid(child, 0)
-    shutil.rmtree(folder, ignore_errors=True)  # where the guard had been killed
 
 
 def _forget_all() -> None:
