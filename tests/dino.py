@@ -1,12 +1,13 @@
 """Real browsers for tests: where there is none, tests are left out, or fail if SB3_ATARI_DQN_NEEDS_BROWSER is set.
 
 ``python -m tests.dino play GAME SEED STEPS`` plays in a process of its own; ``hold HOW`` runs a browser until it is
-ended in some way.
+ended in some way; ``start`` starts one, and says so while it is starting.
 """
 
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -100,8 +101,21 @@ def comes_true(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
     return True
 
 
+def users(folder: Path) -> list[int]:
+    """:return: process ids of those that name a folder in their arguments, whatever group they are in"""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            # the guard names it too, but alone, and lives until all is done
+            if any(f"{folder}/" in argument for argument in process.cmdline()):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
 def nothing_left(group: int, folder: Path) -> bool:
-    return comes_true(lambda: not members(group) and not folder.exists())
+    return comes_true(lambda: not members(group) and not users(folder) and not folder.exists())
 
 
 def script(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -111,6 +125,25 @@ def script(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, **options)
 
 
+def _tell(group: int, folder: Path) -> None:
+    print(json.dumps({"group": group, "folder": str(folder)}), flush=True)
+
+
+def _start() -> None:
+    spawn = os.posix_spawn
+
+    def spawn_and_tell(path: Any, argv: Any, *rest: Any, **options: Any) -> int:
+        pid = spawn(path, argv, *rest, **options)
+        if path != "/bin/sh":
+            profile = next(argument for argument in argv if argument.startswith("--user-data-dir="))
+            _tell(pid, Path(profile.partition("=")[2]).parent)
+        return pid
+
+    os.posix_spawn = spawn_and_tell
+    ChromeDinoEnv(game="embedded").reset()
+    time.sleep(60)
+
+
 def _hold(how: str) -> None:
     env = ChromeDinoEnv(game="embedded")
     env.reset(seed=1)
@@ -118,7 +151,10 @@ def _hold(how: str) -> None:
     if how == "fork" and os.fork() == 0:
         time.sleep(60)
         os._exit(0)
-    print(json.dumps({"group": process.pid, "folder": str(process.folder)}), flush=True)
+    _tell(process.pid, process.folder)
+    if how == "stopped":
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(60)
     if how == "exception":
         raise RuntimeError("on purpose")
     while how != "end":
@@ -129,6 +165,8 @@ def _hold(how: str) -> None:
 def _main(what: str, *arguments: str) -> None:
     if what == "hold":
         _hold(*arguments)
+    elif what == "start":
+        _start()
     else:
         game, seed, steps = arguments
         with dino(game=game) as env:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from sb3_atari_dqn.dino.faults import PageError
-from tests.dino import dino, needs_browser, page_of, picture_of, play, script
+from tests.dino import comes_true, dino, needs_browser, page_of, picture_of, play, script
 
 pytestmark = needs_browser
 NOTHING, JUMP, DUCK = range(3)
@@ -141,11 +140,6 @@ def test_a_held_key_jumps_again_and_a_tapped_one_jumps_full_height(env):
     assert highest("tap", short) < highest("hold", short), "released early, a jump is a short one"
 
 
-def test_a_crop_outside_of_the_canvas_is_refused():
-    with dino(game="embedded", crop=(200, 300, 0, 500), max_restarts=1) as env, pytest.raises(PageError, match="crop"):
-        env.reset()
-
-
 # --- what an agent gets
 
 
@@ -196,6 +190,12 @@ def test_a_wrong_action_is_refused(env):
     for action in (3, -1, 0.5, None):
         with pytest.raises(ValueError, match="from 0 to 2"):
             env.step(action)
+
+
+def test_options_of_a_reset_are_refused_unless_there_are_none(env):
+    with pytest.raises(ValueError, match=r"reset\(\) knows no options, got \{'speed': 9\}"):
+        env.reset(options={"speed": 9})
+    env.reset(options={})
 
 
 def test_an_episode_limit_truncates():
@@ -274,6 +274,28 @@ def test_a_shown_game_takes_its_time_and_is_the_same_game(monkeypatch):
     with dino(game="embedded", render_mode="human") as env:
         assert play(env, 3, 20) == hidden
         assert env.render() is None
+
+
+AT_CORNERS = """
+(() => {
+  const canvas = document.querySelector("canvas");
+  const { left, right, top, bottom, width } = canvas.getBoundingClientRect();
+  const corners = [[left + 1, top + 1], [right - 1, top + 1], [left + 1, bottom - 1], [right - 1, bottom - 1]];
+  return [width, corners.every(([x, y]) => document.elementFromPoint(x, y) === canvas)];
+})()
+"""
+
+
+def test_a_window_shows_the_whole_canvas_enlarged_as_it_is(monkeypatch):
+    """The game enlarges its canvas over the column of text that holds it, which must not cut it off."""
+    from sb3_atari_dqn.dino import browser, page
+
+    headless = browser.arguments
+    monkeypatch.setattr(page, "arguments", lambda profile, visible: headless(profile, visible=False))
+    with dino(game="chrome", render_mode="human") as env:
+        env.reset(seed=1)
+        assert comes_true(lambda: page_of(env).js(AT_CORNERS)[0] > 700), "it grows within a second"
+        assert page_of(env).js(AT_CORNERS)[1]
 
 
 def test_it_runs_inside_an_event_loop_as_in_a_notebook():

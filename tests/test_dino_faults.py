@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,11 +18,13 @@ import pytest
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_atari_dqn.dino import browser
+from sb3_atari_dqn.dino import process as process_module
 from sb3_atari_dqn.dino.browser import VARIABLE
 from sb3_atari_dqn.dino.devtools import DevTools
 from sb3_atari_dqn.dino.env import ChromeDinoEnv
-from sb3_atari_dqn.dino.faults import BrowserFault, BrowserGone, PageError
-from sb3_atari_dqn.dino.page import Page
+from sb3_atari_dqn.dino.faults import BrowserFault, BrowserGone, NoBrowser, PageError
+from sb3_atari_dqn.dino.page import START_TIMEOUT_S, Page
+from sb3_atari_dqn.dino.process import GUARD
 from tests.dino import (
     comes_true,
     dino,
@@ -32,6 +35,7 @@ from tests.dino import (
     picture_of,
     process_of,
     script,
+    users,
 )
 
 pytestmark = needs_browser
@@ -119,7 +123,47 @@ def test_a_browser_that_dies_while_it_is_shown_ends_the_episode_at_the_next_step
         shown = picture_of(env)
         kill_browser(env)
         assert np.array_equal(picture_of(env), shown)
-        assert env.step(0)[3]
+        *_, truncated, info = env.step(0)
+        assert truncated
+        assert info["fault"].split(":")[0] in ("BrowserGone", "RendererGone")
+        with pytest.raises(RuntimeError, match="call reset"):
+            env.step(0)
+
+
+def test_a_step_after_close_is_an_error_and_no_episode_that_ends():
+    with dino(game="embedded") as env:
+        env.reset(seed=1)
+        env.close()
+        with pytest.raises(RuntimeError, match="call reset"):
+            env.step(0)
+
+
+def test_after_a_reset_that_failed_there_is_no_episode(monkeypatch, tmp_path):
+    with dino(game="embedded") as env:
+        env.reset(seed=1)
+        kill_browser(env)
+        monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
+        with pytest.raises(NoBrowser):
+            env.reset()
+        with pytest.raises(RuntimeError, match="call reset"):
+            env.step(0)
+
+
+def test_a_start_may_take_longer_than_an_answer(monkeypatch):
+    calls = []
+    call = DevTools.call
+
+    def recorded(devtools, method, timeout_s, *rest, **params):
+        calls.append((params.get("expression", method).split("(")[0], timeout_s))
+        return call(devtools, method, timeout_s, *rest, **params)
+
+    monkeypatch.setattr(DevTools, "call", recorded)
+    with dino(game="chrome", render_mode="rgb_array", timeout_s=7) as env:
+        env.reset(seed=1)
+        env.step(0)
+        env.render()
+    assert [name for name, timeout_s in calls if timeout_s == 7.0] == ["dino.reset", "dino.step", "dino.rgb"]
+    assert {timeout_s for _, timeout_s in calls[:-3]} == {START_TIMEOUT_S}
 
 
 def interrupted(*_):
@@ -195,6 +239,7 @@ def test_close_leaves_neither_processes_nor_files_and_can_be_called_twice():
     env.reset(seed=1)
     process = process_of(env)
     assert len(members(process.pid)) > 2
+    assert users(process.folder)
     assert process.folder.exists()
     env.close()
     assert not process.folder.exists()
@@ -221,6 +266,7 @@ def test_a_forgotten_environment_ends_its_browser():
         ("steps", signal.SIGTERM),
         ("steps", signal.SIGKILL),
         ("fork", signal.SIGKILL),  # its child lives on, with copies of all file descriptors
+        ("stopped", signal.SIGKILL),  # a browser that notices nothing
     ],
 )
 def test_however_a_program_ends_its_browser_ends_with_it(how, signal_number, tmp_path):
@@ -240,6 +286,82 @@ def test_however_a_program_ends_its_browser_ends_with_it(how, signal_number, tmp
     temporary.rmdir()  # it is empty
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_a_program_ended_while_its_browser_starts_leaves_nothing(signal_number, delay_s):
+    temporary = Path(tempfile.mkdtemp(prefix="d"))
+    process = script("start", stderr=subprocess.DEVNULL, env={"TMPDIR": str(temporary)})
+    assert process.stdout is not None
+    started = json.loads(process.stdout.readline())
+    time.sleep(delay_s)
+    os.kill(process.pid, signal_number)
+    process.wait(timeout=60)
+    assert Path(started["folder"]).parent == temporary
+    assert nothing_left(started["group"], Path(started["folder"]))
+    temporary.rmdir()  # it is empty
+
+
+@pytest.mark.parametrize("spawns", [1, 2])
+def test_an_interrupt_just_after_a_spawn_leaves_nothing(monkeypatch, spawns):
+    """The number of the new process gets lost: after one spawn that of the guard, after two that of the browser."""
+    spawn, spawned, folders = os.posix_spawn, [], []
+
+    def interrupted_spawn(path, argv, *rest, **options):
+        spawned.append(spawn(path, argv, *rest, **options))
+        folders.append(Path(argv[-1]))
+        if len(spawned) == spawns:
+            raise KeyboardInterrupt
+        return spawned[-1]
+
+    monkeypatch.setattr(os, "posix_spawn", interrupted_spawn)
+    with pytest.raises(KeyboardInterrupt):
+        ChromeDinoEnv(game="embedded").reset()
+    assert len(spawned) == spawns
+    assert all(nothing_left(pid, folders[0]) for pid in spawned)
+
+
+def test_an_interrupt_once_the_browser_is_known_kills_it_at_once(monkeypatch):
+    seen = []
+    spawn_browser = process_module._Belongings.spawn_browser
+
+    def interrupted_start(belongings, *arguments):
+        spawn_browser(belongings, *arguments)
+        seen.append(belongings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process_module._Belongings, "spawn_browser", interrupted_start)
+    with pytest.raises(KeyboardInterrupt):
+        ChromeDinoEnv(game="embedded").reset()
+    (belongings,) = seen
+    assert not belongings.folder.exists()
+    assert not members(belongings.pid)
+    with pytest.raises(ChildProcessError):  # it has been waited for
+        os.waitpid(belongings.pid, os.WNOHANG)
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_guard_kills_and_removes_in_every_shell(shell, stopped, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell}")
+    folder = tmp_path / "it's a folder"
+    writing = ["sh", "-c", 'while :; do mkdir -p "$1/profile"; done', "browser", str(folder)]
+    with subprocess.Popen(writing, start_new_session=True) as writer:
+        assert comes_true(folder.exists)
+        if stopped:
+            os.killpg(writer.pid, signal.SIGSTOP)
+        guard = subprocess.Popen([shell, "-c", GUARD, "guard", str(folder)], stdin=subprocess.PIPE, text=True)
+        guard.communicate(f"{writer.pid}\n", timeout=60)
+    assert (writer.returncode, guard.returncode) == (-signal.SIGKILL, 0)
+    assert not folder.exists()
+
+
+def test_a_guard_that_is_told_that_all_is_done_touches_nothing(tmp_path):
+    guard = subprocess.Popen(["sh", "-c", GUARD, "guard", str(tmp_path)], stdin=subprocess.PIPE, text=True)
+    guard.communicate(f"{os.getpgid(0)}\ndone\n", timeout=60)
+    assert tmp_path.exists()
+
+
 def test_where_temporary_files_lie_too_deep_for_a_socket_tmp_is_taken(monkeypatch, tmp_path):
     deep = tmp_path / ("x" * 60)
     deep.mkdir()
@@ -254,7 +376,8 @@ def test_without_its_guard_a_browser_still_ends_and_its_folder_with_it():
     env = ChromeDinoEnv(game="embedded")
     env.reset(seed=1)
     process = process_of(env)
-    os.kill(process._guard_pid, signal.SIGKILL)
+    assert process._belongings.guard_pid is not None
+    os.kill(process._belongings.guard_pid, signal.SIGKILL)
     env.close()
     assert nothing_left(process.pid, process.folder)
 
@@ -340,7 +463,7 @@ class Listener:
 def calls_of_a_page(address):
     """:return: calls that arrive while a page tries everything, and then navigates"""
     listener = Listener()
-    page = Page(None, visible=False, timeout_s=10.0)
+    page = Page(None, visible=False)
     try:
         page.load(address)
         page.js(ATTEMPTS % listener.port)

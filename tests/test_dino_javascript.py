@@ -16,7 +16,7 @@ pytestmark = needs_browser
 @pytest.fixture(scope="module")
 def run():
     """:return: runs JavaScript after one of our scripts, in a closed room of its own"""
-    page = Page(None, visible=False, timeout_s=10.0)
+    page = Page(None, visible=False)
     yield lambda script, code: json.loads(
         page.js(f"(() => {{ {text_of(script)}\n return JSON.stringify((() => {{ {code} }})()); }})()")
     )

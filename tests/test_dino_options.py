@@ -1,5 +1,9 @@
 """Options of the browser game: bad ones are refused before any browser is started."""
 
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from sb3_atari_dqn.dino import browser
@@ -27,12 +31,36 @@ from sb3_atari_dqn.dino.options import DinoOptions
         ({"size": (80, 80, 3)}, "size must be"),
         ({"crop": (150, 0, 0, 500)}, r"crop must be .* got \(150, 0, 0, 500\)"),
         ({"crop": (0, 150)}, "crop must be"),
+        ({"crop": (0, 150, 0, 0.5)}, "crop must be"),
+        ({"crop": (150, 300, 0, 500)}, r"crop \(150, 300, 0, 500\) lies outside of the canvas of 150x600"),
+        ({"crop": (0, 150, 600, 601)}, "lies outside of the canvas"),
+        ({"timeout_s": float("inf")}, r"timeout_s must be a number in \(0, 3600\], got inf"),
+        ({"timeout_s": 1e10}, r"\(0, 3600\], got 10000000000.0"),
+        ({"timeout_s": float("nan")}, "got nan"),
+        ({"speed": np.array([6.0, 7.0])}, r"speed must be a number, got array\(\[6., 7.\]\)"),
+        ({"crash_reward": [1]}, r"crash_reward must be a number, got \[1\]"),
+        ({"stack": np.array([4])}, r"stack must be a whole number, got array\(\[4\]\)"),
+        ({"size": np.zeros((50, 50))}, r"size must be .* got array\(\[\[0., 0., .*\[\.\.\.\]"),
+        ({"size": (100_000, 100_000)}, "both from 1 to 4096"),
+        (
+            {"size": (4096, 4096), "stack": 5},
+            r"size=\(4096, 4096\) and stack=5 .* 83886080 bytes: the limit is 67108864",
+        ),
+        ({"stack": 10**9}, "stack must be at most"),
+        ({"stack": 10**30}, "stack must be at most"),
+        ({"frame_skip": 10**30}, "frame_skip must be at most 3600"),
+        ({"max_restarts": 10**30}, "max_restarts must be at most 100"),
+        ({"browser": 5}, "browser must be path or name of a Chromium or Chrome, or None, got 5"),
+        ({"browser": True}, "browser must be .* got True"),
+        ({"browser": ["chromium"]}, r"browser must be .* got \['chromium'\]"),
+        ({"browser": ""}, "browser must be .* got ''"),
         ({"frameskip": 4}, "Unknown key 'frameskip' in the options of ChromeDino-v0; did you mean 'frame_skip'"),
     ],
 )
 def test_a_bad_option_is_refused_with_its_value(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         ChromeDinoEnv(**options)
+    assert "\n" not in str(raised.value)
 
 
 def test_an_unknown_render_mode_is_refused():
@@ -44,6 +72,21 @@ def test_lists_of_a_yaml_file_become_tuples():
     options = DinoOptions.of({"size": [60, 90], "crop": [0, 300, 0, 500], "frame_skip": 2.0})
     assert (options.size, options.crop, options.frame_skip) == ((60, 90), (0, 300, 0, 500), 2)
     assert isinstance(options.frame_skip, int)
+
+
+def test_numbers_of_all_kinds_become_those_that_json_knows():
+    given = dict(
+        speed=np.float32(6.5), acceleration=Fraction(1, 4), alive_reward=np.int64(1), timeout_s=np.float32(10),
+        frame_skip=np.int64(2), size=np.array([60, 90]), crop=(np.int64(0), 300, np.uint8(10), 500.0),
+        browser=Path("chromium"),
+    )  # fmt: skip
+    options = DinoOptions.of(given)
+    plain = DinoOptions(
+        speed=6.5, acceleration=0.25, alive_reward=1.0, timeout_s=10.0, frame_skip=2, size=(60, 90),
+        crop=(0, 300, 10, 500), browser="chromium",
+    )  # fmt: skip
+    assert options == plain
+    assert repr(options) == repr(plain), "the types are the same, too"
 
 
 def test_without_a_browser_the_message_says_how_to_install_one(monkeypatch, tmp_path):
@@ -62,8 +105,14 @@ def test_the_environment_variable_names_the_browser_and_the_option_wins(monkeypa
     monkeypatch.setenv(VARIABLE, str(tmp_path / "mine"))
     assert find_browser() == str(tmp_path / "mine")
     assert find_browser("other") == str(tmp_path / "other")
-    with pytest.raises(NoBrowser, match="no browser 'third'"):
+    with pytest.raises(
+        NoBrowser, match=r"option browser names 'third', .* no such program: .* Chromium or Chrome"
+    ) as no:
         find_browser("third")
+    assert VARIABLE not in str(no.value)
+    monkeypatch.setenv(VARIABLE, "/not/there")
+    with pytest.raises(NoBrowser, match=f"variable {VARIABLE} names '/not/there', and there is no such program"):
+        find_browser()
 
 
 def test_a_window_needs_a_display(monkeypatch):

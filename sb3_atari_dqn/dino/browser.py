@@ -16,8 +16,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-extensions",
-    "--disable-breakpad",
-    "--disable-crashpad-for-testing",  # crash reporters leave the process group, and outlive the browser
+    "--disable-breakpad",  # crash reporters run nevertheless, but without them its services do not
     "--disable-features=MediaRouter,OptimizationHints,SpareRendererForSitePerProcess,Translate",
     "--mute-audio",
 )
@@ -47,13 +46,21 @@ def find_browser(asked: str | None = None) -> str:
     :return: path of an executable
     :raises NoBrowser: if there is none; the message says how to install or name one
     """
-    asked = asked or os.environ.get(VARIABLE)
-    for name in [asked] if asked else NAMES:
+    named = asked or os.environ.get(VARIABLE)
+    for name in [named] if named else NAMES:
         path = shutil.which(name)
         if path:
             return path
-    missing = f"There is no browser {asked!r}" if asked else f"No Chromium or Chrome found ({', '.join(NAMES)})"
-    raise NoBrowser(f"{missing}: install one (Debian: {INSTALL}) or name one in the environment variable {VARIABLE}.")
+    if named:
+        where = "The option browser" if asked else f"The environment variable {VARIABLE}"
+        raise NoBrowser(
+            f"{where} names {named!r}, and there is no such program: name a Chromium or Chrome, by its path or by a "
+            "name that is found on PATH."
+        )
+    raise NoBrowser(
+        f"No Chromium or Chrome found ({', '.join(NAMES)}): install one (Debian: {INSTALL}), or name one in the "
+        f"environment variable {VARIABLE}."
+    )
 
 
 def arguments(profile: str, visible: bool) -> list[str]:

@@ -43,9 +43,6 @@ function makeCapture(canvas, crop, size) {
   const [top, bottom, left, right] = crop || [0, canvas.height, 0, canvas.width];
   const sourceHeight = Math.min(bottom, canvas.height) - top;
   const sourceWidth = Math.min(right, canvas.width) - left;
-  if (sourceHeight < 1 || sourceWidth < 1) {
-    throw new Error(`crop [${crop}] lies outside of the canvas of ${canvas.height}x${canvas.width} pixels`);
-  }
   const [height, width] = size;
   const [rows, columns] = [shares(sourceHeight, height), shares(sourceWidth, width)];
   const area = sourceHeight * sourceWidth;

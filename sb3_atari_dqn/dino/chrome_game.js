@@ -41,7 +41,8 @@ function chromeGame() {
     canvas: runner.canvas,
     ready: () => Boolean(tRex),
     start() {
-      if (runner.dimensions.width !== 600) throw new Error(`the canvas is ${runner.dimensions.width} pixels wide`);
+      const { width, height } = runner.canvas;
+      if (width !== 600 || height !== 150) throw new Error(`the canvas has ${width}x${height} pixels, not 600x150`);
       clearInterval(runner.resizeTimerId);
       runner.adjustDimensions = () => {}; // a window that changes its size would stop it, some time later
       runner.onVisibilityChange = () => {}; // it would stop whenever its window is not in front

@@ -1,6 +1,6 @@
 """The game as a gymnasium environment."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 from sb3_atari_dqn.dino.faults import BrowserFault
 from sb3_atari_dqn.dino.game import Game, Report
-from sb3_atari_dqn.dino.options import ACTIONS, DinoOptions
+from sb3_atari_dqn.dino.options import ACTIONS, CANVAS, DinoOptions
 
 FRAMES_PER_SECOND = 60
 PAGE_GRAY = 247
@@ -30,7 +30,6 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": FRAMES_PER_SECOND / 4}
-    CANVAS: ClassVar[tuple[int, int, int]] = (150, 600, 3)
 
     def __init__(self, render_mode: str | None = None, **options: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -42,9 +41,10 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
         self.action_space = spaces.Discrete(self.options.actions)
         self.game: Game | None = None
         self._stack = np.zeros((*self.options.size, self.options.stack), np.uint8)
-        self._picture = np.full(self.CANVAS, PAGE_GRAY, np.uint8)
+        self._picture = np.full((*CANVAS, 3), PAGE_GRAY, np.uint8)
         self._info: dict[str, Any] = {}
         self._playing = False
+        self._lost: BrowserFault | None = None  # found between two steps, to be told by the next
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -52,10 +52,14 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
         """
         :param seed: of all episodes from here on, until the next one given
         :param options: none are known
+        :raises ValueError: if there are any, as what is ignored would be believed
         :raises BrowserFault: if one browser after the other fails; the message says what the last one did
         :raises NoBrowser: if there is none
         """
+        if options:
+            raise ValueError(f"reset() knows no options, got {options!r}: give those of the game to gymnasium.make().")
         super().reset(seed=seed)
+        self._playing, self._lost = False, None
         game_seed = int(self.np_random.integers(2**31))
         report, game = self._begin(game_seed)
         self._playing = True
@@ -67,14 +71,17 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
         """
         :param action: 0 nothing, 1 jump, 2 duck
         :raises ValueError: on another one
-        :raises RuntimeError: if the episode is over
+        :raises RuntimeError: if the episode is over, or the environment closed
         """
         if not self.action_space.contains(action):
             raise ValueError(f"action must be a whole number from 0 to {self.options.actions - 1}, got {action!r}.")
         if not self._playing:
             raise RuntimeError("The episode is over, or has not begun: call reset() first.")
+        if self._lost is not None:
+            return self._break_off(self._lost)
+        assert self.game is not None
         try:
-            report = self._running_game().step(int(action))
+            report = self.game.step(int(action))
         except BrowserFault as fault:
             return self._break_off(fault)
         self._playing = not report.crashed
@@ -89,8 +96,9 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
         if self.game is not None:
             try:
                 self._picture = self.game.picture()
-            except BrowserFault:  # the next step will find no game, and say so
-                self.close()
+            except BrowserFault as fault:
+                self._end_game()
+                self._lost = fault
         return self._picture
 
     def get_action_meanings(self) -> list[str]:
@@ -98,7 +106,11 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
         return [name.upper() for name in ACTIONS[: self.options.actions]]
 
     def close(self) -> None:
-        """End the browser; nothing of it is left behind. A reset starts another one."""
+        """End the episode and the browser; nothing of it is left behind. A reset starts another one."""
+        self._playing = False
+        self._end_game()
+
+    def _end_game(self) -> None:
         game, self.game = self.game, None
         if game is not None:
             game.close()
@@ -115,23 +127,16 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
                     self.game = Game(self.options, visible=self.render_mode == "human")
                 return self.game.reset(game_seed), self.game.name
             except BrowserFault as fault:
-                self.close()
+                self._end_game()
                 if attempt == self.options.max_restarts:
                     raise type(fault)(
                         f"{attempt} browsers failed one after the other, the last one so: {fault}"
                     ) from fault
         raise AssertionError("max_restarts is at least 1")
 
-    def _running_game(self) -> Game:
-        """:raises BrowserFault: if it was lost since the last step"""
-        if self.game is None:
-            raise BrowserFault("the browser was lost while it was shown, or closed")
-        return self.game
-
     def _break_off(self, fault: BrowserFault) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """:return: of a step that was not played: nothing gained, the last good frame again"""
         self.close()
-        self._playing = False
         self._push(self._stack[:, :, -1])
         self._info["fault"] = f"{type(fault).__name__}: {fault}"
         return self._stack.copy(), 0.0, False, True, dict(self._info)

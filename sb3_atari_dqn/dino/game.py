@@ -52,12 +52,13 @@ class Game:
     def __init__(self, options: DinoOptions, visible: bool = False) -> None:
         self._options = options
         self._wait = visible or options.mode == "realtime"
-        self.page = Page(options.browser, visible, options.timeout_s)
+        self.page = Page(options.browser, visible)
         try:
             self.page.before_load(_script(options, visible))
             self.name = self._load()
             self.page.wait_until("dino.ready()")
             self.canvas_shape: tuple[int, int] = tuple(self.page.js("dino.start()"))
+            self.page.timeout_s = options.timeout_s  # from here on, a start takes its time
         except BaseException:
             self.close()
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from sb3_atari_dqn.arguments import check_between, check_keys, check_known, whole_number
@@ -12,12 +14,23 @@ MODES = ("lockstep", "realtime")
 PRESSES = ("hold", "tap")
 REWARDS = ("alive", "score")
 ACTIONS = ("nothing", "jump", "duck")
+#: Height and width in pixels, of both games.
+CANVAS = (150, 600)
+
+#: Longest side of an observation in pixels, and bytes of all its frames.
+MAX_SIDE = 4096
+MAX_BYTES = 1 << 26
+#: Frames; the game is over before, or has been played well for a minute.
+MAX_FRAME_SKIP = 3600
+MAX_TIMEOUT_S = 3600
+MAX_RESTARTS = 100
 
 
 @dataclass(frozen=True)
 class DinoOptions:
     """
-    Lists (as YAML gives them) become tuples. A frame is 1/60 s of the game.
+    Lists (as YAML gives them) and arrays become tuples, numbers of all kinds int and float. A frame is 1/60 s of the
+    game.
 
     :param game: ``"chrome"`` is the browser's own chrome://dino, ``"embedded"`` a small runner of ours, ``"auto"`` the
         first where the browser has it
@@ -29,15 +42,18 @@ class DinoOptions:
     :param speed: pixels per frame at the start
     :param acceleration: growth of the speed per frame up to the game's limit of 13; 0 for constant speed
     :param crop: (top, bottom, left, right) as in ``canvas[top:bottom, left:right]``, in pixels of the canvas of
-        150x600; None for all of it
-    :param size: (height, width) of an observation, in pixels
-    :param stack: frames per observation, the newest last; after a reset the first one, repeated
+        150x600, and like there what lies beyond its edges is left out; None for all of it
+    :param size: (height, width) of an observation, in pixels, up to 4096 each
+    :param stack: frames per observation, the newest last; after a reset the first one, repeated. All together may take
+        64 MiB
     :param reward: ``"alive"``: ``alive_reward`` for every step, ``crash_reward`` for the one that crashes; ``"score"``:
         points gained in the step
     :param alive_reward: see ``reward``
     :param crash_reward: see ``reward``
-    :param browser: path or name of the browser; None takes SB3_ATARI_DQN_BROWSER or searches
-    :param timeout_s: seconds within which the browser must answer a step
+    :param browser: path or name of a Chromium or Chrome; None takes SB3_ATARI_DQN_BROWSER or searches. It is looked
+        for by the first reset, so that spaces can be asked for where there is none
+    :param timeout_s: seconds within which the browser must answer a step or a reset, up to an hour; starting one has a
+        limit of its own, 60 s
     :param max_restarts: browsers that are started one after the other for one reset before it gives up
     :raises ValueError: on an unknown name or a value out of range
     """
@@ -64,16 +80,20 @@ class DinoOptions:
         check_known("mode", self.mode, MODES)
         check_known("press", self.press, PRESSES)
         check_known("reward", self.reward, REWARDS)
-        for name, minimum in (("frame_skip", 1), ("stack", 1), ("max_restarts", 1), ("actions", 2)):
-            self._set(name, whole_number(name, getattr(self, name), minimum))
+        self._set_whole("frame_skip", 1, MAX_FRAME_SKIP)
+        self._set_whole("max_restarts", 1, MAX_RESTARTS)
+        self._set_whole("stack", 1, MAX_BYTES)
+        self._set_whole("actions", 2, None)
         if self.actions > len(ACTIONS):
             raise ValueError(f"actions must be 2 (nothing, jump) or 3 (and duck), got {self.actions!r}.")
-        check_between("speed", self.speed, 0, 100, above_low=True)
-        check_between("acceleration", self.acceleration, 0, 1)
-        check_between("timeout_s", self.timeout_s, 0, float("inf"), above_low=True)
-        for name in ("alive_reward", "crash_reward"):
-            check_between(name, getattr(self, name), -1e6, 1e6)
-        self._check_picture()
+        self._set_real("speed", 0, 100, above_low=True)
+        self._set_real("acceleration", 0, 1)
+        self._set_real("timeout_s", 0, MAX_TIMEOUT_S, above_low=True)
+        self._set_real("alive_reward", -1e6, 1e6)
+        self._set_real("crash_reward", -1e6, 1e6)
+        self._set("size", _checked_size(self.size, self.stack))
+        self._set("crop", _checked_crop(self.crop))
+        self._set("browser", _checked_browser(self.browser))
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> DinoOptions:
@@ -84,25 +104,76 @@ class DinoOptions:
         check_keys("the options of ChromeDino-v0", options, [field.name for field in fields(cls)])
         return cls(**options)
 
-    def _check_picture(self) -> None:
-        size, crop = _whole_numbers(self.size, 1), _whole_numbers(self.crop, 0)
-        if size is None or len(size) != 2:
-            raise ValueError(f"size must be (height, width) in pixels, both above 0, got {self.size!r}.")
-        if self.crop is not None and not (crop and len(crop) == 4 and crop[0] < crop[1] and crop[2] < crop[3]):
-            raise ValueError(
-                "crop must be (top, bottom, left, right) in pixels with 0 <= top < bottom and 0 <= left < right, or "
-                f"None, got {self.crop!r}."
-            )
-        self._set("size", size)
-        self._set("crop", crop)
+    def _set_whole(self, name: str, minimum: int, maximum: int | None) -> None:
+        value = getattr(self, name)
+        if _is_list(value):
+            raise ValueError(f"{name} must be a whole number, got {_short(value)}.")
+        number = whole_number(name, value, minimum)
+        if maximum is not None and number > maximum:
+            raise ValueError(f"{name} must be at most {maximum}, got {value!r}.")
+        self._set(name, number)
+
+    def _set_real(self, name: str, low: float, high: float, above_low: bool = False) -> None:
+        value = getattr(self, name)
+        if _is_list(value):
+            raise ValueError(f"{name} must be a number, got {_short(value)}.")
+        check_between(name, value, low, high, above_low)
+        self._set(name, float(value))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
 
-def _whole_numbers(values: Any, minimum: int) -> tuple[int, ...] | None:
-    """:return: the values as a tuple, or None if they are no sequence of whole numbers from ``minimum`` on"""
-    if not isinstance(values, tuple | list):
+def _checked_size(size: Any, stack: int) -> tuple[int, ...]:
+    sides = _whole_numbers(size, 1)
+    if sides is None or len(sides) != 2 or max(sides) > MAX_SIDE:
+        raise ValueError(f"size must be (height, width) in pixels, both from 1 to {MAX_SIDE}, got {_short(size)}.")
+    if sides[0] * sides[1] * stack > MAX_BYTES:
+        raise ValueError(
+            f"size={sides} and stack={stack} make an observation of {sides[0] * sides[1] * stack} bytes: the limit is "
+            f"{MAX_BYTES}."
+        )
+    return sides
+
+
+def _checked_crop(crop: Any) -> tuple[int, ...] | None:
+    if crop is None:
         return None
-    good = all(isinstance(value, int) and not isinstance(value, bool) and value >= minimum for value in values)
-    return tuple(values) if good else None
+    edges = _whole_numbers(crop, 0)
+    if edges is None or len(edges) != 4 or not (edges[0] < edges[1] and edges[2] < edges[3]):
+        raise ValueError(
+            "crop must be (top, bottom, left, right) in pixels with 0 <= top < bottom and 0 <= left < right, or None, "
+            f"got {_short(crop)}."
+        )
+    if edges[0] >= CANVAS[0] or edges[2] >= CANVAS[1]:
+        raise ValueError(f"crop {edges} lies outside of the canvas of {CANVAS[0]}x{CANVAS[1]} pixels (height, width).")
+    return edges
+
+
+def _checked_browser(browser: Any) -> str | None:
+    if browser is None:
+        return None
+    if not isinstance(browser, str | Path) or not str(browser):
+        raise ValueError(f"browser must be path or name of a Chromium or Chrome, or None, got {_short(browser)}.")
+    return str(browser)
+
+
+def _is_list(value: Any) -> bool:
+    """:return: whether it is a list, an array or the like, also where it holds a single number"""
+    return hasattr(value, "__len__") and not isinstance(value, str)
+
+
+def _whole_numbers(values: Any, minimum: int) -> tuple[int, ...] | None:
+    """:return: the values as a tuple of int, or None if they are no list of whole numbers from ``minimum`` on"""
+    listed = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(listed, tuple | list):
+        return None
+    try:
+        return tuple(whole_number("each", value, minimum) for value in listed)
+    except ValueError:
+        return None
+
+
+def _short(value: Any) -> str:
+    """:return: for a message, in one line"""
+    return textwrap.shorten(repr(value), 100)

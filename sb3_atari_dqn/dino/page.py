@@ -18,13 +18,13 @@ class Page:
 
     :param browser: path or name, see :func:`find_browser`
     :param visible: show a window
-    :param timeout_s: seconds for an answer
     :raises NoBrowser: if the machine has none
     :raises BrowserFault: if it does not start
     """
 
-    def __init__(self, browser: str | None, visible: bool, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, browser: str | None, visible: bool) -> None:
+        #: Seconds for an answer. Whoever has loaded what it wants may ask for quicker ones.
+        self.timeout_s = START_TIMEOUT_S
         path = find_browser(browser)
         self.process = BrowserProcess(path, arguments("{folder}/profile", visible))
         self._devtools = DevTools(self.process)
@@ -51,7 +51,7 @@ class Page:
 
     def load(self, url: str) -> None:
         """:param url: an address; a page that says that there is no network counts as loaded"""
-        self._ask("Page.navigate", START_TIMEOUT_S, url=url)
+        self._ask("Page.navigate", url=url)
 
     def js(self, expression: str, wait_for_promise: bool = False) -> Any:
         """
@@ -84,10 +84,10 @@ class Page:
             return False
 
     def _open(self) -> None:
-        target = self._ask("Target.createTarget", START_TIMEOUT_S, url="about:blank")["targetId"]
-        self._session = self._ask("Target.attachToTarget", START_TIMEOUT_S, targetId=target, flatten=True)["sessionId"]
+        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Inspector"):
-            self._ask(f"{domain}.enable", START_TIMEOUT_S)
+            self._ask(f"{domain}.enable")
         self._cut_off_network()
         light = [{"name": "prefers-color-scheme", "value": "light"}]  # in the dark the game begins at night
         self._ask("Emulation.setEmulatedMedia", features=light)
@@ -98,5 +98,5 @@ class Page:
         nowhere = dict(offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
         self._ask("Network.emulateNetworkConditions", **nowhere)
 
-    def _ask(self, method: str, timeout_s: float | None = None, **params: Any) -> dict[str, Any]:
-        return self._devtools.call(method, timeout_s or self._timeout_s, self._session, **params)
+    def _ask(self, method: str, **params: Any) -> dict[str, Any]:
+        return self._devtools.call(method, self.timeout_s, self._session, **params)

@@ -25,7 +25,8 @@ LONGEST_FOLDER = 107 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket")
 
 #: $1 is the folder. Two lines come through the pipe, if we live to write them: the process group, and that all is done.
 #: Without the first the browser ends as its own pipe closes, and the folder is removed until it has. Killing is
-#: repeated until the group is empty. dash, the shell of Debian, knows no "--" after "kill -9".
+#: repeated until the group is empty. dash, the shell of Debian, knows no "--" after "kill -9". Crash reporters leave
+#: the group, and are found by where they put their reports.
 GUARD = """
 PATH=$PATH:/usr/bin:/bin
 read -r group
@@ -34,6 +35,10 @@ tries=100
 while [ $tries -gt 0 ]; do
   kill -9 "-${group:-none}" 2>/dev/null
   empty=$?
+  for file in $(grep -alF -e "--database=$1/" /proc/[0-9]*/cmdline 2>/dev/null); do
+    process=${file#/proc/}
+    kill -9 "${process%/cmdline}" 2>/dev/null
+  done
   rm -rf -- "$1" 2>/dev/null
   [ -n "$group" ] && [ $empty -ne 0 ] && [ ! -e "$1" ] && exit
   tries=$((tries - 1))
@@ -195,6 +200,9 @@ class _Belongings:
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+        for reporter in _crash_reporters(self.folder):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(reporter, signal.SIGKILL)
 
     def _remove_folder(self, tries: int = 20) -> bool:
         """:return: whether it is gone; a process that is just dying may still write there, hence the repetition"""
@@ -216,6 +224,16 @@ class _Belongings:
             if child is not None:
                 with contextlib.suppress(ChildProcessError):  # somebody else waits for all children
                     os.waitpid(child, 0)
+
+
+def _crash_reporters(folder: Path) -> list[int]:
+    """:return: process ids of those that put their reports into the folder; found on Linux alone"""
+    found, wanted = [], os.fsencode(f"--database={folder}/")
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if wanted in arguments.read_bytes():
+                found.append(int(arguments.parent.name))
+    return found
 
 
 def _name_of_a_folder() -> Path:
