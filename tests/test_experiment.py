@@ -229,7 +229,10 @@ def test_a_skip_that_the_user_asks_for_beneath_a_preset_that_skips_is_refused(ru
     ("command_line", "expected"),
     [
         ((), {"difficulty": 1, "repeat_action_probability": 0.25}),
-        (("--env-kwargs", "repeat_action_probability:0.5"), {"repeat_action_probability": 0.5}),
+        (
+            ("--env-kwargs", "repeat_action_probability:0.5"),
+            {"difficulty": 1, "repeat_action_probability": 0.5},
+        ),
     ],
 )
 def test_training_evaluation_and_every_later_script_get_the_same_env_kwargs(runs, monkeypatch, command_line, expected):

@@ -42,6 +42,38 @@ def trained_in(env_id, seed):
     return env, env.reset()
 
 
+def test_a_game_that_is_no_atari_game_is_shown_as_it_is(runs):
+    (section,) = sections("--env", "CartPole-v1", "--steps", "3")
+    assert section.title == "as it is"
+    assert section.observation.shape == (4,)
+
+
+class Stacking(gym.Env):
+    """Shows four frames at once."""
+
+    observation_space = gym.spaces.Box(0, 255, (8, 8, 4), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+    metadata = {"render_modes": ["rgb_array"]}
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+
+def test_a_game_that_stacks_its_frames_itself_is_refused_with_a_way_out(runs, capsys):
+    gym.register("Stacked-v0", lambda **kwargs: Stacking(**kwargs))
+    with pytest.raises(SystemExit):
+        look.main(["--env", "Stacked-v0", "-o", "sheet.png"])
+    del gym.registry["Stacked-v0"]
+    assert "itself shows arrays of shape (8, 8, 4)" in capsys.readouterr().err
+    assert list(runs.iterdir()) == []
+
+
+def test_the_sheet_of_a_recipe_is_named_after_it(runs):
+    with mock.patch.object(look, "contact_sheet", return_value=np.zeros((1, 1, 3), np.uint8)):
+        look.main(["--recipe", "mspacman_ram", "--steps", "1"])
+    assert [path.name for path in runs.iterdir()] == ["look-mspacman_ram.png"]
+
+
 @pytest.mark.parametrize("n_steps", [0, 30])
 def test_the_stack_is_the_observation_of_a_training_environment(runs, n_steps):
     (section,) = sections("--env", PONG, "--steps", str(n_steps), "--seed", "3")
@@ -100,7 +132,7 @@ def test_recipes_bring_their_game_and_their_stack(runs, recipe):
     [
         ((), "give --env PongNoFrameskip-v4"),
         (("--env", "Pnog-v4"), "no environment Pnog-v4"),
-        (("--env", "CartPole-v1"), "is no Atari game"),
+        (("--env", "CartPole-v1", "--preset", "NatureAtari"), "is no Atari game"),
         (("--env", PONG, "--preset", "Natur"), "NatureAtari"),
         (("--env", PONG, "--preset", "NatureAtari: {sizes: 3}"), "choose from noop_max"),
         (("--env", PONG, "--preset", "NatureAtari: 84"), "are a mapping"),

@@ -275,6 +275,14 @@ def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
     assert video.read()[0]
 
 
+@pytest.mark.parametrize("rate", ["1e-9", "nan", "0", "1001", "fast"])
+def test_a_frame_rate_that_no_video_has_is_refused_before_any_game(pong, runs, capsys, rate):
+    with pytest.raises(SystemExit):
+        play.main([str(pong), "--fps", rate, "-o", "video.mp4"])
+    assert f"'{rate}' is no number of pictures per second from 0.1 to 1000" in capsys.readouterr().err
+    assert not files(runs)
+
+
 def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
     missing = mock.patch("sb3_atari_dqn.callbacks.video.get_ffmpeg_exe", side_effect=RuntimeError("none"))
     with missing, pytest.raises(SystemExit):
@@ -296,9 +304,12 @@ def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
         (f"dqn_dueling/{PONG}_1/0.monitor.csv", (), "no zip file"),
         (f"dqn_dueling/{PONG}_1", ("-o", "video.avi"), "end with .mp4"),
         (f"dqn_dueling/{PONG}_1", ("-o", "/proc/video.mp4"), "another place with -o"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json (it is a folder)"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place, arguments, way_out):
+    (runs / "taken/video.json").mkdir(parents=True)
+    before = files(runs)
     with pytest.raises(SystemExit) as exit_:
         play.main([str(logs / place), *arguments])
     printed = capsys.readouterr().err
@@ -306,4 +317,4 @@ def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place,
     assert printed.startswith("play: error: ")
     assert way_out in printed
     assert printed.count("\n") == 1
-    assert not files(runs)
+    assert files(runs) == before

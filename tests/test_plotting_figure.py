@@ -26,9 +26,9 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(figure, "Figure", Kept)
 
-    def drawn(*runs):
+    def drawn(*runs, labels=None):
         png = io.BytesIO()
-        draw(group([read_run(run) for run in runs]), png)
+        draw(group([read_run(run) for run in runs], labels), png)
         assert np.asarray(Image.open(png)).std() > 1
         return made[-1]
 
@@ -84,6 +84,16 @@ def test_groups_differ_in_colour_and_from_the_eighth_on_in_dashes(drawn, tmp_pat
 @pytest.mark.parametrize("n_games", [1, 2, 9])
 def test_a_run_of_few_games_can_be_drawn(drawn, tmp_path, n_games):
     assert len(titles(drawn(write_run(tmp_path / "run", games(n_games))))) == 6
+
+
+def test_one_block_of_games_is_a_dot_as_a_line_would_not_be_seen(drawn, tmp_path):
+    few, many = (drawn(write_run(tmp_path / str(n), games(n))).axes[2].lines[0].get_marker() for n in (9, 30))
+    assert (few, many) == ("o", "None")
+
+
+def test_a_label_is_no_formula(drawn, tmp_path):
+    drawing = drawn(write_run(tmp_path / "run", games(12)), labels=[r"$\frac$ 5$"])
+    assert drawing.legends[0].get_texts()[0].get_text() == r"\$\frac\$ 5\$"
 
 
 def test_evaluations_are_circles(drawn, tmp_path):

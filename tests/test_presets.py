@@ -67,6 +67,7 @@ def test_an_override_is_checked_against_the_options_it_leaves_in_place():
         ({"size": 84}, r"size=84: give \(height, width\)"),
         ({"size": (84, 0)}, r"size=\(84, 0\): "),
         ({"size": (84, 84, 1)}, r"size=\(84, 84, 1\): "),
+        ({"size": (84, 100_000)}, r"size=\(84, 100000\): give \(height, width\) in pixels, both from 1 to 2048"),
         ({"resize": "cubic"}, r"resize='cubic': give one of area, bilinear, nearest, stride"),
     ],
 )

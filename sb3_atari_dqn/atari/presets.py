@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 GRAYSCALES = ("luma", "mean")
+MOST_PIXELS = 2048  # along a side: ten times the console's
 RESIZES = ("area", "bilinear", "nearest", "stride")
 
 
@@ -110,9 +111,9 @@ class AtariPreset:
             "give (top, bottom, left, right) in pixels with 0 <= top < bottom and 0 <= left < right",
         )
         self._require(
-            self.size is None or _are_whole(self.size, 2, 1),
+            self.size is None or (_are_whole(self.size, 2, 1) and max(self.size) <= MOST_PIXELS),
             "size",
-            "give (height, width) in pixels, both above 0, or None to keep the size",
+            f"give (height, width) in pixels, both from 1 to {MOST_PIXELS}, or None to keep the size",
         )
         self._require(self.resize in RESIZES, "resize", f"give one of {', '.join(RESIZES)}")
 

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     args = _parser().parse_args(arguments)
     with told_in_one_line("look"):
         ways = _ways(args)
-        output = args.output or Path(f"look-{ways[0].env_id.replace('/', '-')}.png")
+        output = args.output or Path(f"look-{(args.recipe or [ways[0].env_id])[0].replace('/', '-')}.png")
         check_writable(output, ".png")
         envs = [played_envs.create_untrained(way.env_id, way.hyperparams, args.seed) for way in ways]
         sections = [_section(way, env, args) for way, env in zip(ways, envs, strict=True)]
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME[: {OPTION: VALUE}]",
         help=f"a preset ({', '.join(_presets())}) or any wrapper by its dotted name, with options of its own; give "
-        "it several times to compare (default: NatureAtari)",
+        "it several times to compare (default: NatureAtari in Atari games, nothing elsewhere)",
     )
     parser.add_argument(
         "--recipe",
@@ -112,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=seed, default=0, metavar="N", help="of the game and of the random steps (default: 0)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="where to (default: look-ENV.png)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.png", help="where to (default: look-ENV.png, or look-RECIPE.png)"
+    )
     return parser
 
 
@@ -132,6 +134,8 @@ def _ways(args: argparse.Namespace) -> list[Way]:
     if not args.env and not recipes:
         raise ValueError("there is no game to look at: give --env PongNoFrameskip-v4, for instance, or --recipe NAME")
     env_id = args.env or recipes[0].env_id
+    if not (args.preset or recipes) and not played_envs.is_atari(env_id):
+        return [Way("as it is", env_id, {})]
     specifications = args.preset or ([] if recipes else ["NatureAtari"])
     return [*recipes, *(_preset(text, env_id, args.frame_stack) for text in specifications)]
 
@@ -176,6 +180,7 @@ def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
     game = env.unwrapped.envs[0]  # type: ignore[attr-defined]
     settings = settings_of(game)
     taps = Taps(game)
+    _check_picture(way.env_id, taps.layers[0].observation_space.shape or ())
     observation = _play(env, taps, args.steps, args.seed)
     shapes = [layer.observation_space.shape or () for layer in taps.layers]
     frame_shape = single_frame_shape([*shapes, observation.shape])
@@ -187,6 +192,15 @@ def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
         raise RuntimeError(f"{way.title}: the newest frame of the stack is not what preprocessing handed on")
     env.close()
     return Section(way.title, settings, stages, _named(frames), observation)
+
+
+def _check_picture(env_id: str, shape: tuple[int, ...]) -> None:
+    """:raises ValueError: if the game itself shows neither a picture nor a vector"""
+    if len(shape) > 3 or (len(shape) == 3 and shape[-1] not in (1, 3)):
+        raise ValueError(
+            f"{env_id} itself shows arrays of shape {shape}, which are no pictures (does it stack frames?): look at a "
+            "recipe that plays it (`python -m sb3_atari_dqn recipes`), or choose another environment"
+        )
 
 
 def _play(env: VecEnv, taps: Taps, steps: int, seed: int) -> np.ndarray:

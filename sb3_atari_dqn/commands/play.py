@@ -34,6 +34,8 @@ examples:
   python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1/rl_model_50000_steps.zip --deterministic
 """
 
+LEAST_FPS, MOST_FPS = 0.1, 1000
+
 
 def main(arguments: list[str]) -> None:
     """
@@ -45,6 +47,7 @@ def main(arguments: list[str]) -> None:
         run = find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint)
         output = args.output or run.folder / "videos" / f"play-{run.model_path.stem}.mp4"
         check_writable(output, ".mp4")
+        check_writable(output.with_suffix(".json"), ".json")
         check_encoder()
         set_random_seed(args.seed)
         env = run.create_env(args.seed)
@@ -53,12 +56,12 @@ def main(arguments: list[str]) -> None:
     player = Player(model, env, deterministic, run.score_key)
     _film(player, Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency), args, output)
     env.close()
-    report = _report(run, player.games, args.seed, deterministic, output)
-    with complete_or_absent(output.with_suffix(".json")) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=2) + "\n")
     print(_manner(deterministic, model))
     for number, game in enumerate(player.games, 1):
         print(_line(number, game))
+    report = _report(run, player.games, args.seed, deterministic, output)
+    with complete_or_absent(output.with_suffix(".json")) as unfinished:
+        unfinished.write_text(json.dumps(report, indent=2) + "\n")
     print(f"Wrote {output} and {output.with_suffix('.json').name}")
 
 
@@ -82,17 +85,19 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--deterministic", action="store_true", help="always the action that the model thinks best")
     how.add_argument("--stochastic", action="store_true", help="explore a little (default in Atari games, as in enjoy)")
     add("--no-saliency", action="store_true", help="leave out where the network looks")
-    add("--fps", type=_positive, metavar="N", help="pictures per second (default: as fast as the game is played)")
+    add("--fps", type=_frame_rate, metavar="N", help="pictures per second (default: as fast as the game is played)")
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="of the network (default: auto)")
     add("-o", "--output", type=Path, metavar="FILE.mp4", help="where to (default: videos/ in the run folder)")
     return parser
 
 
-def _positive(text: str) -> float:
+def _frame_rate(text: str) -> float:
     with suppress(ValueError):
-        if 0 < float(text) < 1000:
+        if LEAST_FPS <= float(text) <= MOST_FPS:
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of pictures per second, such as 15")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no number of pictures per second from {LEAST_FPS} to {MOST_FPS}, such as 15"
+    )
 
 
 def _film(player: Player, shower: Shower, args: argparse.Namespace, output: Path) -> None:

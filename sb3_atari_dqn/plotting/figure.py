@@ -90,7 +90,8 @@ def _head(figure: Figure, groups: Sequence[Group]) -> None:
     for number, one in enumerate(groups):
         runs = f" ({len(one.runs)} runs)" if len(one.runs) > 1 else ""
         style = _style(number)
-        handles.append(Line2D([], [], color=style.colour, ls=style.dashes, lw=3, label=f"{one.label}{runs}"))
+        label = f"{one.label}{runs}".replace("$", r"\$")  # which would begin a formula
+        handles.append(Line2D([], [], color=style.colour, ls=style.dashes, lw=3, label=label))
     columns = 1 if max(len(one.label) for one in groups) > _LONG_LABEL else min(len(groups), 4)
     title = groups[0].runs[0].settings.env_id
     legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, title=title)

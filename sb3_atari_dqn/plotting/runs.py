@@ -69,7 +69,7 @@ def read_run(path: Path, value: str = RETURN) -> RunLog:
     own = _own_games(path / "games.csv") if value == RETURN else None
     games = own or _monitored_games(monitors, start, settings.frames_per_step or 1)
     if len(games.returns) == 0:
-        raise ValueError(f"{path} holds no finished game yet: wait until one has ended")
+        raise ValueError(f"{path} holds no finished game yet: let the training run until one has ended")
     evaluations = _evaluations(path / "evaluations.npz", games) if value == RETURN else None  # they hold returns
     epsilon = read_epsilon(path, settings, start, games.env_steps, games.seconds)
     return RunLog(path, settings, games, evaluations, epsilon, value)

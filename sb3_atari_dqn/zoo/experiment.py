@@ -35,6 +35,8 @@ class TrialNumber(int):
 def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams, Hyperparams]:
     """Use our packaged configuration where the user named none, and honour ``--trial-id 0``.
 
+    ``--env-kwargs`` changes what it names and leaves the rest of the configuration's, where upstream drops all of them.
+
     :raises ValueError: if a trial is asked for without the study it belongs to, or the file holds no configuration
     """
     if manager.trial_id is not None:
@@ -46,8 +48,13 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
     check_file(manager.config, manager.env_name.gym_id)
+    given, manager.env_kwargs = manager.env_kwargs, {}
     with _module_left_alone(manager.config):
-        return upstream(manager)
+        hyperparams, saved = upstream(manager)
+    if given:
+        manager.env_kwargs = {**hyperparams.get("env_kwargs", {}), **given}
+        hyperparams["env_kwargs"] = saved["env_kwargs"] = dict(manager.env_kwargs)
+    return hyperparams, saved
 
 
 @contextmanager
@@ -161,9 +168,14 @@ def env_kwargs_of_presets(env_id: str, wrappers: list[tuple[type, dict[str, Any]
     return wanted
 
 
+def is_atari_game(env_id: str) -> bool:
+    """:param env_id: known to gymnasium"""
+    return "AtariEnv" in str(gym.spec(env_id).entry_point)
+
+
 def _atari_spec_kwargs(env_id: str, preset: str) -> dict[str, Any]:
     spec = gym.spec(env_id)
-    if "AtariEnv" not in str(spec.entry_point):
+    if not is_atari_game(env_id):
         raise ValueError(
             f"env_wrapper names the Atari preset {preset}, but {env_id} is no Atari game ({spec.entry_point}): "
             "remove the preset, or choose an Atari environment such as PongNoFrameskip-v4"

@@ -56,7 +56,8 @@ def extend_experiment_manager(manager_class: type) -> None:
     """What the zoo's ``ExperimentManager`` lacks for our algorithms (upstream: rl_zoo3/exp_manager.py).
 
     - ``read_hyperparameters``: the default configuration is looked up inside upstream's own package only, and
-      ``if ... and self.trial_id`` ignores trial 0; of a Python module, ``-params`` are written into its ``hyperparams``
+      ``if ... and self.trial_id`` ignores trial 0; ``--env-kwargs`` drops all ``env_kwargs`` of the configuration,
+      where ``-params`` change single values; of a Python module, ``-params`` are written into its ``hyperparams``
       and keys are taken out of them.
     - ``load_trial``: an unknown study is a bare KeyError, an unknown trial an IndexError, a negative number another
       trial; a mistyped SQLite file is created.

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from rl_zoo3.utils import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.zoo.experiment import env_kwargs_of_presets, wrapper_classes
+from sb3_atari_dqn.zoo.experiment import env_kwargs_of_presets, is_atari_game, wrapper_classes
 
 
 def check_env_id(env_id: str) -> None:
@@ -21,6 +21,12 @@ def check_env_id(env_id: str) -> None:
         gym.spec(env_id)
     except gym.error.Error as error:
         raise ValueError(f"There is no environment {env_id} ({_one_line(error)})") from error
+
+
+def is_atari(env_id: str) -> bool:
+    """:raises ValueError: if gymnasium knows no such environment"""
+    check_env_id(env_id)
+    return is_atari_game(env_id)
 
 
 def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> VecEnv:
