@@ -346,7 +346,8 @@ def test_the_guard_kills_and_removes_in_every_shell(shell, stopped, tmp_path):
         pytest.skip(f"no {shell}")
     folder = tmp_path / "it's a folder"
     writing = ["sh", "-c", 'while :; do mkdir -p "$1/profile"; done', "browser", str(folder)]
-    with subprocess.Popen(writing, start_new_session=True) as writer:
+    writer = subprocess.Popen(writing, start_new_session=True)
+    try:
         assert comes_true(folder.exists)
         if stopped:
             os.killpg(writer.pid, signal.SIGSTOP)
@@ -354,8 +355,10 @@ def test_the_guard_kills_and_removes_in_every_shell(shell, stopped, tmp_path):
         assert guard.stdin is not None
         guard.stdin.write(f"{writer.pid}\n")
         guard.stdin.close()
-        writer.wait(timeout=60)
-    assert (writer.returncode, guard.wait(timeout=60)) == (-signal.SIGKILL, 0)
+        assert writer.wait(timeout=15) == -signal.SIGKILL
+    finally:
+        writer.kill()
+    assert guard.wait(timeout=60) == 0
     assert not folder.exists()
 
 
