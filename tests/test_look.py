@@ -48,6 +48,14 @@ def test_a_game_that_is_no_atari_game_is_shown_as_it_is(runs):
     assert section.observation.shape == (4,)
 
 
+def test_a_missing_browser_is_one_line(runs, capsys, monkeypatch):
+    monkeypatch.setenv("SB3_ATARI_DQN_BROWSER", "/nowhere")
+    with pytest.raises(SystemExit):
+        look.main(["--recipe", "chrome_dino", "-o", "sheet.png"])
+    assert "names '/nowhere'" in capsys.readouterr().err
+    assert list(runs.iterdir()) == []
+
+
 class Stacking(gym.Env):
     """Shows four frames at once."""
 

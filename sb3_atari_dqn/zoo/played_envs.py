@@ -60,7 +60,9 @@ def create(
     :param env_kwargs: of the environment's constructor
     :param stats_path: folder with the normalization; the zoo stacks no frames without one
     :param seed: of the environment
+    :raises ValueError: if it is played in a browser and there is none
     """
+    _check_browser(env_id, env_kwargs.get("browser"))
     with redirect_stdout(StringIO()):  # the zoo announces every layer
         return create_test_env(
             env_id,
@@ -71,6 +73,19 @@ def create(
             hyperparams=deepcopy(hyperparams),
             env_kwargs=env_kwargs,
         )
+
+
+def _check_browser(env_id: str, asked: str | None) -> None:
+    """Without it the first reset would say so, long after the model was loaded."""
+    if not str(gym.spec(env_id).entry_point).startswith("sb3_atari_dqn.dino"):
+        return
+    from sb3_atari_dqn.dino.browser import find_browser
+    from sb3_atari_dqn.dino.faults import NoBrowser
+
+    try:
+        find_browser(asked)
+    except NoBrowser as error:
+        raise ValueError(str(error)) from error
 
 
 def _one_line(error: Exception) -> str:
