@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from random_play import random_actions
 from report import circumstances, write
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ APART = 4  # random steps from one state to the next
 
 def random_states(env: VecEnv, n: int, seed: int) -> np.ndarray:
     """:return: n stacks of frames"""
-    rng = np.random.default_rng(seed)
+    rng = random_actions(seed)
     observations: Any = env.reset()
     states = []
     for step in range(n * APART):

@@ -23,6 +23,14 @@ GAMES = {"pong_elu": 15}
 OTHER_GAMES = 60
 
 
+def random_actions(seed: int) -> np.random.Generator:
+    """
+    :param seed: of the environment too, whose random skips come from a generator of the same kind: seeded alike, the two
+        would go together step by step, and the length of a skip would follow from the action
+    """
+    return np.random.default_rng([seed, 1])
+
+
 def play(name: str, games: int, seed: int) -> dict[str, Any]:
     """
     :param name: of the recipe
@@ -31,7 +39,7 @@ def play(name: str, games: int, seed: int) -> dict[str, Any]:
     """
     recipe = find(name)
     env = training_env(recipe, seed)
-    rng = np.random.default_rng(seed)
+    rng = random_actions(seed)
     env.reset()
     scores: list[float] = []
     steps = 0

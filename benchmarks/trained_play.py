@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from random_play import summary
+from random_play import random_actions, summary
 from report import circumstances, write
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
@@ -61,7 +61,7 @@ def main() -> None:
     run = find_run(args.run, args.load_best, args.load_checkpoint)
     env = run.create_env(args.seed)
     model = run.load_model(env, args.seed, "cpu")
-    rng = np.random.default_rng(args.seed)
+    rng = random_actions(args.seed)
     players: dict[str, Act] = {
         "greedy": lambda observations: model.predict(observations, deterministic=True)[0],
         "random": lambda _: rng.integers(env.action_space.n, size=1),  # type: ignore[attr-defined]
