@@ -25,8 +25,8 @@ OTHER_GAMES = 60
 
 def random_actions(seed: int) -> np.random.Generator:
     """
-    :param seed: of the environment too, whose random skips come from a generator of the same kind: seeded alike, the two
-        would go together step by step, and the length of a skip would follow from the action
+    :param seed: of the environment too, whose random skips come from a generator of the same kind: seeded alike, the
+        two would go together step by step, and the length of a skip would follow from the action
     """
     return np.random.default_rng([seed, 1])
 

@@ -27,7 +27,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "policy_kwargs": {
             "features_extractor_class": "dqn2013",  # 16 8x8/4, 32 4x4/2, and 256 in each stream
             "features_extractor_kwargs": {"initialization": "he_normal"},
-            # With Keras's 1e-7 every unit of the advantage stream dies; Nature's RMSProp has this floor under its steps.
+            # With Keras's 1e-7 the whole advantage stream dies. Nature's RMSProp has this floor under its steps.
             "optimizer_kwargs": {"eps": 0.1},
         },
         "n_timesteps": 2_000_000,
