@@ -59,7 +59,7 @@ def check_between(argument: str, value: Any, low: float, high: float, above_low:
     wanted = f"{argument} must be a number in {bracket}{low}, {high}]"
     try:
         inside = not isinstance(value, str | bool) and (low < value if above_low else low <= value) and value <= high
-    except TypeError:
+    except (TypeError, ValueError):  # arrays know no single answer
         inside = False
     if not inside:
         raise ValueError(f"{wanted}, got {value!r}.")

@@ -61,7 +61,11 @@ class InterleavedDQN(DQN):
                 raise
         callback.on_rollout_start()
         actions = self._choose_actions(learning_starts, env.num_envs)
-        env.step_async(actions)
+        try:
+            env.step_async(actions)
+        except BaseException:
+            self._last_obs = None  # nobody knows whether the step is on its way: the next learn() resets them
+            raise
         try:
             if self.overlap:
                 self._make_updates_owed()

@@ -394,6 +394,45 @@ SMALL_TORSO: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_
 SHORT: dict[str, Any] = {"buffer_size": 100, "learning_starts": 4, "batch_size": 4, "seed": 0, "device": "cpu"}
 
 
+class SpareTorso(Torso):
+    """Has a layer that it does not use."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, nn.Identity)
+        self.spare = nn.Linear(3, 3)
+
+
+class RandomTorso(Torso):
+    """Drops out without a layer that says so."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, nn.Identity)
+
+    def forward(self, observations):
+        return nn.functional.dropout(self.net(observations), 0.5, self.training)
+
+
+class ViewingTorso(BaseFeaturesExtractor):
+    """Believes that images lie channel by channel."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, 4 * 5 * 5)
+        self.net = nn.Sequential(nn.Conv2d(2, 4, 8), nn.AdaptiveAvgPool2d(5))
+
+    def forward(self, observations):
+        return self.net(observations).view(len(observations), -1)
+
+
+class FloatTorso(Torso):
+    """Computes in float32, whatever it is given."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, nn.Identity)
+
+    def forward(self, observations):
+        return self.net(observations.float())
+
+
 class FrozenTorso(Torso):
     def __init__(self, observation_space):
         super().__init__(observation_space, nn.Identity)
@@ -424,7 +463,39 @@ REFUSED = [
         {"features_extractor_class": Torso, "features_extractor_kwargs": {"layer": nn.Dropout}},
         "network of DoubleCnnPolicy .*Dropout.* use learner='plain'",
     ),
+    (
+        DoubleCnnPolicy,
+        {"features_extractor_class": RandomTorso},
+        "network of DoubleCnnPolicy computes at random while it trains .* use learner='plain'",
+    ),
+    (
+        DoubleCnnPolicy,
+        {"features_extractor_class": SpareTorso},
+        r"parameters that no value depends on \(features_extractor.spare.weight, features_extractor.spare.bias\)",
+    ),
+    (
+        DoubleCnnPolicy,
+        {"features_extractor_class": ViewingTorso},
+        r"does not run in torch.float32 and channels last \(view size .* use learner='plain'",
+    ),
 ]
+
+
+def test_where_a_network_does_not_run_in_bfloat16_the_automatic_choice_is_float32():
+    learner = FastLearner(make_policy(DoubleCnnPolicy, features_extractor_class=FloatTorso), "auto", 8)
+    assert learner.precision == "fp32"
+    assert learner.reason.startswith("the network does not run in torch.bfloat16")
+    with pytest.raises(ValueError, match=r"does not run in torch.bfloat16 .* use learner='plain'"):
+        FastLearner(make_policy(DoubleCnnPolicy, features_extractor_class=FloatTorso), "bf16", 8)
+
+
+def test_the_trial_moves_no_generator():
+    policy = make_policy(DoubleCnnPolicy)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    FastLearner(policy, "bf16", 8)
+    assert torch.rand(1) == expected
 
 
 @pytest.mark.parametrize(("policy_class", "kwargs", "message"), REFUSED)

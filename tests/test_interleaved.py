@@ -608,28 +608,37 @@ def test_the_fast_learner_learns_to_catch_from_pixels_while_the_environments_ste
 
 
 class BreakingVecEnv(VecEnvWrapper):
-    """Its step is cut short once, when it is told to; counts how often it is reset."""
+    """Its step is cut short once, when it is told to, as it begins or as it ends; counts how often it is reset."""
 
-    breaks, resets = False, 0
+    breaks: str | None = None
+    resets = 0
 
     def reset(self):
         self.resets += 1
         return self.venv.reset()
 
+    def step_async(self, actions):
+        self.venv.step_async(actions)
+        self._break("beginning")
+
     def step_wait(self):
         result = self.venv.step_wait()
-        if self.breaks:
-            self.breaks = False
-            raise KeyboardInterrupt
+        self._break("end")
         return result
+
+    def _break(self, moment):
+        if self.breaks == moment:
+            self.breaks = None
+            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("pace", [{"updates_per_transition": 0.25, "overlap": True}, {"updates_per_transition": None}])
-def test_after_a_step_that_was_cut_short_the_environments_are_reset(pace):
+@pytest.mark.parametrize("moment", ["beginning", "end"])
+def test_after_a_step_that_was_cut_short_the_environments_are_reset(pace, moment):
     env = BreakingVecEnv(make_vec_env(ValueProbe, 2, seed=0))
     model = ClassicDQN("MlpPolicy", env, **{**SMALL, **pace})
     model.learn(20)
-    env.breaks = True
+    env.breaks = moment
     with pytest.raises(KeyboardInterrupt):
         model.learn(20, reset_num_timesteps=False)
     before = env.resets

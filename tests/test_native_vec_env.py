@@ -532,3 +532,35 @@ def test_a_forked_child_is_told_instead_of_waiting_for_ever():
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(env.step(np.array([0]))[0]) == 1
+
+
+@pytest.mark.parametrize("value", [2, -1, float("nan"), "x", None])
+def test_a_probability_that_is_none_is_refused_by_name(value):
+    with pytest.raises(ValueError, match="repeat_action_probability must be a number in"):
+        native(BREAKOUT, env_kwargs={"repeat_action_probability": value})
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"max_num_frames_per_episode": 1.5}, "max_num_frames_per_episode must be a whole number, got 1.5"),
+        ({"max_num_frames_per_episode": "100"}, "max_num_frames_per_episode must be a whole number"),
+        ({"full_action_space": "no"}, "full_action_space must be True or False, got 'no'"),
+        ({"game": 3}, "game must be a name, got 3"),
+    ],
+)
+def test_arguments_of_the_game_are_checked_before_it_is_loaded(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        native(BREAKOUT, env_kwargs=kwargs)
+
+
+def test_a_frame_limit_below_one_is_none_as_in_the_emulator():
+    env = native(BREAKOUT, env_kwargs={"max_num_frames_per_episode": -5})
+    env.reset()
+    assert not any(env.step(np.zeros(1, np.int64))[2][0] for _ in range(20))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", True])
+def test_a_seed_is_checked_when_it_is_given(seed):
+    with pytest.raises(ValueError, match="seed must be"):
+        native(BREAKOUT).seed(seed)

@@ -11,6 +11,7 @@ import ale_py
 import gymnasium as gym
 from ale_py.env import AtariEnv
 
+from sb3_atari_dqn.arguments import check_between, whole_number
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
 
@@ -101,9 +102,22 @@ def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     if obstacle := preset_obstacle(env_id, preset, env_kwargs):
         raise ValueError(f"{obstacle}: build {env_id} with make_vec_env and the preset's wrapper class instead")
     kwargs = {**_DEFAULTS, **gym.spec(env_id).kwargs, **(env_kwargs or {})}
+    _check_values(kwargs)
     sticky = preset.action_repeat_probability or kwargs["repeat_action_probability"]
     limit = kwargs["max_num_frames_per_episode"]
-    return NativeSettings(kwargs["game"], preset, float(sticky), bool(kwargs["full_action_space"]), limit)
+    limit = None if limit is None or limit <= 0 else int(limit)  # as ALE reads them
+    return NativeSettings(kwargs["game"], preset, float(sticky), kwargs["full_action_space"], limit)
+
+
+def _check_values(kwargs: Mapping[str, Any]) -> None:
+    """:raises ValueError: on what C++ would play in some way of its own, or stumble over much later"""
+    check_between("repeat_action_probability", kwargs["repeat_action_probability"], 0, 1)
+    limit = kwargs["max_num_frames_per_episode"]
+    if limit is not None:
+        whole_number("max_num_frames_per_episode", limit, minimum=-(2**31))
+    for name, kind in (("full_action_space", bool), ("game", str)):
+        if not isinstance(kwargs[name], kind):
+            raise ValueError(f"{name} must be {'True or False' if kind is bool else 'a name'}, got {kwargs[name]!r}.")
 
 
 def _build_obstacle() -> str | None:

@@ -60,8 +60,6 @@ class NativeAtariVecEnv(VecEnv):
         n_stack: int = 4,
     ) -> None:
         n_envs, n_stack = whole_number("n_envs", n_envs, 1), whole_number("n_stack", n_stack, 1)
-        if seed is not None:
-            seed = whole_number("seed", seed, 0)
         _check_limits(n_envs, n_stack, preset)
         settings = native_settings(env_id, preset, env_kwargs)
         self.n_stack = n_stack
@@ -80,6 +78,10 @@ class NativeAtariVecEnv(VecEnv):
         self._in_step_wait = False
         super().__init__(n_envs, space, self._games[0].action_space)
         self.seed(seed)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """:raises ValueError: on a seed that no reset could take"""
+        return super().seed(None if seed is None else whole_number("seed", seed, 0))
 
     def reset(self) -> np.ndarray:
         """

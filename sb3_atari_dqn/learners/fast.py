@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from sb3_atari_dqn.learners.graphed import CudaRecorder, GraphedUpdate
 from sb3_atari_dqn.learners.optimizers import can_fuse, fuse
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
+from sb3_atari_dqn.learners.rehearsal import why_not_fast
 from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
 from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
 from sb3_atari_dqn.policies import HeadedQNetwork, QPolicy
@@ -126,6 +127,11 @@ def check_policy(policy: QPolicy, precision: str) -> None:
         raise ValueError("precision='bf16' needs image observations; use precision='fp32' or 'auto'.")
     _check_methods(policy, is_image)
     _check_layers(policy)
+    if is_image:
+        dtype = PRECISIONS["fp32" if precision == "auto" else precision]
+        trouble = why_not_fast(policy.q_net, policy.observation_space.shape, dtype, policy.device)  # type: ignore[arg-type]
+        if trouble:
+            raise ValueError(f"The network of {type(policy).__name__} {trouble}: use learner='plain'.")
 
 
 def _check_methods(policy: QPolicy, is_image: bool) -> None:

@@ -7,6 +7,7 @@ import time
 
 import torch
 
+from sb3_atari_dqn.learners.rehearsal import why_not_fast
 from sb3_atari_dqn.learners.working_copy import WorkingCopy
 from sb3_atari_dqn.policies import HeadedQNetwork
 
@@ -26,6 +27,8 @@ def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: to
     :param device: where it computes
     :return: short name of the precision, and the reason in words
     """
+    if trouble := why_not_fast(network, shape[1:], torch.bfloat16, device):
+        return "fp32", f"the network {trouble}"
     copies = {name: WorkingCopy(network, dtype) for name, dtype in PRECISIONS.items()}
     tries = [{name: _time(each, shape, device) for name, each in copies.items()} for _ in range(_WARM_UP + _TRIES)]
     # The quickest of each: whatever else the machine does only slows them down, and they take turns.
