@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from random_play import random_actions
+from games import random_actions
 from report import circumstances, write
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn

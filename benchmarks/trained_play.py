@@ -8,41 +8,13 @@ number of different scores says how many games there really were.
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from random_play import random_actions, summary
+from games import Act, play, random_actions
 from report import circumstances, write
-from stable_baselines3.common.vec_env import VecEnv
-from tqdm import tqdm
 
 import sb3_atari_dqn
 from sb3_atari_dqn.zoo.saved_run import find_run
-
-Act = Callable[[Any], np.ndarray]
-
-
-def play(env: VecEnv, act: Act, games: int, value: str, name: str) -> dict[str, Any]:
-    """
-    :param env: one environment
-    :param act: observations to actions
-    :param games: how many
-    :param value: "return", or what the environment's info calls it
-    :param name: of the player, for the progress bar
-    """
-    observations: Any = env.reset()
-    scores: list[float] = []
-    steps = 0
-    with tqdm(total=games, desc=name, unit="game") as progress:
-        while len(scores) < games:
-            observations, _, _, infos = env.step(act(observations))
-            steps += 1
-            if "episode" in infos[0]:
-                scores.append(float(infos[0]["episode"]["r"] if value == "return" else infos[0][value]))
-                progress.update()
-    return {"steps_per_game": round(steps / games), **summary(scores), "different": len(set(scores)), "scores": scores}
 
 
 def main() -> None:
