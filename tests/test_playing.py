@@ -9,8 +9,8 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from sb3_atari_dqn.atari import NatureAtari
-from sb3_atari_dqn.atari.summary import frames_per_second
+from sb3_atari_dqn.atari import AtariPresetWrapper, NatureAtari
+from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.playing import Player, action_names
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
@@ -149,7 +149,24 @@ def test_actions_have_the_games_names_where_they_fit():
     ],
 )
 def test_videos_run_at_the_speed_of_the_game(env, fps):
-    assert frames_per_second(env()) == fps
+    assert actions_per_second(env()) == fps
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "fps"),
+    [
+        ("PongNoFrameskip-v4", dict(frame_skip=4), 15),
+        ("PongNoFrameskip-v4", dict(frame_skip=16), 3.75),
+        ("PongNoFrameskip-v4", {}, 60),
+        ("Pong-v4", {}, 20),
+    ],
+)
+def test_recorders_of_others_learn_that_speed_from_a_preset(env_id, options, fps):
+    inside = gym.make(env_id)
+    known = dict(inside.metadata)
+    env = gym.wrappers.NormalizeReward(AtariPresetWrapper(inside, **options))
+    assert env.metadata == {**known, "render_fps": fps}
+    assert inside.metadata == known
 
 
 def test_an_environment_that_renders_nothing_is_refused():

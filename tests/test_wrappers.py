@@ -17,7 +17,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
 
 from sb3_atari_dqn.atari import AtariPreset, AtariPresetWrapper, NatureAtari, env_kwargs_for
-from sb3_atari_dqn.atari.wrappers import SkipAndPoolEnv
+from sb3_atari_dqn.atari.skipping import SkipAndPoolEnv
 
 gym.register_envs(ale_py)
 

@@ -58,6 +58,7 @@ def test_record_video_writes_a_video_that_shows_the_game(trained):
     assert result.returncode == 0, result.stdout
     (path,) = (trained / "logs/dqn_dueling/PongNoFrameskip-v4_1/videos").glob("*.mp4")
     video = cv2.VideoCapture(str(path))
+    assert video.get(cv2.CAP_PROP_FPS) == 15, "not the speed of the game, which holds each action for 4 of 60 frames"
     frames = []
     while (frame := video.read())[0]:
         frames.append(frame[1])

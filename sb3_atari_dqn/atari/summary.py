@@ -2,13 +2,9 @@
 
 import gymnasium as gym
 from ale_py.env import AtariEnv
-from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 
 from sb3_atari_dqn.atari.presets import AtariPreset
-from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper, SkipAndPoolEnv
-
-#: Of the Atari 2600 on an American television.
-CONSOLE_FPS = 60
+from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
 
 
 def settings_of(env: gym.Env) -> str:
@@ -25,23 +21,6 @@ def settings_of(env: gym.Env) -> str:
             wrappers.append(type(env).__name__)
         env = env.env
     return "; ".join(settings or wrappers[::-1]) or "as it is"
-
-
-def frames_per_second(env: gym.Env) -> float:
-    """
-    :param env: a game and the wrappers around it
-    :return: how many actions per second people would see in the game at its own speed
-    """
-    game = env.unwrapped
-    if not isinstance(game, AtariEnv):
-        return float(env.metadata.get("render_fps") or 30)
-    skip = game._frameskip
-    frames = (skip[0] + skip[1] - 1) / 2 if isinstance(skip, tuple) else skip
-    while isinstance(env, gym.Wrapper):
-        if isinstance(env, MaxAndSkipEnv | SkipAndPoolEnv):
-            frames *= env._skip
-        env = env.env
-    return CONSOLE_FPS / frames
 
 
 def _of_game(game: AtariEnv) -> list[str]:

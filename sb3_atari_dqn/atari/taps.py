@@ -12,7 +12,7 @@ from gymnasium.wrappers import TransformObservation
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 
 from sb3_atari_dqn.atari.frames import FramePipeline
-from sb3_atari_dqn.atari.wrappers import SkipAndPoolEnv
+from sb3_atari_dqn.atari.skipping import SkipAndPoolEnv
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
 from collections.abc import Mapping
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -25,45 +24,13 @@ from stable_baselines3.common.env_util import is_wrapped
 
 from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.atari.presets import AtariPreset
+from sb3_atari_dqn.atari.skipping import SkipAndPoolEnv, actions_per_second
 
 # By name, as gymnasium grew some of them late.
 SKIPPING_WRAPPERS = frozenset(
     {"MaxAndSkipEnv", "MaxAndSkipObservation", "RepeatAction", "AtariPreprocessing", "AtariWrapper"}
 )
 STICKY_WRAPPERS = frozenset({"StickyActionEnv", "StickyAction"})
-
-
-class SkipAndPoolEnv(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
-    """
-    Hold each action for ``skip`` frames and return the maximum over the last ``pool`` of them.
-
-    When a game ends early the pool takes the last frames there were, where SB3's ``MaxAndSkipEnv`` (pool 2) may
-    still hold frames of the step before.
-
-    :param env: environment to wrap
-    :param skip: frames each action is held
-    :param pool: frames in the maximum, at most ``skip``
-    """
-
-    def __init__(self, env: gym.Env, skip: int, pool: int) -> None:
-        super().__init__(env)
-        self._skip = skip
-        self._pool = pool
-
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """
-        :param action: the action to hold
-        :return: pooled frame, sum of rewards, terminated, truncated, info of the last frame
-        """
-        window: deque[np.ndarray] = deque(maxlen=self._pool)
-        total_reward = 0.0
-        for _ in range(self._skip):
-            frame, reward, terminated, truncated, info = self.env.step(action)
-            window.append(frame)
-            total_reward += float(reward)
-            if terminated or truncated:
-                break
-        return reduce(np.maximum, window), total_reward, terminated, truncated, info
 
 
 class AtariPresetWrapper(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
@@ -86,6 +53,8 @@ class AtariPresetWrapper(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
         _check_fit(env, preset, type(self).__name__)
         super().__init__(_apply(env, preset))
         self.preset = preset
+        # Recorders play a video at this speed; the game's own number knows nothing of the frames that are skipped.
+        self.metadata = {**self.metadata, "render_fps": actions_per_second(self.env)}
 
 
 class NatureAtari(AtariPresetWrapper):

@@ -11,7 +11,7 @@ import numpy as np
 from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
-from sb3_atari_dqn.atari.summary import frames_per_second
+from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
 from sb3_atari_dqn.commands.errors import told_in_one_line
 from sb3_atari_dqn.commands.options import seed, whole
@@ -105,7 +105,7 @@ def _film(player: Player, shower: Shower, args: argparse.Namespace, output: Path
 
     :raises OSError: if ffmpeg stops, with its words
     """
-    video = Video(output.parent, "mp4", 1, args.fps or frames_per_second(shower.game))
+    video = Video(output.parent, "mp4", 1, args.fps or actions_per_second(shower.game))
     moments = _with_progress(player, args.games, args.max_steps)
     try:
         video.add(shower.draw(next(moments)))

@@ -1,0 +1,63 @@
+"""Frames that pass while an action is held."""
+
+from collections import deque
+from functools import reduce
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from ale_py.env import AtariEnv
+from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
+
+#: Of the Atari 2600 on an American television.
+CONSOLE_FPS = 60
+
+
+class SkipAndPoolEnv(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
+    """
+    Hold each action for ``skip`` frames and return the maximum over the last ``pool`` of them.
+
+    When a game ends early the pool takes the last frames there were, where SB3's ``MaxAndSkipEnv`` (pool 2) may
+    still hold frames of the step before.
+
+    :param env: environment to wrap
+    :param skip: frames each action is held
+    :param pool: frames in the maximum, at most ``skip``
+    """
+
+    def __init__(self, env: gym.Env, skip: int, pool: int) -> None:
+        super().__init__(env)
+        self._skip = skip
+        self._pool = pool
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """
+        :param action: the action to hold
+        :return: pooled frame, sum of rewards, terminated, truncated, info of the last frame
+        """
+        window: deque[np.ndarray] = deque(maxlen=self._pool)
+        total_reward = 0.0
+        for _ in range(self._skip):
+            frame, reward, terminated, truncated, info = self.env.step(action)
+            window.append(frame)
+            total_reward += float(reward)
+            if terminated or truncated:
+                break
+        return reduce(np.maximum, window), total_reward, terminated, truncated, info
+
+
+def actions_per_second(env: gym.Env) -> float:
+    """
+    :param env: a game and the wrappers around it
+    :return: how many actions per second people would see in the game at its own speed
+    """
+    game = env.unwrapped
+    if not isinstance(game, AtariEnv):
+        return float(env.metadata.get("render_fps") or 30)
+    skip = game._frameskip
+    frames = (skip[0] + skip[1] - 1) / 2 if isinstance(skip, tuple) else skip
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, MaxAndSkipEnv | SkipAndPoolEnv):
+            frames *= env._skip
+        env = env.env
+    return CONSOLE_FPS / frames
