@@ -42,6 +42,14 @@ def test_bars_are_as_long_as_their_numbers():
     assert max(lengths) == pytest.approx(2 * min(lengths), abs=4)
 
 
+def test_values_without_advantages_are_compared_with_their_mean():
+    bars = ActionBars(["A", "B"])
+    values, differences = bars.columns(np.array([10.6, 10.5]), None, None)
+    assert values.numbers.tolist() == [10.6, 10.5]
+    assert differences.numbers == pytest.approx([0.05, -0.05])
+    assert differences.axis.high == pytest.approx(0.05)
+
+
 def test_value_and_advantages_have_bars_of_their_own():
     bars = ActionBars(["A", "B"])
     columns = bars.columns(np.array([3.0, 1.0]), 2.0, np.array([1.0, -1.0]))
@@ -71,7 +79,7 @@ def test_all_eighteen_actions_of_the_console_find_room():
 @pytest.mark.parametrize("number", [0.0, -9.99, 55.11, -123.4, 99999.0])
 def test_numbers_fit_their_column(number):
     bars = ActionBars(["A"])
-    (column,) = bars.columns(np.array([number]), None, None)
+    column, _ = bars.columns(np.array([number]), None, None)
     assert text_width(column.as_text(number), 16) <= 62
 
 

@@ -38,6 +38,13 @@ def test_the_picture_is_dimmed_below_maps_only():
     assert (overlay(white, [(np.zeros((2, 2)), BLUE)], (2, 2)) == 120).all()
 
 
+def test_a_map_covers_a_light_picture_as_it_does_a_dark_one():
+    white = np.full((2, 2, 3), 250, np.uint8)
+    full, half = (overlay(white, [(np.full((2, 2), share), BLUE)], (2, 2))[0, 0] for share in (1.0, 0.5))
+    assert full.tolist() == list(BLUE)
+    assert half.tolist() == [75 + channel // 2 for channel in BLUE]
+
+
 def test_the_map_of_a_vector_lies_in_rows_as_its_picture_does():
     saliency = np.zeros(20)
     saliency[17] = 1

@@ -19,6 +19,21 @@ def test_the_game_is_three_times_as_large_and_whole():
     assert len(rows) == 630 * 480
 
 
+def test_a_wide_game_stands_above_and_as_wide_as_the_screen():
+    game = np.full((150, 600, 3), RED, np.uint8)
+    frames = [np.full((80, 80, 1), shade, np.uint8) for shade in (40, 80, 120, 160)]
+    maps = [(np.ones((80, 80)), BLUE, "what it stands for")]
+    bars = ActionBars(["NOTHING", "JUMP"])
+    columns = bars.columns(np.array([1.0, 2.0]), None, None)
+    picture = draw_screen(View("title", "status", game, frames, maps, columns), bars)
+    assert (picture == RED).all(axis=-1).sum() == 300 * 1200
+    below = picture[380:]
+    areas = [int((below == shade).all(axis=-1).sum()) for shade in (40, 80, 120, 160)]
+    assert min(areas) > 1000
+    assert max(areas) - min(areas) < 100
+    assert (below == BLUE).all(axis=-1).sum() > 240 * 240
+
+
 @pytest.mark.parametrize(("count", "shape"), [(4, (84, 84, 1)), (3, (105, 80, 1)), (1, (128,)), (8, (84, 84, 3))])
 def test_every_frame_of_the_stack_is_shown_inside_the_screen(count, shape):
     shades = [20 + 25 * i for i in range(count)]

@@ -77,8 +77,10 @@ class ActionBars:
         :param advantages: centred, None without a dueling head
         """
         if value is None or advantages is None:
+            differences = q - q.mean()  # against values near 10 nobody sees a difference of 0.01
             self.values.include(q)
-            return [Column("Q", q, self.values, MUTED)]
+            self.advantages.include(differences)
+            return [Column("Q", q, self.values, MUTED), Column("Q - mean", differences, self.advantages, BLUE)]
         self.values.include(np.append(q, value))
         self.advantages.include(advantages)
         return [

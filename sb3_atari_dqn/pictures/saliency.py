@@ -34,17 +34,21 @@ class RunningScale:
 def overlay(picture: np.ndarray, maps: list[tuple[np.ndarray, Colour]], box: tuple[int, int]) -> np.ndarray:
     """
     :param picture: uint8 [H, W, 3]
-    :param maps: from 0 to 1, [H, W] (or a vector, in rows as its picture has), each with its colour; colours add up
+    :param maps: from 0 to 1, [H, W] (or a vector, in rows as its picture has), each with its colour, which covers the
+        picture, dark or light, as far as the map says; where maps meet their colours add up
     :param box: (height, width) to fill
     :return: uint8, at most as large as the box
     """
     large = fit(picture, box).astype(np.float32)
-    if maps:
-        large *= DIMMED
+    if not maps:
+        return large.astype(np.uint8)
+    colours, covered = np.zeros_like(large), np.zeros((*large.shape[:2], 1), np.float32)
     for saliency, colour in maps:
-        smooth = cv2.resize(_as_grid(saliency), large.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        large += smooth[..., None] * np.array(colour, np.float32)
-    return np.clip(large, 0, 255).astype(np.uint8)
+        smooth = cv2.resize(_as_grid(saliency), large.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+        colours += smooth * np.array(colour, np.float32)
+        covered += smooth
+    large *= DIMMED * (1 - np.minimum(covered, 1))
+    return np.clip(large + colours, 0, 255).astype(np.uint8)
 
 
 def _as_grid(saliency: np.ndarray) -> np.ndarray:

@@ -12,11 +12,38 @@ from sb3_atari_dqn.pictures.saliency import overlay
 
 WIDTH, HEIGHT = 1280, 720
 MARGIN, GAP = 24, 22
-TOP = 66
-GAME_BOX = (630, 480)  # a raw frame three times as large
-SIGHT = 336  # an 84 x 84 picture four times as large
-RIGHT = MARGIN + GAME_BOX[1] + GAP
-STACK_TOP = 490
+LABEL = 26  # pixels above a panel, for what it is
+SPACE = 16  # between the frames of a stack
+
+Box = tuple[int, int, int, int]  # left, top, width, height
+
+
+@dataclass(frozen=True)
+class Layout:
+    """
+    Where the panels stand, in pixels.
+
+    :param game: what the game shows
+    :param sight: where the network looks; its label stands above
+    :param stack: the frames of the observation, the label too
+    :param bars: of the actions, where the observation is a picture
+    :param wide_bars: where it is none
+    """
+
+    game: Box
+    sight: Box
+    stack: Box
+    bars: Box
+    wide_bars: Box
+
+
+#: A raw frame of the console three times as large, a frame of 84 x 84 four times.
+BESIDE = Layout((24, 66, 480, 630), (526, 92, 336, 336), (526, 490, 730, 194), (884, 66, 372, 384), (526, 66, 730, 384))
+#: For games that are much wider than high: the game above everything else.
+ABOVE = Layout(
+    (24, 66, 1232, 308), (24, 422, 240, 240), (286, 396, 560, 280), (868, 396, 388, 280), (24, 396, 1232, 280)
+)
+WIDE = 1.6  # width by height of a picture that stands above: four thirds is television
 
 
 @dataclass(frozen=True)
@@ -52,17 +79,18 @@ def draw_screen(view: View, bars: ActionBars) -> np.ndarray:
     """
     image = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
     draw = ImageDraw.Draw(image)
+    game = as_picture(view.game)
+    layout = ABOVE if game.shape[1] > WIDE * game.shape[0] else BESIDE
     _draw_head(draw, view)
-    _paste(image, fit(as_picture(view.game), GAME_BOX), (MARGIN, TOP), GAME_BOX)
-    bars_left = RIGHT
+    _paste(image, fit(game, (layout.game[3], layout.game[2])), layout.game)
     if view.frames:
-        _draw_sight(image, draw, view)
-        _draw_stack(image, draw, view.frames)
-        bars_left += SIGHT + GAP
-    bars_box = (bars_left, TOP, WIDTH - MARGIN - bars_left, STACK_TOP - TOP - 40)
+        _draw_sight(image, draw, view, layout.sight)
+        _draw_stack(image, draw, view.frames, layout.stack)
+    box = layout.bars if view.frames else layout.wide_bars
     if view.columns:
-        bars.draw(draw, bars_box, view.columns, view.chosen)
-    write(draw, (bars_left, STACK_TOP - 32), shortened(view.note, 14, bars_box[2]), 14, MUTED)
+        bars.draw(draw, box, view.columns, view.chosen)
+    left, top, width, height = box
+    write(draw, (left, top + height + 8), shortened(view.note, 14, width), 14, MUTED)
     return np.asarray(image)
 
 
@@ -73,34 +101,32 @@ def _draw_head(draw: ImageDraw.ImageDraw, view: View) -> None:
     write(draw, (WIDTH - MARGIN, 22), status, 19, TEXT, "ra")
 
 
-def _draw_sight(image: Image.Image, draw: ImageDraw.ImageDraw, view: View) -> None:
-    write(draw, (RIGHT, TOP), "where the network looks" if view.maps else "newest frame")
+def _draw_sight(image: Image.Image, draw: ImageDraw.ImageDraw, view: View, box: Box) -> None:
+    left, top, width, height = box
+    write(draw, (left, top - LABEL), "where the network looks" if view.maps else "newest frame")
     maps = [(saliency, colour) for saliency, colour, _ in view.maps]
-    picture = overlay(as_picture(view.frames[-1]), maps, (SIGHT, SIGHT))
-    _paste(image, picture, (RIGHT, TOP + 26), (SIGHT, SIGHT))
+    _paste(image, overlay(as_picture(view.frames[-1]), maps, (height, width)), box)
     for i, (_, colour, meaning) in enumerate(view.maps):
-        top = TOP + 26 + SIGHT + 8 + 20 * i
-        draw.rectangle((RIGHT, top + 2, RIGHT + 12, top + 14), fill=colour)
-        write(draw, (RIGHT + 20, top), meaning, 14, MUTED)
+        line = top + height + 8 + 20 * i
+        draw.rectangle((left, line + 2, left + 12, line + 14), fill=colour)
+        write(draw, (left + 20, line), meaning, 14, MUTED)
 
 
-def _draw_stack(image: Image.Image, draw: ImageDraw.ImageDraw, frames: list[np.ndarray]) -> None:
+def _draw_stack(image: Image.Image, draw: ImageDraw.ImageDraw, frames: list[np.ndarray], box: Box) -> None:
+    left, top, width, height = box
     heading = f"the stack of {len(frames)} frames that it gets, newest right" if len(frames) > 1 else "what it gets"
-    write(draw, (RIGHT, STACK_TOP), heading)
-    space = 16
-    width = min((WIDTH - MARGIN - RIGHT + space) // len(frames) - space, 169)
+    write(draw, (left, top), heading)
+    room = height - LABEL
+    each = min((width + SPACE) // len(frames) - SPACE, room + 1)
     for i, frame in enumerate(frames):
-        left = RIGHT + i * (width + space)
-        _paste(image, fit(as_picture(frame), (168, width)), (left, STACK_TOP + 26))
+        picture = fit(as_picture(frame), (room, each))
+        _paste(image, picture, (left + i * (each + SPACE), top + LABEL, *picture.shape[1::-1]))
 
 
-def _paste(
-    image: Image.Image, picture: np.ndarray, corner: tuple[int, int], box: tuple[int, int] | None = None
-) -> None:
-    """Put a picture into the middle of its box, or the upper left corner where there is none, with a thin frame."""
-    left, top = corner
-    height, width = picture.shape[:2]
-    if box is not None:
-        left, top = left + (box[1] - width) // 2, top + (box[0] - height) // 2
+def _paste(image: Image.Image, picture: np.ndarray, box: Box) -> None:
+    """Put a picture into the middle of its box, with a thin frame."""
+    left, top, width, height = box
+    left, top = left + (width - picture.shape[1]) // 2, top + (height - picture.shape[0]) // 2
     image.paste(Image.fromarray(picture), (left, top))
-    ImageDraw.Draw(image).rectangle((left - 1, top - 1, left + width, top + height), outline=RAISED)
+    right, bottom = left + picture.shape[1], top + picture.shape[0]
+    ImageDraw.Draw(image).rectangle((left - 1, top - 1, right, bottom), outline=RAISED)
