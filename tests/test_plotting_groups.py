@@ -33,6 +33,22 @@ def test_configurations_of_one_algorithm_are_named_by_what_tells_them_apart(make
     ]
 
 
+def test_names_tell_the_single_setting_that_differs_inside_of_others(make):
+    def config(weights, callbacks):
+        kwargs = {
+            "features_extractor_class": "elu",
+            "features_extractor_kwargs": {"strides": [4, 2], "weights": weights},
+        }
+        return {"callback": callbacks, "policy_kwargs": kwargs}
+
+    runs = [make("a", config=config("x" * 90, ["one"])), make("b", config=config("glorot", ["one", "two"]))]
+    long, short = (label for label, _ in shape(group(runs)))
+    assert short == "dqn_dueling, weights glorot"
+    assert long.startswith("dqn_dueling, weights xxx")
+    assert long.endswith("...")
+    assert len(long) < 60
+
+
 def test_what_nothing_short_tells_apart_is_numbered(make):
     runs = [make("a", env_kwargs={"difficulty": 0}), make("b", env_kwargs={"difficulty": 1})]
     assert shape(group(runs)) == [("dqn_dueling (1)", ["a"]), ("dqn_dueling (2)", ["b"])]

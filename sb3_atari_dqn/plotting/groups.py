@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sb3_atari_dqn.plotting.runs import RunLog
 
 _MOST_KEYS = 2  # in a name: more of them are no name
+_MOST_LETTERS = 40  # of a key and its value
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,28 @@ def _identity(run: RunLog) -> str:
 
 
 def _names(members: list[list[RunLog]]) -> list[str]:
-    firsts = [one[0].settings for one in members]
+    firsts = [(one[0].settings.algo, _leaves(one[0].settings.config)) for one in members]
     names = []
-    for settings in firsts:
-        rivals = [other.config for other in firsts if other.algo == settings.algo]
-        differing = sorted({key for other in rivals for key in {*other, *settings.config} if _differs(key, rivals)})
-        told = [f"{key} {settings.config[key]}" for key in differing if key in settings.config][:_MOST_KEYS]
-        names.append(f"{settings.algo}, {', '.join(told)}" if told else settings.algo)
+    for algo, own in firsts:
+        rivals = [leaves for other, leaves in firsts if other == algo]
+        differing = sorted({key for leaves in rivals for key in {*leaves, *own} if _differs(key, rivals)})
+        told = [_shortened(f"{key} {own[key]}") for key in differing if key in own][:_MOST_KEYS]
+        names.append(f"{algo}, {', '.join(told)}" if told else algo)
     return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, start=1)]
 
 
-def _differs(key: str, configs: Sequence[object]) -> bool:
-    return len({str(config.get(key)) for config in configs if isinstance(config, dict)}) > 1
+def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """:return: the single settings, without the callbacks, which take many words and change no learning"""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if key != "callback":
+            leaves.update(_leaves(value) if isinstance(value, Mapping) and value else {key: value})
+    return leaves
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 3]}..."
+
+
+def _differs(key: str, configs: Sequence[Mapping[str, Any]]) -> bool:
+    return len({str(config.get(key)) for config in configs}) > 1
