@@ -12,10 +12,7 @@ Act = Callable[[Any], np.ndarray]
 
 
 def random_actions(seed: int) -> np.random.Generator:
-    """
-    :param seed: of the environment too, whose random skips come from a generator of the same kind: seeded alike, the
-        two would go together step by step, and the length of a skip would follow from the action
-    """
+    """:return: what random play draws its actions from, apart from anything else that ``seed`` starts"""
     return np.random.default_rng([seed, 1])
 
 

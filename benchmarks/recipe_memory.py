@@ -9,21 +9,17 @@ until that is full, and learns for 1,000 more steps. Reported is what the system
 import argparse
 import sys
 import zlib
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
+from recipe_models import recipe_model
 from report import circumstances, write
 from tqdm import tqdm
 
-import sb3_atari_dqn
 from sb3_atari_dqn.recipes import NAMES, Recipe, find
-from sb3_atari_dqn.zoo.names import ALGORITHMS
-from sb3_atari_dqn.zoo.training_env import training_env
 
 LEARNED_STEPS = 1_000
-_OF_THE_ZOO = {"callback", "env_kwargs", "env_wrapper", "frame_stack", "n_timesteps", "native_envs", "vec_env_wrapper"}
 
 
 class Step(NamedTuple):
@@ -73,10 +69,7 @@ def fill(model: Any, steps: list[Step]) -> None:
 
 def measure(recipe: Recipe, played: int) -> dict[str, Any]:
     """:param played: steps of real play"""
-    settings = import_module(recipe.module).hyperparams[recipe.env_id]
-    own = {key: value for key, value in settings.items() if key not in _OF_THE_ZOO}
-    algorithm = getattr(sb3_atari_dqn, ALGORITHMS[recipe.algos[0]])
-    model = algorithm(env=training_env(recipe, seed=0), seed=0, **own)
+    model = recipe_model(recipe)
     steps = record(model, played)
     before = resident_mb()
     fill(model, steps)
