@@ -27,8 +27,8 @@ hyperparams: dict[str, dict[str, Any]] = {
         # `features_extractor_class: elu_printed` is the torso as the tutorial prints it.
         "policy_kwargs": {
             "features_extractor_class": "elu",
-            "features_extractor_kwargs": {"strides": [4, 2, 2]},
-            "optimizer_kwargs": {"eps": 1e-7},  # Keras's
+            "features_extractor_kwargs": {"strides": [4, 2, 2], "initialization": "glorot_uniform"},  # Keras's
+            "optimizer_kwargs": {"eps": 1e-7},  # Keras's too
         },
         "n_timesteps": 2_500_000,
         "callback": [
