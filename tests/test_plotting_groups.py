@@ -49,9 +49,38 @@ def test_names_tell_the_single_setting_that_differs_inside_of_others(make):
     assert len(long) < 60
 
 
-def test_what_nothing_short_tells_apart_is_numbered(make):
+def test_environment_arguments_tell_runs_apart(make):
     runs = [make("a", env_kwargs={"difficulty": 0}), make("b", env_kwargs={"difficulty": 1})]
-    assert shape(group(runs)) == [("dqn_dueling (1)", ["a"]), ("dqn_dueling (2)", ["b"])]
+    assert shape(group(runs)) == [("dqn_dueling, difficulty 0", ["a"]), ("dqn_dueling, difficulty 1", ["b"])]
+
+
+def test_the_keys_in_a_name_are_those_that_tell_it_from_most_of_the_others(make):
+    settings = [
+        {"a_wrapper": ["some.module.Wide"], "starts": 500},
+        {"a_wrapper": ["some.module.Wide"], "starts": 800},
+        {"a_wrapper": ["some.module.Narrow"], "starts": 800},
+    ]
+    runs = [make(str(number), config=config) for number, config in enumerate(settings)]
+    assert [label for label, _ in shape(group(runs))] == [
+        "dqn_dueling, starts 500",
+        "dqn_dueling, a_wrapper ['Wide'], starts 800",
+        "dqn_dueling, a_wrapper ['Narrow']",
+    ]
+
+
+def test_who_only_watches_makes_no_difference(make):
+    watching = ["sb3_atari_dqn.callbacks.LogEpisodes", {"sb3_atari_dqn.callbacks.RecordEpisodes": {"fps": 20}}]
+    runs = [
+        make("a", config={"gamma": 0.9}),
+        make("b", config={"gamma": 0.9, "callback": watching}),
+        make("c", config={"gamma": 0.9, "callback": watching[0]}, env_kwargs={"render_mode": "rgb_array"}),
+    ]
+    assert shape(group(runs)) == [("dqn_dueling", ["a", "b", "c"])]
+
+
+def test_other_callbacks_do_and_what_nothing_short_tells_apart_is_numbered(make):
+    runs = [make("a", config={"gamma": 1}), make("b", config={"gamma": 1, "callback": ["somebody.Else"]})]
+    assert shape(group(runs)) == [("dqn_dueling #1", ["a"]), ("dqn_dueling #2", ["b"])]
 
 
 def test_labels_name_the_groups_in_the_order_of_the_runs(make):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from sb3_atari_dqn.plotting.runs import RunLog
 
 _MOST_KEYS = 2  # in a name: more of them are no name
 _MOST_LETTERS = 40  # of a key and its value
+_MODULES = re.compile(r"(?<![\w.])(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
+_WATCHING = ("sb3_atari_dqn.callbacks.", "stable_baselines3.common.callbacks.")
 
 
 @dataclass(frozen=True)
@@ -46,33 +49,59 @@ def group(runs: Sequence[RunLog], labels: Sequence[str] | None = None) -> list[G
 
 def _identity(run: RunLog) -> str:
     settings = run.settings
-    kwargs = settings.args.get("env_kwargs")
-    return json.dumps([settings.algo, settings.env_id, settings.config, kwargs], sort_keys=True, default=str)
+    callbacks = settings.config.get("callback")
+    others = [each for each in (callbacks if isinstance(callbacks, list) else [callbacks]) if not _watches(each)]
+    return json.dumps([settings.algo, settings.env_id, _learning(run), others], sort_keys=True, default=str)
+
+
+def _learning(run: RunLog) -> dict[str, Any]:
+    """:return: configuration and environment arguments, without callbacks and without what is shown to people"""
+    config, args = run.settings.config, run.settings.args
+    kwargs = {**(config.get("env_kwargs") or {}), **(args.get("env_kwargs") or {})}
+    kwargs.pop("render_mode", None)
+    return {**config, "callback": None, "env_kwargs": kwargs}
+
+
+def _watches(callback: Any) -> bool:
+    """
+    :param callback: a dotted name, or a mapping of one to its arguments
+    :return: whether it only looks on, and changes no learning
+    """
+    return callback is None or str(next(iter(callback)) if isinstance(callback, Mapping) else callback).startswith(
+        _WATCHING
+    )
 
 
 def _names(members: list[list[RunLog]]) -> list[str]:
-    firsts = [(one[0].settings.algo, _leaves(one[0].settings.config)) for one in members]
+    firsts = [(one[0].settings.algo, _leaves(_learning(one[0]))) for one in members]
     names = []
     for algo, own in firsts:
-        rivals = [leaves for other, leaves in firsts if other == algo]
-        differing = sorted({key for leaves in rivals for key in {*leaves, *own} if _differs(key, rivals)})
-        told = [_shortened(f"{key} {own[key]}") for key in differing if key in own][:_MOST_KEYS]
-        names.append(f"{algo}, {', '.join(told)}" if told else algo)
-    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names, start=1)]
+        told = _telling(own, [leaves for other, leaves in firsts if other == algo and leaves is not own])
+        names.append(", ".join([algo, *(_shortened(key, own[key]) for key in told)]))
+    return [name if names.count(name) == 1 else f"{name} #{number}" for number, name in enumerate(names, start=1)]
+
+
+def _telling(own: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> list[str]:
+    """:return: few keys whose values tell this configuration from the others, the one that excludes most of them first"""
+    told: list[str] = []
+    while rivals and len(told) < _MOST_KEYS:
+        equal = {key: [rival for rival in rivals if str(rival.get(key)) == str(value)] for key, value in own.items()}
+        if not (key := min(sorted(equal), key=lambda each: len(equal[each]), default="")) or equal[key] == rivals:
+            break
+        told.append(key)
+        rivals = equal[key]
+    return told
 
 
 def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
-    """:return: the single settings, without the callbacks, which take many words and change no learning"""
+    """:return: the single settings"""
     leaves: dict[str, Any] = {}
     for key, value in config.items():
-        if key != "callback":
-            leaves.update(_leaves(value) if isinstance(value, Mapping) and value else {key: value})
+        leaves.update(_leaves(value) if isinstance(value, Mapping) and value else {key: value})
     return leaves
 
 
-def _shortened(text: str) -> str:
+def _shortened(key: str, value: Any) -> str:
+    """:return: key and value, without the modules in front of names"""
+    text = f"{key} {_MODULES.sub('', str(value))}"
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 3]}..."
-
-
-def _differs(key: str, configs: Sequence[Mapping[str, Any]]) -> bool:
-    return len({str(config.get(key)) for config in configs}) > 1
