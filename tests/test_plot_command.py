@@ -46,6 +46,27 @@ def test_runs_without_epsilon_beside_one_that_has_it_are_named(pong, runs, capsy
     assert capsys.readouterr().out == f"No epsilon of {pong}: not logged; {LOGGERS}\nWrote new/folder/both.png\n"
 
 
+def test_an_algorithm_without_epsilon_is_not_told_to_log_it(pong, runs, capsys):
+    ppo = str(write_run(runs / "logs/ppo/PongNoFrameskip-v4_1", games(30), algo="ppo"))
+    main([ppo])
+    assert capsys.readouterr().out == "No panel of epsilon: no run logged it\nWrote plot.png\n"
+    (runs / f"{pong}/progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n")
+    main([pong, ppo])
+    assert capsys.readouterr().out == "Wrote plot.png\n"
+
+
+def test_folders_without_a_run_or_a_game_are_left_out_and_named(pong, runs, capsys):
+    (runs / "logs/tensorboard").mkdir()
+    young = write_run(runs / "logs/dqn_dueling/PongNoFrameskip-v4_2", [])
+    main([pong, "logs/tensorboard", str(young), "-o", "plot.png"])
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("Left out: logs/tensorboard is no run folder")
+    assert out[1].startswith(f"Left out: {young} holds no finished game yet")
+    assert out[-1] == "Wrote plot.png"
+    assert f"{young} holds no finished game yet" in error_of(capsys, str(young))
+    assert "There is no run folder nowhere" in error_of(capsys, pong, "nowhere")
+
+
 def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "plot"]
     result = run([*command, "no/such/run"])
@@ -54,7 +75,7 @@ def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs
     assert result.stdout.count("\n") == 1
     told = run([*command, "--help"]).stdout
     assert "plot logs/dqn_dueling/PongNoFrameskip-v4_1" in told
-    assert "plot RUN [RUN ...] [-o FILE.png] [--labels NAME [NAME ...]]" in told
+    assert "plot RUN [RUN ...] [-o FILE.png] [--value COLUMN] [--labels NAME [NAME ...]]" in told
 
 
 def test_mixed_environments_are_refused_and_nothing_is_written(pong, runs, capsys):

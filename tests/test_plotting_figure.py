@@ -36,7 +36,9 @@ def drawn(monkeypatch):
 
 
 def titles(drawing):
-    return [axes.get_title(loc="left") for axes in drawing.axes]
+    """:return: of the rows; they stand above their left panels"""
+    assert not any(axes.get_title(loc="left") for axes in drawing.axes[1::2])
+    return [axes.get_title(loc="left") for axes in drawing.axes[::2]]
 
 
 def line(axes, width):
@@ -45,8 +47,7 @@ def line(axes, width):
 
 def test_every_panel_stands_against_steps_and_against_time(drawn, tmp_path):
     drawing = drawn(write_run(tmp_path / "run", games(200)))
-    panels = ["Return of training games", "Return per 10 games", "Speed, evaluations included"]
-    assert titles(drawing) == [title for title in panels for _ in range(2)]
+    assert titles(drawing) == ["Return of training games", "Return per 10 games", "Speed, evaluations included"]
     assert [axes.get_xlabel() for axes in drawing.axes[-2:]] == [
         "environment steps (4 frames each)",
         "wall-clock time (minutes)",
@@ -61,8 +62,41 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
     run = write_run(tmp_path / "run", games(30))
     (run / "progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n2000,0.1\n")
     drawing = drawn(run, write_run(tmp_path / "other", games(30), algo="dqn"))
-    assert titles(drawing)[4:6] == ["Exploration", "Exploration"]
+    assert titles(drawing)[2] == "Exploration"
+    assert drawing.axes[4].get_ylim()[0] == 0
     assert drawing.axes[4].lines[0].get_xydata().tolist() == [[100, 1.0], [2000, 0.1]]
+
+
+@pytest.mark.parametrize(
+    ("env", "config", "kwargs", "label"),
+    [
+        (
+            "Pong-v4",
+            {"env_wrapper": ["sb3_atari_dqn.atari.PongEluAtari"]},
+            {},
+            "environment steps (2 to 4 frames each)",
+        ),
+        ("MsPacman-v0", {"policy": "MlpPolicy"}, {"frameskip": 16}, "environment steps (16 frames each)"),
+        ("PongNoFrameskip-v4", {"policy": "MlpPolicy"}, {}, "environment steps"),
+        ("CartPole-v1", {"policy": "MlpPolicy"}, {}, "environment steps"),
+        ("Unheard-of-v7", {"policy": "MlpPolicy"}, {}, "environment steps"),
+        (
+            "CartPole-v1",
+            {"env_wrapper": ["my_own.Wrapper"]},
+            {},
+            "environment steps (as the runs' own files count them)",
+        ),
+    ],
+)
+def test_the_axis_says_how_many_frames_a_step_holds(drawn, tmp_path, env, config, kwargs, label):
+    drawing = drawn(write_run(tmp_path / "run", games(12), env=env, config=config, env_kwargs=kwargs))
+    assert drawing.axes[-2].get_xlabel() == label
+
+
+def test_a_run_of_a_single_game_is_not_cut_off_above_the_speed_axis(drawn, tmp_path):
+    slow, quick = [(0.0, 400, 10.0 * k) for k in range(1, 31)], [(0.0, 4000, 10.0)]
+    speed = drawn(write_run(tmp_path / "a", slow), write_run(tmp_path / "b", quick, algo="dqn")).axes[-2]
+    assert speed.get_ylim()[1] > max(max(line.get_ydata()) for line in speed.lines) == 100
 
 
 def test_seeds_share_a_line_with_a_band_from_the_lowest_to_the_highest(drawn, tmp_path):
@@ -83,7 +117,7 @@ def test_groups_differ_in_colour_and_from_the_eighth_on_in_dashes(drawn, tmp_pat
 
 @pytest.mark.parametrize("n_games", [1, 2, 9])
 def test_a_run_of_few_games_can_be_drawn(drawn, tmp_path, n_games):
-    assert len(titles(drawn(write_run(tmp_path / "run", games(n_games))))) == 6
+    assert len(drawn(write_run(tmp_path / "run", games(n_games))).axes) == 6
 
 
 def test_one_block_of_games_is_a_dot_as_a_line_would_not_be_seen(drawn, tmp_path):

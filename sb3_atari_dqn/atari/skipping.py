@@ -1,9 +1,11 @@
 """Frames that pass while an action is held."""
 
 from collections import deque
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
+import ale_py
 import gymnasium as gym
 import numpy as np
 from ale_py.env import AtariEnv
@@ -61,3 +63,18 @@ def actions_per_second(env: gym.Env) -> float:
             frames *= env._skip
         env = env.env
     return CONSOLE_FPS / frames
+
+
+def own_skip(env_id: str, env_kwargs: Mapping[str, Any]) -> tuple[int, int]:
+    """
+    :param env_id: an environment, known here or not
+    :param env_kwargs: that it is built with
+    :return: fewest and most frames that it plays per step, before any wrapper; 1 where nobody says
+    """
+    gym.register_envs(ale_py)
+    try:
+        known = gym.spec(env_id).kwargs
+    except gym.error.Error:
+        known = {}
+    skip = {**known, **env_kwargs}.get("frameskip", 1)
+    return (int(skip[0]), int(skip[1]) - 1) if isinstance(skip, list | tuple) else (int(skip), int(skip))

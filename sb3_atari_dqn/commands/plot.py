@@ -11,7 +11,8 @@ from sb3_atari_dqn.commands.errors import told_in_one_line
 from sb3_atari_dqn.model_files import replacing
 from sb3_atari_dqn.pictures.drawing import check_writable
 from sb3_atari_dqn.plotting.groups import group
-from sb3_atari_dqn.plotting.runs import RETURN, RunLog, read_run
+from sb3_atari_dqn.plotting.runs import RETURN, NothingToDraw, RunLog, read_run
+from sb3_atari_dqn.zoo.names import ALGORITHMS
 
 _EXPLANATION = """\
 Draws learning curves of one or several training runs into one PNG: the return of each game and the mean of the last
@@ -32,6 +33,8 @@ Epsilon is drawn for runs that logged it: with the callback sb3_atari_dqn.callba
 """
 
 
+#: Algorithms that have an epsilon.
+_EXPLORERS = {"dqn", "qrdqn", *ALGORITHMS}
 _LOGGERS = "train with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log, to have it"
 
 
@@ -40,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     args = _parser().parse_args(arguments)
     with told_in_one_line("plot"):
         _check_matplotlib()
-        runs = [read_run(path, args.value) for path in _once(args.runs)]
+        runs, passed_over = _read(_once(args.runs), args.value)
         groups = group(runs, args.labels)
         check_writable(args.out, ".png")
     from sb3_atari_dqn.plotting.figure import draw
@@ -49,7 +52,23 @@ def main(arguments: Sequence[str]) -> None:
     draw(groups, png)
     with told_in_one_line("plot"):
         _write(args.out, png.getvalue())
-    print("\n".join([*_missing_epsilon(runs), f"Wrote {args.out}"]))
+    print("\n".join([*passed_over, *_missing_epsilon(runs), f"Wrote {args.out}"]))
+
+
+def _read(paths: Sequence[Path], value: str) -> tuple[list[RunLog], list[str]]:
+    """
+    :return: the runs, and a line on each folder that holds none, as a pattern like logs/*/Pong* may name some
+    :raises ValueError: if no folder holds a run, or one is damaged
+    """
+    runs, nothing = [], []
+    for path in paths:
+        try:
+            runs.append(read_run(path, value))
+        except NothingToDraw as reason:
+            nothing.append(reason)
+    if not runs:
+        raise nothing[0]
+    return runs, [f"Left out: {reason}" for reason in nothing]
 
 
 def _once(runs: Sequence[Path]) -> list[Path]:
@@ -78,18 +97,17 @@ def _write(out: Path, content: bytes) -> None:
 
 
 def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:
-    missing = [str(run.path) for run in runs if run.epsilon is None]
-    if not missing:
-        return []
-    if len(missing) == len(runs):
-        return [f"No panel of epsilon: no run logged it; {_LOGGERS}"]
-    return [f"No epsilon of {', '.join(missing)}: not logged; {_LOGGERS}"]
+    silent = [run for run in runs if run.epsilon is None]
+    missing = [str(run.path) for run in silent if run.settings.algo in _EXPLORERS]
+    if len(silent) == len(runs):
+        return [f"No panel of epsilon: no run logged it{f'; {_LOGGERS}' if missing else ''}"]
+    return [f"No epsilon of {', '.join(missing)}: not logged; {_LOGGERS}"] if missing else []
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sb3_atari_dqn plot",
-        usage="%(prog)s RUN [RUN ...] [-o FILE.png] [--labels NAME [NAME ...]]",
+        usage="%(prog)s RUN [RUN ...] [-o FILE.png] [--value COLUMN] [--labels NAME [NAME ...]]",
         description=_EXPLANATION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

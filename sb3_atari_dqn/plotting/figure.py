@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO, Any
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -38,16 +37,18 @@ def draw(groups: Sequence[Group], out: IO[bytes]) -> None:
     for row, panel in zip(grid, panels, strict=True):
         for cell, (_, place) in zip(row, columns, strict=True):
             _fill(cell, panel, groups, place)
+        row[0].set_title(panel.title, fontsize=10, loc="left")
         row[0].set_ylabel(panel.label)
         if panel.limits is not None:
             row[0].set_ylim(panel.limits)
         if panel.keys:
-            row[1].legend(handles=panel.keys, loc="best", fontsize=8, framealpha=0.85, edgecolor="none")
+            _explain(row[1], panel.keys)
     for cell, (label, _) in zip(grid[-1], columns, strict=True):
         cell.set_xlabel(label)
         cell.set_xlim(left=0)
         cell.xaxis.set_major_locator(MaxNLocator(7))
     grid[-1][0].xaxis.set_major_formatter(FuncFormatter(short_number))
+    figure.align_ylabels(grid[:, 0])
     _head(figure, groups)
     figure.savefig(out, dpi=100, format="png")
 
@@ -63,10 +64,15 @@ def short_number(value: float, _: Any = None) -> str:
 def _fill(axes: Any, panel: Panel, groups: Sequence[Group], place: Place) -> None:
     for number, one in enumerate(groups):
         panel.draw(axes, one, place, _style(number))
-    axes.set_title(panel.title, fontsize=10, loc="left")
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
+
+
+def _explain(axes: Any, keys: Sequence[Any]) -> None:
+    """What the marks mean, above the panel: inside it would cover some of them."""
+    places = {"loc": "lower right", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0, "ncols": len(keys)}
+    axes.legend(handles=keys, **places, fontsize=8, frameon=False, columnspacing=1.2, handletextpad=0.5)
 
 
 def _time_unit(groups: Sequence[Group]) -> tuple[str, int]:
@@ -76,13 +82,13 @@ def _time_unit(groups: Sequence[Group]) -> tuple[str, int]:
 
 def _steps_label(groups: Sequence[Group]) -> str:
     """:return: what is counted, as far as the runs say"""
-    skips = {run.settings.frames_per_step for one in groups for run in one.runs}
-    if None in skips:
+    held = {run.settings.frames_held for one in groups for run in one.runs}
+    if None in held:
         return "environment steps (as the runs' own files count them)"
-    if skips == {1}:
+    if held == {(1, 1)}:
         return "environment steps"
-    frames = np.unique([skip for skip in skips if skip is not None])
-    return f"environment steps ({' or '.join(map(str, frames))} frames each)"
+    frames = [f"{least}" if least == most else f"{least} to {most}" for least, most in sorted(filter(None, held))]
+    return f"environment steps ({' or '.join(frames)} frames each)"
 
 
 def _head(figure: Figure, groups: Sequence[Group]) -> None:

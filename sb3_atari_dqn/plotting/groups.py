@@ -82,7 +82,7 @@ def _names(members: list[list[RunLog]]) -> list[str]:
 
 
 def _telling(own: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> list[str]:
-    """:return: few keys whose values tell this configuration from the others, the one that excludes most of them first"""
+    """:return: few keys whose values tell a configuration from the others, the one that excludes most of them first"""
     told: list[str] = []
     while rivals and len(told) < _MOST_KEYS:
         equal = {key: [rival for rival in rivals if str(rival.get(key)) == str(value)] for key, value in own.items()}

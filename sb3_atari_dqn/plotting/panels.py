@@ -16,6 +16,7 @@ from sb3_atari_dqn.plotting.statistics import Curve, band, blocks, running_mean,
 
 WINDOW, BLOCK = 100, 10
 _MOST_DOTS = 3000  # per run: more of them hide the lines
+_FEW_DOTS = 200  # per run: so few of them can be strong
 _GREY = "0.35"
 _HEADROOM = 1.4
 
@@ -61,12 +62,12 @@ def panels_for(groups: Sequence[Group]) -> list[Panel]:
         Panel("Speed, evaluations included", "env steps / s", _draw_speed, (), (0, _highest_speed(groups))),
     ]
     if any(run.epsilon for run in runs):
-        panels.insert(2, Panel("Exploration", "epsilon", _draw_epsilon, ()))
+        panels.insert(2, Panel("Exploration", "epsilon", _draw_epsilon, (), (0, 1.05)))
     return panels
 
 
 _GAME = Line2D([], [], marker="o", ms=3, color=_GREY, alpha=0.5, lw=0, label="a game")
-_RUNNING = Line2D([], [], color=_GREY, lw=2, label=f"mean of the last {WINDOW}, of all before there are {WINDOW}")
+_RUNNING = Line2D([], [], color=_GREY, lw=2, label=f"mean of the last {WINDOW} (or all so far)")
 _EVALUATION = Line2D([], [], marker="o", ms=5, color=_GREY, mfc="white", lw=0, label="an evaluation's mean")
 _MEAN = Line2D([], [], color=_GREY, lw=2, label="mean")
 _MAXIMUM = Line2D([], [], color=_GREY, lw=1, alpha=0.6, label="maximum")
@@ -77,7 +78,8 @@ def _draw_returns(axes: Any, one: Group, place: Place, style: Style) -> None:
         games = run.games
         thinned = slice(None, None, max(1, -(-len(games.returns) // _MOST_DOTS)))
         along = place(games.env_steps, games.seconds)[thinned]
-        axes.plot(along, games.returns[thinned], ".", ms=4.5, mew=0, alpha=0.4, color=style.colour, rasterized=True)
+        alpha = 0.4 if len(along) > _FEW_DOTS else 0.8
+        axes.plot(along, games.returns[thinned], ".", ms=4.5, mew=0, alpha=alpha, color=style.colour, rasterized=True)
         if run.evaluations is not None:
             found = run.evaluations
             places = place(found.env_steps, found.seconds)
@@ -114,9 +116,8 @@ def _speed(run: RunLog, place: Place) -> Curve:
 
 def _highest_speed(groups: Sequence[Group]) -> float | None:
     """:return: where the axis is cut: the random steps at the beginning would press all others to the ground"""
-    rates = [
-        np.percentile(_speed(run, _steps)[1], 90) for one in groups for run in one.runs if len(run.games.seconds) > 1
-    ]
+    speeds = [_speed(run, _steps)[1] for one in groups for run in one.runs]
+    rates = [np.percentile(rates, 90) for rates in speeds if len(rates)]
     return _HEADROOM * max(rates) if rates and max(rates) > 0 else None
 
 

@@ -17,6 +17,10 @@ from sb3_atari_dqn.plotting.settings import Settings, read_settings
 RETURN = "return"
 
 
+class NothingToDraw(ValueError):
+    """A folder that is no run, or a run without games: among others it can be passed over."""
+
+
 @dataclass(frozen=True)
 class Games:
     """
@@ -61,7 +65,8 @@ def read_run(path: Path, value: str = RETURN) -> RunLog:
     """
     :param path: folder of a run, of any algorithm
     :param value: what a game is judged by: its return, or another column of the monitor files, such as "score"
-    :raises ValueError: if there is none, no game has ended in it, or a file is damaged; the message says what is there
+    :raises NothingToDraw: if it is none, or no game has ended in it
+    :raises ValueError: if there is no such folder, or a file is damaged; the message says what is there
     """
     monitors = [_Monitor(file, value) for file in _monitor_files(path)]
     start = min(monitor.start for monitor in monitors)
@@ -69,7 +74,7 @@ def read_run(path: Path, value: str = RETURN) -> RunLog:
     own = _own_games(path / "games.csv") if value == RETURN else None
     games = own or _monitored_games(monitors, start, settings.frames_per_step or 1)
     if len(games.returns) == 0:
-        raise ValueError(f"{path} holds no finished game yet: let the training run until one has ended")
+        raise NothingToDraw(f"{path} holds no finished game yet: let the training run until one has ended")
     evaluations = _evaluations(path / "evaluations.npz", games) if value == RETURN else None  # they hold returns
     epsilon = read_epsilon(path, settings, start, games.env_steps, games.seconds)
     return RunLog(path, settings, games, evaluations, epsilon, value)
@@ -82,7 +87,7 @@ def _monitor_files(path: Path) -> list[Path]:
     if not files:
         runs = sorted({str(file.parent) for file in path.glob("**/*monitor.csv")})
         hint = f"it holds the runs {', '.join(runs[:4])}{', ...' if len(runs) > 4 else ''}" if runs else _NO_RUN
-        raise ValueError(f"{path} is no run folder, there are no monitor files in it: {hint}")
+        raise NothingToDraw(f"{path} is no run folder, there are no monitor files in it: {hint}")
     return files
 
 

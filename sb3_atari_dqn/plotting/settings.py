@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from sb3_atari_dqn.arguments import whole_number
+from sb3_atari_dqn.atari.skipping import own_skip
 from sb3_atari_dqn.plotting.files import read_as
 
 #: Wrappers that skip frames outside of the monitor: the keyword that says how many, and its default.
@@ -48,6 +49,8 @@ class Settings:
     :param config: its hyperparameters, {} where the folder holds none
     :param args: the command line, likewise
     :param frames_per_step: see the function of this name
+    :param frames_held: fewest and most frames of the game per step, those that it skips by itself among them; None
+        where nobody knows
     """
 
     algo: str
@@ -55,6 +58,7 @@ class Settings:
     config: Mapping[str, Any]
     args: Mapping[str, Any]
     frames_per_step: int | None
+    frames_held: tuple[int, int] | None
 
 
 def read_settings(run: Path, env_id: str) -> Settings:
@@ -69,7 +73,10 @@ def read_settings(run: Path, env_id: str) -> Settings:
         skip = frames_per_step(config)
     with read_as(_KIND, folder / "args.yml"):
         args = _read(folder / "args.yml")
-    return Settings(str(args.get("algo") or run.parent.name), str(args.get("env") or env_id), config, args, skip)
+        env_id, kwargs = str(args.get("env") or env_id), args.get("env_kwargs") or config.get("env_kwargs") or {}
+        own = own_skip(env_id, kwargs)
+    held = None if skip is None else (skip * own[0], skip * own[1])
+    return Settings(str(args.get("algo") or run.parent.name), env_id, config, args, skip, held)
 
 
 _KIND = "a file that the zoo wrote"
