@@ -58,7 +58,7 @@ def users(package: str) -> set[str]:
         ("sb3_atari_dqn.commands", ("commands/",)),
         ("sb3_atari_dqn.recipes", ("recipes/", "zoo/", "commands/", "__main__.py")),
         ("sb3_atari_dqn.pictures", ("pictures/", "commands/")),
-        ("sb3_atari_dqn.atari", ("atari/", "zoo/", "commands/", "plotting/", "__init__.py")),
+        ("sb3_atari_dqn.atari", ("atari/", "callbacks/", "zoo/", "commands/", "plotting/", "__init__.py")),
         ("sb3_atari_dqn.plotting", ("plotting/", "commands/plot.py")),
         ("ale_py", ("atari/",)),
         (

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecFrameStack
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
-from sb3_atari_dqn.atari import AtariPresetWrapper, NatureAtari
+from sb3_atari_dqn.atari import AtariPresetWrapper, GameSpeed, NatureAtari
 from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.playing import Player, action_names
 
@@ -167,6 +167,20 @@ def test_recorders_of_others_learn_that_speed_from_a_preset(env_id, options, fps
     env = gym.wrappers.NormalizeReward(AtariPresetWrapper(inside, **options))
     assert env.metadata == {**known, "render_fps": fps}
     assert inside.metadata == known
+
+
+def test_a_game_without_a_preset_tells_it_through_a_wrapper():
+    ram = {"obs_type": "ram", "frameskip": 16}
+    env = make_vec_env("MsPacman-v0", env_kwargs=ram, wrapper_class=GameSpeed)
+    assert env.get_attr("metadata")[0]["render_fps"] == 3.75
+    assert actions_per_second(env) == 3.75
+
+
+@pytest.mark.parametrize("vec_env_cls", [DummyVecEnv, SubprocVecEnv])
+def test_the_speed_of_several_games_is_that_of_the_first(vec_env_cls):
+    env = make_vec_env("CartPole-v1", n_envs=2, vec_env_cls=vec_env_cls)
+    assert actions_per_second(env) == 50
+    env.close()
 
 
 def test_an_environment_that_renders_nothing_is_refused():

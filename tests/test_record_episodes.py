@@ -113,6 +113,7 @@ def test_the_environment_of_evaluations_is_checked_before_training_starts(tmp_pa
         (dict(scale=17), "scale.*16.*17"),
         (dict(fps=0), "fps.*0"),
         (dict(fps=1e9), "fps.*240.*1000000000"),
+        (dict(fps=51, format="gif"), "fps of a GIF.*50.*51"),
         (dict(make_env=3), "make_env.*3"),
         (dict(max_steps=0), "max_steps.*0"),
         (dict(seed=-1), "seed.*-1"),

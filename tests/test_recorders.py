@@ -1,5 +1,6 @@
 """Our callbacks in runs of the zoo."""
 
+import cv2
 import pandas as pd
 import pytest
 import torch
@@ -114,16 +115,14 @@ def test_the_zoo_s_own_algorithms_tell_their_folder_too(runs, algo):
     )
 
 
-def test_the_zoo_s_own_algorithms_are_told_how_to_render(runs):
-    given = ("--algo", "dqn", *CARTPOLE, "-params")
-    with pytest.raises(ValueError, match=r"env_kwargs: \{render_mode: rgb_array\}"):
-        train(*given, callback(f"{HERE}.RecordEpisodes"))
-    train(
-        *given,
-        callback({f"{HERE}.RecordEpisodes": dict(every_n_episodes=99, scale=1)}),
-        "env_kwargs:{'render_mode': 'rgb_array'}",
-    )
-    assert "videos/training_episode_000001.mp4" in files(runs / "logs/dqn/CartPole-v1_2")
+def test_the_zoo_s_own_algorithms_are_filmed_too_and_enjoy_is_told_nothing_of_it(runs):
+    film = callback({f"{HERE}.RecordEpisodes": dict(every_n_episodes=99, scale=1)})
+    train("--algo", "dqn", *CARTPOLE, "-params", film)
+    run = runs / "logs/dqn/CartPole-v1_1"
+    (name,) = [name for name in files(run) if name.startswith("videos/")]
+    assert name == "videos/training_episode_000001.mp4"
+    assert cv2.VideoCapture(str(run / name)).get(cv2.CAP_PROP_FPS) == 50, "not the speed of the game"
+    assert not yaml.unsafe_load((run / "CartPole-v1/args.yml").read_text())["env_kwargs"]
 
 
 def test_tuning_goes_without_and_says_so(runs):

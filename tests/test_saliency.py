@@ -50,3 +50,10 @@ def test_the_map_of_a_vector_lies_in_rows_as_its_picture_does():
     saliency[17] = 1
     picture = overlay(np.zeros((2, 16, 3), np.uint8), [(saliency, BLUE)], (2, 16))
     assert np.argwhere(picture.any(axis=-1)).tolist() == [[1, 1]]
+
+
+def test_the_map_of_a_vector_spreads_over_none_of_its_neighbours():
+    saliency = np.zeros(16)
+    saliency[5] = 1
+    picture = overlay(np.zeros((1, 16, 3), np.uint8), [(saliency, BLUE)], (8, 128))
+    assert set(np.nonzero(picture.any(axis=(0, 2)))[0].tolist()) == set(range(40, 48))

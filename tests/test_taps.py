@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3.common.atari_wrappers import AtariWrapper
+from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_dqn.atari import AtariPresetWrapper, NatureAtari
 from sb3_atari_dqn.atari.frames import FramePipeline
@@ -91,7 +92,19 @@ def test_a_pipeline_that_does_not_lead_to_the_observation_is_our_mistake():
         ("ALE/Pong-v5", AtariPresetWrapper, "the game holds each action for 4 frames"),
         (PONG, AtariWrapper, "AtariWrapper"),
         (PONG, lambda env: env, "as it is"),
+        ("CartPole-v1", Monitor, "as it is"),
     ],
 )
 def test_settings_are_told_in_words(env_id, wrapper, expected):
     assert expected in settings_of(wrapper(gym.make(env_id)))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "name"),
+    [(PONG, {}, "raw frame"), (PONG, {"obs_type": "ram"}, "memory"), ("CartPole-v1", {}, "numbers")],
+)
+def test_what_a_game_shows_is_called_what_it_is(env_id, options, name):
+    env = gym.make(env_id, **options)
+    taps = Taps(env)
+    env.reset(seed=0)
+    assert [stage.name for stage in taps.stages()] == [name]

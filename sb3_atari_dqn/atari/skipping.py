@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from ale_py.env import AtariEnv
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 #: Of the Atari 2600 on an American television.
 CONSOLE_FPS = 60
@@ -48,14 +49,31 @@ class SkipAndPoolEnv(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
         return reduce(np.maximum, window), total_reward, terminated, truncated, info
 
 
-def actions_per_second(env: gym.Env) -> float:
+class GameSpeed(gym.Wrapper[Any, int, Any, int]):
     """
-    :param env: a game and the wrappers around it
+    Tells recorders how many actions of a game make a second, for environments without a preset.
+
+    The game's own number (``metadata["render_fps"]``) knows nothing of the frames that are skipped.
+
+    :param env: an Atari game, with what skips frames
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.metadata = {**env.metadata, "render_fps": actions_per_second(env)}
+
+
+def actions_per_second(env: gym.Env | VecEnv) -> float:
+    """
+    :param env: a game and the wrappers around it; of several games the first
     :return: how many actions per second people would see in the game at its own speed
     """
+    if isinstance(env, VecEnv):
+        games = getattr(env.unwrapped, "envs", None)  # there are none in this process, of a SubprocVecEnv
+        return actions_per_second(games[0]) if games else _told(env.get_attr("metadata", [0])[0])
     game = env.unwrapped
     if not isinstance(game, AtariEnv):
-        return float(env.metadata.get("render_fps") or 30)
+        return _told(env.metadata)
     skip = game._frameskip
     frames = (skip[0] + skip[1] - 1) / 2 if isinstance(skip, tuple) else skip
     while isinstance(env, gym.Wrapper):
@@ -63,6 +81,10 @@ def actions_per_second(env: gym.Env) -> float:
             frames *= env._skip
         env = env.env
     return CONSOLE_FPS / frames
+
+
+def _told(metadata: Mapping[str, Any]) -> float:
+    return float(metadata.get("render_fps") or 30)
 
 
 def own_skip(env_id: str, env_kwargs: Mapping[str, Any]) -> tuple[int, int]:

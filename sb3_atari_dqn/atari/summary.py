@@ -2,6 +2,7 @@
 
 import gymnasium as gym
 from ale_py.env import AtariEnv
+from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
@@ -17,10 +18,15 @@ def settings_of(env: gym.Env) -> str:
     while isinstance(env, gym.Wrapper):
         if isinstance(env, AtariPresetWrapper):
             settings += _of_preset(env.preset)
-        elif type(env).__module__.split(".")[0] != "gymnasium":
+        elif not (_of_gymnasium(env) or isinstance(env, Monitor)):
             wrappers.append(type(env).__name__)
         env = env.env
     return "; ".join(settings or wrappers[::-1]) or "as it is"
+
+
+def _of_gymnasium(wrapper: gym.Wrapper) -> bool:
+    """:return: whether it is one of its own wrappers, or the zoo's edition of one"""
+    return type(wrapper).__module__.split(".")[0] == "gymnasium" or isinstance(wrapper, gym.wrappers.TimeLimit)
 
 
 def _of_game(game: AtariEnv) -> list[str]:

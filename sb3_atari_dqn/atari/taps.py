@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from ale_py.env import AtariEnv
 from gymnasium.wrappers import TransformObservation
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 
@@ -59,8 +60,9 @@ class Taps:
         frames = self._seen[0]
         n_shown = min(2 if any(_pool(layer) > 1 for layer in self.layers) else 1, len(frames))
         first = len(frames) - n_shown
+        kind = _kind(self.layers[0], frames[0])
         stages = [
-            Stage(_raw_name(i + 1, len(frames), frames[i]), frames[i], derived=False) for i in range(first, len(frames))
+            Stage(_raw_name(kind, i + 1, len(frames)), frames[i], derived=False) for i in range(first, len(frames))
         ]
         for layer, seen in zip(self.layers[1:], self._seen[1:], strict=True):
             stages += _changes(layer, frames, stages[-1].picture, seen[-1])
@@ -136,6 +138,12 @@ def _pool_name(frames: list[np.ndarray], pool: int, after: np.ndarray) -> str:
     return f"maximum of {pool} frames" if is_maximum else "no maximum after a reset"
 
 
-def _raw_name(number: int, count: int, frame: np.ndarray) -> str:
-    kind = "raw frame" if frame.ndim > 1 else "memory"
+def _kind(game: gym.Env, frame: np.ndarray) -> str:
+    """:return: what to call the observations of a game; of other games nobody knows how raw they are"""
+    if isinstance(game, AtariEnv):
+        return "raw frame" if frame.ndim > 1 else "memory"
+    return "picture" if frame.ndim > 1 else "numbers"
+
+
+def _raw_name(kind: str, number: int, count: int) -> str:
     return kind if count == 1 else f"{kind} {number} of {count}"

@@ -6,12 +6,15 @@ from pathlib import Path
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.arguments import check_between, check_known, whole_number
+from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.evaluation_game import global_generators_kept, play
 from sb3_atari_dqn.callbacks.run import Game, RunCallback
 from sb3_atari_dqn.callbacks.video import FORMATS, Video, check_encoder
 
 SOURCES = ("training", "evaluation")
-MOST_SCALE, MOST_FPS = 16, 240
+MOST_SCALE = 16
+#: Beyond 50 pictures per second most viewers play a GIF slowly: its delays are counted in hundredths of a second.
+MOST_FPS = {"mp4": 240, "gif": 50}
 
 
 class RecordEpisodes(RunCallback):
@@ -33,7 +36,8 @@ class RecordEpisodes(RunCallback):
     :param format: "mp4" or "gif"
     :param scale: each pixel becomes scale x scale of them; 16 at the most
     :param source: "training" or "evaluation"
-    :param fps: pictures per second, 240 at the most; 15 is an Atari game's own speed at 4 frames per environment step
+    :param fps: pictures per second, 240 at the most, 50 of a GIF; None: the game's own speed, as far as the format
+        goes, which is 15 for an Atari game at 4 frames per environment step
     :param max_steps: an evaluation game is cut after as many environment steps: a greedy agent may wait forever
     :param seed: evaluation game k is played with seed + k
     :param make_env: builds the environment of evaluation games, with ``render_mode="rgb_array"`` and a ``Monitor``;
@@ -49,7 +53,7 @@ class RecordEpisodes(RunCallback):
         format: str = "mp4",
         scale: int = 2,
         source: str = "training",
-        fps: int = 15,
+        fps: int | None = None,
         max_steps: int = 27_000,
         seed: int = 0,
         make_env: Callable[[], VecEnv] | None = None,
@@ -61,9 +65,11 @@ class RecordEpisodes(RunCallback):
         check_known("format of RecordEpisodes", format, FORMATS)
         check_known("source of RecordEpisodes", source, SOURCES)
         self.format, self.source = format, source
-        self.scale, self.fps = whole_number("scale", scale, 1), whole_number("fps", fps, 1)
+        self.scale = whole_number("scale", scale, 1)
         check_between("scale", self.scale, 1, MOST_SCALE)
-        check_between("fps", self.fps, 1, MOST_FPS)
+        self.fps: float | None = fps if fps is None else whole_number("fps", fps, 1)
+        if self.fps is not None:
+            check_between(f"fps of a {format.upper()}", self.fps, 1, MOST_FPS[format])
         self.max_steps, self.seed = whole_number("max_steps", max_steps, 1), whole_number("seed", seed, 0)
         if make_env is not None and not callable(make_env):
             raise ValueError(f"make_env must be a function that builds an environment, got {make_env!r}")
@@ -90,10 +96,11 @@ class RecordEpisodes(RunCallback):
         modes = set(self.training_env.get_attr("render_mode"))
         if modes != {"rgb_array"}:
             raise ValueError(
-                f"RecordEpisodes(source='training') finds environments that render no picture (render_mode={modes}): "
-                "build them with env_kwargs: {render_mode: rgb_array} (native Atari environments never render: "
+                f"RecordEpisodes(source='training') finds environments that render no picture (render_mode="
+                f"{_told(modes)}): build them with render_mode='rgb_array' (native Atari environments never render: "
                 "native_envs: false), or record beside training with source: evaluation"
             )
+        self._set_speed(self.training_env)
 
     def _check_evaluation_env(self) -> None:
         """Build one and close it: what is wrong with it shall not wait for the middle of training."""
@@ -102,12 +109,17 @@ class RecordEpisodes(RunCallback):
         if not isinstance(env, VecEnv):
             raise ValueError(f"make_env must build a VecEnv (make_vec_env does), it built a {type(env).__name__}")
         modes = set(env.get_attr("render_mode"))
+        self._set_speed(env)
         env.close()
         if modes != {"rgb_array"}:
             raise ValueError(
                 f"RecordEpisodes(source='evaluation') finds an environment that renders no picture (render_mode="
-                f"{modes}): build it with render_mode='rgb_array' in make_env="
+                f"{_told(modes)}): build it with render_mode='rgb_array' in make_env="
             )
+
+    def _set_speed(self, env: VecEnv) -> None:
+        if self.fps is None:
+            self.fps = min(actions_per_second(env), MOST_FPS[self.format])
 
     # --- games of the training
 
@@ -176,6 +188,7 @@ class RecordEpisodes(RunCallback):
     # --- files
 
     def _new_video(self) -> Video:
+        assert self.fps is not None  # _init_callback has seen to it
         return Video(self.folder / "videos", self.format, self.scale, self.fps)
 
     def _keep(self, video: Video, number: int) -> None:
@@ -192,3 +205,7 @@ class RecordEpisodes(RunCallback):
 
     def _path(self, number: int) -> Path:
         return self.folder / "videos" / f"{self.source}_episode_{number:06d}.{self.format}"
+
+
+def _told(render_modes: set[str | None]) -> str:
+    return ", ".join(sorted(map(str, render_modes)))

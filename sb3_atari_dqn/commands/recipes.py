@@ -22,12 +22,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def described(recipe: Recipe) -> str:
     """:return: a few lines on one recipe, with the equivalent command of the zoo"""
+    board = f" -tb logs/{recipe.name}/tensorboard" if recipe.tensorboard else ""
     lines = {
         "source": recipe.source,
         "env": recipe.env_id,
         "algo": ", or ".join(recipe.algos),
         "budget": recipe.budget,
         "zoo": f"python -m rl_zoo3.train --algo {recipe.algos[0]} --env {recipe.env_id} -conf {recipe.module} "
-        f"-f logs/{recipe.name}",
+        f"-f logs/{recipe.name}{board}",
     }
     return "\n".join([f"{recipe.name}: {recipe.summary}", *(f"  {key:<7} {value}" for key, value in lines.items())])

@@ -44,9 +44,11 @@ def overlay(picture: np.ndarray, maps: list[tuple[np.ndarray, Colour]], box: tup
         return large.astype(np.uint8)
     colours, covered = np.zeros_like(large), np.zeros((*large.shape[:2], 1), np.float32)
     for saliency, colour in maps:
-        smooth = cv2.resize(_as_grid(saliency), large.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
-        colours += smooth * np.array(colour, np.float32)
-        covered += smooth
+        # Between pixels it is smooth; the numbers of a vector have no neighbours.
+        between = cv2.INTER_NEAREST if saliency.ndim == 1 else cv2.INTER_LINEAR
+        shares = cv2.resize(_as_grid(saliency), large.shape[1::-1], interpolation=between)[..., None]
+        colours += shares * np.array(colour, np.float32)
+        covered += shares
     large *= DIMMED * (1 - np.minimum(covered, 1))
     return np.clip(large + colours, 0, 255).astype(np.uint8)
 

@@ -23,6 +23,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         **{key: value for key, value in mspacman_skip16.hyperparams["MsPacman-v0"].items() if key not in _OF_PICTURES},
         # Nothing to pool: the memory after the last of the 16 frames holds the state of the game.
         "env_kwargs": {"obs_type": "ram", "frameskip": 16},
+        "env_wrapper": ["sb3_atari_dqn.atari.GameSpeed"],  # for videos
         "policy": "MlpPolicy",
         "policy_kwargs": {"features_extractor_class": "bytes", "net_arch": [256, 256]},
     }

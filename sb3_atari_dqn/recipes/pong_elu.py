@@ -33,7 +33,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "n_timesteps": 2_500_000,
         "callback": [
             {"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 50}},
-            {"sb3_atari_dqn.callbacks.RecordEpisodes": {"every_n_episodes": 1, "source": "training", "fps": 20}},
+            {"sb3_atari_dqn.callbacks.RecordEpisodes": {"every_n_episodes": 1, "source": "training"}},
             "sb3_atari_dqn.callbacks.SaveEveryEpisode",
             "sb3_atari_dqn.callbacks.LogEpisodes",
         ],

@@ -33,7 +33,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "n_timesteps": 2_000_000,
         "callback": [
             {"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 1_500}},
-            {"sb3_atari_dqn.callbacks.RecordEpisodes": {"every_n_episodes": 100, "format": "gif", "fps": 20}},
+            {"sb3_atari_dqn.callbacks.RecordEpisodes": {"every_n_episodes": 100, "format": "gif"}},
             "sb3_atari_dqn.callbacks.LogEpisodes",
         ],
         "buffer_size": 200_000,

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
 from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_file, check_keys, check_values
-from sb3_atari_dqn.zoo.names import config_path
+from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path
 
 Upstream = Callable[..., Any]
 Hyperparams = dict[str, Any]
@@ -109,12 +109,14 @@ def setup_experiment(upstream: Upstream, manager: Any) -> Any:
 def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
     """Play Atari games in C++ where the configuration lets it, else in upstream's environments.
 
+    For algorithms of the zoo itself: upstream's environments, with pictures where a callback of ours films them.
+
     :raises ValueError: if ``native_envs: true`` asks for what C++ cannot play
     """
-    if not native_envs.wanted(manager, eval_env):
-        filmed = not eval_env and recorders.training_is_filmed(manager)
-        return upstream(recorders.rendering(manager) if filmed else manager, n_envs, eval_env, no_log)
-    return native_envs.create(manager, n_envs, eval_env, no_log)
+    if manager.algo in ALGORITHMS and native_envs.wanted(manager, eval_env):
+        return native_envs.create(manager, n_envs, eval_env, no_log)
+    filmed = not eval_env and recorders.training_is_filmed(manager)
+    return upstream(recorders.rendering(manager) if filmed else manager, n_envs, eval_env, no_log)
 
 
 def save_config(upstream: Upstream, manager: Any, saved_hyperparams: Hyperparams) -> None:

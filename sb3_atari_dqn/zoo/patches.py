@@ -4,8 +4,9 @@ Checked against rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`);
 and one warning says so. ``tests/test_patches.py`` shows each defect on the unpatched zoo, so that it fails on the day
 a repair can go.
 
-Methods of ``ExperimentManager`` are replaced for our algorithms only: every other algorithm runs upstream's code. One
-exception serves all: our callbacks learn the folder of their run.
+Methods of ``ExperimentManager`` are replaced for our algorithms only: every other algorithm runs upstream's code. Our
+callbacks are the exception: in runs of any algorithm that name them they learn the folder, and find environments that
+render where they film.
 """
 
 import functools
@@ -66,7 +67,8 @@ def extend_experiment_manager(manager_class: type) -> None:
     - ``create_log_folder``, ``setup_experiment``: the run folder is made before the configuration is known to be good,
       an empty one is then the latest run of ``enjoy``; tuning leaves an empty one, too; two runs that start together
       share one.
-    - ``create_envs``: there is no key for a VecEnv class, and the manager's class attribute serves all algorithms.
+    - ``create_envs``: there is no key for a VecEnv class, and the manager's class attribute serves all algorithms; a
+      ``render_mode`` for the training alone would be written down, and ``enjoy`` would then open no window.
     - ``create_callbacks``: a callback of the configuration is told neither the run folder nor the environment.
     - ``_save_config``: ``env_kwargs`` of the YAML are not written to ``args.yml``, all that ``record_video`` and
       ``push_to_hub`` read.
@@ -81,7 +83,7 @@ def extend_experiment_manager(manager_class: type) -> None:
     _replace(manager_class, "setup_experiment", experiment.setup_experiment)
     _replace(manager_class, "create_log_folder", run_folder.create)
     _replace(manager_class, "create_callbacks", recorders.create_callbacks, everywhere=True)
-    _replace(manager_class, "create_envs", experiment.create_envs)
+    _replace(manager_class, "create_envs", experiment.create_envs, everywhere=True)
     _replace(manager_class, "_save_config", experiment.save_config)
     _replace(manager_class, "learn", experiment.learn)
     _replace(manager_class, "hyperparameters_optimization", experiment.hyperparameters_optimization)
