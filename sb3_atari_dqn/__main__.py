@@ -18,6 +18,8 @@ OWN_COMMANDS: dict[str, str] = {
     "play": "film games of a trained model beside what it sees and thinks",
 }
 
+_RECIPES = "--recipe NAME stands for --algo, --env and -conf of a recipe"
+
 
 def main() -> None:
     """
@@ -52,6 +54,8 @@ def _dispatch() -> None:
             arguments = expand(command, sys.argv[2:])
         except ValueError as error:
             parser.error(str(error))
+        if {"-h", "--help"} & {*arguments}:
+            print(f"{_RECIPES}\n\nThe other arguments are those of the zoo:\n")
         run_script(command, arguments)
 
 
@@ -68,7 +72,7 @@ def run_script(command: str, arguments: list[str]) -> None:
 def _explained() -> list[str]:
     """:return: lines that say what the commands of our own do"""
     lines = [f"  {name:<10} {purpose}" for name, purpose in OWN_COMMANDS.items()]
-    lines += ["", f"--recipe NAME stands for --algo, --env and -conf of a recipe: {' '.join(ZOO_COMMANDS)}"]
+    lines += ["", f"{_RECIPES}: {' '.join(ZOO_COMMANDS)}"]
     return [*lines, "", "`python -m sb3_atari_dqn COMMAND --help` shows the arguments of a command."]
 
 

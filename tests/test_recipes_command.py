@@ -29,6 +29,11 @@ def test_a_newcomer_is_told_how_to_train_one(capsys):
     assert "train --recipe NAME" in capsys.readouterr().out
 
 
+def test_the_help_of_the_zoos_commands_begins_with_what_is_ours():
+    told = run([*COMMAND, "train", "--help"]).stdout
+    assert told.index("--recipe NAME stands for") < told.index("usage: ")
+
+
 def test_a_recipe_trains_and_plays_from_anywhere(runs):
     small = ("learning_starts:20", "buffer_size:200", "batch_size:8", "policy_kwargs:dict(net_arch=[16])")
     budget = ("-n", "60", "--seed", "1", "--eval-freq", "-1")

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     args = _parser().parse_args(arguments)
     with told_in_one_line("look"):
         ways = _ways(args)
-        output = args.output or Path(f"look-{(args.recipe or [ways[0].env_id])[0].replace('/', '-')}.png")
+        output = args.output or Path(f"look-{'-'.join(args.recipe or [ways[0].env_id]).replace('/', '-')}.png")
         check_writable(output, ".png")
         envs = [played_envs.create_untrained(way.env_id, way.hyperparams, args.seed) for way in ways]
         sections = [_section(way, env, args) for way, env in zip(ways, envs, strict=True)]
