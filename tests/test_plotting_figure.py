@@ -76,6 +76,12 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
             {},
             "environment steps (2 to 4 frames each)",
         ),
+        (
+            "MsPacman-v0",
+            {"env_wrapper": "sb3_atari_dqn.atari.MsPacmanSkip16Atari"},
+            {},
+            "environment steps (16 frames each)",
+        ),
         ("MsPacman-v0", {"policy": "MlpPolicy"}, {"frameskip": 16}, "environment steps (16 frames each)"),
         ("PongNoFrameskip-v4", {"policy": "MlpPolicy"}, {}, "environment steps"),
         ("CartPole-v1", {"policy": "MlpPolicy"}, {}, "environment steps"),

@@ -74,7 +74,7 @@ def read_settings(run: Path, env_id: str) -> Settings:
     with read_as(_KIND, folder / "args.yml"):
         args = _read(folder / "args.yml")
         env_id, kwargs = str(args.get("env") or env_id), args.get("env_kwargs") or config.get("env_kwargs") or {}
-        own = own_skip(env_id, kwargs)
+        own = (1, 1) if _skips_for_the_game(config) else own_skip(env_id, kwargs)
     held = None if skip is None else (skip * own[0], skip * own[1])
     return Settings(str(args.get("algo") or run.parent.name), env_id, config, args, skip, held)
 
@@ -121,6 +121,16 @@ def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield from ((str(name), kwargs if isinstance(kwargs, dict) else {}) for name, kwargs in entry.items())
         elif entry is not None:
             yield str(entry), {}
+
+
+def _skips_for_the_game(config: Mapping[str, Any]) -> bool:
+    """:return: whether a preset of ours holds each action, which has the game built to skip nothing"""
+    presets = [
+        preset.with_overrides(kwargs)
+        for name, kwargs in _entries(config.get("env_wrapper"))
+        if name.startswith("sb3_atari_dqn.") and (preset := getattr(_ours(name), "preset", None))
+    ]
+    return any(preset.frame_skip > 1 for preset in presets)
 
 
 def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
