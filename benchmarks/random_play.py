@@ -16,9 +16,7 @@ from report import circumstances, write
 from sb3_atari_dqn.recipes import NAMES, find
 from sb3_atari_dqn.zoo.training_env import training_env
 
-#: Games per recipe: those of Pong are long.
-GAMES = {"pong_elu": 15}
-OTHER_GAMES = 60
+GAMES = 60
 
 
 def play_recipe(name: str, games: int, seed: int) -> dict[str, Any]:
@@ -39,13 +37,13 @@ def play_recipe(name: str, games: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", choices=NAMES, default=NAMES, help="by default all of them")
-    parser.add_argument("--games", type=int, help="of each recipe; by default 15 of Pong and 60 of the others")
+    parser.add_argument("--games", type=int, default=GAMES, help=f"of each recipe (default: {GAMES})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="file for the figures, as JSON")
     args = parser.parse_args()
-    if args.games is not None and args.games < 2:
+    if args.games < 2:
         parser.error(f"--games {args.games}: give at least 2, a spread needs them")
-    results = {name: play_recipe(name, args.games or GAMES.get(name, OTHER_GAMES), args.seed) for name in args.recipes}
+    results = {name: play_recipe(name, args.games, args.seed) for name in args.recipes}
     write({**circumstances("ale-py", "gymnasium"), "seed": args.seed, "recipes": results}, args.out)
 
 

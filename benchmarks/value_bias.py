@@ -1,4 +1,4 @@
-"""What a trained model thinks its states are worth beside what they turn out to be worth, and how far its actions differ.
+"""What a trained model takes its states for beside what they turn out to be worth, and how far its actions differ.
 
     python benchmarks/value_bias.py logs/pong_elu/dqn_classic/Pong-v4_1 --steps 5000
 
