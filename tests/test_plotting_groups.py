@@ -54,6 +54,12 @@ def test_environment_arguments_tell_runs_apart(make):
     assert shape(group(runs)) == [("dqn_dueling, difficulty 0", ["a"]), ("dqn_dueling, difficulty 1", ["b"])]
 
 
+def test_odd_settings_are_told_apart_as_well_as_others(make):
+    odd = [{"env_kwargs": "dict(a=1)"}, {"env_kwargs": ["b"]}, {"callback": {}}, {"callback": [None], "x": {"y": None}}]
+    runs = [make(str(number), config=config) for number, config in enumerate(odd)]
+    assert len(group(runs)) == 4
+
+
 def test_the_keys_in_a_name_are_those_that_tell_it_from_most_of_the_others(make):
     settings = [
         {"a_wrapper": ["some.module.Wide"], "starts": 500},

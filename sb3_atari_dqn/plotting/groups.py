@@ -56,10 +56,8 @@ def _identity(run: RunLog) -> str:
 
 def _learning(run: RunLog) -> dict[str, Any]:
     """:return: configuration and environment arguments, without callbacks and without what is shown to people"""
-    config, args = run.settings.config, run.settings.args
-    kwargs = {**(config.get("env_kwargs") or {}), **(args.get("env_kwargs") or {})}
-    kwargs.pop("render_mode", None)
-    return {**config, "callback": None, "env_kwargs": kwargs}
+    shown = {key: value for key, value in run.settings.env_kwargs.items() if key != "render_mode"}
+    return {**run.settings.config, "callback": None, "env_kwargs": shown}
 
 
 def _watches(callback: Any) -> bool:

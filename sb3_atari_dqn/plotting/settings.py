@@ -47,7 +47,8 @@ class Settings:
     :param algo: the zoo's name of the algorithm
     :param env_id: environment
     :param config: its hyperparameters, {} where the folder holds none
-    :param args: the command line, likewise
+    :param env_kwargs: of the environment, those of the command line before those of the configuration
+    :param args: the command line, {} likewise
     :param frames_per_step: see the function of this name
     :param frames_held: fewest and most frames of the game per step, those that it skips by itself among them; None
         where nobody knows
@@ -56,6 +57,7 @@ class Settings:
     algo: str
     env_id: str
     config: Mapping[str, Any]
+    env_kwargs: Mapping[str, Any]
     args: Mapping[str, Any]
     frames_per_step: int | None
     frames_held: tuple[int, int] | None
@@ -73,10 +75,19 @@ def read_settings(run: Path, env_id: str) -> Settings:
         skip = frames_per_step(config)
     with read_as(_KIND, folder / "args.yml"):
         args = _read(folder / "args.yml")
-        env_id, kwargs = str(args.get("env") or env_id), args.get("env_kwargs") or config.get("env_kwargs") or {}
-        own = (1, 1) if _skips_for_the_game(config) else own_skip(env_id, kwargs)
+        env_id, env_kwargs = str(args.get("env") or env_id), _env_kwargs(config, args)
+        own = (1, 1) if _skips_for_the_game(config) else own_skip(env_id, env_kwargs)
     held = None if skip is None else (skip * own[0], skip * own[1])
-    return Settings(str(args.get("algo") or run.parent.name), env_id, config, args, skip, held)
+    return Settings(str(args.get("algo") or run.parent.name), env_id, config, env_kwargs, args, skip, held)
+
+
+def _env_kwargs(*sources: Mapping[str, Any]) -> dict[str, Any]:
+    """:param sources: configuration and command line, the later ones before the earlier; a text is not evaluated"""
+    given = [source.get("env_kwargs") or {} for source in sources]
+    merged: dict[str, Any] = {}
+    for each in given:
+        merged |= each if isinstance(each, dict) else {"env_kwargs": each}
+    return merged
 
 
 _KIND = "a file that the zoo wrote"
