@@ -65,9 +65,8 @@ def _watches(callback: Any) -> bool:
     :param callback: a dotted name, or a mapping of one to its arguments
     :return: whether it only looks on, and changes no learning
     """
-    return callback is None or str(next(iter(callback)) if isinstance(callback, Mapping) else callback).startswith(
-        _WATCHING
-    )
+    name = next(iter(callback), None) if isinstance(callback, Mapping) else callback
+    return name is None or str(name).startswith(_WATCHING)
 
 
 def _names(members: list[list[RunLog]]) -> list[str]:
