@@ -21,6 +21,7 @@ from sb3_atari_dqn.atari import VecRepeatFirstStack
 from sb3_atari_dqn.networks.torsos import PrintedEluTorso
 from sb3_atari_dqn.recipes import NAMES, Recipe, find
 from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.zoo.training_env import training_env
 from tests.commands import train
 from tests.environments import Noise
 
@@ -132,6 +133,16 @@ def described(env) -> tuple[np.ndarray, dict]:
     chance = game.ale.getFloat("repeat_action_probability")
     facts = {"frameskip": game._frameskip, "obs_type": game._obs_type, "sticky": chance, "actions": env.action_space.n}
     return (np.moveaxis(first, -1, 0) if first.ndim == 3 and first.shape[-1] < 5 else first), facts
+
+
+@pytest.mark.parametrize(
+    ("name", "fps"),
+    [("pong_elu", 20), ("mspacman_skip16", 3.75), ("mspacman_ram", 3.75), ("space_invaders_dueling", 20)],
+)
+def test_recorders_are_told_the_speed_of_the_game(name, fps):
+    env = training_env(find(name), seed=0)
+    assert env.get_attr("metadata")[0]["render_fps"] == fps
+    env.close()
 
 
 @pytest.mark.parametrize("name", ATARI)
