@@ -71,8 +71,9 @@ def _fill(axes: Any, panel: Panel, groups: Sequence[Group], place: Place) -> Non
 
 def _explain(axes: Any, keys: Sequence[Any]) -> None:
     """What the marks mean, above the panel: inside it would cover some of them."""
-    places = {"loc": "lower right", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0, "ncols": len(keys)}
-    axes.legend(handles=keys, **places, fontsize=8, frameon=False, columnspacing=1.2, handletextpad=0.5)
+    places = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0, "ncols": len(keys)}
+    legend = axes.legend(handles=keys, **places, fontsize=8, frameon=False, columnspacing=1.2, handletextpad=0.5)
+    legend.set_in_layout(False)  # a long one would push the panels apart; above the panel to the left is room
 
 
 def _time_unit(groups: Sequence[Group]) -> tuple[str, int]:
