@@ -1,6 +1,7 @@
 """The picture: which panels there are, and what is written on them."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -86,6 +87,7 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
         ("PongNoFrameskip-v4", {"policy": "MlpPolicy"}, {}, "environment steps"),
         ("CartPole-v1", {"policy": "MlpPolicy"}, {}, "environment steps"),
         ("Unheard-of-v7", {"policy": "MlpPolicy"}, {}, "environment steps"),
+        ("antigravity:Unheard-of-v7", {"policy": "MlpPolicy"}, {}, "environment steps"),
         (
             "CartPole-v1",
             {"env_wrapper": ["my_own.Wrapper"]},
@@ -97,6 +99,7 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
 def test_the_axis_says_how_many_frames_a_step_holds(drawn, tmp_path, env, config, kwargs, label):
     drawing = drawn(write_run(tmp_path / "run", games(12), env=env, config=config, env_kwargs=kwargs))
     assert drawing.axes[-2].get_xlabel() == label
+    assert "antigravity" not in sys.modules, "a name in a file had a module imported"
 
 
 def test_a_run_of_a_single_game_is_not_cut_off_above_the_speed_axis(drawn, tmp_path):

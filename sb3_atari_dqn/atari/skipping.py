@@ -1,5 +1,6 @@
 """Frames that pass while an action is held."""
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping
 from functools import reduce
@@ -94,9 +95,9 @@ def own_skip(env_id: str, env_kwargs: Mapping[str, Any]) -> tuple[int, int]:
     :return: fewest and most frames that it plays per step, before any wrapper; 1 where nobody says
     """
     gym.register_envs(ale_py)
-    try:
-        known = gym.spec(env_id).kwargs
-    except gym.error.Error:
-        known = {}
+    known: Mapping[str, Any] = {}
+    if ":" not in env_id:  # gymnasium would import the module in front of it, whoever wrote that name
+        with contextlib.suppress(gym.error.Error):
+            known = gym.spec(env_id).kwargs
     skip = {**known, **env_kwargs}.get("frameskip", 1)
     return (int(skip[0]), int(skip[1]) - 1) if isinstance(skip, list | tuple) else (int(skip), int(skip))
