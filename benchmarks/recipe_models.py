@@ -8,7 +8,10 @@ from sb3_atari_dqn.recipes import Recipe
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 from sb3_atari_dqn.zoo.training_env import training_env
 
-_OF_THE_ZOO = {"callback", "env_kwargs", "env_wrapper", "frame_stack", "n_timesteps", "native_envs", "vec_env_wrapper"}
+_OF_THE_ZOO = {
+    *("callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "n_timesteps"),
+    *("native_envs", "vec_env_wrapper"),
+}
 
 
 def recipe_model(recipe: Recipe, **changes: Any) -> Any:
