@@ -8,6 +8,7 @@ from stable_baselines3 import DQN
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean, SaveProgress
+from sb3_atari_dqn.callbacks.run import Game
 from tests.commands import files
 from tests.games import countdowns
 
@@ -25,6 +26,14 @@ def test_every_second_game_of_all_environments_leaves_a_model_that_loads(tmp_pat
     assert files(tmp_path) == ["models", "models/episode_000002.zip", "models/episode_000004.zip"]
     saved = ClassicDQN.load(tmp_path / "models/episode_000004.zip", device="cpu")
     assert saved.num_timesteps == 16
+
+
+def test_a_mean_that_is_no_number_replaces_no_model(tmp_path):
+    callback = SaveOnBestTrainingMean(window=2, folder=tmp_path)
+    callback.init_callback(ClassicDQN("MlpPolicy", countdowns(3), buffer_size=10, device="cpu"))
+    for number, score in enumerate([5.0, 7.0, float("nan"), 1.0, 2.0], start=1):
+        callback._on_game(Game(number, 0, score, 3, 3 * number))
+    assert json.loads((tmp_path / "best_training_model.json").read_text())["mean_return"] == 6
 
 
 def test_a_lost_life_is_no_game(tmp_path):

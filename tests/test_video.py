@@ -88,6 +88,19 @@ def test_a_picture_of_another_size_is_refused_with_both(tmp_path):
     recording.discard()
 
 
+@pytest.mark.parametrize("file_format", ["mp4", "gif"])
+@pytest.mark.parametrize("program", ["/nowhere/ffmpeg", "/bin/true", "/bin/false"])
+def test_a_program_that_makes_no_video_is_named_before_any_work(monkeypatch, program, file_format):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    with pytest.raises(ValueError, match=rf"{program} makes no {file_format} .*unset IMAGEIO_FFMPEG_EXE"):
+        check_encoder(file_format)
+
+
+@pytest.mark.parametrize("file_format", ["mp4", "gif"])
+def test_one_that_does_passes(file_format):
+    check_encoder(file_format)
+
+
 def test_a_machine_without_ffmpeg_is_told_how_to_get_one(monkeypatch):
     def missing():
         raise RuntimeError("nothing found")

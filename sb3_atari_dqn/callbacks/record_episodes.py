@@ -84,7 +84,7 @@ class RecordEpisodes(RunCallback):
 
     def _init_callback(self) -> None:
         super()._init_callback()
-        check_encoder()
+        check_encoder(self.format)
         if self.renders_training:
             self._check_training_env()
         elif self._make_env is None and self.run is None:

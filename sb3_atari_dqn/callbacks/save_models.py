@@ -53,7 +53,7 @@ class SaveOnBestTrainingMean(RunCallback):
     def _on_game(self, game: Game) -> None:
         self._scores.append(game.score)
         mean = fsum(self._scores) / len(self._scores)
-        if len(self._scores) < self.window or mean <= self.best_mean:
+        if len(self._scores) < self.window or not mean > self.best_mean:  # nor is a NaN
             return
         path = self.folder / "best_training_model.zip"
         found = {"mean_return": mean, "window": self.window, "game": game.number, "env_steps": game.env_steps}

@@ -26,8 +26,13 @@ _ENCODERS = {
 }
 
 
-def check_encoder() -> None:
-    """:raises ValueError: where there is no ffmpeg"""
+def check_encoder(file_format: str = "mp4") -> None:
+    """
+    Make a video of one picture.
+
+    :param file_format: "mp4" or "gif"
+    :raises ValueError: where there is no ffmpeg, or it makes none
+    """
     try:
         get_ffmpeg_exe()
     except RuntimeError as error:
@@ -35,6 +40,18 @@ def check_encoder() -> None:
             "No video encoder: pip install imageio-ffmpeg brings one, or name an ffmpeg in the environment variable "
             f"IMAGEIO_FFMPEG_EXE ({error})"
         ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        video = Video(Path(folder), file_format, 1, 15)
+        try:
+            video.add(np.zeros((16, 16, 3), np.uint8))
+            video.keep(Path(folder, f"tried.{file_format}"))
+        except OSError as error:
+            raise ValueError(
+                f"{get_ffmpeg_exe()} makes no {file_format} ({error}): mend or unset IMAGEIO_FFMPEG_EXE; pip install "
+                "imageio-ffmpeg brings one that does"
+            ) from error
+        finally:
+            video.discard()
 
 
 class Video:

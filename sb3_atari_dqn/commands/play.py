@@ -56,12 +56,12 @@ def main(arguments: list[str]) -> None:
     player = Player(model, env, deterministic, run.score_key)
     _film(player, Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency), args, output)
     env.close()
-    print(_manner(deterministic, model))
-    for number, game in enumerate(player.games, 1):
-        print(_line(number, game))
     report = _report(run, player.games, args.seed, deterministic, output)
     with complete_or_absent(output.with_suffix(".json")) as unfinished:
         unfinished.write_text(json.dumps(report, indent=2) + "\n")
+    print(_manner(deterministic, model))
+    for number, game in enumerate(player.games, 1):
+        print(_line(number, game))
     print(f"Wrote {output} and {output.with_suffix('.json').name}")
 
 
