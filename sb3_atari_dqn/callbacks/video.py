@@ -93,7 +93,7 @@ class Video:
         """
         assert self._encoder is not None  # there was a picture
         self._pipe().close()
-        if self._encoder.wait() != 0:
+        if self._encoder.wait() != 0 or self._path.stat().st_size == 0:
             raise OSError(f"ffmpeg made no video: {self._words()}")
         self._path.chmod(0o644)
         self._path.replace(path)
