@@ -59,6 +59,14 @@ def test_another_column_can_stand_for_the_return(tmp_path):
         read_run(run, "points")
 
 
+@pytest.mark.parametrize(("column", "numbers"), [("r", [1, 3, 2]), ("l", [40, 60, 80]), ("t", [2, 4, 9])])
+def test_the_monitors_own_columns_can_stand_for_it_too(tmp_path, column, numbers):
+    run = write_run(tmp_path / "run", [(1, 40, 2.0), (2, 80, 9.0)], [(3, 60, 4.0)])
+    found = read_run(run, column).games
+    assert found.returns.tolist() == numbers
+    assert found.env_steps.tolist() == [20, 30, 60]
+
+
 def test_games_csv_knows_the_environment_steps_better(tmp_path):
     run = write_run(tmp_path / "run", [(1, 40, 2.0), (2, 80, 9.0)])
     (run / "games.csv").write_text(

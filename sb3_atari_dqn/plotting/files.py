@@ -55,14 +55,14 @@ def columns(lines: TextIO, names: Sequence[str], above: int = 0, optional: bool 
     head = next(reader, [])
     if not head or (optional and not {*names} <= {*head}):
         return np.empty((0, len(names)))
-    places = {name: head.index(name) for name in names}
+    places = [(head.index(name), name) for name in names]  # the same column may be wanted twice
     rows = []
     for cells in filter(None, reader):
         line = above + reader.line_num
         if len(cells) != len(head):
             raise ValueError(f"line {line}: {len(cells)} cells instead of {len(head)}")
-        if not optional or all(cells[place] for place in places.values()):
-            rows.append([_number(cells[place], name, line) for name, place in places.items()])
+        if not optional or all(cells[place] for place, _ in places):
+            rows.append([_number(cells[place], name, line) for place, name in places])
     return np.array(rows).reshape(-1, len(names))
 
 

@@ -21,6 +21,7 @@ _SKIPS = {
     "gymnasium.wrappers.AtariPreprocessing": ("frame_skip", 4),
     "gymnasium.wrappers.MaxAndSkipObservation": ("skip", 4),
 }
+_OURS = "sb3_atari_dqn."
 #: Packages whose other wrappers skip nothing.
 _KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", "gymnasium.wrappers.")
 
@@ -136,19 +137,15 @@ def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _skips_for_the_game(config: Mapping[str, Any]) -> bool:
     """:return: whether a preset of ours holds each action, which has the game built to skip nothing"""
-    presets = [
-        preset.with_overrides(kwargs)
-        for name, kwargs in _entries(config.get("env_wrapper"))
-        if name.startswith("sb3_atari_dqn.") and (preset := getattr(_ours(name), "preset", None))
-    ]
-    return any(preset.frame_skip > 1 for preset in presets)
+    entries = _entries(config.get("env_wrapper"))
+    return any(name.startswith(_OURS) and (_skip_of(name, kwargs) or 1) > 1 for name, kwargs in entries)
 
 
 def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
     if name in _SKIPS:
         keyword, default = _SKIPS[name]
         return whole_number(keyword, kwargs.get(keyword, default), 1)
-    if name.startswith("sb3_atari_dqn."):
+    if name.startswith(_OURS):
         wrapper = _ours(name)
         preset = getattr(wrapper, "preset", None)
         if preset is not None:
