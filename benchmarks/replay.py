@@ -111,8 +111,8 @@ def measure(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any
         "add_us": _microseconds(add_seconds),
         "sample_us": _timed(lambda: _sample(buffer), 2_000),
     }
-    if isinstance(buffer, FrameReplayBuffer) and isinstance(buffer.memory.store, CompressedFrameStore):
-        figures["part_of_raw_frames"] = buffer.memory.store.nbytes / buffer.memory.layout.nbytes
+    if isinstance(buffer, FrameReplayBuffer) and isinstance(buffer.memory.plain.store, CompressedFrameStore):
+        figures["part_of_raw_frames"] = buffer.memory.plain.store.nbytes / buffer.memory.plain.layout.nbytes
     if isinstance(buffer, PrioritizedFrameReplayBuffer):
         figures["update_us"] = _timed(lambda: _update(buffer), 2_000)
     if with_file and isinstance(buffer, FrameReplayBuffer):

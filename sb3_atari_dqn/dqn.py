@@ -28,6 +28,7 @@ from sb3_atari_dqn.arguments import (
     check_known,
     check_single_pace,
 )
+from sb3_atari_dqn.env_stacking import frame_stacking
 from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.plain import PlainLearner
 from sb3_atari_dqn.learners.precision import PRECISIONS
@@ -58,7 +59,7 @@ from sb3_atari_dqn.policies import (
 from sb3_atari_dqn.remembering import RememberingDQN
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, check_own_buffer, frames_per_stack
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, check_own_buffer
 from sb3_atari_dqn.schedules import EXPLORATIONS, DelayedEpsilon, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
@@ -89,7 +90,8 @@ class ClassicDQN(RememberingDQN):
     :param gradient_steps: updates per training; -1: as many as environment steps since the last one; default 1
     :param replay_buffer_class: a buffer class of your own instead of `replay`
     :param replay_buffer_kwargs: further arguments of the buffer
-    :param optimize_memory_usage: see SB3's ReplayBuffer
+    :param optimize_memory_usage: store every observation once. Ours do so with images anyway, and then for any
+        observations, n-step returns and timeouts; SB3's own (`replay="sb3"`) with its limits
     :param n_steps: rewards summed before the bootstrap
     :param target_update_interval: environment steps between updates of the target network; with 1 and a small tau
         the target follows softly
@@ -207,7 +209,9 @@ class ClassicDQN(RememberingDQN):
         self.updates_per_transition, self.overlap = updates_per_transition, overlap
         self.updates_owed = 0.0
         self.learner, self.precision = learner, precision
-        self.n_stack = 1  # frames in an observation, as far as the environment tells
+        # Frames in each part of an observation, and their axis, as far as the environment tells.
+        self.n_stack: dict[str, int] | int = {}  # a number in models of version 0.1.0
+        self.stack_axis: dict[str, int] = {}
         self.exploration_rng = np.random.default_rng()
         self._n_updates_at_target_update = 0
         self._learner: Learner | None = None
@@ -267,7 +271,9 @@ class ClassicDQN(RememberingDQN):
         check_keys("policy_kwargs", self.policy_kwargs, signature(self.policy_class.__init__).parameters)
         check_own_buffer(self.replay_buffer_class, self.replay)
         if self.env is not None:
-            self.n_stack = frames_per_stack(self.env)
+            stacking = frame_stacking(self.env)
+            self.n_stack = {name: stacked.n_stack for name, stacked in stacking.items()}
+            self.stack_axis = {name: stacked.axis for name, stacked in stacking.items()}
         self._choose_replay()
 
     def _check_pace(self) -> None:

@@ -30,12 +30,16 @@ class RememberingDQN(InterleavedDQN):
     _replay_buffer: ReplayBuffer | None
 
     def _setup_model(self) -> None:
-        own_choice = self.replay_buffer_class, dict(self.replay_buffer_kwargs)
+        chosen = self.replay_buffer_class, dict(self.replay_buffer_kwargs), self.n_steps
+        # SB3 would write its own choice of buffer over these and take it for the user's at the next load; and refuse,
+        # or warn of, n-step returns that our buffers know.
+        self.replay_buffer_class, self.n_steps = ReplayBuffer, 1
         self._building = True
-        super()._setup_model()
-        self._building = False
-        # SB3 writes its choice of buffer over these and, at the next load, takes it for the user's.
-        self.replay_buffer_class, self.replay_buffer_kwargs = own_choice
+        try:
+            super()._setup_model()
+        finally:
+            self._building = False
+            self.replay_buffer_class, self.replay_buffer_kwargs, self.n_steps = chosen
 
     @property
     def replay_buffer(self) -> ReplayBuffer:

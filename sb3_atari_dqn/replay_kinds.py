@@ -7,45 +7,38 @@ from typing import Any
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack
 
-from sb3_atari_dqn.arguments import check_known, whole_number
-from sb3_atari_dqn.replay.buffer import FrameReplayBuffer, stack_axis
+from sb3_atari_dqn.arguments import check_known
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.observation_memory import PLAIN
+from sb3_atari_dqn.replay.observation_parts import parts_of, spaces_of
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
-from sb3_atari_dqn.replay.stacks import StackShape
 from sb3_atari_dqn.replay.stores import FRAME_STORES
+
+# What SB3's algorithms pass to a buffer by themselves.
+_GIVEN = ("self", "buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage")
 
 ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 
 
-def frames_per_stack(env: VecEnv) -> int:
-    """
-    :param env: the training environment
-    :return: frames that its VecFrameStack puts into an observation, or its own `n_stack` where it stacks by itself; 1
-        without either, which is right for any environment and costs memory where something else stacks
-    """
-    inner: Any = env
-    while isinstance(inner, VecEnvWrapper):
-        if isinstance(inner, VecFrameStack):
-            return inner.stacked_obs.n_stack
-        inner = inner.venv
-    return getattr(inner, "n_stack", 1)
-
-
 def uniform(model: Any) -> ReplayChoice:
     """
-    Every stored transition is drawn with the same probability; of images, every frame is stored once. So it is of other
-    observations if `replay_buffer_kwargs` say where the frames lie (`frames`).
+    Every stored transition is drawn with the same probability.
 
-    :param model: the algorithm; read are its observation space, `n_stack`, `n_steps`, `gamma`, `optimize_memory_usage`
-        and `replay_buffer_kwargs`
+    Every frame is stored once where that pays or is asked for: images (in dictionaries too), n-step returns of
+    dictionaries, which SB3's buffers do not know, `optimize_memory_usage`, or a place for the frames in
+    `replay_buffer_kwargs` (`frames`). Anything else goes into SB3's own buffers.
+
+    :param model: the algorithm; read are its observation space, `n_stack`, `stack_axis`, `n_steps`, `gamma`,
+        `optimize_memory_usage` and `replay_buffer_kwargs`
     :return: class and keyword arguments
     :raises ValueError: where the buffers cannot do what is asked
     """
-    wants_frames = is_image_space(model.observation_space) or "frames" in model.replay_buffer_kwargs
-    if model.optimize_memory_usage or not wants_frames:
-        return sb3(model)
-    return frames_once(model, FrameReplayBuffer)
+    parts = spaces_of(model.observation_space)
+    pays = any(is_image_space(part) for part in parts.values()) or (PLAIN not in parts and model.n_steps > 1)
+    if pays or model.optimize_memory_usage or "frames" in model.replay_buffer_kwargs:
+        return frames_once(model, FrameReplayBuffer)
+    return sb3(model)
 
 
 def prioritized(model: Any) -> ReplayChoice:
@@ -54,10 +47,8 @@ def prioritized(model: Any) -> ReplayChoice:
 
     :param model: see :func:`uniform`
     :return: class and keyword arguments
-    :raises ValueError: on dictionary observations and on arguments that the buffer does not know
+    :raises ValueError: on arguments that the buffer does not know
     """
-    if model.optimize_memory_usage:
-        raise ValueError("replay='prioritized' stores each frame once already: leave out optimize_memory_usage=True.")
     return frames_once(model, PrioritizedFrameReplayBuffer)
 
 
@@ -66,20 +57,23 @@ def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoi
     :param model: see :func:`uniform`
     :param buffer_class: a buffer of ours
     :return: class and keyword arguments
-    :raises ValueError: on observations that are no Box, a stack that does not fit them, an unknown argument, or an
-        unknown place for the frames
+    :raises ValueError: on a space that has no frames, a stack that does not fit, an unknown argument, or an unknown
+        place for the frames
     """
-    space = model.observation_space
-    if not isinstance(space, spaces.Box):
-        raise ValueError(f"{buffer_class.__name__} needs Box observations, got {space}; use replay='sb3'.")
-    kwargs = {"n_stack": model.n_stack, "n_steps": model.n_steps, "gamma": model.gamma, **model.replay_buffer_kwargs}
-    known = list(signature(buffer_class.__init__).parameters)[7:]  # the algorithm gives those before
+    kwargs = {
+        "n_stack": model.n_stack,
+        "stack_axis": model.stack_axis,
+        "n_steps": model.n_steps,
+        "gamma": model.gamma,
+        **model.replay_buffer_kwargs,
+    }
+    known = [name for name in signature(buffer_class.__init__).parameters if name not in _GIVEN]
     for name in kwargs:
         check_known("argument in replay_buffer_kwargs", name, known)
     if "frames" in kwargs:
         check_known("frames in replay_buffer_kwargs", kwargs["frames"], FRAME_STORES)
     buffer_class.check_numbers(**kwargs)
-    StackShape(tuple(space.shape), whole_number("n_stack", kwargs["n_stack"], 1), stack_axis(space))
+    parts_of(model.observation_space, kwargs["n_stack"], kwargs["stack_axis"])
     return buffer_class, kwargs
 
 
@@ -96,11 +90,14 @@ def sb3(model: Any) -> ReplayChoice:
     if "frames" in kwargs:
         raise ValueError(
             f"frames={kwargs['frames']!r} in replay_buffer_kwargs is for buffers that store each frame once, and SB3's "
-            "do not: leave it out, or leave out what chooses SB3's (replay='sb3', optimize_memory_usage=True)."
+            "do not: leave it out, or leave out replay='sb3'."
         )
     is_dict = isinstance(model.observation_space, spaces.Dict)
     if is_dict and model.n_steps > 1:
-        raise ValueError(f"n_steps={model.n_steps} is not supported with dictionary observations; use n_steps=1.")
+        raise ValueError(
+            f"SB3's buffers know no n_steps={model.n_steps} with dictionary observations: leave out replay='sb3', or "
+            "use n_steps=1."
+        )
     if model.optimize_memory_usage:
         _check_memory_optimization(is_dict, model.n_steps, kwargs)
     if is_dict:
@@ -114,13 +111,13 @@ def _check_memory_optimization(is_dict: bool, n_steps: int, kwargs: dict[str, An
     """:raises ValueError: where SB3 cannot leave out the next observations (SB3 #934 for the timeouts)"""
     if is_dict or n_steps > 1:
         raise ValueError(
-            f"optimize_memory_usage=True works neither with dictionary observations nor with n_steps={n_steps} > 1; "
-            "set it to False."
+            f"SB3's optimize_memory_usage=True works neither with dictionary observations nor with n_steps={n_steps} > "
+            "1: leave out replay='sb3', whose limit this is, or set it to False."
         )
     if kwargs.get("handle_timeout_termination", True):
         raise ValueError(
-            "optimize_memory_usage=True cannot handle timeouts; add "
-            "replay_buffer_kwargs={'handle_timeout_termination': False} or set it to False."
+            "SB3's optimize_memory_usage=True cannot handle timeouts: leave out replay='sb3', whose limit this is, add "
+            "replay_buffer_kwargs={'handle_timeout_termination': False}, or set it to False."
         )
 
 

@@ -20,6 +20,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.dqn import ClassicDQN, DoubleDQN, DuelingDQN
 from sb3_atari_dqn.policies import DoubleMlpPolicy, DuelingMlpPolicy, MlpPolicy
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay_kinds import check_own_buffer
 from tests.environments import Catch, DiscountProbe, ImageAndVector, Noise
 from tests.logs import Memory
@@ -86,10 +87,13 @@ def test_defaults_are_those_of_sb3(algorithm):
         ({"policy": "CnnPolicy", "policy_kwargs": None}, "NatureTorso takes images"),
         ({"policy": SB3CnnPolicy}, "needs a policy that is a QPolicy, got stable_baselines3.dqn.policies.CnnPolicy"),
         ({"n_envs": 2, "train_freq": (1, "episode")}, "counts episodes, which 2 environments"),
-        ({"optimize_memory_usage": True}, "handle_timeout_termination"),
-        ({"optimize_memory_usage": True, "n_steps": 3}, "n_steps=3"),
+        ({"optimize_memory_usage": True, "replay": "sb3"}, "handle_timeout_termination"),
+        ({"optimize_memory_usage": True, "n_steps": 3, "replay": "sb3"}, "n_steps=3"),
         ({"env": "Pendulum-v1"}, r"Discrete action space .* got Box\("),
-        ({"env": ImageAndVector, "policy": "MultiInputPolicy", "n_steps": 3}, "n_steps=3 is not supported with dict"),
+        (
+            {"env": ImageAndVector, "policy": "MultiInputPolicy", "n_steps": 3, "replay": "sb3"},
+            "n_steps=3 with dictionary observations",
+        ),
     ],
 )
 def test_bad_arguments_are_named_at_construction(kwargs, message):
@@ -299,8 +303,16 @@ def test_tensorboard_runs_are_named_after_the_algorithm(tmp_path):
 def test_the_buffer_is_what_sb3_chooses():
     assert type(small().replay_buffer) is ReplayBuffer
     assert type(small(n_steps=3).replay_buffer) is NStepReplayBuffer
-    model = small(env=ImageAndVector, policy="MultiInputPolicy")
+    model = small(env=ImageAndVector, policy="MultiInputPolicy", replay="sb3")
     assert type(model.replay_buffer) is DictReplayBuffer
+
+
+def test_n_steps_of_ours_are_neither_refused_nor_warned_of_by_sb3(recwarn):
+    model = small(n_steps=3, replay_buffer_class=FrameReplayBuffer)
+    buffer = model.replay_buffer
+    assert isinstance(buffer, FrameReplayBuffer)
+    assert (model.n_steps, model.replay_buffer_class, buffer.n_steps) == (3, FrameReplayBuffer, 3)
+    assert not [warning for warning in recwarn if "n_steps" in str(warning.message)]
 
 
 def test_the_users_buffer_arguments_stay_untouched():

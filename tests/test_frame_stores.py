@@ -269,7 +269,7 @@ def model_with(frames, algorithm=ClassicDQN, **kwargs):
 
 
 def place_of_frames(model) -> FrameStore:
-    return model.replay_buffer.memory.store
+    return model.replay_buffer.memory.plain.store
 
 
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
@@ -301,10 +301,11 @@ def test_sb3s_buffers_refuse_a_place_for_frames_and_say_what_to_leave_out():
 
 
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
-def test_vectors_are_compressed_on_request_and_dictionaries_refused(replay):
+def test_vectors_and_dictionaries_are_compressed_on_request(replay):
     kwargs = dict(replay=replay, buffer_size=100, replay_buffer_kwargs={"frames": "compressed"}, device="cpu")
     model = ClassicDQN("MlpPolicy", make_vec_env("CartPole-v1", 1), **kwargs)
     assert isinstance(place_of_frames(model), CompressedFrameStore)
     assert isinstance(model.replay_buffer, PrioritizedFrameReplayBuffer) == (replay == "prioritized")
-    with pytest.raises(ValueError, match="needs Box observations"):
-        ClassicDQN("MultiInputPolicy", make_vec_env(ImageAndVector, 1), **kwargs)
+    model = ClassicDQN("MultiInputPolicy", make_vec_env(ImageAndVector, 1), **kwargs)
+    parts = model.replay_buffer.memory.parts.values()  # type: ignore[attr-defined]
+    assert {type(part.store) for part in parts} == {CompressedFrameStore}

@@ -11,7 +11,7 @@ PACKAGE = Path(sb3_atari_dqn.__file__).parent
 PURE_REPLAY = [
     f"replay/{name}.py"
     for name in (
-        *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory"),
+        *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory", "observation_memory"),
         *("frame_store", "compressed_store", "device_store", "stores"),
     )
 ]
@@ -63,7 +63,15 @@ def users(package: str) -> set[str]:
         ("ale_py", ("atari/",)),
         (
             "sb3_atari_dqn.replay",
-            ("replay/", "replay_kinds.py", "remembering.py", "learners/graphed.py", "dqn.py", "__init__.py"),
+            (
+                "replay/",
+                "replay_kinds.py",
+                "env_stacking.py",
+                "remembering.py",
+                "learners/graphed.py",
+                "dqn.py",
+                "__init__.py",
+            ),
         ),
     ],
 )

@@ -21,7 +21,7 @@ from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
 
 from sb3_atari_dqn.atari import AtariPresetWrapper, NativeAtariVecEnv, NatureAtari, why_not_native
-from sb3_atari_dqn.replay_kinds import frames_per_stack
+from sb3_atari_dqn.env_stacking import frame_stacking
 
 PONG = "PongNoFrameskip-v4"
 BREAKOUT = "BreakoutNoFrameskip-v4"
@@ -387,8 +387,8 @@ def test_it_answers_what_sb3_and_the_zoo_ask():
     assert env.env_method("get_action_meanings") == [["NOOP", "FIRE", "RIGHT", "LEFT"]] * 2
     assert env.has_attr("lives")
     assert not env.has_attr("ale")
-    assert frames_per_stack(env) == 4
-    assert frames_per_stack(VecFrameStack(NativeAtariVecEnv(PONG, n_stack=1), 3)) == 3
+    assert frame_stacking(env) == {"": (4, 0)}
+    assert frame_stacking(VecFrameStack(NativeAtariVecEnv(PONG, n_stack=1), 3)) == {"": (3, 0)}
 
 
 def test_what_only_ordinary_environments_do_is_refused_with_the_way_out():
@@ -408,7 +408,7 @@ def test_sb3_evaluates_during_training_without_a_warning(recwarn, tmp_path):
     from sb3_atari_dqn import DuelingDQN
 
     model = DuelingDQN("CnnPolicy", native(PONG, 2), buffer_size=200, learning_starts=20, batch_size=4, seed=0)
-    assert model.n_stack == 4
+    assert (model.n_stack, model.stack_axis) == ({"": 4}, {"": 0})
     limited = native(PONG, 1, 0, {"max_num_frames_per_episode": 100})
     callback = EvalCallback(limited, eval_freq=20, n_eval_episodes=1, log_path=str(tmp_path), verbose=0)
     model.learn(60, callback=callback)

@@ -144,7 +144,7 @@ def test_dueling_dqn_trains_with_prioritized_replay_and_its_errors_become_priori
     model = model_with(env=Catch, algorithm=DuelingDQN, n_envs=n_envs, n_steps=n_steps)
     model.learn(80)
     buffer = model.replay_buffer
-    assert (buffer.stack_shape.n_stack, buffer.n_steps, buffer.gamma) == (4, n_steps, model.gamma)
+    assert (buffer.memory.plain.shape.n_stack, buffer.n_steps, buffer.gamma) == (4, n_steps, model.gamma)
     priorities = buffer.sampler.tree[np.arange(buffer.size() * n_envs)]
     assert len(np.unique(priorities)) > 5
     assert 0.9 < buffer.beta <= 1
@@ -186,14 +186,14 @@ def test_images_and_stacks_are_stored_once_by_default_and_other_observations_as_
     kinds: dict[str, tuple[Any, str]] = {
         "CnnPolicy": (Noise, "FrameReplayBuffer"),
         "MlpPolicy": ("CartPole-v1", "ReplayBuffer"),
-        "MultiInputPolicy": (ImageAndVector, "DictReplayBuffer"),
+        "MultiInputPolicy": (ImageAndVector, "FrameReplayBuffer"),
     }
     for policy, (env, name) in kinds.items():
         model = ClassicDQN(policy, make_vec_env(env, 1), buffer_size=100, device="cpu")
         assert type(model.replay_buffer).__name__ == name
     stacked = model_with("uniform").replay_buffer
     assert isinstance(stacked, FrameReplayBuffer)
-    assert stacked.stack_shape.n_stack == 4
+    assert stacked.memory.plain.shape.n_stack == 4
     assert type(model_with("sb3").replay_buffer).__name__ == "ReplayBuffer"
 
 
@@ -201,7 +201,7 @@ def test_a_model_loaded_without_its_environment_still_knows_its_stack(tmp_path):
     model_with("uniform").save(tmp_path / "model")
     loaded = ClassicDQN.load(tmp_path / "model", device="cpu")
     assert isinstance(loaded.replay_buffer, FrameReplayBuffer)
-    assert loaded.replay_buffer.stack_shape.n_stack == 4
+    assert loaded.replay_buffer.memory.plain.shape.n_stack == 4
 
 
 @pytest.mark.parametrize(
@@ -217,11 +217,6 @@ def test_bad_arguments_of_the_buffer_are_refused_when_the_model_is_built(kwargs,
         model_with(replay_buffer_kwargs=kwargs)
 
 
-def test_prioritized_replay_of_dictionaries_is_refused():
-    with pytest.raises(ValueError, match="needs Box observations"):
-        ClassicDQN("MultiInputPolicy", make_vec_env(ImageAndVector, 1), replay="prioritized")
-
-
 def test_our_buffers_given_by_class_get_stack_steps_and_discount_from_the_algorithm():
     venv = VecFrameStack(make_vec_env(Noise, 1), 4)
     model = ClassicDQN(
@@ -229,7 +224,7 @@ def test_our_buffers_given_by_class_get_stack_steps_and_discount_from_the_algori
     )
     buffer = model.replay_buffer
     assert isinstance(buffer, PrioritizedFrameReplayBuffer)
-    assert (buffer.stack_shape.n_stack, buffer.n_steps, buffer.gamma) == (4, 2, 0.8)
+    assert (buffer.memory.plain.shape.n_stack, buffer.n_steps, buffer.gamma) == (4, 2, 0.8)
 
 
 def test_sb3s_own_dqn_trains_with_our_buffer():

@@ -277,7 +277,7 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     def interrupt(steps, env):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model.replay_buffer.memory.store, "read", interrupt)
+    monkeypatch.setattr(model.replay_buffer.memory.plain.store, "read", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.save_replay_buffer(tmp_path / "buffer")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]

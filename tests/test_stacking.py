@@ -14,9 +14,9 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecTransposeImage
 
 from sb3_atari_dqn.atari import NativeAtariVecEnv, VecRepeatFirstStack
+from sb3_atari_dqn.env_stacking import frame_stacking
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.stores import FRAME_STORES
-from sb3_atari_dqn.replay_kinds import frames_per_stack
 from tests.environments import ImageAndVector
 
 
@@ -112,7 +112,7 @@ def test_scalars_cannot_be_stacked():
 
 
 def test_algorithms_see_how_deep_the_stack_is():
-    assert frames_per_stack(VecTransposeImage(VecRepeatFirstStack(numbered(1, (12, 10, 1)), 3))) == 3
+    assert frame_stacking(VecTransposeImage(VecRepeatFirstStack(numbered(1, (12, 10, 1)), 3))) == {"": (3, 0)}
 
 
 @pytest.mark.parametrize("frames", FRAME_STORES)
@@ -148,4 +148,4 @@ def test_the_replay_memory_keeps_each_frame_once_and_returns_the_stacks_exactly(
     assert torch.equal(one.actions, other.actions)
     assert torch.equal(one.rewards, other.rewards)
     assert torch.equal(one.next_observations[goes_on], other.next_observations[goes_on])
-    assert len(ours.memory.heads) == 0, "no start of an episode needed frames beside the ring"
+    assert len(ours.memory.plain.heads) == 0, "no start of an episode needed frames beside the ring"

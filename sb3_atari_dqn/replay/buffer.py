@@ -3,7 +3,7 @@
 B: batch, K: frames in a stack, N: environments, n: steps of the return.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
-from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn.arguments import check_between, whole_number
@@ -21,18 +20,13 @@ from sb3_atari_dqn.replay.device_store import DeviceFrameStore
 from sb3_atari_dqn.replay.frame_store import FrameLayout
 from sb3_atari_dqn.replay.memory_check import available_on, check_memory
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
+from sb3_atari_dqn.replay.observation_memory import PLAIN, ObservationMemory
+from sb3_atari_dqn.replay.observation_parts import ObservationPart, parts_of, spaces_of
 from sb3_atari_dqn.replay.stack_memory import METADATA_BYTES, StackMemory
 from sb3_atari_dqn.replay.stack_rows import StackRows
-from sb3_atari_dqn.replay.stacks import StackShape
 from sb3_atari_dqn.replay.stores import frame_store
 
 _REWARD = np.dtype(np.float32)
-
-
-def stack_axis(space: spaces.Box) -> int:
-    """:return: the axis along which SB3's VecFrameStack puts the frames, after SB3's transposition of images"""
-    channels_first = len(space.shape) == 3 and is_image_space(space) and is_image_space_channels_first(space)
-    return 0 if channels_first else len(space.shape) - 1
 
 
 class FrameReplayBuffer(ReplayBuffer):
@@ -48,13 +42,17 @@ class FrameReplayBuffer(ReplayBuffer):
     All observations and actions of a training are the same size and the system hands out memory as it is filled.
 
     :param buffer_size: transitions kept, all environments together
-    :param observation_space: a Box; images, or anything stacked along its last axis
+    :param observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these
     :param action_space: any; the numbers of discrete actions take one or two bytes
     :param device: where the batches go
     :param n_envs: N
-    :param optimize_memory_usage: SB3's way to store less; not with this buffer, which stores less still
+    :param optimize_memory_usage: SB3's way to store every observation once; this buffer always does, and has none of
+        the limits that SB3's has then
     :param handle_timeout_termination: truncated episodes have a value after their end; see SB3
-    :param n_stack: K; 1 stores every observation whole, which is right for any environment
+    :param n_stack: K; 1 stores every observation whole, which is right for any environment. A mapping gives it for
+        each key of a dictionary
+    :param stack_axis: along which the frames lie, counted without the batch axis; a mapping likewise. Default: where
+        SB3's VecFrameStack puts them unless it is told otherwise
     :param n_steps: n
     :param gamma: discount, used for n > 1
     :param frames: where the frames lie: "memory", "compressed" (in memory) or "device" (in the memory of `device`)
@@ -74,29 +72,26 @@ class FrameReplayBuffer(ReplayBuffer):
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = True,
         *,
-        n_stack: int,
+        n_stack: int | Mapping[str, int],
+        stack_axis: int | Mapping[str, int] | None = None,
         n_steps: int = 1,
         gamma: float = 0.99,
         frames: str = "memory",
     ) -> None:
-        if not isinstance(observation_space, spaces.Box):
-            raise ValueError(f"{type(self).__name__} needs Box observations, got {observation_space}.")
-        if optimize_memory_usage:
-            raise ValueError(f"{type(self).__name__} stores each frame once: leave out optimize_memory_usage=True.")
         self.check_numbers(n_steps=n_steps, gamma=gamma)
+        parts = parts_of(observation_space, n_stack, stack_axis)
         buffer_size = whole_number("buffer_size", buffer_size, 1)
         # SB3's own constructor would allocate every observation twice.
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)
-        self.optimize_memory_usage = False
+        self.optimize_memory_usage = False  # of SB3's sampling, which it would keep away from the newest transition
         self.handle_timeout_termination = handle_timeout_termination
         self.n_steps, self.gamma = n_steps, gamma
-        self.stack_shape = StackShape(tuple(observation_space.shape), n_stack, stack_axis(observation_space))
         self._store_class = frame_store(frames)
-        self._step_shape = (n_envs, *self.stack_shape.obs_shape)
+        self._layouts = {name: self._layout(part) for name, part in parts.items()}
         self._check_memory()
-        make_store = partial(self._store_class, device=self.device)
-        self.memory = StackMemory(self.buffer_size, self.stack_shape, n_envs, observation_space.dtype, make_store)
+        self._discrete = {name for name, of in spaces_of(observation_space).items() if isinstance(of, spaces.Discrete)}
+        self.memory = ObservationMemory({name: self._stack_memory(name, part) for name, part in parts.items()})
         self.actions = np.zeros((self.buffer_size, n_envs, self.action_dim), self._action_dtype())
         self.rewards = np.zeros((self.buffer_size, n_envs), _REWARD)
 
@@ -121,25 +116,28 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def bytes_per_slot(self) -> int:
         """:return: what one transition takes beside its frame"""
-        return _REWARD.itemsize + self.action_dim * self._action_dtype().itemsize + METADATA_BYTES
+        metadata = METADATA_BYTES * len(self._layouts)
+        return _REWARD.itemsize + self.action_dim * self._action_dtype().itemsize + metadata
 
     def full_nbytes(self) -> int:
         """
         :return: host memory of the full buffer, without final frames of truncated episodes; for compressed frames, of
             which nobody knows it before, what is expected
         """
-        in_frames = self._store_class.host_nbytes(self._layout(), self.device)
+        in_frames = sum(self._store_class.host_nbytes(layout, self.device) for layout in self._layouts.values())
         return in_frames + self.buffer_size * self.n_envs * self.bytes_per_slot()
 
-    def _layout(self) -> FrameLayout:
-        return StackMemory.layout_of(
-            self.buffer_size, self.stack_shape, self.n_envs, np.dtype(self.observation_space.dtype)
-        )
+    def _layout(self, part: ObservationPart) -> FrameLayout:
+        return StackMemory.layout_of(self.buffer_size, part.shape, self.n_envs, part.dtype)
+
+    def _stack_memory(self, name: str, part: ObservationPart) -> StackMemory:
+        make_store = partial(self._store_class, device=self.device)
+        return StackMemory(self.buffer_size, part.shape, self.n_envs, part.dtype, make_store, name)
 
     def _check_memory(self) -> None:
         n_transitions = self.buffer_size * self.n_envs
         check_memory(n_transitions, self.full_nbytes())
-        on_device = self._store_class.device_nbytes(self._layout(), self.device)
+        on_device = sum(self._store_class.device_nbytes(layout, self.device) for layout in self._layouts.values())
         if on_device and (available := available_on(self.device)) is not None:
             check_memory(n_transitions, on_device, available, f"on {self.device}")
 
@@ -149,21 +147,21 @@ class FrameReplayBuffer(ReplayBuffer):
 
     # --- writing
 
-    def set_position(self, steps: int, filled: int, first_frame: int) -> None:
+    def set_position(self, steps: int, filled: int, first_frames: Mapping[str, int]) -> None:
         """
         Go on after transitions that were written from outside.
 
         :param steps: vector steps up to here
         :param filled: transitions held of each environment
-        :param first_frame: step of the oldest frame
+        :param first_frames: of each part of the observations, step of the oldest frame
         """
-        self.memory.set_position(steps, first_frame)
+        self.memory.set_position(steps, first_frames)
         self.pos, self.full = steps % self.buffer_size, filled == self.buffer_size
 
     def add(
         self,
-        obs: np.ndarray,
-        next_obs: np.ndarray,
+        obs: np.ndarray | dict[str, np.ndarray],
+        next_obs: np.ndarray | dict[str, np.ndarray],
         action: np.ndarray,
         reward: np.ndarray,
         done: np.ndarray,
@@ -174,32 +172,46 @@ class FrameReplayBuffer(ReplayBuffer):
 
         :raises ValueError: if the observations are no stacks of `n_stack` frames; nothing is stored then
         """
-        obs, next_obs = self._as_stored("obs", obs), self._as_stored("next_obs", next_obs)
+        parts, next_parts = self._as_stored("obs", obs), self._as_stored("next_obs", next_obs)
         actions = np.asarray(action).reshape(self.n_envs, self.action_dim)
         rewards = np.asarray(reward, _REWARD).reshape(self.n_envs)
         ended = np.asarray(done, dtype=bool)
         if np.count_nonzero(ended):
             truncated = ended & [self._times_out(info) for info in infos]
-            self.memory.push(obs, next_obs, ended & ~truncated, truncated)
+            self.memory.push(parts, next_parts, ended & ~truncated, truncated)
         else:  # nearly always
-            self.memory.push(obs, next_obs, ended, ended)
+            self.memory.push(parts, next_parts, ended, ended)
         self.actions[self.pos] = actions
         self.rewards[self.pos] = rewards
         self.pos += 1
         if self.pos == self.buffer_size:
             self.full, self.pos = True, 0
 
-    def _as_stored(self, name: str, observations: np.ndarray) -> np.ndarray:
+    def _as_stored(self, argument: str, observations: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """
-        :param name: for the message
-        :return: the observations, of the type of the observation space, as SB3 casts them
-        :raises ValueError: if their shape is not the one of the observation space
+        :param argument: for the message
+        :return: the parts of the observations, of the types of the observation space, as SB3 casts them
+        :raises ValueError: if a part is missing, or its shape is not the one of the observation space
         """
-        observations = np.asarray(observations, self.memory.dtype)
-        if observations.shape != self._step_shape:
+        is_dict = isinstance(self.observation_space, spaces.Dict)
+        given: Any = observations if is_dict else {PLAIN: observations}
+        if is_dict and not (isinstance(given, Mapping) and given.keys() >= self.memory.parts.keys()):
+            found = sorted(given) if isinstance(given, Mapping) else type(given).__name__
+            raise ValueError(f"{argument} must be a dictionary with the keys {sorted(self.memory.parts)}, got {found}.")
+        return {name: self._as_stored_part(argument, name, given[name]) for name in self.memory.parts}
+
+    def _as_stored_part(self, argument: str, name: str, observations: np.ndarray) -> np.ndarray:
+        """:return: [N, *obs_shape]"""
+        part = self.memory.parts[name]
+        observations = np.asarray(observations, part.dtype)
+        wanted = (self.n_envs, *part.shape.obs_shape)
+        if name in self._discrete and observations.size == self.n_envs:  # one number each, with an axis or without
+            observations = observations.reshape(wanted)
+        if observations.shape != wanted:
+            which = f"{argument}[{name!r}]" if name else argument
             raise ValueError(
-                f"{name} has shape {observations.shape}, and {self.n_envs} environments with observations of shape "
-                f"{self.stack_shape.obs_shape} give {self._step_shape}: pass what the training environment returns."
+                f"{which} has shape {observations.shape}, and {self.n_envs} environments with observations of shape "
+                f"{part.shape.obs_shape} give {wanted}: pass what the training environment returns."
             )
         return observations
 
@@ -208,7 +220,7 @@ class FrameReplayBuffer(ReplayBuffer):
 
     # --- sampling
 
-    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> ReplayBufferSamples:
+    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> Any:
         """
         :param batch_inds: slots, int64 [B]; the environments are drawn here, as SB3 does
         :param env: normalizes observations and rewards
@@ -216,12 +228,12 @@ class FrameReplayBuffer(ReplayBuffer):
         envs = np.random.randint(0, high=self.n_envs, size=(len(batch_inds),))
         return self.samples_at(batch_inds, envs, env)
 
-    def samples_at(self, slots: np.ndarray, envs: np.ndarray, env: VecNormalize | None = None) -> ReplayBufferSamples:
+    def samples_at(self, slots: np.ndarray, envs: np.ndarray, env: VecNormalize | None = None) -> Any:
         """
         :param slots: places in the buffer, as SB3 counts them, int64 [B]
         :param envs: numbers of the environments, int64 [B]
         :param env: normalizes observations and rewards
-        :return: the transitions that begin there
+        :return: the transitions that begin there, as SB3's samples
         """
         newest = self.memory.steps - 1
         steps = newest - (newest - slots) % self.buffer_size
@@ -233,7 +245,8 @@ class FrameReplayBuffer(ReplayBuffer):
         observations, next_observations = self._observations(steps, last, envs, env)
         actions = self.actions[slots, envs].astype(self._maybe_cast_dtype(self.action_space.dtype))
         dones = self.memory.terminated(last, envs).astype(np.float32).reshape(-1, 1)
-        return ReplayBufferSamples(
+        samples = DictReplayBufferSamples if isinstance(observations, dict) else ReplayBufferSamples
+        return samples(
             observations=observations,
             actions=self._tensor(actions),
             next_observations=next_observations,
@@ -264,26 +277,37 @@ class FrameReplayBuffer(ReplayBuffer):
         self, steps: np.ndarray, last: np.ndarray, envs: np.ndarray, env: VecNormalize | None
     ) -> tuple[Any, Any]:
         """:return: observations at `steps` and those reached after `last`, each [B, *obs_shape], or their rows"""
-        n_stack = self.stack_shape.n_stack
-        if last is steps:
-            rows, first_of_next = self.memory.rows(steps, envs), 1  # [B, K + 1]: all frames but one belong to both
+        normalizes = env is not None and env.norm_obs
+        pairs = {
+            name: self._part_observations(part, steps, last, envs, self._gathers_later and not normalizes)
+            for name, part in self.memory.parts.items()
+        }
+        if isinstance(self.observation_space, spaces.Dict):
+            both: tuple[Any, Any] = tuple({name: pair[i] for name, pair in pairs.items()} for i in range(2))  # type: ignore[assignment]
         else:
-            both = self.memory.rows(np.concatenate([steps, last]), np.concatenate([envs, envs]))
+            both = pairs[PLAIN]
+        return (self._normalized(both[0], env), self._normalized(both[1], env)) if normalizes else both
+
+    def _part_observations(
+        self, part: StackMemory, steps: np.ndarray, last: np.ndarray, envs: np.ndarray, gathers_later: bool
+    ) -> tuple[Any, Any]:
+        n_stack = part.shape.n_stack
+        if last is steps:
+            rows, first_of_next = part.rows(steps, envs), 1  # [B, K + 1]: all frames but one belong to both
+        else:
+            both = part.rows(np.concatenate([steps, last]), np.concatenate([envs, envs]))
             rows = np.concatenate([both[: len(steps), :-1], both[len(steps) :, 1:]], axis=1)  # [B, 2 K]
             first_of_next = n_stack
-        store = self.memory.store
-        if self._gathers_later and isinstance(store, DeviceFrameStore) and (env is None or not env.norm_obs):
-            named = partial(StackRows, store, self.stack_shape)
+        if gathers_later and isinstance(part.store, DeviceFrameStore):
+            named = partial(StackRows, part.store, part.shape)
             return named(rows[:, :n_stack]), named(rows[:, first_of_next:])
-        frames = store.gather(rows).to(self.device)
-        observations = self.stack_shape.join(frames[:, :n_stack])
-        return self._normalized(observations, env), self._normalized(
-            self.stack_shape.join(frames[:, first_of_next:]), env
-        )
+        frames = part.store.gather(rows).to(self.device)
+        return part.shape.join(frames[:, :n_stack]), part.shape.join(frames[:, first_of_next:])
 
-    def _normalized(self, observations: torch.Tensor, env: VecNormalize | None) -> torch.Tensor:
-        if env is None or not env.norm_obs:
-            return observations
+    def _normalized(self, observations: Any, env: VecNormalize | None) -> Any:
+        if isinstance(observations, dict):
+            arrays = {name: tensor.cpu().numpy() for name, tensor in observations.items()}
+            return {name: self._tensor(np.asarray(each)) for name, each in self._normalize_obs(arrays, env).items()}  # type: ignore[union-attr]
         return self._tensor(np.asarray(self._normalize_obs(observations.cpu().numpy(), env)))
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 N: environments, K: frames in a stack.
 
-    magic line | zstd frame: length of the header, header (JSON), arrays, frames of environment 0, 1, ... | end mark
+    magic line | zstd frame: length of the header, header (JSON), arrays, parts of the observations | end mark
+    part:        the observations expected next, the frames put aside, frames of environment 0, 1, ...
 
 Everything stands in the order of time, so that neighbouring frames, which differ in little, lie side by side.
 """
@@ -17,11 +18,14 @@ import zstandard
 
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.ledger import Ledger
+from sb3_atari_dqn.replay.observation_memory import PLAIN
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.stack_memory import StackMemory
 
 MAGIC = b"sb3_atari_dqn replay buffer\n"
 _END = b"\nend\n"
-_VERSION = 1
+_VERSION = 2
+_ONE_PART = 1  # what version 1 could hold, with the same arrays in the same order
 _LEVEL = 3
 _WINDOW_LOG = 23  # 8 MB: about a thousand frames of 84x84
 _FRAMES_AT_ONCE = 512
@@ -42,10 +46,12 @@ def is_ours(file: BinaryIO) -> bool:
 
 def _fixed(buffer: FrameReplayBuffer) -> dict[str, Any]:
     """:return: what a file and the buffer it goes into must have in common"""
+    parts = buffer.memory.parts.items()
     return {
-        "observation shape": list(buffer.obs_shape),
-        "observation type": str(np.dtype(buffer.observation_space.dtype)),
-        "n_stack": buffer.stack_shape.n_stack,
+        "observation shape": {name: list(part.shape.obs_shape) for name, part in parts},
+        "observation type": {name: str(part.dtype) for name, part in parts},
+        "n_stack": {name: part.shape.n_stack for name, part in parts},
+        "stack_axis": {name: part.shape.axis for name, part in parts},
         "number of environments": buffer.n_envs,
         "action space": str(buffer.action_space),
     }
@@ -60,11 +66,21 @@ def _header(buffer: FrameReplayBuffer) -> dict[str, Any]:
         "slots": buffer.buffer_size,
         "filled": buffer.size(),
         "steps": memory.steps,
-        "first frame": memory.oldest_frame(buffer.size()),
-        "finals": len(memory.finals),
-        "heads": len(memory.heads),
+        "first frame": memory.oldest_frames(buffer.size()),
+        "finals": {name: len(part.finals) for name, part in memory.parts.items()},
+        "heads": {name: len(part.heads) for name, part in memory.parts.items()},
         "sampler": buffer.sampler.state() if isinstance(buffer, PrioritizedFrameReplayBuffer) else None,
     }
+
+
+def _as_version_2(header: dict[str, Any]) -> dict[str, Any]:
+    """:return: the header of a file of version 1, which says of the only part what version 2 says of each"""
+    per_part = ("first frame", "finals", "heads")
+    fixed = {
+        what: {PLAIN: value} if what in ("observation shape", "observation type", "n_stack") else value
+        for what, value in header["fixed"].items()
+    }
+    return {**header, **{what: {PLAIN: header[what]} for what in per_part}, "fixed": fixed}
 
 
 def _filled_slots(steps: int, filled: int, n_slots: int) -> np.ndarray:
@@ -97,18 +113,24 @@ def _arrays_of(buffer: FrameReplayBuffer) -> Iterator[np.ndarray]:
     slots = _filled_slots(memory.steps, filled, buffer.buffer_size)
     if filled == 0:
         return
-    for array in (buffer.rewards, buffer.actions, memory.depths, memory.flags):
+    per_part = [array for part in memory.parts.values() for array in (part.depths, part.flags)]
+    for array in (buffer.rewards, buffer.actions, *per_part):
         yield array[slots]
     if isinstance(buffer, PrioritizedFrameReplayBuffer):
         yield buffer.sampler.tree[np.arange(buffer.buffer_size * buffer.n_envs)].reshape(-1, buffer.n_envs)[slots]
-    yield memory.expected  # type: ignore[misc]  # the last step left one
-    for ledger in (memory.finals, memory.heads):
-        yield ledger.keys - (memory.steps - filled) * buffer.n_envs
+    for part in memory.parts.values():
+        yield from _arrays_of_part(part, filled)
+
+
+def _arrays_of_part(part: StackMemory, filled: int) -> Iterator[np.ndarray]:
+    yield part.expected  # type: ignore[misc]  # the last step left one
+    for ledger in (part.finals, part.heads):
+        yield ledger.keys - (part.steps - filled) * part.n_envs
         for rows in ledger.rows:
-            yield memory.store.frames_of(rows)
-    for env in range(buffer.n_envs):
-        for steps in _chunks(memory.oldest_frame(filled), memory.steps + 1):
-            yield memory.store.read(steps, env)
+            yield part.store.frames_of(rows)
+    for env in range(part.n_envs):
+        for steps in _chunks(part.oldest_frame(filled), part.steps + 1):
+            yield part.store.read(steps, env)
 
 
 def _chunks(first: int, end: int) -> Iterator[np.ndarray]:
@@ -200,22 +222,29 @@ def _read_header(stream: _Stream) -> dict[str, Any]:
     (length,) = struct.unpack("<I", stream.array((4,), np.uint8).tobytes())
     if length > _MAX_HEADER_BYTES:
         raise EOFError
-    return json.loads(stream.array((length,), np.uint8).tobytes().decode())
+    header = json.loads(stream.array((length,), np.uint8).tobytes().decode())
+    return _as_version_2(header) if header["version"] == _ONE_PART else header
 
 
 def _check_fits(header: dict[str, Any], buffer: FrameReplayBuffer, name: str) -> None:
     """:raises ValueError: naming the first thing in which the file differs"""
-    if header["version"] != _VERSION:
+    if header["version"] not in (_ONE_PART, _VERSION):
         raise ValueError(f"{name} has format version {header['version']}, this program reads {_VERSION}.")
     for what, ours in _fixed(buffer).items():
-        if header["fixed"][what] != ours:
-            raise ValueError(f"{name} was saved with {what} {header['fixed'][what]}, and this buffer has {ours}.")
+        theirs = header["fixed"].get(what, ours)  # version 1 does not tell the axis
+        if theirs != ours:
+            raise ValueError(f"{name} was saved with {what} {_told(theirs)}, and this buffer has {_told(ours)}.")
     if header["filled"] > buffer.buffer_size:
         needed = header["filled"] * buffer.n_envs
         raise ValueError(
             f"{name} holds {needed} transitions, and this buffer has room for {buffer.buffer_size * buffer.n_envs}; "
             f"set buffer_size to {needed} or more."
         )
+
+
+def _told(value: Any) -> Any:
+    """:return: for a message: what is said of each part, of an only part by itself"""
+    return value[PLAIN] if isinstance(value, dict) and value.keys() == {PLAIN} else value
 
 
 def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream) -> None:
@@ -228,15 +257,21 @@ def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream
     # In a buffer of the same size every transition keeps its slot. Else they begin at slot 0, late enough to leave
     # steps for the frames before them.
     same_size = header["slots"] == like.buffer_size
-    steps = header["steps"] if same_size else filled + like.buffer_size * like.stack_shape.n_stack
+    longest = max(part.shape.n_stack for part in like.memory.parts.values())
+    steps = header["steps"] if same_size else filled + like.buffer_size * longest
+    first_frames = {name: first + steps - header["steps"] for name, first in header["first frame"].items()}
     if filled:
         _read_transitions(target, like, stream, _filled_slots(steps, filled, like.buffer_size), header["sampler"])
-        for ledger, count in ((like.memory.finals, header["finals"]), (like.memory.heads, header["heads"])):
-            _read_aside(target, like, stream, ledger, count, steps - filled)
-        _read_frames(target, like, stream, header["first frame"] + steps - header["steps"], steps + 1)
+        for name, part in like.memory.parts.items():
+            expected = stream.array((like.n_envs, *part.shape.obs_shape), part.dtype)
+            if target is not None:
+                part.expected = expected
+            for ledger, count in ((part.finals, header["finals"][name]), (part.heads, header["heads"][name])):
+                _read_aside(target, part, stream, ledger, count, steps - filled)
+            _read_frames(target, part, stream, first_frames[name], steps + 1)
     stream.end()
     if target is not None and filled:
-        target.set_position(steps, filled, header["first frame"] + steps - header["steps"])
+        target.set_position(steps, filled, first_frames)
     if isinstance(target, PrioritizedFrameReplayBuffer) and header["sampler"]:
         target.sampler.set_state(header["sampler"])
 
@@ -245,16 +280,15 @@ def _read_transitions(
     target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream, slots: np.ndarray, has_priorities: bool
 ) -> None:
     """:param slots: where they go, oldest first"""
-    filled, n_envs, memory = len(slots), like.n_envs, like.memory
-    wholes = (like.rewards, like.actions, memory.depths, memory.flags)
+    filled, n_envs = len(slots), like.n_envs
+    per_part = [array for part in like.memory.parts.values() for array in (part.depths, part.flags)]
+    wholes = (like.rewards, like.actions, *per_part)
     parts = [stream.array((filled, *whole.shape[1:]), whole.dtype) for whole in wholes]
     priorities = stream.array((filled * n_envs,), np.float64) if has_priorities else None
-    expected = stream.array((n_envs, *like.obs_shape), memory.dtype)
     if target is None:
         return
     for whole, part in zip(wholes, parts, strict=True):
         whole[slots] = part
-    memory.expected = expected
     if isinstance(target, PrioritizedFrameReplayBuffer):
         leaves = (slots[:, None] * n_envs + np.arange(n_envs)).ravel()
         if priorities is None:
@@ -264,28 +298,25 @@ def _read_transitions(
 
 
 def _read_aside(
-    target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream, ledger: Ledger, count: int, first: int
+    target: FrameReplayBuffer | None, part: StackMemory, stream: _Stream, ledger: Ledger, count: int, first: int
 ) -> None:
     """
-    :param ledger: that of the target
+    :param part: of the target's memory
+    :param ledger: of that part
     :param count: its entries in the file
     :param first: step of the oldest transition
     """
-    memory = like.memory
-    keys = stream.array((count,), np.int64) + first * like.n_envs
+    keys = stream.array((count,), np.int64) + first * part.n_envs
     for key in keys:
-        frames = stream.array((ledger.rows_per_entry, memory.layout.frame_size), memory.dtype)
+        frames = stream.array((ledger.rows_per_entry, part.layout.frame_size), part.dtype)
         if target is not None:
-            ledger.add(int(key), memory.store.put_aside(frames))
+            ledger.add(int(key), part.store.put_aside(frames))
 
 
-def _read_frames(
-    target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream, first: int, end: int
-) -> None:
+def _read_frames(target: FrameReplayBuffer | None, part: StackMemory, stream: _Stream, first: int, end: int) -> None:
     """:param first: step of the oldest frame; :param end: after the step of the newest"""
-    memory = like.memory
-    for env in range(like.n_envs):
+    for env in range(part.n_envs):
         for steps in _chunks(first, end):
-            frames = stream.array((len(steps), memory.layout.frame_size), memory.dtype)
+            frames = stream.array((len(steps), part.layout.frame_size), part.dtype)
             if target is not None:
-                memory.store.write(steps, env, frames)
+                part.store.write(steps, env, frames)

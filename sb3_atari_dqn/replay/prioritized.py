@@ -1,8 +1,9 @@
-"""Prioritized replay of stacked observations, each frame stored once.
+"""Prioritized replay of observations of any space, each frame stored once.
 
 B: batch, N: environments.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +23,14 @@ MOST_ALPHA, MOST_EPSILON = 10, 1e6
 
 
 class PrioritizedSamples(NamedTuple):
-    """SB3's samples, and what prioritization adds: weights of the losses, float32 [B, 1], and places, int64 [B]."""
+    """
+    SB3's samples, of dictionaries too, and what prioritization adds: weights of the losses, float32 [B, 1], and places,
+    int64 [B].
+    """
 
-    observations: torch.Tensor
+    observations: Any
     actions: torch.Tensor
-    next_observations: torch.Tensor
+    next_observations: Any
     dones: torch.Tensor
     rewards: torch.Tensor
     discounts: torch.Tensor | None
@@ -63,7 +67,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = True,
         *,
-        n_stack: int,
+        n_stack: int | Mapping[str, int],
+        stack_axis: int | Mapping[str, int] | None = None,
         n_steps: int = 1,
         gamma: float = 0.99,
         frames: str = "memory",
@@ -82,6 +87,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
             optimize_memory_usage,
             handle_timeout_termination,
             n_stack=n_stack,
+            stack_axis=stack_axis,
             n_steps=n_steps,
             gamma=gamma,
             frames=frames,
@@ -124,8 +130,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def add(
         self,
-        obs: np.ndarray,
-        next_obs: np.ndarray,
+        obs: np.ndarray | dict[str, np.ndarray],
+        next_obs: np.ndarray | dict[str, np.ndarray],
         action: np.ndarray,
         reward: np.ndarray,
         done: np.ndarray,
@@ -144,7 +150,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         leaves, probabilities = self.sampler.draw(batch_size)
         weights = importance_weights(probabilities, self.size() * self.n_envs, self.beta)
         samples = self.samples_at(leaves // self.n_envs, leaves % self.n_envs, env)
-        return PrioritizedSamples(*samples, weights=self._tensor(weights.reshape(-1, 1)), indices=leaves)
+        return PrioritizedSamples(**samples._asdict(), weights=self._tensor(weights.reshape(-1, 1)), indices=leaves)
 
     def update_priorities(self, indices: np.ndarray, td_errors: torch.Tensor | np.ndarray) -> None:
         """

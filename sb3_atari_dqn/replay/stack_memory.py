@@ -12,7 +12,7 @@ episode held: zeros, the first frame again, or frames seen nowhere else, which a
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,22 @@ _CHECK_EVERY_STEPS = 64
 METADATA_BYTES = 2  # per transition: depth and flags
 
 
+class CheckedStep(NamedTuple):
+    """
+    One vector step, found to be stacks. Its first four fields: see :meth:`StackMemory.push`.
+
+    :param restarted: where the observation does not go on from the one before, bool [N]; None: nowhere
+    :param ends: whether an episode ended
+    """
+
+    obs: np.ndarray
+    next_obs: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    restarted: np.ndarray | None
+    ends: bool
+
+
 class StackMemory:
     """
     Ring of the last observations and of what followed them.
@@ -38,6 +54,7 @@ class StackMemory:
     :param n_envs: N
     :param dtype: of the observations
     :param make_store: gives the frames their place
+    :param name: of the part of a dictionary observation that is kept here, for messages
     """
 
     _some_shallow: bool
@@ -49,8 +66,9 @@ class StackMemory:
         n_envs: int,
         dtype: np.dtype,
         make_store: Callable[[FrameLayout], FrameStore] = HostFrameStore,
+        name: str = "",
     ) -> None:
-        self.n_slots, self.shape, self.n_envs, self.dtype = n_slots, shape, n_envs, dtype
+        self.n_slots, self.shape, self.n_envs, self.dtype, self.name = n_slots, shape, n_envs, dtype, name
         self.layout = self.layout_of(n_slots, shape, n_envs, dtype)
         self.store = make_store(self.layout)
         self.depths = np.zeros((n_slots, n_envs), dtype=np.uint8)
@@ -89,11 +107,26 @@ class StackMemory:
         :param truncated: the episode stopped, but values follow, bool [N]
         :raises ValueError: if the observations are no stacks; nothing is stored then
         """
+        self.write(self.check(obs, next_obs, terminated, truncated))
+
+    def check(
+        self, obs: np.ndarray, next_obs: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> "CheckedStep":
+        """
+        The first half of :meth:`push`, which stores nothing: several memories can agree before one of them writes.
+
+        :return: what :meth:`write` takes
+        """
         ends = bool(np.count_nonzero(terminated) or np.count_nonzero(truncated))  # several times quicker than any()
         moves_on = not self._any_ended and Snapshot.of(obs) == self._expected
         restarted = None if moves_on else self._restarted(obs)
         if ends or restarted is not None or self.steps % _CHECK_EVERY_STEPS == 0:
             self._check_stacks(obs, next_obs, restarted, terminated, truncated)
+        return CheckedStep(obs, next_obs, terminated, truncated, restarted, ends)
+
+    def write(self, step: "CheckedStep") -> None:
+        """:param step: as :meth:`check` returned it"""
+        obs, next_obs, terminated, truncated, restarted, ends = step
         if self._some_shallow:
             self._depths += self._depths < self.shape.n_stack
         if restarted is not None:
@@ -160,9 +193,10 @@ class StackMemory:
         for env in np.flatnonzero(due):
             if not np.array_equal(following[env, :-1], frames[env, 1:]):
                 hint = " (or its info lacks the terminal_observation)" if truncated[env] else ""
+                part = f" {self.name!r}" if self.name else ""
                 raise ValueError(
-                    f"The next observation of environment {env} at step {self.steps} is not its observation moved by "
-                    f"one frame{hint}: it is no stack of n_stack={self.shape.n_stack} frames of shape "
+                    f"The next observation{part} of environment {env} at step {self.steps} is not its observation "
+                    f"moved by one frame{hint}: it is no stack of n_stack={self.shape.n_stack} frames of shape "
                     f"{self.shape.frame_shape}; give the right n_stack, or n_stack=1 to store every observation whole."
                 )
 
