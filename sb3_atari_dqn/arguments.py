@@ -72,7 +72,7 @@ WHOLE_NUMBERS = {
     "batch_size": 1,
     "gradient_steps": -1,  # as many gradient steps as environment steps
     "n_steps": 1,
-    "target_update_interval": 1,
+    "target_update_interval": 0,  # as 1: after each vector step, as in SB3
     "exploration_delay": 0,
     "_stats_window_size": 1,
 }
@@ -91,11 +91,11 @@ def check_dqn_arguments(model: Any) -> None:
     if not callable(model.learning_rate):
         check_between("learning_rate", model.learning_rate, 0, float("inf"))
     check_between("gamma", model.gamma, 0, 1)
-    check_between("tau", model.tau, 0, 1, above_low=True)
-    check_between("max_grad_norm", model.max_grad_norm, 0, float("inf"), above_low=True)
+    check_between("tau", model.tau, 0, 1)
+    check_between("max_grad_norm", model.max_grad_norm, 0, float("inf"))
     check_between("exploration_initial_eps", model.exploration_initial_eps, 0, 1)
     check_between("exploration_final_eps", model.exploration_final_eps, 0, 1)
-    check_between("exploration_fraction", model.exploration_fraction, 0, 1, above_low=True)
+    check_between("exploration_fraction", model.exploration_fraction, 0, float("inf"))
     if model.exploration_steps is not None:
         model.exploration_steps = whole_number("exploration_steps", model.exploration_steps, minimum=1)
     check_between("exploration_decay_rate", model.exploration_decay_rate, 0, float("inf"), above_low=True)

@@ -84,7 +84,7 @@ class ClassicDQN(RememberingDQN):
     :param buffer_size: transitions kept, all environments together
     :param learning_starts: environment steps with random actions before the first update
     :param batch_size: transitions per update
-    :param tau: how far the target network moves towards the online one at each of its updates; 1 copies
+    :param tau: how far the target network moves towards the online one at each of its updates; 1 copies, 0 leaves it
     :param gamma: discount per environment step
     :param train_freq: vector steps between trainings, or a pair like (2, "episode"); default 4
     :param gradient_steps: updates per training; -1: as many as environment steps since the last one; default 1
@@ -94,8 +94,8 @@ class ClassicDQN(RememberingDQN):
         observations, n-step returns and timeouts; SB3's own (`replay="sb3"`) with its limits
     :param n_steps: rewards summed before the bootstrap
     :param target_update_interval: environment steps between updates of the target network; with 1 and a small tau
-        the target follows softly
-    :param exploration_fraction: part of the training over which linear exploration falls
+        the target follows softly; 0: after each vector step
+    :param exploration_fraction: part of the training over which linear exploration falls; 0: none
     :param exploration_initial_eps: epsilon at the start
     :param exploration_final_eps: epsilon at the end
     :param max_grad_norm: the gradient is shortened to this norm
@@ -528,14 +528,14 @@ class ClassicDQN(RememberingDQN):
         """
         Take over weights and optimizer state; those of SB3's DQN fit a plain head. Parameters: see SB3.
 
-        :raises ValueError: if the networks differ
+        :raises RuntimeError: if the networks differ, as in SB3
         """
         self._learner = None  # it may hold copies, of what changes in part even where an error follows
         try:
             super().set_parameters(load_path_or_dict, exact_match, device)
         except RuntimeError as error:
             source = "the dictionary" if isinstance(load_path_or_dict, dict) else load_path_or_dict
-            raise ValueError(
+            raise RuntimeError(
                 f"The parameters in {source} do not fit the networks of this {self.algorithm} "
                 f"({self.policy_class.__name__}, policy_kwargs={self.policy_kwargs}); build it with the policy and "
                 f"policy_kwargs they come from. {error}"

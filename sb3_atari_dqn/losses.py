@@ -126,30 +126,26 @@ def dueling_q_values(value: Tensor, advantage: Tensor) -> Tensor:
     _check_ranks("dueling_q_values", value=(value, 2), advantage=(advantage, 2))
     if value.shape[1] != 1:
         raise ValueError(f"dueling_q_values takes one value per sample, [B, 1]; got {list(value.shape)}.")
+    return add_streams(value, advantage)
+
+
+def add_streams(value: Tensor, advantage: Tensor) -> Tensor:
+    """:func:`dueling_q_values` without the checks, for networks: torch can trace, script and export it"""
     return value + advantage - advantage.mean(dim=1, keepdim=True)
-
-
-class _ScaledGradient(torch.autograd.Function):
-    """Identity whose gradient is multiplied by a constant."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, scale: float) -> Tensor:
-        ctx.scale = scale
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient * ctx.scale, None
 
 
 def scale_gradient(x: Tensor, scale: float) -> Tensor:
     """
     :param x: any tensor
     :param scale: what its gradient is multiplied by
-    :return: x, bit for bit
+    :return: x, bit for bit; x itself where nothing will be differentiated, an export included
     Source: Wang et al. 2016, section 4.2 (there with 1/sqrt(2), for the layers that two streams share).
     """
-    return _ScaledGradient.apply(x, scale)
+    if not (torch.is_grad_enabled() and x.requires_grad) or torch.jit.is_tracing() or torch.compiler.is_exporting():
+        return x
+    scaled = x.view_as(x)  # a hook on x itself would meet the gradients of its other uses
+    scaled.register_hook(lambda gradient: gradient * scale)
+    return scaled
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"huber": huber_loss, "mse": squared_loss}

@@ -23,7 +23,7 @@ class LinearEpsilon:
     """
     From `initial` to `final` in a straight line over the first `fraction` of training, then constant.
 
-    :param fraction: part of the whole training in (0, 1]
+    :param fraction: part of the whole training; 0: `final` from the start, above 1: `final` is never reached
     Source: Mnih et al. 2015, Methods. Deviation: the length is a fraction of the run and not a number of frames,
     and the arithmetic is that of SB3's `LinearSchedule`, to the last bit.
     """
@@ -34,7 +34,7 @@ class LinearEpsilon:
 
     def __call__(self, progress_remaining: float, env_steps: int = 0) -> float:
         elapsed = 1 - progress_remaining
-        if elapsed > self.fraction:
+        if elapsed > self.fraction or self.fraction == 0:
             return self.final
         return self.initial + elapsed * (self.final - self.initial) / self.fraction
 

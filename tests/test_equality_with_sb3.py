@@ -1,5 +1,6 @@
 """ClassicDQN against SB3's DQN: same seed, same data, same parameters after N updates, bit for bit."""
 
+import copy
 import io
 from typing import Any
 
@@ -50,7 +51,7 @@ def same(left, right):
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
-@pytest.mark.parametrize("tau", [1.0, 0.3])
+@pytest.mark.parametrize("tau", [1.0, 0.3, 0.0])
 @pytest.mark.parametrize(
     ("policy", "env", "n_envs"), [("CnnPolicy", Noise, 1), ("CnnPolicy", Catch, 3), ("MlpPolicy", "CartPole-v1", 2)]
 )
@@ -60,6 +61,44 @@ def test_parameters_equal_sb3s_after_training_on_the_same_data(policy, env, n_en
         for algorithm in (DQN, ClassicDQN)
     )
     assert same(ours.get_parameters(), theirs.get_parameters())
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"tau": 0.0},
+        {"gamma": 0.0},
+        {"gamma": 1.0},
+        {"learning_rate": 0.0},
+        {"max_grad_norm": 0.0},
+        {"max_grad_norm": float("inf")},
+        {"target_update_interval": 0},
+        {"learning_starts": 0},
+        {"exploration_fraction": 0.0},
+        {"exploration_fraction": 2.0},
+        {"exploration_initial_eps": 0.0, "exploration_final_eps": 1.0},
+        {"gradient_steps": 0},
+        {"gradient_steps": -1},
+        {"stats_window_size": 1},
+    ],
+    ids=str,
+)
+def test_at_the_bounds_of_its_arguments_sb3s_results_are_ours_too(bound):
+    epsilons: dict[type, list[float]] = {}
+    models, parameters = [], []
+    for algorithm in (DQN, ClassicDQN):
+        model = algorithm("MlpPolicy", make_vec_env("CartPole-v1", 2, seed=2), **{**SETTINGS, **bound})
+        model._current_progress_remaining = 0.999  # SB3 divides by a fraction of 0 before the first step
+        train(model)
+        parameters.append(copy.deepcopy(model.get_parameters()))
+        schedule, rates = model.exploration_schedule, epsilons.setdefault(algorithm, [])
+        for progress_remaining in (0.999, 0.9, 0.5, 0.0):
+            rates.append(schedule(progress_remaining))
+        model.learn(40)
+        models.append(model)
+    assert epsilons[ClassicDQN] == epsilons[DQN]
+    assert same(parameters[1], parameters[0])
+    assert models[0]._n_updates == models[1]._n_updates
 
 
 @pytest.mark.parametrize("replay", ["uniform", "sb3"])

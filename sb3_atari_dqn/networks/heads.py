@@ -3,7 +3,7 @@
 from stable_baselines3.common.torch_layers import create_mlp
 from torch import Tensor, nn
 
-from sb3_atari_dqn.losses import dueling_q_values
+from sb3_atari_dqn.losses import add_streams
 
 
 class DuelingHead(nn.Module):
@@ -29,7 +29,7 @@ class DuelingHead(nn.Module):
         :param features: float32 [B, features_dim]
         :return: action values, float32 [B, A]
         """
-        return dueling_q_values(self.value(features), self.advantage(features))
+        return add_streams(self.value(features), self.advantage(features))
 
 
 # "plain" has no class of its own: it is what SB3's QNetwork builds.

@@ -14,7 +14,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     :return: pixels to add before and after it, so that ceil(size / stride) come out
     Source: TensorFlow, tf.nn, "Notes on padding".
     """
-    outputs = -(-size // stride)
+    outputs = (size + stride - 1) // stride
     total = max((outputs - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -24,15 +24,17 @@ def pad_same(images: Tensor, kernel: int, stride: int, value: float = 0.0) -> Te
     :param images: [B, C, H, W]
     :param value: what the added pixels hold
     """
-    height, width = images.shape[-2:]
-    return F.pad(images, (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride)), value=value)
+    above, below = same_padding(images.shape[2], kernel, stride)
+    left, right = same_padding(images.shape[3], kernel, stride)
+    return F.pad(images, [left, right, above, below], value=value)
 
 
 class SameConv2d(nn.Conv2d):
     """Convolution with a square kernel and TensorFlow's 'same' padding."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(pad_same(input, self.kernel_size[0], self.stride[0]))
+        padded = pad_same(input, self.kernel_size[0], self.stride[0])
+        return self._conv_forward(padded, self.weight, self.bias)  # a call of super() could not be scripted
 
 
 class SameMaxPool2d(nn.Module):

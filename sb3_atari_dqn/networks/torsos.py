@@ -127,18 +127,21 @@ class Conv(NamedTuple):
 class ConvTorso(ImageTorso):
     """A plain stack of unpadded convolutions, described by `layers`."""
 
-    layers: tuple[Conv, ...]
+    layers: ClassVar[tuple[Conv, ...]] = ()
+
+    def _layers(self) -> tuple[Conv, ...]:
+        return self.layers
 
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
         modules: list[nn.Module] = []
-        for filters, kernel, stride in self.layers:
+        for filters, kernel, stride in self._layers():
             modules += [nn.Conv2d(channels, filters, kernel, stride), activation()]
             channels = filters
         return modules
 
     def _smallest_image(self) -> int:
         size = 1
-        for layer in reversed(self.layers):
+        for layer in reversed(self._layers()):
             side = layer.kernel if isinstance(layer.kernel, int) else max(layer.kernel)
             size = (size - 1) * layer.stride + side
         return size
@@ -187,9 +190,12 @@ class EluTorso(ConvTorso):
     def __init__(self, observation_space: gym.Space, strides: tuple[int, int, int] = (1, 1, 1), **options: Any) -> None:
         if not isinstance(strides, tuple | list) or len(strides) != 3:
             raise ValueError(f"strides must be three numbers, one per convolution, got {strides!r}.")
-        first, second, third = (whole_number("strides", stride, minimum=1) for stride in strides)
-        self.layers = (Conv(32, 8, first), Conv(64, 3, second), Conv(64, 3, third))
+        self._strides = [whole_number("strides", stride, minimum=1) for stride in strides]
         super().__init__(observation_space, **options)
+
+    def _layers(self) -> tuple[Conv, ...]:
+        first, second, third = self._strides
+        return Conv(32, 8, first), Conv(64, 3, second), Conv(64, 3, third)
 
 
 class PrintedEluTorso(ConvTorso):
@@ -213,14 +219,14 @@ class MaxPoolTorso(ConvTorso):
 
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
         modules: list[nn.Module] = []
-        for filters, kernel, stride in self.layers:
+        for filters, kernel, stride in self._layers():
             modules += [SameConv2d(channels, filters, kernel, stride), activation(), nn.MaxPool2d(2)]
             channels = filters
         return modules
 
     def _smallest_image(self) -> int:
         size = 1
-        for layer in reversed(self.layers):
+        for layer in reversed(self._layers()):
             size = (2 * size - 1) * layer.stride + 1  # pooling halves, 'same' padding rounds up
         return size
 
