@@ -63,7 +63,7 @@ def test_training_is_the_same_to_the_bit_with_and_without_a_recorder(tmp_path, o
 
 def test_environments_without_a_picture_are_refused_before_training_starts(tmp_path):
     env = countdowns(3, render_mode=None)
-    with pytest.raises(ValueError, match=r"native_envs: false.*source: evaluation"):
+    with pytest.raises(ValueError, match=r"render_mode='rgb_array'.*source='evaluation'"):
         record(tmp_path, env, 10)
 
 

@@ -33,11 +33,10 @@ def same(run, other):
 
 @pytest.fixture(scope="module")
 def pong(tmp_path_factory):
-    """Four short runs of Pong: recorded in training, in ordinary environments; recorded beside it; without either."""
+    """Three short runs of Pong in native environments: recorded in training, beside it, not at all."""
     folder = tmp_path_factory.mktemp("recorders")
     recorded = {
         "training": (callback(f"{HERE}.LogEpisodes", {f"{HERE}.RecordEpisodes": dict(every_n_episodes=2)}),),
-        "ordinary": ("native_envs:False",),
         "evaluation": (
             callback({f"{HERE}.RecordEpisodes": dict(source="evaluation", format="gif", every_n_episodes=3)}),
         ),
@@ -57,11 +56,12 @@ def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itse
     pictures = pictures_of(run / names[0])
     assert pictures.shape[1:] == (420, 320, 3)
     assert len(set(pictures.reshape(-1, 3).mean(axis=0).round().tolist())) == 3  # in colour
-    assert "No native environments: RecordEpisodes(source='training') needs ordinary environments" in printed
+    assert cv2.VideoCapture(str(run / names[0])).get(cv2.CAP_PROP_FPS) == 15
+    assert "Native environments: 2 in C++" in printed
 
 
-def test_a_recorded_training_equals_one_in_the_same_environments_to_the_bit(pong):
-    assert same(pong["training"][0], pong["ordinary"][0])
+def test_a_recorded_training_equals_one_that_is_not_to_the_bit(pong):
+    assert same(pong["training"][0], pong["native"][0])
 
 
 def test_games_beside_a_native_training_are_recorded_and_leave_it_the_same_to_the_bit(pong):
@@ -85,12 +85,6 @@ def test_the_logged_games_are_those_of_the_monitor_files(pong):
     assert len(logged) > 5
     assert sorted(logged["length"]) == sorted(monitored["l"])
     assert logged["return"].sum() == monitored["r"].sum()
-
-
-def test_native_environments_that_are_insisted_on_cannot_be_recorded(runs):
-    with pytest.raises(ValueError, match=r"native_envs: true, but RecordEpisodes\(source='training'\) needs ordinary"):
-        train(*OURS, "-params", *TINY_ATARI, "native_envs:True", callback(f"{HERE}.RecordEpisodes"))
-    assert files(runs) == []
 
 
 def test_a_bad_argument_leaves_no_run_folder(runs):

@@ -27,7 +27,8 @@ class RecordEpisodes(RunCallback):
 
     - ``source="training"``: games 1, n + 1, 2n + 1, ... in the order in which they begin, whichever environment plays
       them, with the exploration of the training: ``videos/training_episode_000001.mp4``. Needs environments that
-      render, so the native Atari environments are left out. A game that the end of training cuts off is not kept.
+      render (``render_mode="rgb_array"``, of the native Atari environments too). A game that the end of training cuts
+      off is not kept.
     - ``source="evaluation"``: after every n-th training game one game in an environment of its own, played greedily
       by the current model, while training waits: ``videos/evaluation_episode_000001.mp4``, numbered by the training
       game it follows.
@@ -97,8 +98,8 @@ class RecordEpisodes(RunCallback):
         if modes != {"rgb_array"}:
             raise ValueError(
                 f"RecordEpisodes(source='training') finds environments that render no picture (render_mode="
-                f"{_told(modes)}): build them with render_mode='rgb_array' (native Atari environments never render: "
-                "native_envs: false), or record beside training with source: evaluation"
+                f"{_told(modes)}): build them with render_mode='rgb_array', or record beside training with "
+                "source='evaluation'"
             )
         self._set_speed(self.training_env)
 
