@@ -441,7 +441,8 @@ def test_the_rendered_picture_is_the_one_that_the_newest_frame_was_made_of(env_i
     kwargs = {"repeat_action_probability": 0.25, "max_num_frames_per_episode": 600, "render_mode": "rgb_array"}
     env = NativeAtariVecEnv(env_id, 2, seed=3, env_kwargs=kwargs, preset=preset)
     pipeline = FramePipeline(preset, (210, 160, 3))
-    observations, rng, tally = env.reset(), np.random.default_rng(0), Counter[str]()
+    observations: Any = env.reset()
+    rng, tally = np.random.default_rng(0), Counter[str]()
     for step in range(400):
         for stack, picture in zip(observations, env.get_images(), strict=True):
             np.testing.assert_array_equal(pipeline(picture)[:, :, 0], stack[-1])

@@ -1,5 +1,7 @@
 """Our callbacks in runs of the zoo."""
 
+from typing import cast
+
 import cv2
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from rl_zoo3 import ALGOS
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import load_results
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_normalize
 
 from sb3_atari_dqn.zoo.saved_run import find_run
@@ -66,13 +69,13 @@ def normalized(tmp_path_factory):
 
 
 def count(path):
-    return VecNormalize.load(str(path), make_vec_env("CartPole-v1")).obs_rms.count
+    return cast(RunningMeanStd, VecNormalize.load(str(path), make_vec_env("CartPole-v1")).obs_rms).count
 
 
 def normalization(env):
     found = unwrap_vec_normalize(env)
     assert found is not None
-    return found.obs_rms.count
+    return cast(RunningMeanStd, found.obs_rms).count
 
 
 def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itself(pong):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -170,7 +171,7 @@ def test_a_best_model_that_was_removed_is_replaced_by_the_next_one(tmp_path):
 
 @pytest.mark.parametrize("callback", [*GAME_CALLBACKS, SaveProgress])
 def test_a_second_training_is_refused_the_files_of_the_first(tmp_path, callback):
-    options = dict(window=1) if callback is SaveOnBestTrainingMean else {}
+    options: dict[str, Any] = dict(window=1) if callback is SaveOnBestTrainingMean else {}
     options |= dict(every_env_steps=3) if callback is SaveProgress else {}
     options |= dict(format="gif", scale=1) if callback is RecordEpisodes else {}
     model(countdowns(4)).learn(9, callback=callback(folder=tmp_path, **options))

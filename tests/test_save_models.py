@@ -2,10 +2,12 @@
 
 import json
 import resource
+from typing import cast
 
 import numpy as np
 import pytest
 from stable_baselines3 import DQN
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn import ClassicDQN
@@ -135,7 +137,7 @@ def test_a_mean_whose_model_could_not_be_written_does_not_count_as_the_best(tmp_
 
 
 def saved_statistics(path):
-    return VecNormalize.load(str(path), countdowns(3)).obs_rms.count
+    return cast(RunningMeanStd, VecNormalize.load(str(path), countdowns(3)).obs_rms).count
 
 
 def test_every_model_of_a_normalized_training_has_the_statistics_of_its_moment_beside_it(tmp_path):

@@ -84,7 +84,8 @@ class NativeAtariVecEnv(VecEnv):
         self._ready = False  # reset() has been called, close() has not, and no step was cut short
         self._in_step_wait = False
         super().__init__(n_envs, space, self._games[0].action_space)
-        self.metadata["render_fps"] = self._games[0].metadata["render_fps"]  # SB3's VecVideoRecorder looks here
+        # SB3's VecVideoRecorder looks here
+        self.metadata: dict[str, Any] = {**self.metadata, "render_fps": self._games[0].metadata["render_fps"]}
         self.seed(seed)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:

@@ -97,7 +97,7 @@ class RunCallback(BaseCallback):
     @property
     def env_name(self) -> str | None:
         """The zoo's name of the environment, None outside of it"""
-        return None if self.run is None or self._given_folder is not None else self.run.env_name
+        return None if self.run is None else self.run.env_name
 
     def _init_callback(self) -> None:
         if type(self)._on_game is not RunCallback._on_game:
