@@ -125,6 +125,16 @@ def test_a_full_disk_is_a_warning_with_file_and_reason_and_ends_no_training(tmp_
     assert not [path for path in files(tmp_path) if path != "models"]
 
 
+def test_a_full_disk_leaves_an_older_replay_memory_of_sb3_s_kind_whole(tmp_path, full_disk):
+    model = ClassicDQN("MlpPolicy", countdowns(3), replay="sb3", buffer_size=100, device="cpu")
+    path = tmp_path / "replay_buffer.pkl"
+    path.write_bytes(b"older")
+    with pytest.raises(OSError, match="File too large"):
+        model.save_replay_buffer(path)
+    assert path.read_bytes() == b"older"
+    assert files(tmp_path) == ["replay_buffer.pkl"]
+
+
 def test_a_mean_whose_model_could_not_be_written_does_not_count_as_the_best(tmp_path):
     obstacle = tmp_path / "best_training_model.zip"
     obstacle.mkdir()
