@@ -1,16 +1,15 @@
 """Model zips: written whole or not at all, and opened only by the algorithm that wrote them."""
 
 import io
-import os
-import shutil
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.save_util import json_to_data, open_path
+
+from sb3_atari_dqn.files import replacing as replacing
 
 ModelPath = str | Path | io.BufferedIOBase
 
@@ -30,24 +29,6 @@ def destination(path: str | Path, suffix: str = "zip") -> Path:
         path = Path(f"{path}_2")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.resolve()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[io.BufferedWriter]:
-    """
-    Write to a neighbour, and put it in the place of the file when all is written.
-
-    An interruption (Ctrl-C among them) leaves the old file whole and no neighbour behind.
-    """
-    neighbour = path.with_name(f".{os.getpid()}.tmp")
-    try:
-        with neighbour.open("wb") as file:
-            yield file
-        if path.exists():
-            shutil.copymode(path, neighbour)
-        neighbour.replace(path)
-    finally:
-        neighbour.unlink(missing_ok=True)
 
 
 def read_attributes(path: ModelPath, custom_objects: dict[str, Any] | None = None) -> dict[str, Any]:

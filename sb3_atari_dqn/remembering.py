@@ -94,13 +94,13 @@ class RememberingDQN(InterleavedDQN):
         :param path: file (".pkl", SB3's suffix for any, is added to a bare name), or a file object
         """
         buffer = self.replay_buffer
-        if not isinstance(buffer, FrameReplayBuffer):
-            super().save_replay_buffer(path)
-        elif isinstance(path, str | Path):
+        if isinstance(path, str | Path):
             with replacing(destination(path, "pkl")) as file:
-                write_replay(buffer, file)
-        else:
+                self.save_replay_buffer(file)
+        elif isinstance(buffer, FrameReplayBuffer):
             write_replay(buffer, cast(BinaryIO, path))
+        else:
+            super().save_replay_buffer(path)
 
     def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
         """

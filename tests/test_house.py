@@ -80,7 +80,7 @@ def test_only_the_rooms_above_know_a_package(package, rooms):
     assert not strangers
 
 
-@pytest.mark.parametrize("pure", ["losses.py", "schedules.py", "arguments.py", *PURE_REPLAY])
+@pytest.mark.parametrize("pure", ["losses.py", "schedules.py", "arguments.py", "files.py", *PURE_REPLAY])
 def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
     strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib"}
     assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}
@@ -91,7 +91,8 @@ def test_pictures_know_numbers_and_pixels_only():
     for path in (PACKAGE / "pictures").glob("*.py"):
         names = imported(path)
         assert not {name for name in names if name.split(".")[0] in strangers}, path
-        assert all(name.startswith("sb3_atari_dqn.pictures") for name in names if name.startswith("sb3_atari_dqn"))
+        below = ("sb3_atari_dqn.pictures", "sb3_atari_dqn.files")
+        assert all(name.startswith(below) for name in names if name.startswith("sb3_atari_dqn")), path
 
 
 def test_recipes_are_data():

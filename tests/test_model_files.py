@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from sb3_atari_dqn.model_files import destination, read_attributes, replacing
+from sb3_atari_dqn.model_files import destination, read_attributes
 
 
 @pytest.mark.parametrize(
@@ -25,30 +25,6 @@ def test_a_folder_of_that_name_is_left_alone(tmp_path):
     (tmp_path / "model.zip").mkdir()
     with pytest.warns(UserWarning, match="is a folder"):
         assert destination(str(tmp_path / "model")) == tmp_path / "model.zip_2"
-
-
-def write_half(path):
-    with replacing(path) as file:
-        file.write(b"half of the ne")
-        raise KeyboardInterrupt
-
-
-def test_an_interruption_leaves_the_old_file_whole_and_nothing_else(tmp_path):
-    path = tmp_path / "model.zip"
-    path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt):
-        write_half(path)
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["model.zip"]
-
-
-def test_the_new_file_takes_the_place_of_the_old_one(tmp_path):
-    path = tmp_path / "model.zip"
-    path.write_bytes(b"old")
-    with replacing(path) as file:
-        file.write(b"new")
-    assert path.read_bytes() == b"new"
-    assert [file.name for file in tmp_path.iterdir()] == ["model.zip"]
 
 
 def test_what_is_no_model_is_named(tmp_path):

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import ale_py
+import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor, load_results
 from stable_baselines3.common.type_aliases import PolicyPredictor
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage, VecVideoRecorder
 
 from sb3_atari_dqn.atari import AtariPresetWrapper, NativeAtariVecEnv, NatureAtari, why_not_native
+from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.env_stacking import frame_stacking
 
 PONG = "PongNoFrameskip-v4"
@@ -395,10 +397,12 @@ def test_what_only_ordinary_environments_do_is_refused_with_the_way_out():
     env = native(PONG)
     for call in (
         lambda: env.render("human"),
+        env.render,
         env.get_images,
         lambda: env.get_attr("ale"),
         lambda: env.set_attr("lives", 3),
         lambda: env.env_method("render"),
+        lambda: env.env_method("act", 3),
     ):
         with pytest.raises((AttributeError, NotImplementedError), match="native_envs: false"):
             call()
@@ -418,6 +422,89 @@ def test_sb3_evaluates_during_training_without_a_warning(recwarn, tmp_path):
     model.learn(20, reset_num_timesteps=False)
     action, _ = model.predict(ordinary(PONG).reset())  # type: ignore[arg-type]
     assert action.shape == (1,)
+
+
+# Pictures -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options"),
+    [
+        (BREAKOUT, {}),
+        (BREAKOUT, {"max_pool_frames": 1, "terminal_on_life_loss": False}),
+        (PONG, {"grayscale": "mean", "crop": [34, 194, 0, 160], "size": [80, 80], "resize": "stride"}),
+    ],
+)
+def test_the_rendered_picture_is_the_one_that_the_newest_frame_was_made_of(env_id, options):
+    """Over hundreds of steps with sticky actions, no-ops, lost lives, truncated and finished games."""
+    preset = NatureAtari.preset.with_overrides(options)
+    kwargs = {"repeat_action_probability": 0.25, "max_num_frames_per_episode": 600, "render_mode": "rgb_array"}
+    env = NativeAtariVecEnv(env_id, 2, seed=3, env_kwargs=kwargs, preset=preset)
+    pipeline = FramePipeline(preset, (210, 160, 3))
+    observations: Any = env.reset()
+    rng, tally = np.random.default_rng(0), Counter[str]()
+    for step in range(400):
+        for stack, picture in zip(observations, env.get_images(), strict=True):
+            np.testing.assert_array_equal(pipeline(picture)[:, :, 0], stack[-1])
+        if step == 200:
+            env.seed(9)
+            observations = env.reset()
+            continue
+        observations, _, dones, infos = env.step(rng.integers(0, 4, 2))
+        tally.update(episodes=int(dones.sum()), games=sum("episode" in info for info in infos))
+    assert tally["games"] >= 2
+    assert tally["episodes"] > tally["games"] or not preset.terminal_on_life_loss or env_id == PONG
+
+
+def test_without_a_pool_the_picture_is_what_the_ordinary_game_renders():
+    options = {"noop_max": 0, "max_pool_frames": 1}
+    ours = NativeAtariVecEnv(
+        BREAKOUT, 2, seed=0, preset=NatureAtari.preset.with_overrides(options), render_mode="rgb_array"
+    )
+    theirs = ordinary(BREAKOUT, 2, 0, {"render_mode": "rgb_array"}, **options)
+    ours.reset(), theirs.reset()
+    rng, episodes = np.random.default_rng(0), 0
+    for _ in range(250):
+        np.testing.assert_array_equal(ours.render(), theirs.render())
+        actions = rng.integers(0, 4, 2)
+        episodes += int(ours.step(actions)[2].sum())
+        theirs.step(actions)
+    assert episodes > 5
+
+
+def test_a_picture_that_somebody_keeps_or_paints_on_changes_nothing():
+    env = NativeAtariVecEnv(PONG, 1, seed=0, render_mode="rgb_array")
+    observations = env.reset()
+    kept = env.get_images()[0]
+    kept[:] = 0
+    assert env.get_images()[0].any()
+    env.step_async(np.array([0]))
+    assert env.get_images()[0].any()
+    env.step_wait()
+    assert observations.any()
+
+
+def test_pictures_change_no_game_and_need_a_reset_and_an_open_environment():
+    filmed = NativeAtariVecEnv(BREAKOUT, 2, seed=1, render_mode="rgb_array")
+    with pytest.raises(RuntimeError, match="reset"):
+        filmed.render()
+    assert equal(stream(filmed, 60), stream(native(BREAKOUT, 2, 1), 60))
+    filmed.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        filmed.get_images()
+
+
+def test_sb3_s_video_recorder_films_all_games_at_their_own_speed(tmp_path):
+    env = NativeAtariVecEnv(PONG, 2, seed=0, render_mode="rgb_array")
+    recorder = VecVideoRecorder(VecFrameStack(env, 1), str(tmp_path), lambda step: step == 0, video_length=12)
+    recorder.reset()
+    for _ in range(14):
+        recorder.step(np.zeros(2, np.int64))
+    recorder.close()
+    (path,) = tmp_path.iterdir()
+    video = cv2.VideoCapture(str(path))
+    assert video.get(cv2.CAP_PROP_FPS) == 15
+    assert video.read()[1].shape == (420, 160, 3)  # SB3 tiles upwards first
 
 
 # What C++ can play --------------------------------------------------------------------------------------------------
@@ -451,7 +538,7 @@ NATURE: tuple[type, dict[str, Any]] = (NatureAtari, {})
         (PONG, [NATURE], {"mode": 1}, "mode=1"),
         (PONG, [NATURE], {"difficulty": 0}, "difficulty=0"),
         (PONG, [NATURE], {"obs_type": "ram"}, "obs_type='ram'"),
-        (PONG, [NATURE], {"render_mode": "rgb_array"}, "render"),
+        (PONG, [NATURE], {"render_mode": "human"}, "render_mode='human'.*renders 'rgb_array' or nothing"),
         (PONG, [NATURE], {"continuous": True}, "continuous"),
         (PONG, [NATURE], {"sound_obs": True}, "sound_obs"),
         (PONG, [NATURE], {"colour": True}, "knows no colour"),
@@ -475,6 +562,7 @@ def test_what_cannot_be_played_natively_is_said_in_one_line(env_id, wrappers, en
         ("ALE/Pong-v5", NATURE, {"frameskip": 1}),
         (PONG, NATURE, {"full_action_space": True, "repeat_action_probability": 0.25, "mode": None}),
         (PONG, NATURE, {"max_num_frames_per_episode": None}),
+        (PONG, NATURE, {"render_mode": "rgb_array"}),
     ],
 )
 def test_what_can_be_played_natively_is_played(env_id, wrapper, env_kwargs):

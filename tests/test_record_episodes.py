@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
-from sb3_atari_dqn import ClassicDQN
+from sb3_atari_dqn import ClassicDQN, NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import RecordEpisodes
 from tests.commands import files
 from tests.games import Countdown, countdowns
@@ -63,7 +66,7 @@ def test_training_is_the_same_to_the_bit_with_and_without_a_recorder(tmp_path, o
 
 def test_environments_without_a_picture_are_refused_before_training_starts(tmp_path):
     env = countdowns(3, render_mode=None)
-    with pytest.raises(ValueError, match=r"native_envs: false.*source: evaluation"):
+    with pytest.raises(ValueError, match=r"render_mode='rgb_array'.*source='evaluation'"):
         record(tmp_path, env, 10)
 
 
@@ -96,6 +99,14 @@ def test_a_folder_that_takes_no_video_ends_no_training(tmp_path, options):
     [
         (lambda: countdowns(3, render_mode=None), ValueError, "render_mode='rgb_array' in make_env="),
         (lambda: Countdown(), ValueError, "VecEnv.*built a Countdown"),
+        (lambda: DummyVecEnv([Countdown]), ValueError, r"RecordEpisodes\(make_env=\) finds no Monitor"),
+        (
+            lambda: VecFrameStack(countdowns(3), 2),
+            ValueError,
+            r"observation_space Box\(.*\(6,\).*trained with Box.*\(3,\)",
+        ),
+        (lambda: make_vec_env("CartPole-v1", env_kwargs={"render_mode": "rgb_array"}), ValueError, "observation_space"),
+        (lambda: countdowns_of_actions(3), ValueError, r"action_space Discrete\(3\).*trained with Discrete\(2\)"),
         (lambda: 3 / 0, ZeroDivisionError, "division"),
     ],
 )
@@ -104,6 +115,46 @@ def test_the_environment_of_evaluations_is_checked_before_training_starts(tmp_pa
     with pytest.raises(error, match=says):
         record(tmp_path, env, 10, source="evaluation", make_env=make_env)
     assert env.get_attr("t") == [0]
+
+
+def countdowns_of_actions(count):
+    env = countdowns(3)
+    env.action_space = spaces.Discrete(count)
+    return env
+
+
+def test_an_evaluation_of_a_normalized_training_must_be_normalized_too(tmp_path):
+    options = dict(source="evaluation")
+    with pytest.raises(ValueError, match=r"VecNormalize\(training=False, norm_reward=False\)"):
+        record(tmp_path, VecNormalize(countdowns(3)), 7, make_env=game_of_five, **options)
+    _, names = record(
+        tmp_path,
+        VecNormalize(countdowns(3)),
+        7,
+        make_env=lambda: VecNormalize(countdowns(5), training=False, norm_reward=False),
+        **options,
+    )
+    assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35, 45]] * 2
+
+
+def test_pictures_with_the_channels_last_fit_a_model_that_has_them_first(tmp_path):
+    """SB3 puts a VecTransposeImage around the training's environment, and nobody around that of make_env."""
+
+    def build():
+        kwargs = {"render_mode": "rgb_array", "max_num_frames_per_episode": 60}
+        return VecFrameStack(make_vec_env("PongNoFrameskip-v4", env_kwargs=kwargs, wrapper_class=NatureAtari), 4)
+
+    trained = ClassicDQN("CnnPolicy", build(), buffer_size=100, learning_starts=1000, device="cpu")
+    trained.learn(20, callback=RecordEpisodes(source="evaluation", make_env=build, folder=tmp_path, format="gif"))
+    assert "videos/evaluation_episode_000001.gif" in files(tmp_path)
+
+
+def test_native_games_are_filmed_in_training(tmp_path):
+    kwargs = {"max_num_frames_per_episode": 100}
+    env = NativeAtariVecEnv("PongNoFrameskip-v4", 2, seed=0, env_kwargs=kwargs, render_mode="rgb_array")
+    trained = ClassicDQN("CnnPolicy", env, buffer_size=100, learning_starts=1000, device="cpu")
+    trained.learn(60, callback=RecordEpisodes(folder=tmp_path, scale=1, format="gif"))
+    assert pictures_of(tmp_path / "videos/training_episode_000002.gif").shape[1:] == (210, 160, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,19 @@
 """Our callbacks in runs of the zoo."""
 
+from typing import cast
+
 import cv2
 import pandas as pd
 import pytest
 import torch
 import yaml
 from rl_zoo3 import ALGOS
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import load_results
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_normalize
 
+from sb3_atari_dqn.zoo.saved_run import find_run
 from tests.commands import TINY_ATARI, files, train, zoo
 from tests.test_video import pictures_of
 
@@ -33,11 +39,10 @@ def same(run, other):
 
 @pytest.fixture(scope="module")
 def pong(tmp_path_factory):
-    """Four short runs of Pong: recorded in training, in ordinary environments; recorded beside it; without either."""
+    """Three short runs of Pong in native environments: recorded in training, beside it, not at all."""
     folder = tmp_path_factory.mktemp("recorders")
     recorded = {
         "training": (callback(f"{HERE}.LogEpisodes", {f"{HERE}.RecordEpisodes": dict(every_n_episodes=2)}),),
-        "ordinary": ("native_envs:False",),
         "evaluation": (
             callback({f"{HERE}.RecordEpisodes": dict(source="evaluation", format="gif", every_n_episodes=3)}),
         ),
@@ -45,9 +50,32 @@ def pong(tmp_path_factory):
     }
     printed = {}
     for name, params in recorded.items():
-        given = ("-params", *TINY_ATARI, "n_envs:2", *params)
+        # "auto" measures which precision is faster here, and may choose another one for the next run
+        given = ("-params", *TINY_ATARI, "n_envs:2", "precision:'fp32'", *params)
         printed[name] = train(*OURS, "-f", str(folder / name), *given)
     return {name: (folder / name / "dqn_dueling/PongNoFrameskip-v4_1", printed[name]) for name in recorded}
+
+
+@pytest.fixture(scope="module")
+def normalized(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("normalized")
+    entries = [
+        {f"{HERE}.SaveEveryEpisode": dict(every_n_episodes=5)},
+        {f"{HERE}.SaveOnBestTrainingMean": dict(window=3)},
+        {f"{HERE}.SaveProgress": dict(every_env_steps=100)},
+    ]
+    train("--algo", "dqn", *CARTPOLE, "-f", str(folder), "-params", "normalize:True", callback(*entries))
+    return folder / "dqn/CartPole-v1_1"
+
+
+def count(path):
+    return cast(RunningMeanStd, VecNormalize.load(str(path), make_vec_env("CartPole-v1")).obs_rms).count
+
+
+def normalization(env):
+    found = unwrap_vec_normalize(env)
+    assert found is not None
+    return cast(RunningMeanStd, found.obs_rms).count
 
 
 def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itself(pong):
@@ -57,11 +85,12 @@ def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itse
     pictures = pictures_of(run / names[0])
     assert pictures.shape[1:] == (420, 320, 3)
     assert len(set(pictures.reshape(-1, 3).mean(axis=0).round().tolist())) == 3  # in colour
-    assert "No native environments: RecordEpisodes(source='training') needs ordinary environments" in printed
+    assert cv2.VideoCapture(str(run / names[0])).get(cv2.CAP_PROP_FPS) == 15
+    assert "Native environments: 2 in C++" in printed
 
 
-def test_a_recorded_training_equals_one_in_the_same_environments_to_the_bit(pong):
-    assert same(pong["training"][0], pong["ordinary"][0])
+def test_a_recorded_training_equals_one_that_is_not_to_the_bit(pong):
+    assert same(pong["training"][0], pong["native"][0])
 
 
 def test_games_beside_a_native_training_are_recorded_and_leave_it_the_same_to_the_bit(pong):
@@ -85,12 +114,6 @@ def test_the_logged_games_are_those_of_the_monitor_files(pong):
     assert len(logged) > 5
     assert sorted(logged["length"]) == sorted(monitored["l"])
     assert logged["return"].sum() == monitored["r"].sum()
-
-
-def test_native_environments_that_are_insisted_on_cannot_be_recorded(runs):
-    with pytest.raises(ValueError, match=r"native_envs: true, but RecordEpisodes\(source='training'\) needs ordinary"):
-        train(*OURS, "-params", *TINY_ATARI, "native_envs:True", callback(f"{HERE}.RecordEpisodes"))
-    assert files(runs) == []
 
 
 def test_a_bad_argument_leaves_no_run_folder(runs):
@@ -123,6 +146,30 @@ def test_the_zoo_s_own_algorithms_are_filmed_too_and_enjoy_is_told_nothing_of_it
     assert name == "videos/training_episode_000001.mp4"
     assert cv2.VideoCapture(str(run / name)).get(cv2.CAP_PROP_FPS) == 50, "not the speed of the game"
     assert not yaml.unsafe_load((run / "CartPole-v1/args.yml").read_text())["env_kwargs"]
+
+
+@pytest.mark.parametrize("model", ["progress.zip", "models/episode_000005.zip", "best_training_model.zip"])
+def test_a_model_of_a_normalized_run_is_played_and_continued_with_its_own_statistics(normalized, model):
+    own = normalized / model.replace(".zip", "_vecnormalize.pkl")
+    run = find_run(normalized / model)
+    assert normalization(run.create_env(0)) == count(own)
+    latest = (normalized / model).parent / "CartPole-v1" / "vecnormalize.pkl"  # where -i looks
+    assert latest.is_file()
+    for other in normalized.rglob("vecnormalize.pkl"):
+        other.rename(other.with_suffix(".away"))
+    try:
+        assert normalization(run.create_env(0)) == count(own), "of a run that was killed"
+    finally:
+        for other in normalized.rglob("vecnormalize.away"):
+            other.rename(other.with_suffix(".pkl"))
+
+
+def test_a_normalized_run_goes_on_from_its_progress_with_its_statistics(normalized, runs):
+    kept = count(normalized / "progress_vecnormalize.pkl")
+    printed = train("--algo", "dqn", *CARTPOLE, "-params", "normalize:True", "-i", str(normalized / "progress.zip"))
+    assert "Loading saved VecNormalize stats" in printed
+    (statistics,) = (runs / "logs").glob("dqn/CartPole-v1_1/CartPole-v1/vecnormalize.pkl")
+    assert count(statistics) > kept + 200
 
 
 def test_tuning_goes_without_and_says_so(runs):

@@ -2,9 +2,13 @@
 
 import json
 import resource
+from typing import cast
 
+import numpy as np
 import pytest
 from stable_baselines3 import DQN
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean, SaveProgress
@@ -55,6 +59,9 @@ def feed(callback, scores):
 
         def save(self, file):
             file.write(b"model")
+
+        def get_vec_normalize_env(self):
+            return None
 
     callback.model = Model()
     for number, score in enumerate(scores, start=1):
@@ -118,6 +125,16 @@ def test_a_full_disk_is_a_warning_with_file_and_reason_and_ends_no_training(tmp_
     assert not [path for path in files(tmp_path) if path != "models"]
 
 
+def test_a_full_disk_leaves_an_older_replay_memory_of_sb3_s_kind_whole(tmp_path, full_disk):
+    model = ClassicDQN("MlpPolicy", countdowns(3), replay="sb3", buffer_size=100, device="cpu")
+    path = tmp_path / "replay_buffer.pkl"
+    path.write_bytes(b"older")
+    with pytest.raises(OSError, match="File too large"):
+        model.save_replay_buffer(path)
+    assert path.read_bytes() == b"older"
+    assert files(tmp_path) == ["replay_buffer.pkl"]
+
+
 def test_a_mean_whose_model_could_not_be_written_does_not_count_as_the_best(tmp_path):
     obstacle = tmp_path / "best_training_model.zip"
     obstacle.mkdir()
@@ -127,6 +144,28 @@ def test_a_mean_whose_model_could_not_be_written_does_not_count_as_the_best(tmp_
     obstacle.rmdir()
     feed(callback, [5.0])
     assert json.loads((tmp_path / "best_training_model.json").read_text())["mean_return"] == 5.0
+
+
+def saved_statistics(path):
+    return cast(RunningMeanStd, VecNormalize.load(str(path), countdowns(3)).obs_rms).count
+
+
+def test_every_model_of_a_normalized_training_has_the_statistics_of_its_moment_beside_it(tmp_path):
+    callbacks = [
+        SaveEveryEpisode(folder=tmp_path),
+        SaveOnBestTrainingMean(1, folder=tmp_path),
+        SaveProgress(4, folder=tmp_path),
+    ]
+    learn(VecNormalize(countdowns(3)), callbacks, 10)
+    assert [name for name in files(tmp_path) if name.endswith(".pkl")] == [
+        "best_training_model_vecnormalize.pkl",
+        *(f"models/episode_00000{number}_vecnormalize.pkl" for number in (1, 2, 3)),
+        "progress_vecnormalize.pkl",
+        "replay_buffer.pkl",
+    ]
+    counts = [saved_statistics(tmp_path / f"models/episode_00000{number}_vecnormalize.pkl") for number in (1, 2, 3)]
+    assert np.diff(counts) == pytest.approx([3, 3])
+    assert saved_statistics(tmp_path / "best_training_model_vecnormalize.pkl") == counts[0]
 
 
 def test_progress_is_saved_every_so_many_steps_with_the_memory_and_training_goes_on_from_it(tmp_path):

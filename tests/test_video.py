@@ -59,6 +59,16 @@ def test_a_video_that_is_not_kept_leaves_neither_a_file_nor_a_process(tmp_path, 
     assert encoder.returncode is not None
 
 
+def test_what_a_killed_training_left_goes_with_the_next_video_and_one_in_the_making_stays(tmp_path):
+    (tmp_path / ".video.1-0123abcd.tmp.mp4").write_bytes(b"half")
+    first, second = Video(tmp_path, "mp4", scale=1, fps=10), Video(tmp_path, "gif", scale=1, fps=10)
+    for recording in (first, second):
+        recording.add(np.zeros((8, 8, 3), np.uint8))
+    first.keep(tmp_path / "first.mp4")
+    second.keep(tmp_path / "second.gif")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.mp4", "second.gif"]
+
+
 def test_a_video_takes_the_place_of_an_older_one_only_when_it_is_whole(tmp_path):
     (tmp_path / "game.gif").write_bytes(b"older")
     recording = Video(tmp_path, "gif", scale=1, fps=10)

@@ -16,6 +16,7 @@ from stable_baselines3.common.monitor import ResultsWriter
 
 from sb3_atari_dqn.atari.native_pool import NO_LIMIT, GamePool, Reply
 from sb3_atari_dqn.atari.presets import AtariPreset
+from sb3_atari_dqn.atari.skipping import CONSOLE_FPS
 
 NOOP, FIRE, AFTER_FIRE = 0, 1, 2
 
@@ -66,10 +67,8 @@ class NativeGame:
     :param max_frames: raw frames after which a game is truncated; None for no limit
     :param observation_space: of one observation, with its stack
     :param monitor_dir: folder for ``NUMBER.monitor.csv``; None writes no file
+    :param render_mode: "rgb_array" keeps the last picture for :meth:`render`
     """
-
-    render_mode = None
-    metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(
         self,
@@ -80,7 +79,11 @@ class NativeGame:
         max_frames: int | None,
         observation_space: spaces.Box,
         monitor_dir: str | None,
+        render_mode: str | None = None,
     ) -> None:
+        self.render_mode = render_mode
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": CONSOLE_FPS / preset.frame_skip}
+        self._screen: np.ndarray | None = None
         self.spec = gym.spec(env_id)
         self.preset = preset
         self.observation_space = observation_space
@@ -99,6 +102,24 @@ class NativeGame:
 
     def get_action_meanings(self) -> list[str]:
         return list(self._pool.opening.actions)
+
+    def render(self) -> np.ndarray:
+        """
+        The colour picture that the newest frame of the observation was made of: the maximum over the last two raw
+        frames where the preset pools them, else the last one.
+
+        :return: uint8 [H, W, 3], the caller's own
+        :raises NotImplementedError: without ``render_mode="rgb_array"``
+        :raises RuntimeError: before the first reset
+        """
+        if self.render_mode is None:
+            raise NotImplementedError(
+                "These native Atari games keep no pictures: build them with render_mode='rgb_array', or build ordinary "
+                "environments (the zoo's native_envs: false)"
+            )
+        if self._screen is None:
+            raise RuntimeError("render() before reset(): there is no picture yet")
+        return self._screen.copy()
 
     def absorb(self, reply: Reply) -> tuple[bool, dict[str, Any]]:
         """
@@ -144,6 +165,7 @@ class NativeGame:
 
         :return: whether the game has ended, whether it has reached its limit, and the information for the learner
         """
+        self._look(reply)
         beyond = max(0, reply.episode_frames - self._max_frames)
         length = reply.episode_frames - beyond
         info: dict[str, Any] = {
@@ -169,6 +191,11 @@ class NativeGame:
     def _new_game(self, seed: int | None) -> np.ndarray:
         """NoopResetEnv.reset and Monitor.reset."""
         reply, paid = self._pool.reset(self._number, seed)
+        self._look(reply)
         self._score.begin(paid)
         self.lives = reply.lives
         return reply.frame
+
+    def _look(self, reply: Reply) -> None:
+        if self.render_mode is not None:
+            self._screen = reply.screen

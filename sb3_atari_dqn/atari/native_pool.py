@@ -43,6 +43,7 @@ class Reply(NamedTuple):
     :param lives: lives left
     :param episode_frames: raw frames since the game was reset
     :param frames: raw frames since the game was loaded
+    :param screen: the colour picture that ``frame`` was made of, uint8 [H, W, 3]; C++ makes a new one for each reply
     """
 
     frame: np.ndarray
@@ -51,6 +52,7 @@ class Reply(NamedTuple):
     lives: int
     episode_frames: int
     frames: int
+    screen: np.ndarray
 
 
 class Opening(NamedTuple):
@@ -153,6 +155,7 @@ class GamePool:
             int(info["lives"][0]),
             int(info["episode_frame_number"][0]),
             int(info["frame_number"][0]),
+            observations[0, 0],
         )
 
     def close(self) -> None:

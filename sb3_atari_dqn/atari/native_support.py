@@ -28,9 +28,10 @@ _FIXED = {
     "difficulty": (None, "plays a game's default difficulty"),
     "obs_type": ("rgb", "takes its pictures from the screen"),
     "continuous": (False, "takes numbered actions"),
-    "render_mode": (None, "does not render"),
     "sound_obs": (False, "is silent"),
 }
+#: Pictures are those that C++ delivers anyway; it opens no window.
+_RENDER_MODES = (None, "rgb_array")
 _EXPRESSIBLE = {"game", "frameskip", "repeat_action_probability", "full_action_space", "max_num_frames_per_episode"}
 
 
@@ -44,6 +45,7 @@ class NativeSettings:
     :param repeat_action_probability: sticky actions per raw frame, the environment's or the preset's
     :param full_action_space: all 18 actions instead of those the game knows
     :param max_frames: raw frames after which a game is truncated, no-ops included; None for no limit
+    :param render_mode: "rgb_array" or None
     """
 
     game: str
@@ -51,6 +53,7 @@ class NativeSettings:
     repeat_action_probability: float
     full_action_space: bool
     max_frames: int | None
+    render_mode: str | None
 
 
 def why_not_native(
@@ -106,7 +109,9 @@ def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     sticky = preset.action_repeat_probability or kwargs["repeat_action_probability"]
     limit = kwargs["max_num_frames_per_episode"]
     limit = None if limit is None or limit <= 0 else int(limit)  # as ALE reads them
-    return NativeSettings(kwargs["game"], preset, float(sticky), kwargs["full_action_space"], limit)
+    return NativeSettings(
+        kwargs["game"], preset, float(sticky), kwargs["full_action_space"], limit, kwargs["render_mode"]
+    )
 
 
 def _check_values(kwargs: Mapping[str, Any]) -> None:
@@ -143,6 +148,8 @@ def _kwargs_obstacle(kwargs: Mapping[str, Any]) -> str | None:
     for name, (only, means) in _FIXED.items():
         if kwargs[name] != only:
             return f"{name}={kwargs[name]!r} is asked for, the C++ environment {means}"
+    if kwargs["render_mode"] not in _RENDER_MODES:
+        return f"render_mode={kwargs['render_mode']!r} is asked for, the C++ environment renders 'rgb_array' or nothing"
     unknown = sorted(set(kwargs) - set(_DEFAULTS) - _EXPRESSIBLE)
     return f"the C++ environment knows no {', '.join(unknown)}" if unknown else None
 

@@ -45,6 +45,8 @@ class NativeAtariVecEnv(VecEnv):
     :param env_kwargs: keyword arguments of ``ale_py.AtariEnv``
     :param preset: the preprocessing
     :param n_stack: frames per observation
+    :param render_mode: "rgb_array" lets ``render``, ``get_images`` and recorders see the games, see
+        :meth:`NativeGame.render`; can be given in ``env_kwargs`` as well
     :raises ValueError: where C++ cannot play that; the message names what it lacks
     """
 
@@ -58,9 +60,12 @@ class NativeAtariVecEnv(VecEnv):
         *,
         preset: AtariPreset = NatureAtari.preset,
         n_stack: int = 4,
+        render_mode: str | None = None,
     ) -> None:
         n_envs, n_stack = whole_number("n_envs", n_envs, 1), whole_number("n_stack", n_stack, 1)
         _check_limits(n_envs, n_stack, preset)
+        if render_mode is not None:
+            env_kwargs = {**(env_kwargs or {}), "render_mode": render_mode}
         settings = native_settings(env_id, preset, env_kwargs)
         self.n_stack = n_stack
         self._pool = GamePool(settings, n_envs)
@@ -68,7 +73,9 @@ class NativeAtariVecEnv(VecEnv):
         height, width, self._channels = self._pool.picture.shape
         space = spaces.Box(0, 255, (n_stack * self._channels, height, width), np.uint8)
         self._games = [
-            NativeGame(self._pool, number, env_id, preset, settings.max_frames, space, monitor_dir)
+            NativeGame(
+                self._pool, number, env_id, preset, settings.max_frames, space, monitor_dir, settings.render_mode
+            )
             for number in range(n_envs)
         ]
         self._preset = preset
@@ -77,6 +84,8 @@ class NativeAtariVecEnv(VecEnv):
         self._ready = False  # reset() has been called, close() has not, and no step was cut short
         self._in_step_wait = False
         super().__init__(n_envs, space, self._games[0].action_space)
+        # SB3's VecVideoRecorder looks here
+        self.metadata: dict[str, Any] = {**self.metadata, "render_fps": self._games[0].metadata["render_fps"]}
         self.seed(seed)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
@@ -159,20 +168,30 @@ class NativeAtariVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
-        """:raises AttributeError: on a method that :class:`NativeGame` does not offer, ``render`` for instance"""
+        """:raises AttributeError: on a method that :class:`NativeGame` does not offer"""
         return [method(*method_args, **kwargs) for method in self.get_attr(method_name, indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """:return: whether the games do what the wrapper would; scores are those of a ``Monitor``"""
         return [wrapper_class in _stand_ins(game) for game in (self._games[i] for i in self._get_indices(indices))]
 
-    def get_images(self) -> NoReturn:
-        """:raises NotImplementedError: always"""
-        raise NotImplementedError(f"Native Atari games do not render; {_ORDINARY}")
+    def get_images(self) -> Sequence[np.ndarray]:
+        """
+        :return: the picture of each game, uint8 [H, W, 3]; while a step is in flight those of the step before
+        :raises NotImplementedError: without ``render_mode="rgb_array"``
+        """
+        self._check_open()
+        return self.env_method("render")
 
-    def render(self, mode: str | None = None) -> NoReturn:
-        """:raises NotImplementedError: always"""
-        self.get_images()
+    def render(self, mode: str | None = None) -> np.ndarray | None:
+        """
+        :param mode: see SB3
+        :return: the pictures of all games side by side
+        :raises NotImplementedError: without ``render_mode="rgb_array"``
+        """
+        if self.render_mode is None:
+            self.get_images()
+        return super().render(mode)
 
     def _pushed(self, replies: Sequence[Reply]) -> np.ndarray:
         """:return: new stacks with the replies' frames at the end, [N, K * C, H, W]"""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 
@@ -23,6 +24,29 @@ def global_generators_kept() -> Iterator[None]:
         torch.set_rng_state(cpu)
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
+
+
+def check_fits(env: VecEnv, model: BaseAlgorithm) -> None:
+    """
+    :param env: that an evaluation would be played in
+    :param model: that would play
+    :raises ValueError: if it has been trained with other spaces, or around another normalization
+    """
+    env = _as_the_model_wraps_it(env)
+    for name in ("observation_space", "action_space"):
+        theirs, ours = getattr(env, name), getattr(model, name)
+        if theirs != ours:
+            raise ValueError(
+                f"make_env builds an environment with {name} {theirs}, the model is trained with {ours}: build it with "
+                "the wrappers of the training"
+            )
+    try:
+        _normalize(env, model)
+    except AssertionError as error:
+        raise ValueError(
+            "make_env builds an environment that is not wrapped as the training's, so VecNormalize cannot share its "
+            f"statistics ({error}): wrap it in VecNormalize(training=False, norm_reward=False) likewise"
+        ) from error
 
 
 def play(
@@ -44,15 +68,25 @@ def play(
     """
     training_mode = model.policy.training
     with global_generators_kept():
-        env = make_env()
+        env = _as_the_model_wraps_it(make_env())
         try:
-            if model.get_vec_normalize_env() is not None:
-                sync_envs_normalization(model.get_env(), env)
+            _normalize(env, model)
             env.seed(seed)
             return _play_to_the_end(model, env, max_steps, show)
         finally:
             env.close()
             model.policy.set_training_mode(training_mode)
+
+
+def _as_the_model_wraps_it(env: VecEnv) -> VecEnv:
+    """:return: with the channels of pictures first, if they are not yet"""
+    return BaseAlgorithm._wrap_env(env, verbose=0, monitor_wrapper=False)
+
+
+def _normalize(env: VecEnv, model: Any) -> None:
+    """:raises AssertionError: if the environments are wrapped in different ways"""
+    if model.get_vec_normalize_env() is not None:
+        sync_envs_normalization(model.get_env(), env)
 
 
 def _play_to_the_end(model: Any, env: VecEnv, max_steps: int, show: Callable[[np.ndarray], None]) -> float | None:

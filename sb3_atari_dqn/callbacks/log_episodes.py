@@ -1,15 +1,14 @@
 """One row per game: return, length, mean loss and epsilon, for TensorBoard and for the eye."""
 
-import csv
 import time
+import warnings
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 
+from sb3_atari_dqn.callbacks import games_log
 from sb3_atari_dqn.callbacks.run import Game, RunCallback
-
-COLUMNS = ("game", "env", "env_steps", "seconds", "return", "length", "mean_loss", "epsilon")
 
 
 class LogEpisodes(RunCallback):
@@ -18,17 +17,28 @@ class LogEpisodes(RunCallback):
     ``game/length``, ``game/mean_loss`` and ``game/epsilon`` over environment steps.
 
     The mean loss goes over the updates since the game that ended before, of whatever environment. What an algorithm
-    does not have (PPO has no epsilon), or what has not happened (no update yet), stays empty.
+    does not have (PPO has no epsilon), or what has not happened (no update yet), stays empty. A training that goes on
+    adds its rows to those there are.
 
     :param folder: see :class:`RunCallback`
     :param verbose: likewise
     """
 
+    outputs = ("games.csv",)
+
     def __init__(self, folder: str | Path | None = None, verbose: int = 0) -> None:
         super().__init__(folder, verbose)
-        self._file: TextIO | None = None
+        self._unwritten: list[list[Any]] = []
+        self._begun = False
         self._losses = Losses()
         self._started = 0.0
+
+    def _take_over(self) -> None:
+        super()._take_over()
+        path = self.folder / "games.csv"
+        self._begun = path.is_file()
+        if self._begun:
+            self._started = time.time() - games_log.resume(path)
 
     def _on_training_start(self) -> None:
         self._started = self._started or time.time()
@@ -54,15 +64,17 @@ class LogEpisodes(RunCallback):
                     writer.add_scalar(f"game/{name}", value, game.env_steps)
 
     def _write_rows(self, *rows: list[Any]) -> None:
-        """:param rows: what a full disk keeps back is written with a later row; the head is the first"""
+        """:param rows: what cannot be written is written with a later row"""
         path = self.folder / "games.csv"
+        self._unwritten += rows
         with self._writing(path):
-            if self._file is None:
-                self._file = path.open("w", newline="", encoding="utf-8")
-                csv.writer(self._file).writerow(COLUMNS)
+            is_new = games_log.append(path, self._unwritten)
+            self._unwritten = []
+            if is_new and self._begun:
+                warnings.warn(f"{path} was removed during training: LogEpisodes has begun a new one", stacklevel=2)
+            elif is_new:
                 self._say(f"Logging games to {path}")
-            csv.writer(self._file).writerows(rows)
-            self._file.flush()
+            self._begun = True
 
     def _tensorboards(self) -> list[Any]:
         """:return: the writers themselves: SB3's logger would write all that it gathers for its next dump"""

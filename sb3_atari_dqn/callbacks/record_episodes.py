@@ -7,7 +7,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.arguments import check_between, check_known, whole_number
 from sb3_atari_dqn.atari.skipping import actions_per_second
-from sb3_atari_dqn.callbacks.evaluation_game import global_generators_kept, play
+from sb3_atari_dqn.callbacks.evaluation_game import check_fits, global_generators_kept, play
+from sb3_atari_dqn.callbacks.monitors import check_monitored
 from sb3_atari_dqn.callbacks.run import Game, RunCallback
 from sb3_atari_dqn.callbacks.video import FORMATS, Video, check_encoder
 
@@ -27,7 +28,8 @@ class RecordEpisodes(RunCallback):
 
     - ``source="training"``: games 1, n + 1, 2n + 1, ... in the order in which they begin, whichever environment plays
       them, with the exploration of the training: ``videos/training_episode_000001.mp4``. Needs environments that
-      render, so the native Atari environments are left out. A game that the end of training cuts off is not kept.
+      render (``render_mode="rgb_array"``, of the native Atari environments too). A game that the end of training cuts
+      off is not kept.
     - ``source="evaluation"``: after every n-th training game one game in an environment of its own, played greedily
       by the current model, while training waits: ``videos/evaluation_episode_000001.mp4``, numbered by the training
       game it follows.
@@ -74,6 +76,7 @@ class RecordEpisodes(RunCallback):
         if make_env is not None and not callable(make_env):
             raise ValueError(f"make_env must be a function that builds an environment, got {make_env!r}")
         self._make_env = make_env
+        self.outputs = (f"videos/{source}_episode_*.{format}",)
         self._begun = 0  # games that have begun in training
         self._recordings: dict[int, tuple[int, Video]] = {}  # environment -> number of the game, video
 
@@ -83,7 +86,6 @@ class RecordEpisodes(RunCallback):
         return self.source == "training"
 
     def _init_callback(self) -> None:
-        super()._init_callback()
         check_encoder(self.format)
         if self.renders_training:
             self._check_training_env()
@@ -91,14 +93,19 @@ class RecordEpisodes(RunCallback):
             raise ValueError("RecordEpisodes(source='evaluation') needs make_env= outside of the zoo's train")
         else:
             self._check_evaluation_env()
+        super()._init_callback()
+
+    def _take_over(self) -> None:
+        super()._take_over()
+        self._begun = max(self._begun, self.n_games)
 
     def _check_training_env(self) -> None:
         modes = set(self.training_env.get_attr("render_mode"))
         if modes != {"rgb_array"}:
             raise ValueError(
                 f"RecordEpisodes(source='training') finds environments that render no picture (render_mode="
-                f"{_told(modes)}): build them with render_mode='rgb_array' (native Atari environments never render: "
-                "native_envs: false), or record beside training with source: evaluation"
+                f"{_told(modes)}): build them with render_mode='rgb_array', or record beside training with "
+                "source='evaluation'"
             )
         self._set_speed(self.training_env)
 
@@ -106,16 +113,20 @@ class RecordEpisodes(RunCallback):
         """Build one and close it: what is wrong with it shall not wait for the middle of training."""
         with global_generators_kept():
             env = self._evaluation_env()
-        if not isinstance(env, VecEnv):
-            raise ValueError(f"make_env must build a VecEnv (make_vec_env does), it built a {type(env).__name__}")
-        modes = set(env.get_attr("render_mode"))
-        self._set_speed(env)
-        env.close()
-        if modes != {"rgb_array"}:
-            raise ValueError(
-                f"RecordEpisodes(source='evaluation') finds an environment that renders no picture (render_mode="
-                f"{_told(modes)}): build it with render_mode='rgb_array' in make_env="
-            )
+        try:
+            if not isinstance(env, VecEnv):
+                raise ValueError(f"make_env must build a VecEnv (make_vec_env does), it built a {type(env).__name__}")
+            check_monitored(env, "RecordEpisodes(make_env=)")
+            modes = set(env.get_attr("render_mode"))
+            if modes != {"rgb_array"}:
+                raise ValueError(
+                    f"RecordEpisodes(source='evaluation') finds an environment that renders no picture (render_mode="
+                    f"{_told(modes)}): build it with render_mode='rgb_array' in make_env="
+                )
+            check_fits(env, self.model)
+            self._set_speed(env)
+        finally:
+            env.close()
 
     def _set_speed(self, env: VecEnv) -> None:
         if self.fps is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,11 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_dqn.callbacks import claims, games_log
+from sb3_atari_dqn.callbacks.monitors import check_monitored
+
+_NUMBERED = re.compile(r".*episode_(\d+)\.\w+")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -20,10 +26,12 @@ class Run:
 
     :param folder: of the run, where the monitor files lie
     :param make_evaluation_env: builds one ordinary environment that renders, as the run's evaluation would see it
+    :param env_name: of the folder inside it where the zoo looks for configuration and normalization
     """
 
     folder: Path
     make_evaluation_env: Callable[[], VecEnv]
+    env_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,15 +57,26 @@ class RunCallback(BaseCallback):
     """
     Calls :meth:`_on_game` for each game that ends; a lost life ends none.
 
+    A folder belongs to one training: another one that runs at the same time is refused, and so is a new one that finds
+    files of the same names there. A callback that is used again, or a model that goes on
+    (``learn(reset_num_timesteps=False)``), continues them: games are counted on, and nothing is replaced but what
+    always is.
+
     :param folder: where files go; None: the run folder, which the zoo's commands tell
     :param verbose: 1 prints a line per file
+    :raises ValueError: before training starts, where no environment would tell the end of a game, or the folder belongs
+        to another training
     """
+
+    #: Patterns of the files that it writes into the folder.
+    outputs: tuple[str, ...] = ()
 
     def __init__(self, folder: str | Path | None = None, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.run: Run | None = None
         self.n_games = 0
         self._given_folder = None if folder is None else Path(folder)
+        self._own_folder: Path | None = None  # where earlier files are its own
 
     def bind(self, run: Run) -> None:
         """:param run: the one that this callback belongs to"""
@@ -75,8 +94,40 @@ class RunCallback(BaseCallback):
             )
         return self.run.folder
 
+    @property
+    def env_name(self) -> str | None:
+        """The zoo's name of the environment, None outside of it"""
+        return None if self.run is None else self.run.env_name
+
     def _init_callback(self) -> None:
+        if type(self)._on_game is not RunCallback._on_game:
+            check_monitored(self.training_env, type(self).__name__)
         self.folder.mkdir(parents=True, exist_ok=True)
+        claims.claim(self.folder, self)
+        if self._own_folder != self.folder.resolve():
+            try:
+                self._take_over()
+            except ValueError:
+                claims.release(self.folder, self)
+                raise
+            self._own_folder = self.folder.resolve()
+
+    def on_training_end(self) -> None:
+        super().on_training_end()
+        claims.release(self.folder, self)
+
+    def _take_over(self) -> None:
+        """Look at what is in the folder already."""
+        found = sorted(path for pattern in self.outputs for path in self.folder.glob(pattern) if path.is_file())
+        if found and self.model.num_timesteps == 0:
+            name = type(self).__name__
+            raise ValueError(
+                f"{found[0]} is there already, of another training: give {name}(folder=...) another folder, or move "
+                f"the file; to go on with that training use the same {name} again, or load its model and call "
+                "learn(reset_num_timesteps=False)"
+            )
+        if found:
+            self.n_games = max(self.n_games, games_so_far(self.folder))
 
     def _on_step(self) -> bool:
         for env, info in enumerate(self.locals["infos"]):
@@ -113,3 +164,10 @@ class RunCallback(BaseCallback):
     def _say(self, line: str) -> None:
         if self.verbose > 0:
             print(line)
+
+
+def games_so_far(folder: Path) -> int:
+    """:return: the highest number of a game that a callback of ours has written down in this folder"""
+    names = [path.name for pattern in ("models/*", "videos/*") for path in folder.glob(pattern)]
+    numbers = [int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match]
+    return max([games_log.last_game(folder / "games.csv"), *numbers])

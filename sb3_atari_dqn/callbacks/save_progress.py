@@ -5,11 +5,13 @@ from pathlib import Path
 from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.callbacks.run import RunCallback
 from sb3_atari_dqn.callbacks.save_models import save_model
+from sb3_atari_dqn.files import replacing
 
 
 class SaveProgress(RunCallback):
     """
-    Save the model as ``progress.zip`` and the replay memory as ``replay_buffer.pkl``: the zoo's ``-i`` finds both.
+    Save the model as ``progress.zip`` and the replay memory as ``replay_buffer.pkl``: the zoo's ``-i`` finds both, and
+    the statistics of ``VecNormalize`` (see :func:`~sb3_atari_dqn.callbacks.save_models.save_model`).
 
     The zoo's checkpoints (``--save-freq``) hold no replay memory, and its own copy of that is written at the end only.
 
@@ -17,6 +19,8 @@ class SaveProgress(RunCallback):
     :param folder: see :class:`RunCallback`
     :param verbose: likewise
     """
+
+    outputs = ("progress.zip", "replay_buffer.pkl")
 
     def __init__(self, every_env_steps: int = 10_000, folder: str | Path | None = None, verbose: int = 0) -> None:
         super().__init__(folder, verbose)
@@ -34,7 +38,8 @@ class SaveProgress(RunCallback):
 
     def _save(self) -> None:
         with self._writing(self.folder / "progress.zip"):
-            save_model(self.model, self.folder / "progress.zip")
+            save_model(self.model, self.folder / "progress.zip", self.env_name)
             if hasattr(self.model, "save_replay_buffer"):
-                self.model.save_replay_buffer(self.folder / "replay_buffer.pkl")
+                with replacing(self.folder / "replay_buffer.pkl") as file:
+                    self.model.save_replay_buffer(file)
             self._say(f"Saved the progress of {self.num_timesteps} environment steps in {self.folder}")

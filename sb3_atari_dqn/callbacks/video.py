@@ -11,6 +11,8 @@ from typing import IO, Any
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from sb3_atari_dqn.files import Unfinished
+
 FORMATS = ("mp4", "gif")
 
 # Each picture of a GIF gets its own palette: as good as exact for the at most 128 colours of an Atari game (ffmpeg may
@@ -95,8 +97,7 @@ class Video:
         self._pipe().close()
         if self._encoder.wait() != 0 or self._path.stat().st_size == 0:
             raise OSError(f"ffmpeg made no video: {self._words()}")
-        self._path.chmod(0o644)
-        self._path.replace(path)
+        self._unfinished.keep(path)
         self.discard()
 
     def discard(self) -> None:
@@ -106,20 +107,25 @@ class Video:
     def _start(self, size: tuple[int, ...]) -> None:
         self._size = size
         self._folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".recording_", suffix=f".{self._format}", dir=self._folder)
-        open(handle, "wb").close()
-        self._path = Path(name)
-        self._finalizer = unfinished = weakref.finalize(self, self._path.unlink, missing_ok=True)
+        self._unfinished = Unfinished(self._folder / "video", f".{self._format}")
+        self._path = self._unfinished.path
+        self._finalizer = self._unfinished.discard
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the encoder)
-        self._encoder = subprocess.Popen(
-            self._command(size),
+        try:
+            self._encoder = self._popen(self._command(size), self._messages)
+        except OSError:
+            self._messages.close()
+            raise
+        self._finalizer = weakref.finalize(self, _abandon, self._encoder, self._messages, self._unfinished)
+
+    def _popen(self, command: list[str], messages: IO[bytes]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=self._messages,
+            stderr=messages,
             start_new_session=True,  # Ctrl-C is for the training
         )
-        unfinished.detach()
-        self._finalizer = weakref.finalize(self, _abandon, self._encoder, self._messages, self._path)
 
     def _command(self, size: tuple[int, ...]) -> list[str]:
         height, width = size
@@ -142,7 +148,7 @@ class Video:
         return " ".join(self._messages.read().decode(errors="replace").split()) or "it said nothing"
 
 
-def _abandon(encoder: "subprocess.Popen[bytes]", messages: IO[bytes], path: Path) -> None:
+def _abandon(encoder: "subprocess.Popen[bytes]", messages: IO[bytes], unfinished: Unfinished) -> None:
     """End an encoder that may have ended, and remove what it left under the temporary name."""
     encoder.kill()
     encoder.wait()
@@ -150,4 +156,4 @@ def _abandon(encoder: "subprocess.Popen[bytes]", messages: IO[bytes], path: Path
     if encoder.stdin is not None and not encoder.stdin.closed:
         with contextlib.suppress(OSError):  # what was still to be written has no reader any more
             encoder.stdin.close()
-    path.unlink(missing_ok=True)
+    unfinished.discard()

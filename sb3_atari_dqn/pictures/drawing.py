@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import uuid
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from sb3_atari_dqn.files import Unfinished
 
 Colour = tuple[int, int, int]
 
@@ -97,12 +98,13 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     :return: the temporary name, with the same suffix
     :raises OSError: if it cannot be written
     """
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    target = Path(os.path.realpath(path))
+    unfinished = Unfinished(target, target.suffix)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        yield unfinished.path
+        unfinished.keep(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.discard()
 
 
 def check_writable(path: Path, suffix: str) -> None:

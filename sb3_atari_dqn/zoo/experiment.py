@@ -109,14 +109,15 @@ def setup_experiment(upstream: Upstream, manager: Any) -> Any:
 def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
     """Play Atari games in C++ where the configuration lets it, else in upstream's environments.
 
-    For algorithms of the zoo itself: upstream's environments, with pictures where a callback of ours films them.
+    Either with pictures where a callback of ours films them; so are the environments of the zoo's own algorithms.
 
     :raises ValueError: if ``native_envs: true`` asks for what C++ cannot play
     """
-    if manager.algo in ALGORITHMS and native_envs.wanted(manager, eval_env):
-        return native_envs.create(manager, n_envs, eval_env, no_log)
     filmed = not eval_env and recorders.training_is_filmed(manager)
-    return upstream(recorders.rendering(manager) if filmed else manager, n_envs, eval_env, no_log)
+    builder = recorders.rendering(manager) if filmed else manager
+    if manager.algo in ALGORITHMS and native_envs.wanted(builder, eval_env):
+        return native_envs.create(builder, n_envs, eval_env, no_log)
+    return upstream(builder, n_envs, eval_env, no_log)
 
 
 def save_config(upstream: Upstream, manager: Any, saved_hyperparams: Hyperparams) -> None:

@@ -20,6 +20,7 @@ from huggingface_hub import repocard as repocard
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from requests.exceptions import HTTPError
 
+from sb3_atari_dqn.files import replacing
 from sb3_atari_dqn.zoo import model_card
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path
@@ -61,7 +62,8 @@ def evaluate_agent(
     if type(model).__module__.startswith("sb3_atari_dqn."):
         results_path = Path(local_path) / "results.json"
         results = json.loads(results_path.read_text())
-        results_path.write_text(json.dumps(results | _protocol(model, eval_env, is_deterministic), indent=2))
+        with replacing(results_path) as file:
+            file.write(json.dumps(results | _protocol(model, eval_env, is_deterministic), indent=2).encode())
     return scores
 
 
@@ -93,7 +95,8 @@ def save_metadata(upstream: Upstream, local_path: Path, data: dict[str, Any]) ->
     card = Path(local_path)
     facts = _facts(card)
     if facts is not None:
-        card.write_text(model_card.render(facts), encoding="utf-8")
+        with replacing(card) as file:
+            file.write(model_card.render(facts).encode())
         data = model_card.extend_metadata(facts, data)
     upstream(local_path, data)
 

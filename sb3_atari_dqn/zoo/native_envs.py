@@ -6,7 +6,6 @@ from typing import Any
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_atari_dqn.atari import AtariPresetWrapper, NativeAtariVecEnv, why_not_native
-from sb3_atari_dqn.zoo import recorders
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def wanted(manager: Any, eval_env: bool) -> bool:
     has_preset = any(issubclass(wrapper, AtariPresetWrapper) for wrapper, _ in choice.wrappers)
     if choice.native is False or (choice.native == "auto" and not has_preset):
         return False
-    obstacle = _obstacle(manager, eval_env) or why_not_native(
+    obstacle = _obstacle(manager) or why_not_native(
         manager.env_name.gym_id, choice.wrappers, manager.eval_env_kwargs if eval_env else manager.env_kwargs
     )
     if obstacle and choice.native is True:
@@ -64,7 +63,7 @@ def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> NativeAta
     )
 
 
-def _obstacle(manager: Any, eval_env: bool) -> str | None:
+def _obstacle(manager: Any) -> str | None:
     """:return: what the run asks for around or instead of the games; None if nothing"""
     asked = {
         "--vec-env": manager.vec_env_class is not DummyVecEnv,
@@ -72,7 +71,6 @@ def _obstacle(manager: Any, eval_env: bool) -> str | None:
         "vec_env_wrapper": manager.vec_env_wrapper,
         "normalize": manager.normalize,
         "monitor_kwargs": manager.monitor_kwargs,
-        "RecordEpisodes(source='training')": not eval_env and recorders.training_is_filmed(manager),
     }
     names = [name for name, value in asked.items() if value]
     return f"{' and '.join(names)} needs ordinary environments" if names else None

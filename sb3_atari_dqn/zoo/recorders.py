@@ -19,7 +19,8 @@ from sb3_atari_dqn.zoo.names import ALGORITHMS
 def create_callbacks(upstream: Callable[..., Any], manager: Any) -> None:
     """Tell our callbacks which run they belong to; stands in for ``ExperimentManager.create_callbacks``."""
     for callback in _ours(manager.callbacks):
-        callback.bind(Run(Path(manager.save_path), partial(_evaluation_env, manager)))
+        run = Run(Path(manager.save_path), partial(_evaluation_env, manager), Path(manager.params_path).name)
+        callback.bind(run)
     upstream(manager)
 
 

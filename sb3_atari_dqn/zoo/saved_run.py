@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +78,19 @@ class SavedRun:
             raise ValueError(
                 f"{self.env_id} renders no pictures (it offers {modes or 'nothing'}), nothing can be filmed"
             )
-        return played_envs.create(self.env_id, self.hyperparams, env_kwargs, self.stats_path, seed)
+        with self._normalization() as stats_path:
+            return played_envs.create(self.env_id, self.hyperparams, env_kwargs, stats_path, seed)
+
+    @contextmanager
+    def _normalization(self) -> Iterator[str]:
+        """:return: a folder with the model's own ``vecnormalize.pkl``, if there is one, else with that of the run"""
+        own = self.model_path.with_name(f"{self.model_path.stem}_vecnormalize.pkl")
+        if not own.is_file():
+            yield self.stats_path
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(own, Path(folder, "vecnormalize.pkl"))
+            yield folder
 
     def load_model(self, env: VecEnv, seed: int, device: str) -> BaseAlgorithm:
         """
