@@ -4,7 +4,9 @@ B: batch, A: actions, N: environments, n: steps of the return.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -29,6 +31,7 @@ from sb3_atari_dqn.arguments import (
     check_single_pace,
 )
 from sb3_atari_dqn.env_stacking import frame_stacking
+from sb3_atari_dqn.finite import NonFiniteUpdate
 from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.plain import PlainLearner
 from sb3_atari_dqn.learners.precision import PRECISIONS
@@ -38,6 +41,7 @@ from sb3_atari_dqn.losses import LOSSES
 from sb3_atari_dqn.model_files import (
     ModelPath,
     destination,
+    is_sb3_dqn,
     read_attributes,
     refuse_foreign,
     refuse_unknown,
@@ -66,6 +70,7 @@ SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 Learner = PlainLearner | FastLearner
 LEARNERS = ("plain", "fast")
+_GIVE_ENV = "pass env= to load(), or call set_env()"
 MOST_UPDATES = 1000  # per transition: far beyond any use
 SB3_TRAIN_FREQ, SB3_GRADIENT_STEPS = 4, 1  # where nobody says how often to learn
 
@@ -224,10 +229,10 @@ class ClassicDQN(RememberingDQN):
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """:raises ValueError: if the actions are not numbered 0 to A - 1"""
+        """:raises ValueError: if the actions are not numbered"""
         actions = env.action_space
-        if not isinstance(actions, spaces.Discrete) or actions.start != 0:
-            raise ValueError(f"Deep Q-learning needs a Discrete action space that starts at 0, got {actions}.")
+        if not isinstance(actions, spaces.Discrete):
+            raise ValueError(f"Deep Q-learning needs a Discrete action space, got {actions}.")
         return DQN._wrap_env(env, verbose, monitor_wrapper)
 
     def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
@@ -327,7 +332,8 @@ class ClassicDQN(RememberingDQN):
         if self.exploration_rate == 0:
             return greedy()
         explores = self.exploration_rng.random(shape) < self.exploration_rate
-        actions = self.exploration_rng.integers(cast(spaces.Discrete, self.action_space).n, size=shape)
+        space = cast(spaces.Discrete, self.action_space)
+        actions = space.start + self.exploration_rng.integers(space.n, size=shape)
         return actions if np.all(explores) else np.where(explores, actions, greedy())
 
     def _explore(self, observations: Any) -> np.ndarray:
@@ -356,7 +362,10 @@ class ClassicDQN(RememberingDQN):
         Train; see SB3.
 
         :param tb_log_name: name of the run for TensorBoard, by default that of the algorithm
+        :raises ValueError: without an environment
         """
+        if self.env is None:
+            raise ValueError(f"This {self.algorithm} has no environment to learn in: {_GIVE_ENV}.")
         return super().learn(
             total_timesteps, callback, log_interval, tb_log_name or self.algorithm, reset_num_timesteps, progress_bar
         )
@@ -417,22 +426,34 @@ class ClassicDQN(RememberingDQN):
         Sample, update, and tell the memory how wrong the values were.
 
         :param batch_size: B
+        :raises ValueError: if the loss or its gradient is not finite; the parameters are then those before the update
         """
         learner = self._get_learner()
         batch = self._sample(batch_size, learner.records)
-        update = learner.update(batch, LearningRule(self.loss, self.gamma, self.max_grad_norm))
+        try:
+            update = learner.update(batch, LearningRule(self.loss, self.gamma, self.max_grad_norm))
+        except NonFiniteUpdate as error:
+            raise ValueError(
+                f"Update {self._n_updates + 1}, at environment step {self.num_timesteps}, has {error}: the training "
+                "has diverged, and the parameters are those before this update. Lower learning_rate, scale or clip "
+                "the rewards, or take loss='huber'."
+            ) from error
         if isinstance(batch, PrioritizedSamples):
             cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, update.td_errors)
         self._n_updates += 1
         self._statistics.add(update.statistics)
 
     def _sample(self, batch_size: int, learner_gathers: bool) -> Any:
-        """:return: SB3's samples, or those with importance weights; of frames on a device, perhaps only their rows"""
+        """
+        :return: SB3's samples, or those with importance weights, their actions counted from 0; of frames on a device,
+            perhaps only their rows
+        """
         buffer = self.replay_buffer
-        if not (learner_gathers and isinstance(buffer, FrameReplayBuffer)):
-            return buffer.sample(batch_size, env=self._vec_normalize_env)
-        with buffer.gathering_later():
-            return buffer.sample(batch_size, env=self._vec_normalize_env)
+        gathering = learner_gathers and isinstance(buffer, FrameReplayBuffer)
+        with buffer.gathering_later() if gathering else nullcontext():  # type: ignore[attr-defined]
+            batch = buffer.sample(batch_size, env=self._vec_normalize_env)
+        first = self.policy.first_action
+        return batch._replace(actions=batch.actions - first) if first else batch
 
     # --- logs
 
@@ -498,14 +519,18 @@ class ClassicDQN(RememberingDQN):
         **kwargs: Any,
     ) -> SelfDQN:
         """
-        Load a model that this class saved; parameters: see SB3.
+        Load a model that this class saved, or, as the two are the same algorithm, :class:`ClassicDQN` one that SB3's
+        DQN saved; parameters: see SB3.
 
         Without `seed` among them the exploration goes on where the saved model stood.
 
         :raises ValueError: if another algorithm saved the file, or an argument is unknown or bad
         """
         attributes = read_attributes(path, custom_objects)
-        refuse_foreign(path, attributes, cls.__name__)
+        if cls.policy_family is QPolicy and is_sb3_dqn(attributes):
+            custom_objects = {**(custom_objects or {}), **cls._in_place_of_sb3s(attributes)}
+        else:
+            refuse_foreign(path, attributes, cls.__name__)
         check_single_pace(
             kwargs.get("updates_per_transition", attributes.get("updates_per_transition")),
             kwargs.get("train_freq"),
@@ -518,6 +543,35 @@ class ClassicDQN(RememberingDQN):
         if kwargs.get("seed") is None:
             model.exploration_rng = attributes.get("exploration_rng", model.exploration_rng)
         return model
+
+    @classmethod
+    def _in_place_of_sb3s(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+        """
+        :param attributes: of a model of SB3's DQN
+        :return: those that have another form here: our policy of the same networks, no schedule (it is built anew), and
+            of the buffer what the user chose, as SB3 writes its own choice over that
+        """
+        name = attributes["policy_class"].__name__
+        buffer_kwargs = attributes.get("replay_buffer_kwargs") or {}
+        kept = {key: value for key, value in buffer_kwargs.items() if key == "handle_timeout_termination"}
+        return {
+            "policy_class": cls.policy_aliases[name if name in cls.policy_aliases else "MlpPolicy"],
+            "exploration_schedule": None,
+            "replay_buffer_class": None,
+            "replay_buffer_kwargs": kept,
+        }
+
+    def get_env(self) -> VecEnv | None:
+        """
+        The training environment, None without one.
+
+        A model that was loaded without an environment has none, and what is then done with None fails far from here
+        (`evaluate_policy(model, model.get_env())`): this warns of it.
+        """
+        env = super().get_env()
+        if env is None:
+            warnings.warn(f"This {self.algorithm} has no environment: {_GIVE_ENV}.", stacklevel=2)
+        return env
 
     def set_parameters(
         self,

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.save_util import json_to_data, open_path
+from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
+from stable_baselines3.dqn.policies import MlpPolicy as SB3MlpPolicy
+from stable_baselines3.dqn.policies import MultiInputPolicy as SB3MultiInputPolicy
 
 from sb3_atari_dqn.files import replacing as replacing
 
@@ -47,6 +50,15 @@ def read_attributes(path: ModelPath, custom_objects: dict[str, Any] | None = Non
     finally:
         if file is not path:
             file.close()
+
+
+def is_sb3_dqn(attributes: dict[str, Any]) -> bool:
+    """
+    :param attributes: what `read_attributes` found in a file
+    :return: whether Stable-Baselines3's own DQN saved it, with a policy of its own
+    """
+    policy = attributes.get("policy_class")
+    return "algorithm" not in attributes and policy in (SB3MlpPolicy, SB3CnnPolicy, SB3MultiInputPolicy)
 
 
 def refuse_foreign(path: ModelPath, attributes: dict[str, Any], algorithm: str) -> None:

@@ -51,6 +51,12 @@ class HeadedQNetwork(QNetwork):
         features = super().extract_features(obs, features_extractor)
         return scale_gradient(features, 1 / math.sqrt(2)) if self.rescale_shared_gradient else features
 
+    def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> Tensor:
+        """:return: greedy actions as the action space numbers them, int64 [B]"""
+        chosen = super()._predict(observation, deterministic)
+        first = int(self.action_space.start)
+        return chosen + first if first else chosen
+
     def values_of(self, images: Tensor) -> Tensor:
         """
         :param images: preprocessed already, in the precision of the parameters, [B, C, H, W]
@@ -155,6 +161,11 @@ class QPolicy(DQNPolicy):
             optimizer_class,
             optimizer_kwargs,
         )
+
+    @property
+    def first_action(self) -> int:
+        """Number of the first action; the networks count from 0."""
+        return int(self.action_space.start)  # type: ignore[attr-defined]
 
     def make_q_net(self) -> HeadedQNetwork:
         net_args = self._update_features_extractor(self.net_args, features_extractor=None)

@@ -1,11 +1,16 @@
 """The memory of a model: chosen by name, reserved when it is first needed, saved and taken back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
+from sb3_atari_dqn.finite import check_observations, check_transition
 from sb3_atari_dqn.interleaved import InterleavedDQN
 from sb3_atari_dqn.model_files import ModelPath, destination, replacing
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
@@ -84,6 +89,43 @@ class RememberingDQN(InterleavedDQN):
             raise MemoryError(
                 f"buffer_size={self.buffer_size:,} transitions do not fit into memory ({error}); make it smaller."
             ) from error
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        prepared = super()._setup_learn(*args, **kwargs)
+        with self._starting_anew():
+            first = self._last_obs if self._vec_normalize_env is None else self._last_original_obs
+            check_observations(first, self.num_timesteps)
+        return prepared
+
+    def _store_transition(
+        self,
+        replay_buffer: ReplayBuffer,
+        buffer_action: np.ndarray,
+        new_obs: Any,
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """
+        Parameters as in SB3.
+
+        :raises ValueError: on a reward or an observation that is not finite; nothing is stored then
+        """
+        original = self._vec_normalize_env  # which turns an infinite reward into its own largest
+        rewards = reward if original is None else original.get_original_reward()
+        observations = new_obs if original is None else original.get_original_obs()
+        with self._starting_anew():
+            check_transition(rewards, observations, infos, self.num_timesteps)
+            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+
+    @contextmanager
+    def _starting_anew(self) -> Iterator[None]:
+        """After an error the environments are ahead of what is known of them: the next learn() resets them."""
+        try:
+            yield
+        except BaseException:
+            self._last_obs = None
+            raise
 
     def save_replay_buffer(self, path: ModelPath) -> None:
         """

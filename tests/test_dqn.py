@@ -3,6 +3,8 @@
 import io
 import json
 import zipfile
+from functools import partial
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +17,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
@@ -22,7 +25,7 @@ from sb3_atari_dqn.dqn import ClassicDQN, DoubleDQN, DuelingDQN
 from sb3_atari_dqn.policies import DoubleMlpPolicy, DuelingMlpPolicy, MlpPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay_kinds import check_own_buffer
-from tests.environments import Catch, DiscountProbe, ImageAndVector, Noise
+from tests.environments import Catch, DiscountProbe, ImageAndVector, Noise, PolicyProbe
 from tests.logs import Memory
 
 ALGORITHMS = [ClassicDQN, DoubleDQN, DuelingDQN]
@@ -89,7 +92,7 @@ def test_defaults_are_those_of_sb3(algorithm):
         ({"n_envs": 2, "train_freq": (1, "episode")}, "counts episodes, which 2 environments"),
         ({"optimize_memory_usage": True, "replay": "sb3"}, "handle_timeout_termination"),
         ({"optimize_memory_usage": True, "n_steps": 3, "replay": "sb3"}, "n_steps=3"),
-        ({"env": "Pendulum-v1"}, r"Discrete action space .* got Box\("),
+        ({"env": "Pendulum-v1"}, r"Discrete action space, got Box\("),
         (
             {"env": ImageAndVector, "policy": "MultiInputPolicy", "n_steps": 3, "replay": "sb3"},
             "n_steps=3 with dictionary observations",
@@ -107,14 +110,37 @@ def test_a_plain_policy_is_refused_by_the_double_algorithms():
     assert type(small(DoubleDQN, policy=DuelingMlpPolicy).policy) is DuelingMlpPolicy
 
 
-class StartsAtOne(DiscountProbe):
+class StartsElsewhere(PolicyProbe):
+    """Takes actions `first` and `first + 1`."""
+
+    first: ClassVar[int] = 5
+
     def __init__(self):
-        self.action_space = spaces.Discrete(2, start=1)
+        self.action_space = spaces.Discrete(2, start=self.first)
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return super().step(int(action) - self.first)
 
 
-def test_actions_that_do_not_start_at_zero_are_refused():
-    with pytest.raises(ValueError, match=r"starts at 0, got Discrete\(2, start=1\)"):
-        small(env=StartsAtOne)
+class StartsBelowZero(StartsElsewhere):
+    first = -1
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritized", "sb3"])
+@pytest.mark.parametrize("env", [StartsElsewhere, StartsBelowZero])
+@pytest.mark.parametrize("pace", [{}, {"learner": "fast", "updates_per_transition": 1.0, "overlap": True}])
+def test_actions_that_start_at_another_number_than_zero_are_learned_and_played(env, replay, pace):
+    model = small(DuelingDQN, env=env, replay=replay, learning_rate=1e-2, **({} if pace else {"train_freq": 1}), **pace)
+    model.learn(400)
+    first = env.first
+    best, _ = model.predict(np.array([[-1], [1]], np.float32), deterministic=True)
+    assert best.tolist() == [first, first + 1]
+    by_policy, _ = model.policy.predict(np.array([[-1], [1]], np.float32), deterministic=True)
+    assert by_policy.tolist() == best.tolist()
+    model.exploration_rate = 1.0
+    explored, _ = model.predict(np.zeros((200, 1), np.float32))
+    assert set(explored.tolist()) == {first, first + 1}
 
 
 def test_whole_floats_from_a_configuration_are_taken():
@@ -470,8 +496,8 @@ def other(algorithm: type, policy: type[BasePolicy] | str = "MlpPolicy"):
         (ClassicDQN, DuelingDQN, r"holds a ClassicDQN, not a DuelingDQN"),
         (
             DQN,
-            ClassicDQN,
-            r"model\.zip was not saved by ClassicDQN: .*DQNPolicy of stable_baselines3.dqn.*set_parameters",
+            DoubleDQN,
+            r"model\.zip was not saved by DoubleDQN: .*DQNPolicy of stable_baselines3.dqn.*set_parameters",
         ),
         (
             PPO,
@@ -484,6 +510,57 @@ def test_another_algorithms_file_is_refused_with_file_content_and_way_out(saved_
     other(saved_by).save(tmp_path / "model.zip")
     with pytest.raises(ValueError, match=message):
         loaded_by.load(tmp_path / "model.zip")
+
+
+@pytest.mark.parametrize(
+    ("policy", "env", "kwargs"),
+    [
+        ("MlpPolicy", "CartPole-v1", {"n_steps": 3, "policy_kwargs": {"net_arch": [8]}}),
+        ("CnnPolicy", Catch, {"replay_buffer_kwargs": {"handle_timeout_termination": False}}),
+        ("CnnPolicy", Catch, {"policy_kwargs": {"features_extractor_class": NatureCNN}}),
+        ("MultiInputPolicy", ImageAndVector, {}),
+    ],
+)
+def test_classic_dqn_opens_and_continues_what_sb3s_dqn_saved(policy, env, kwargs, tmp_path):
+    make = partial(make_vec_env, env, 2, seed=1)
+    theirs = DQN(policy, make(), seed=0, device="cpu", buffer_size=100, learning_starts=20, batch_size=8, **kwargs)
+    theirs.learn(60)
+    theirs.save(tmp_path / "sb3")
+    ours = ClassicDQN.load(tmp_path / "sb3", make(), device="cpu")
+    observations: Any = make().reset()
+    assert ours.predict(observations, deterministic=True)[0].tolist() == (
+        theirs.predict(observations, deterministic=True)[0].tolist()
+    )
+    for name in ("num_timesteps", "_n_updates", "n_steps", "gamma", "exploration_rate", "learning_starts"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    own_buffer_kwargs = kwargs.get("replay_buffer_kwargs", {})
+    assert (ours.replay_buffer_class, ours.replay_buffer_kwargs) == (None, own_buffer_kwargs)
+    updates = ours._n_updates
+    ours.learn(60, reset_num_timesteps=False)
+    assert ours.num_timesteps >= theirs.num_timesteps + 60
+    assert ours._n_updates > updates
+    ours.save(tmp_path / "ours")
+    assert torch.equal(parameters(ClassicDQN.load(tmp_path / "ours")), parameters(ours))
+
+
+def test_a_policy_of_the_users_own_is_no_dqn_that_we_know(tmp_path):
+    class OwnPolicy(SB3CnnPolicy):
+        pass
+
+    DQN(OwnPolicy, Catch(), device="cpu", buffer_size=10).save(tmp_path / "own")
+    with pytest.raises(ValueError, match="it holds a model with policy OwnPolicy"):
+        ClassicDQN.load(tmp_path / "own")
+
+
+def test_a_model_without_an_environment_says_what_is_missing(tmp_path):
+    small().save(tmp_path / "model")
+    model = ClassicDQN.load(tmp_path / "model")
+    with pytest.warns(
+        UserWarning, match=r"This ClassicDQN has no environment: pass env= to load\(\), or call set_env\(\)"
+    ):
+        assert model.get_env() is None
+    with pytest.raises(ValueError, match=r"has no environment to learn in: pass env= to load\(\)"):
+        model.learn(10)
 
 
 @pytest.mark.parametrize("saved_by", [DuelingDQN, PPO])

@@ -11,6 +11,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
+from sb3_atari_dqn.finite import check_update
 from sb3_atari_dqn.learners.graphed import CudaRecorder, GraphedUpdate
 from sb3_atari_dqn.learners.optimizers import can_fuse, fuse
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
@@ -68,7 +69,8 @@ class FastLearner:
         :return: int64 [N]
         """
         tensors, _ = self.policy.obs_to_tensor(observations)
-        return self.online(self.online.prepare(tensors)).argmax(dim=1).cpu().numpy()
+        chosen = self.online(self.online.prepare(tensors)).argmax(dim=1).cpu().numpy()
+        return chosen + self.policy.first_action if self.policy.first_action else chosen
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """
@@ -76,6 +78,7 @@ class FastLearner:
 
         :param batch: SB3's samples, or those with importance weights
         :param rule: loss, discount, gradient norm
+        :raises NonFiniteUpdate: instead of a step that would damage the parameters
         """
         if not self.records:
             return self._update(batch, rule)
@@ -97,6 +100,8 @@ class FastLearner:
         step = td_loss(self.online(self.online.prepare(batch.observations)), v_t, batch, rule)
         self.online.hand_over(torch.autograd.grad(step.loss, self.online.parameters))
         grad_norm = torch.nn.utils.clip_grad_norm_(self.online.masters, rule.max_grad_norm)
+        if not self.records:
+            check_update(step.loss, grad_norm)
         self.policy.optimizer.step()
         self.online.refresh()
         return update_of(step, grad_norm)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sb3_atari_dqn.finite import check_update
 from sb3_atari_dqn.learners.optimizers import unfuse
 from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
 from sb3_atari_dqn.policies import QPolicy
@@ -37,6 +38,7 @@ class PlainLearner:
 
         :param batch: SB3's samples, or those with importance weights
         :param rule: loss, discount, gradient norm
+        :raises NonFiniteUpdate: instead of a step that would damage the parameters
         """
         self.policy.set_training_mode(True)
         v_t = self.policy.bootstrap_values(batch.next_observations).squeeze(1)  # [B]
@@ -44,6 +46,7 @@ class PlainLearner:
         self.policy.optimizer.zero_grad()
         step.loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), rule.max_grad_norm)
+        check_update(step.loss, grad_norm)
         self.policy.optimizer.step()
         return update_of(step, grad_norm)
 

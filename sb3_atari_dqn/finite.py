@@ -1,0 +1,99 @@
+"""Numbers that are not finite stop a training before they reach its memory or its parameters.
+
+Pure: numpy and torch only. N: environments.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+class NonFiniteUpdate(ArithmeticError):
+    """An update whose loss or gradient is NaN or infinite; the parameters are as they were before it."""
+
+
+def check_update(loss: Tensor, grad_norm: Tensor) -> None:
+    """
+    Called between the gradient and the optimizer's step; reads one number from the device.
+
+    :param loss: scalar
+    :param grad_norm: norm of the whole gradient before it is clipped, scalar
+    :raises NonFiniteUpdate: naming the one that is not finite
+    """
+    if math.isfinite((loss.detach() + grad_norm).item()):
+        return
+    if not math.isfinite(loss.item()):
+        raise NonFiniteUpdate(f"a loss of {loss.item()}")
+    raise NonFiniteUpdate(f"a gradient of norm {grad_norm.item()}")
+
+
+def non_finite(numbers: Any) -> tuple[int, float] | None:
+    """
+    :param numbers: rewards or observations, [N, ...]; integers are finite whatever they are
+    :return: the first environment with a NaN or an infinity, and that number; None where all are finite
+    """
+    array = np.asarray(numbers)
+    if array.dtype.kind != "f":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Several times quicker than isfinite, and finite only if all of its terms are.
+        if math.isfinite(array.sum()):
+            return None
+    bad = np.argwhere(~np.isfinite(array))
+    if not len(bad):  # numbers so large that their sum is not
+        return None
+    return int(bad[0][0]), float(array[tuple(bad[0])])
+
+
+def parts(observations: Any) -> Iterator[tuple[str, Any]]:
+    """:return: the arrays of an observation, each with its name for a message: "observation", "observation['key']" """
+    if isinstance(observations, dict):
+        for key, array in observations.items():
+            yield f"observation[{key!r}]", array
+    else:
+        yield "observation", observations
+
+
+def check_observations(observations: Any, step: int) -> None:
+    """
+    :param observations: of N environments, [N, ...] or a dictionary of such
+    :param step: environment steps so far, for the message
+    :raises ValueError: naming environment, step and number
+    """
+    for name, array in parts(observations):
+        found = non_finite(array)
+        if found:
+            raise ValueError(_told(found, name, step))
+
+
+def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[str, Any]], step: int) -> None:
+    """
+    :param rewards: [N]
+    :param observations: those reached, or the first of the next episodes, [N, ...] or a dictionary of such
+    :param infos: whose `terminal_observation` is the last of an episode that has ended
+    :param step: environment steps so far, for the message
+    :raises ValueError: naming environment, step and number
+    """
+    found = non_finite(rewards)
+    if found:
+        raise ValueError(_told(found, "reward", step))
+    check_observations(observations, step)
+    for env, info in enumerate(infos):
+        if "terminal_observation" not in info:
+            continue
+        for name, array in parts(info["terminal_observation"]):
+            found = non_finite(np.asarray(array)[None])
+            if found:
+                raise ValueError(_told((env, found[1]), f"terminal {name}", step))
+
+
+def _told(found: tuple[int, float], what: str, step: int) -> str:
+    env, number = found
+    article = "an" if what.startswith("o") else "a"
+    return (
+        f"Environment {env} returned {article} {what} of {number} at step {step}; nothing of that step was stored. Mend "
+        "the environment, or wrap it in one that clips or replaces such numbers."
+    )
