@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.arguments import (
     check_between,
+    check_device,
     check_dqn_arguments,
     check_exploration_delay,
     check_keys,
@@ -38,6 +39,7 @@ from sb3_atari_dqn.model_files import (
     ModelPath,
     destination,
     read_attributes,
+    refuse_damaged,
     refuse_foreign,
     refuse_unknown,
     replacing,
@@ -169,6 +171,7 @@ class ClassicDQN(RememberingDQN):
         precision: str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        check_device(device)
         check_single_pace(updates_per_transition, train_freq, gradient_steps)
         super().__init__(
             policy,
@@ -498,6 +501,7 @@ class ClassicDQN(RememberingDQN):
 
         :raises ValueError: if another algorithm saved the file, or an argument is unknown or bad
         """
+        check_device(device)
         attributes = read_attributes(path, custom_objects)
         refuse_foreign(path, attributes, cls.__name__)
         check_single_pace(
@@ -524,6 +528,7 @@ class ClassicDQN(RememberingDQN):
 
         :raises ValueError: if the networks differ
         """
+        refuse_damaged(load_path_or_dict)
         self._learner = None  # it may hold copies, of what changes in part even where an error follows
         try:
             super().set_parameters(load_path_or_dict, exact_match, device)

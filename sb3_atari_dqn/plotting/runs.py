@@ -80,8 +80,8 @@ def read_run(path: Path, value: str = RETURN) -> RunLog:
     games, remark = _monitored_games(monitors, start, settings.frames_per_step or 1), ""
     if own is not None and len(own.returns) < len(games.returns):
         remark = (
-            f"{path / 'games.csv'} is incomplete, it holds {len(own.returns)} of {len(games.returns)} games: drawn from "
-            "the monitor files"
+            f"{path / 'games.csv'} is incomplete, it holds {len(own.returns)} of {len(games.returns)} games: drawn "
+            "from the monitor files"
         )
     elif own is not None:
         games = own
