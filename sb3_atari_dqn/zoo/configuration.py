@@ -70,9 +70,7 @@ def check_file(config: str, env_id: str, is_atari: bool) -> None:
     if not config.endswith((".yml", ".yaml", ".py")):
         content = _of_module(config)
     elif not Path(config).is_file():
-        raise FileNotFoundError(
-            f"There is no configuration {config}: give a file, or a module with hyperparams, by -conf"
-        )
+        raise FileNotFoundError(f"There is no configuration {config}: give another file or module by -conf")
     elif config.endswith(".py"):
         return
     else:
@@ -106,7 +104,7 @@ def _of_module(config: str) -> Any:
         return import_module(config).hyperparams
     except ModuleNotFoundError as error:
         raise FileNotFoundError(
-            f"There is no configuration {config} ({error}): give a .yml or .py file, or a module with hyperparams, by -conf"
+            f"There is no configuration {config} ({error}): give another file or module by -conf"
         ) from error
     except (AttributeError, ImportError, ValueError, TypeError) as error:
         raise ValueError(
@@ -168,7 +166,7 @@ def check_callbacks(callback: Any) -> None:
             folder = options.get("folder")
             if folder is not None and not (isinstance(folder, str) and folder):
                 raise ValueError(
-                    f"callback: folder of {found.__name__} is {folder!r}: name a folder, or leave it out for that of the run"
+                    f"callback: folder of {found.__name__} is {folder!r}: name one, or leave it out for the run's own"
                 )
 
 

@@ -45,6 +45,8 @@ def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> 
     env_kwargs = {**wanted, **settings.pop("env_kwargs", {})}
     try:
         env = create(env_id, settings, env_kwargs, stats_path="", seed=seed)
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        raise ValueError(f"{env_id} needs what is not installed: {_one_line(error)}") from error
     except TypeError as error:  # what is no wrapper, or has no such option
         raise ValueError(f"{settings.get('env_wrapper')} does not fit around {env_id} ({_one_line(error)})") from error
     if not isinstance(env.observation_space, spaces.Box):
