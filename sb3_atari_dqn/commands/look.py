@@ -175,6 +175,7 @@ def _recipe(name: str, env_id: str | None) -> Way:
 def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
     """Play one environment and close it.
 
+    :raises ValueError: if the observation is no stack that can be taken apart
     :raises RuntimeError: if the stages do not lead to the observation, which would be our mistake
     """
     game = env.unwrapped.envs[0]  # type: ignore[attr-defined]
@@ -185,8 +186,14 @@ def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
     shapes = [layer.observation_space.shape or () for layer in taps.layers]
     frame_shape = single_frame_shape([*shapes, observation.shape])
     stages = [Panel(stage.name, stage.picture, stage.derived) for stage in taps.stages()]
-    while stages[-1].array.shape != frame_shape:  # wrappers that stack
+    while stages and stages[-1].array.shape != frame_shape:  # wrappers that stack
         stages.pop()
+    if not stages:
+        made = taps.stages()[-1].picture.shape
+        raise ValueError(
+            f"{way.title}: the network gets an array of shape {observation.shape}, which is no stack of frames "
+            f"of shape {made} along their last axis (SB3 takes the shortest side for the channels): choose a larger size"
+        )
     frames = split_stack(observation, frame_shape)
     if not np.array_equal(frames[-1], stages[-1].array):
         raise RuntimeError(f"{way.title}: the newest frame of the stack is not what preprocessing handed on")
