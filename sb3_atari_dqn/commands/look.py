@@ -192,7 +192,7 @@ def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
         made = taps.stages()[-1].picture.shape
         raise ValueError(
             f"{way.title}: the network gets an array of shape {observation.shape}, which is no stack of frames "
-            f"of shape {made} along their last axis (SB3 takes the shortest side for the channels): choose a larger size"
+            f"of shape {made} along their last axis (SB3 takes the shortest side for the channels): choose a larger one"
         )
     frames = split_stack(observation, frame_shape)
     if not np.array_equal(frames[-1], stages[-1].array):
