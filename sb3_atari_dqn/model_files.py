@@ -92,12 +92,17 @@ def damage_of(file: IO[bytes]) -> str:
     :return: end of a sentence that begins with the name of the file; empty for a zip without damage
     """
     file.seek(0)
-    is_cut = file.read(4) == b"PK\x03\x04"  # an entry begins here
+    start = file.read(64)
+    is_cut = start.startswith(b"PK\x03\x04")  # an entry begins here, its name follows
     try:
         with zipfile.ZipFile(file) as archive:
+            # The networks in a model are zips themselves: what is left of it may end with a whole one.
+            names = [entry.filename.encode() for entry in archive.infolist()]
+            if is_cut and not any(start.startswith(name, 30) for name in names):
+                return _CUT
             damaged = next((entry.filename for entry in archive.infolist() if not _is_whole(archive, entry)), None)
     except (zipfile.BadZipFile, ValueError, OSError, EOFError):  # a damaged directory leads to each of them
-        return f"{_CUT if is_cut else NO_MODEL}"
+        return _CUT if is_cut else NO_MODEL
     finally:
         file.seek(0)
     return "" if damaged is None else f"is damaged: its entry {damaged!r} is not as it was written; take another copy."

@@ -61,7 +61,6 @@ def configuration(folder, **changes) -> str:
         ({"policy": "CnnPolicy"}, "CnnPolicy|image"),
         ({"n_envs": 2, "train_freq": [1, "episode"]}, "train_freq.*episode"),
         ({"env_wrapper": "sb3_atari_dqn.atari.NatureAtari"}, "NatureAtari.*CartPole-v1.*Atari"),
-        ({7: 3}, "hyperparameters of .* have names, 7 .int. is none"),
         ({"policy": "nope.Nope"}, "policy: there is no nope.Nope"),
         ({"vec_env_wrapper": 3}, "vec_env_wrapper: 3 names no class; write sb3_atari_dqn.atari.VecRepeatFirstStack"),
         ({"vec_env_wrapper": "sb3_atari_dqn.atari.VecRepeatFirstStak"}, "did you mean .*VecRepeatFirstStack"),
@@ -98,6 +97,7 @@ def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, c
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        ("default: {7: 3}", "the hyperparameters of default have names, 7 .int. is none"),
         ("a: [1,", "conf.yml is not a YAML file"),
         ("atari: {policy: MlpPolicy}", "holds atari, and nothing for CartPole-v1: add CartPole-v1: or default:"),
         ("", "maps no environment"),
@@ -158,7 +158,7 @@ def test_a_module_for_another_game_says_what_it_holds(runs, options, wanted):
         (("-n", "0"), "-n 0: a training has at least 1 step; leave -n out"),
         (("-n", "-1"), "-n -1: a training has"),
         (("--n-timesteps=-1",), "-n -1: a training has"),
-        (("--n-t", "-5"), "-n -5: a training has"),
+        (("--n-ti", "-5"), "-n -5: a training has"),
         (("--eval-episodes", "0"), "--eval-episodes must be at least 1, got 0"),
         (("--n-eval-envs", "0"), "--n-eval-envs must be at least 1, got 0"),
         (("--log-interval", "0"), "--log-interval 0: .*give at least 1, or -2 for none"),

@@ -146,7 +146,7 @@ def shared(runs):
     [
         (
             (),
-            r"Pong-v4_10 is not a run of pong_elu, it was trained with conf/mine\.yml: open a run of it with --exp-id 1,",
+            r"_10 is not a run of pong_elu, it was trained with conf/mine\.yml: open a run of it with --exp-id 1,",
         ),
         (("--exp-id", "2"), "Pong-v4_2 is not a run of pong_elu, it was trained with the default configuration"),
     ],

@@ -50,6 +50,6 @@ def report(command: str, lines: str, written: str = "") -> None:
     except OSError as error:
         # What is left in the buffer would fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        kept = f"; {written} is written" if written else ""
+        kept = f"; written before: {written}" if written else ""
         with told_in_one_line(command):
             raise ValueError(f"The standard output cannot be written ({error.strerror or error}){kept}") from error
