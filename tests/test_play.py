@@ -268,6 +268,7 @@ def with_a_hole(run):
         (args_with("env_kwargs", {"nope": 3}), "the environment of config.yml and args.yml cannot be built (TypeError"),
         (config_with("env_kwargs", 3), "env_kwargs is 3, not a mapping"),
         (config_with("monitor_kwargs", 3), "monitor_kwargs is 3, not a mapping"),
+        (config_with("monitor_kwargs", {"info_keywords": 3}), "info_keywords is 3, not a list"),
         (config_with("frame_stack", "x"), "frame_stack must be a whole number, got 'x'"),
         (config_with("frame_stack", 4), "does not open as a model of qrdqn"),
         (config_with("env_wrapper", "nope.Nope"), "cannot be built (ModuleNotFoundError: No module named 'nope')"),

@@ -63,7 +63,8 @@ class SavedRun:
     @property
     def score_key(self) -> str | None:
         """Under which the environment's info tells a score of its own, if the run's monitor was to keep it"""
-        kept = (self.hyperparams.get("monitor_kwargs") or {}).get("info_keywords", ())
+        kept = self.hyperparams.get("monitor_kwargs") or {}
+        kept = kept if isinstance(kept, str) else kept.get("info_keywords", ())  # the zoo evaluates a text
         return "score" if "score" in kept else None
 
     def create_env(self, seed: int) -> VecEnv:
@@ -174,6 +175,9 @@ def _described(folder: Path, model_path: Path, args: dict[str, Any], env_name: E
         hyperparams = {"env_kwargs": None, "monitor_kwargs": None, **hyperparams}
         _check_types(hyperparams, {"env_kwargs": dict | None, "monitor_kwargs": dict | str | None})
         env_kwargs = hyperparams.pop("env_kwargs") or {}
+        monitor = hyperparams["monitor_kwargs"]
+        if isinstance(monitor, dict):
+            _check_types({"info_keywords": None, **monitor}, {"info_keywords": list | tuple | None})
         if (stack := hyperparams.get("frame_stack")) is not None:
             whole_number("frame_stack", stack, 1)
     return SavedRun(
@@ -224,7 +228,7 @@ def _check_types(settings: dict[str, Any], wanted: dict[str, Any]) -> None:
         if key not in settings:
             raise ValueError(f"it has no {key}")
         if not isinstance(settings[key], kind):
-            name = "text" if kind is str else "a mapping" if kind == dict | None else "a list"
+            name = "text" if kind is str else "a mapping" if kind in (dict | None, dict | str | None) else "a list"
             raise ValueError(f"{key} is {settings[key]!r}, not {name}")
 
 
