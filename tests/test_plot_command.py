@@ -144,6 +144,18 @@ def test_a_cut_games_csv_is_told(pong, runs, capsys):
     )
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes the rights of another user, which root can")
+def test_a_folder_without_permission_is_one_line(pong, runs, capsys):
+    (runs / "closed").mkdir(mode=0o700)
+    runs.chmod(0o755)
+    try:
+        os.seteuid(65534)
+        printed = error_of(capsys, "closed/run")
+    finally:
+        os.seteuid(0)
+    assert "Permission denied: 'closed/run'" in printed
+
+
 def test_without_matplotlib_it_says_what_to_install(pong, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert "pip install 'sb3-atari-dqn[plots]'" in error_of(capsys, pong)

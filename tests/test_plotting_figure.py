@@ -160,7 +160,7 @@ def test_runs_in_which_no_time_passed_are_drawn(drawn, tmp_path, length, n_runs)
 
 @pytest.mark.filterwarnings("error")
 def test_the_largest_numbers_that_are_read_can_be_drawn(drawn, tmp_path):
-    rows = [(sign * 1e100, 1e100, seconds) for sign, seconds in ((1, 1.0), (-1, 2.0), (1, 1e100))]
+    rows = [(sign * 1e100, 10**100, seconds) for sign, seconds in ((1, 1.0), (-1, 2.0), (1, 1e100))]
     write_run(tmp_path / "a", rows)
     drawn(tmp_path / "a", write_run(tmp_path / "b", rows))
 

@@ -13,11 +13,11 @@ def told_in_one_line(command: str) -> Iterator[None]:
     Put around what checks the user's words, not around the work: a traceback from there is our mistake.
 
     :param command: as typed after ``python -m sb3_atari_dqn``
-    :raises SystemExit: with status 2, instead of a ValueError
+    :raises SystemExit: with status 2, instead of a ValueError, or of a folder or file without permission
     """
     try:
         yield
-    except ValueError as error:
+    except (ValueError, PermissionError) as error:  # a folder that may not be searched says so wherever it is asked
         print(f"{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
 
