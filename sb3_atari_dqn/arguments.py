@@ -30,6 +30,19 @@ def check_keys(owner: str, keys: Iterable[str], known: Collection[str]) -> None:
             raise ValueError(f"Unknown key {key!r} in {owner}; {hint}")
 
 
+def check_options(owner: str, options: Any) -> None:
+    """
+    :param owner: what the options belong to, for the message
+    :param options: that should be a mapping of names to values
+    :raises ValueError: if they are none
+    """
+    if not isinstance(options, dict):
+        raise ValueError(f"{owner} are a mapping such as {{name: value}}, not {options!r}; leave them out for none.")
+    for name in options:
+        if not isinstance(name, str):
+            raise ValueError(f"{owner} have names, {name!r} ({type(name).__name__}) is none.")
+
+
 def whole_number(argument: str, value: Any, minimum: int) -> int:
     """
     :param value: an integer of any kind; 1e6 and 1000000.0 count as the whole number they are
@@ -63,6 +76,31 @@ def check_between(argument: str, value: Any, low: float, high: float, above_low:
         inside = False
     if not inside:
         raise ValueError(f"{wanted}, got {value!r}.")
+
+
+def check_device(device: Any) -> None:
+    """
+    SB3 replaces a "cuda" that is not there by the CPU; here the user is asked.
+
+    :param device: "auto", or what PyTorch takes for a device
+    :raises ValueError: if there is no such device, or PyTorch cannot use it on this machine
+    """
+    if device == "auto":
+        return
+    import torch
+
+    way_out = "give 'cpu', or 'auto' for a GPU where there is one"
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r} is no device that PyTorch knows; {way_out}.") from error
+    if wanted.type == "cpu":
+        return
+    try:
+        torch.empty(1, device=wanted)
+    except Exception as error:  # each kind of device has an exception of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
+        raise ValueError(f"device={str(device)!r} cannot be used on this machine ({reason}); {way_out}.") from error
 
 
 # Whole numbers among the arguments of the algorithms, with the smallest sensible value of each.

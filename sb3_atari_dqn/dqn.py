@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.arguments import (
     check_between,
+    check_device,
     check_dqn_arguments,
     check_exploration_delay,
     check_keys,
@@ -43,6 +44,7 @@ from sb3_atari_dqn.model_files import (
     destination,
     is_sb3_dqn,
     read_attributes,
+    refuse_damaged,
     refuse_foreign,
     refuse_unknown,
     replacing,
@@ -176,6 +178,7 @@ class ClassicDQN(RememberingDQN):
         precision: str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        check_device(device)
         check_single_pace(updates_per_transition, train_freq, gradient_steps)
         super().__init__(
             policy,
@@ -526,6 +529,7 @@ class ClassicDQN(RememberingDQN):
 
         :raises ValueError: if another algorithm saved the file, or an argument is unknown or bad
         """
+        check_device(device)
         attributes = read_attributes(path, custom_objects)
         if cls.policy_family is QPolicy and is_sb3_dqn(attributes):
             custom_objects = {**(custom_objects or {}), **cls._in_place_of_sb3s(attributes)}
@@ -584,6 +588,7 @@ class ClassicDQN(RememberingDQN):
 
         :raises RuntimeError: if the networks differ, as in SB3
         """
+        refuse_damaged(load_path_or_dict)
         self._learner = None  # it may hold copies, of what changes in part even where an error follows
         try:
             super().set_parameters(load_path_or_dict, exact_match, device)

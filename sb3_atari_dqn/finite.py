@@ -94,6 +94,6 @@ def _told(found: tuple[int, float], what: str, step: int) -> str:
     env, number = found
     article = "an" if what.startswith("o") else "a"
     return (
-        f"Environment {env} returned {article} {what} of {number} at step {step}; nothing of that step was stored. Mend "
-        "the environment, or wrap it in one that clips or replaces such numbers."
+        f"Environment {env} returned {article} {what} of {number} at step {step}; nothing of that step was stored. "
+        "Mend the environment, or wrap it in one that clips or replaces such numbers."
     )

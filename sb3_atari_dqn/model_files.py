@@ -3,9 +3,10 @@
 import io
 import warnings
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stable_baselines3.common.save_util import json_to_data, open_path
 from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
@@ -13,6 +14,9 @@ from stable_baselines3.dqn.policies import MlpPolicy as SB3MlpPolicy
 from stable_baselines3.dqn.policies import MultiInputPolicy as SB3MultiInputPolicy
 
 from sb3_atari_dqn.files import replacing as replacing
+
+NO_MODEL = "is not a model that Stable-Baselines3 saved (a zip with an entry 'data')."
+_CUT = "is damaged: the end of the zip file, with its directory, is missing or broken; take another copy."
 
 ModelPath = str | Path | io.BufferedIOBase
 
@@ -39,14 +43,82 @@ def read_attributes(path: ModelPath, custom_objects: dict[str, Any] | None = Non
     :param path: a zip that SB3 wrote, its ".zip" may be missing
     :param custom_objects: values to take in the place of what the file holds
     :return: the saved attributes of the model, without its weights
-    :raises ValueError: if the file is not a model
+    :raises ValueError: if the file is not a model, or it is damaged
+    :raises FileNotFoundError: if there is none
     """
-    file = open_path(path, "r", suffix="zip")
+    with _opened(path) as file:
+        refuse_damaged(file, name=str(path))
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return dict(json_to_data(archive.read("data").decode(), custom_objects=custom_objects))
+        except (KeyError, ValueError, AttributeError, TypeError) as error:  # json_to_data checks little
+            raise ValueError(f"{path} {NO_MODEL}") from error
+
+
+def refuse_damaged(source: Any, name: str | None = None) -> None:
+    """
+    SB3's reader takes any damage for "not a zip file".
+
+    :param source: of a model: a file by its name, a file object, or a dictionary, which cannot be damaged
+    :param name: of the file, for the message
+    :raises ValueError: if this is no zip file, or not every byte of its entries is as it was written
+    :raises FileNotFoundError: if there is none
+    """
+    if isinstance(source, dict):
+        return
+    with _opened(source) as file:
+        if damage := damage_of(file):
+            raise ValueError(f"{name or source} {damage}")
+
+
+def damage_of(file: IO[bytes]) -> str:
+    """
+    :param file: that should be a zip
+    :return: end of a sentence that begins with the name of the file; empty for a zip without damage
+    """
+    file.seek(0)
+    start = file.read(64)
+    is_cut = start.startswith(b"PK\x03\x04")  # an entry begins here, its name follows
     try:
         with zipfile.ZipFile(file) as archive:
-            return dict(json_to_data(archive.read("data").decode(), custom_objects=custom_objects))
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, TypeError) as error:  # json_to_data checks little
-        raise ValueError(f"{path} is not a model that Stable-Baselines3 saved (a zip with an entry 'data').") from error
+            # The networks in a model are zips themselves: what is left of it may end with a whole one.
+            names = [entry.filename.encode() for entry in archive.infolist()]
+            if is_cut and not any(start.startswith(name, 30) for name in names):
+                return _CUT
+            damaged = next((entry.filename for entry in archive.infolist() if not _is_whole(archive, entry)), None)
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError):  # a damaged directory leads to each of them
+        return _CUT if is_cut else NO_MODEL
+    finally:
+        file.seek(0)
+    return "" if damaged is None else f"is damaged: its entry {damaged!r} is not as it was written; take another copy."
+
+
+def _is_whole(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """:return: whether all of an entry can be read, and has its checksum"""
+    try:
+        with archive.open(entry) as stream:
+            while stream.read(1 << 20):
+                pass
+    except Exception:  # zlib, the zip's own and others, by the byte that is damaged
+        return False
+    return True
+
+
+@contextmanager
+def _opened(path: ModelPath) -> Iterator[IO[bytes]]:
+    """
+    :param path: file, its ".zip" may be missing, or a file object, which stays open
+    :raises FileNotFoundError: if there is none
+    :raises ValueError: if it is a folder
+    """
+    try:
+        file = open_path(path, "r", suffix="zip")
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder, not a model: give a .zip inside it.") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"There is no model {path}, and no {path}.zip: give the path of another.") from error
+    try:
+        yield file
     finally:
         if file is not path:
             file.close()

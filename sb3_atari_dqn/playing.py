@@ -36,7 +36,8 @@ class Moment:
 
     :param picture: what the game shows, uint8 [H, W, 3]
     :param observation: what the agent gets, without the axis of the environments
-    :param action: its choice
+    :param action: its choice, as the environment takes it
+    :param place: of that choice among the actions that can be counted, from 0
     :param number: of the game, from 1
     :param game: before the action
     """
@@ -44,6 +45,7 @@ class Moment:
     picture: np.ndarray
     observation: Any
     action: Any
+    place: int
     number: int
     game: Game
 
@@ -80,12 +82,13 @@ class Player:
             actions, states = self._model.predict(
                 observations, state=states, episode_start=starts, deterministic=self._deterministic
             )
-            yield Moment(self._picture(), _only(observations), actions[0], len(self.games), game)
+            place = self._place(actions[0])
+            yield Moment(self._picture(), _only(observations), actions[0], place, len(self.games), game)
             rewards = self._monitor.rewards  # grows in this step, and is left behind where the step resets the game
             observations, _, starts, infos = self._env.step(actions)
             step += 1
             score = sum(rewards) if self._score_key is None else infos[0][self._score_key]
-            self._count(game, actions[0], infos[0], float(score))
+            self._count(game, place, infos[0], float(score))
             if game.finished and len(self.games) == n_games:
                 return
             game = self._begin() if game.finished else game
@@ -101,11 +104,14 @@ class Player:
         self.games.append(Game(raw_frames=self._frames()))
         return self.games[-1]
 
-    def _count(self, game: Game, action: Any, info: dict[str, Any], score: float) -> None:
+    def _place(self, action: Any) -> int:
+        return int(action) - int(self._env.action_space.start) if self.action_names else 0  # type: ignore[attr-defined]
+
+    def _count(self, game: Game, place: int, info: dict[str, Any], score: float) -> None:
         game.env_steps += 1
         game.score = score
         if self.action_names:
-            game.actions[self.action_names[int(action)]] += 1
+            game.actions[self.action_names[place]] += 1
         # A time limit outside of the Monitor ends games, too.
         game.finished = "episode" in info or bool(info.get("TimeLimit.truncated"))
         # A game that is over has been reset since: its emulator counts the next one.
@@ -124,7 +130,7 @@ def action_names(env: gym.Env, space: spaces.Space) -> list[str]:
     if not isinstance(space, spaces.Discrete):
         return []
     meanings: list[str] = getattr(env.unwrapped, "get_action_meanings", list)()
-    return list(meanings) if len(meanings) == space.n else [str(number) for number in range(int(space.n))]
+    return list(meanings) if len(meanings) == space.n else [str(space.start + number) for number in range(int(space.n))]
 
 
 def _monitor_of(env: gym.Env) -> Monitor:

@@ -175,9 +175,16 @@ class RememberingDQN(InterleavedDQN):
         self._replay_buffer = buffer
 
     def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
-        """:raises ValueError: if it comes from other environments than this model's; its own buffer then stays"""
+        """:raises ValueError: if it is damaged, or comes from other environments; the model's own buffer then stays"""
         own_buffer = self._replay_buffer
-        super().load_replay_buffer(file, truncate_last_traj)
+        try:
+            super().load_replay_buffer(file, truncate_last_traj)
+        except Exception as error:  # a damaged pickle leads to any of them
+            self._replay_buffer = own_buffer
+            raise ValueError(
+                f"{name} is damaged, no replay buffer comes out of it ({type(error).__name__}: {error}): take another "
+                "copy, or move it away to begin with an empty memory."
+            ) from error
         for what in ("n_envs", "observation_space", "action_space"):
             stored, wanted = getattr(self._replay_buffer, what), getattr(self, what)
             if stored != wanted:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,18 @@ def run(command: Sequence[str], env: dict[str, str] | None = None, **options: An
     return subprocess.run(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options
     )
+
+
+def shell(command: str, *words: str, redirection: str = "", largest_file: int | None = None) -> str:
+    """``python -m sb3_atari_dqn COMMAND WORDS`` in a shell.
+
+    :param redirection: of the standard output, as a user types it behind the command
+    :param largest_file: in kilobytes; a small one stands for a full disk
+    :return: what it printed, but for what was redirected
+    """
+    line = shlex.join([sys.executable, "-m", "sb3_atari_dqn", command, *words])
+    limit = "" if largest_file is None else f"ulimit -f {largest_file}; "
+    return run(["bash", "-c", f"{limit}{line} {redirection}"]).stdout
 
 
 def train(*args: str) -> str:

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
+from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.arguments import (
     check_between,
+    check_device,
     check_exploration_delay,
     check_known,
+    check_options,
     checked_train_freq,
     whole_number,
 )
@@ -85,3 +89,36 @@ def test_a_delay_of_a_schedule_that_counts_no_steps_is_refused(exploration, step
     check_exploration_delay(0, exploration, steps)
     with pytest.raises(ValueError, match=r"exploration_delay=50 .* give exploration_steps"):
         check_exploration_delay(50, exploration, steps)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cpu:0", torch.device("cpu")])
+def test_a_device_that_is_there_is_taken(device):
+    check_device(device)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", torch.device("cuda")])
+def test_cuda_without_cuda_is_refused_by_whatever_takes_a_device(device, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if torch.version.cuda:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", buffer_size=10)
+    model.save(tmp_path / "model")
+    says = r"device='cuda(:0)?' cannot be used on this machine \(.+\); give 'cpu', or 'auto'"
+    with pytest.raises(ValueError, match=says):
+        ClassicDQN("MlpPolicy", "CartPole-v1", device=device)
+    with pytest.raises(ValueError, match=says):
+        ClassicDQN.load(tmp_path / "model", device=device)
+
+
+@pytest.mark.parametrize("device", ["cdua", "", 3, None])
+def test_what_is_no_device_is_named(device):
+    with pytest.raises(ValueError, match="is no device that PyTorch knows; give 'cpu', or 'auto'"):
+        check_device(device)
+
+
+def test_options_have_names():
+    check_options("the options of a preset", {"size": 3})
+    with pytest.raises(ValueError, match=r"the options of a preset have names, 3 \(int\) is none"):
+        check_options("the options of a preset", {3: 3})
+    with pytest.raises(ValueError, match="the options of a preset are a mapping such as"):
+        check_options("the options of a preset", None)

@@ -18,7 +18,7 @@ def configuration(folder, **changes) -> str:
     settings = {"policy": "MlpPolicy", "n_timesteps": 300, "buffer_size": 500} | changes
     settings = {key: value for key, value in settings.items() if value is not None}
     path = folder / "conf.yml"
-    path.write_text(yaml.safe_dump({"default": settings, "atari": settings}))
+    path.write_text(yaml.safe_dump({"default": settings, "atari": settings}, sort_keys=False))
     return str(path)
 
 
@@ -61,6 +61,30 @@ def configuration(folder, **changes) -> str:
         ({"policy": "CnnPolicy"}, "CnnPolicy|image"),
         ({"n_envs": 2, "train_freq": [1, "episode"]}, "train_freq.*episode"),
         ({"env_wrapper": "sb3_atari_dqn.atari.NatureAtari"}, "NatureAtari.*CartPole-v1.*Atari"),
+        ({"policy": "nope.Nope"}, "policy: there is no nope.Nope"),
+        ({"vec_env_wrapper": 3}, "vec_env_wrapper: 3 names no class; write sb3_atari_dqn.atari.VecRepeatFirstStack"),
+        ({"vec_env_wrapper": "sb3_atari_dqn.atari.VecRepeatFirstStak"}, "did you mean .*VecRepeatFirstStack"),
+        ({"vec_env_wrapper": {"sb3_atari_dqn.atari.VecRepeatFirstStack": {"stack": 4}}}, "it has n_stack"),
+        ({"env_wrapper": {"gymnasium.wrappers.TimeLimit": {3: 4}}}, "options of gymnasium.* have names, 3"),
+        ({"monitor_kwargs": 3}, "monitor_kwargs are a mapping.*not 3; leave them out"),
+        ({"policy_kwargs": 3}, "policy_kwargs are a mapping.*not 3"),
+        ({"env_kwargs": 3}, "env_kwargs are a mapping.*not 3"),
+        ({"env_kwargs": {3: 3}}, "env_kwargs have names, 3"),
+        ({"callback": 3}, "callback: 3 names no class; write sb3_atari_dqn.callbacks.LogEpisodes"),
+        ({"callback": "nope"}, "callback: 'nope' names no class"),
+        ({"callback": "."}, "callback: '.' names no class"),
+        ({"callback": "nope.Nope"}, "callback: there is no nope.Nope"),
+        (
+            {"callback": "sb3_atari_dqn.callbacks.LogEpisode"},
+            "callback: there is no .*LogEpisode; did you mean sb3_atari_dqn.callbacks.LogEpisodes",
+        ),
+        ({"callback": ["sb3_atari_dqn.callbacks.LogEpisodes", 7]}, "callback: 7 names no class"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": None}}, "LogEpisodes are a mapping.*not None"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {3: 4}}}, "LogEpisodes have names, 3"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"foldr": "x"}}}, "'foldr'.*; it has folder, verbose"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"folder": ""}}}, "folder of LogEpisodes is ''"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"verbose": "x"}}}, "verbose of LogEpisodes .*'x'"),
+        ({"callback": "collections.OrderedDict"}, "collections.OrderedDict is no callback of Stable-Baselines3"),
     ],
 )
 def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, changes, says):
@@ -72,7 +96,14 @@ def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, c
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("", "maps no environment"), ("- a\n- b\n", "maps no environment"), ("CartPole-v1:\n", "should be a mapping")],
+    [
+        ("default: {7: 3}", "the hyperparameters of default have names, 7 .int. is none"),
+        ("a: [1,", "conf.yml is not a YAML file"),
+        ("atari: {policy: MlpPolicy}", "holds atari, and nothing for CartPole-v1: add CartPole-v1: or default:"),
+        ("", "maps no environment"),
+        ("- a\n- b\n", "maps no environment"),
+        ("CartPole-v1:\n", "should be a mapping"),
+    ],
 )
 def test_a_file_that_is_no_configuration_is_refused(runs, content, says):
     (runs / "conf.yml").write_text(content)
@@ -84,6 +115,72 @@ def test_a_file_that_is_no_configuration_is_refused(runs, content, says):
 def test_a_mistyped_configuration_file_is_not_replaced_by_ours(runs):
     with pytest.raises(FileNotFoundError, match=r"my/dqn_dueling\.yml"):
         train(*CARTPOLE, "-conf", "my/dqn_dueling.yml")
+    assert files(runs) == []
+
+
+@pytest.mark.parametrize("key", ["env_kwargs", "monitor_kwargs"])
+def test_a_key_without_its_value_is_refused(runs, key):
+    with pytest.raises(ValueError, match=f"{key} are a mapping .*not None; leave them out for none"):
+        train(*CARTPOLE, "-params", f"{key}:None")
+    assert files(runs) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "says"),
+    [
+        ("nope.yml", FileNotFoundError, r"There is no configuration nope\.yml"),
+        ("nope.py", FileNotFoundError, r"There is no configuration nope\.py"),
+        ("no_such.module", FileNotFoundError, r"There is no configuration no_such\.module"),
+        ("os", ValueError, "The module os has no dictionary hyperparams"),
+        ("mine.py", ValueError, r"mine\.py holds no 'hyperparams'"),
+        (".yml", FileNotFoundError, r"There is no configuration \.yml"),
+    ],
+)
+def test_a_configuration_that_is_none_is_named(runs, config, error, says):
+    (runs / "mine.py").write_text("settings = {}\n")
+    with pytest.raises(error, match=says):
+        train(*CARTPOLE, "-conf", config)
+    assert files(runs) == ["mine.py"]
+
+
+@pytest.mark.parametrize(("options", "wanted"), [(PONG, "PongNoFrameskip-v4: or atari:"), (CARTPOLE, "or default:")])
+def test_a_module_for_another_game_says_what_it_holds(runs, options, wanted):
+    with pytest.raises(
+        ValueError, match=f"chrome_dino holds ChromeDino-v0, and nothing for .*{wanted}, or change --env"
+    ):
+        train(*options, "-conf", "sb3_atari_dqn.recipes.chrome_dino")
+    assert files(runs) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (("-n", "0"), "-n 0: a training has at least 1 step; leave -n out"),
+        (("-n", "-1"), "-n -1: a training has"),
+        (("--n-timesteps=-1",), "-n -1: a training has"),
+        (("--n-ti", "-5"), "-n -5: a training has"),
+        (("--eval-episodes", "0"), "--eval-episodes must be at least 1, got 0"),
+        (("--n-eval-envs", "0"), "--n-eval-envs must be at least 1, got 0"),
+        (("--log-interval", "0"), "--log-interval 0: .*give at least 1, or -2 for none"),
+        (("--device", "cdua"), "device='cdua' is no device"),
+    ],
+)
+def test_a_number_or_a_device_that_leads_to_nothing_is_refused_before_anything(runs, typed, says):
+    with pytest.raises(ValueError, match=says):
+        train(*CARTPOLE[:6], *typed)
+    assert files(runs) == []
+
+
+def test_without_n_the_configured_budget_is_trained(runs):
+    train(*CARTPOLE[:6], "-conf", configuration(runs, n_timesteps=10, learning_starts=5))
+    assert saved_args(runs, "CartPole-v1")["n_timesteps"] == -1
+
+
+def test_cuda_without_cuda_is_refused_before_anything(runs, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ValueError, match="device='cuda' cannot be used on this machine"):
+        train(*CARTPOLE, "--device", "cuda")
     assert files(runs) == []
 
 
@@ -184,6 +281,32 @@ def test_a_continued_run_that_dies_before_its_first_step_leaves_no_folder(runs):
     model = "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
     with pytest.raises(MemoryError, match="buffer_size=1,000,000,000,000 transitions do not fit"):
         train(*CARTPOLE, "-i", model, "-params", "buffer_size:10**12")
+    assert files(runs) == before
+
+
+def test_a_damaged_model_is_not_trained_on(runs):
+    train(*CARTPOLE)
+    model = runs / "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    before = files(runs)
+    with pytest.raises(
+        ValueError, match=r"CartPole-v1\.zip is damaged: its entry 'policy\.pth' is not as it was written"
+    ):
+        train(*CARTPOLE, "-i", str(model))
+    assert files(runs) == before
+
+
+def test_a_replay_buffer_that_was_cut_off_is_damaged(runs):
+    train(*CARTPOLE, "--save-replay-buffer", "-params", "buffer_size:500")
+    buffer = runs / "logs/dqn_dueling/CartPole-v1_1/replay_buffer.pkl"
+    buffer.write_bytes(buffer.read_bytes()[:3000])
+    before = files(runs)
+    with pytest.raises(
+        ValueError, match=r"replay_buffer\.pkl is damaged, no replay buffer comes out of it .*: take another"
+    ):
+        train(*CARTPOLE, "-i", "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip")
     assert files(runs) == before
 
 

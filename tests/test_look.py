@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecFrameStack
 from sb3_atari_dqn.atari import NatureAtari
 from sb3_atari_dqn.commands import look
 from sb3_atari_dqn.recipes import find
-from tests.commands import run
+from tests.commands import run, shell
 
 PONG = "PongNoFrameskip-v4"
 
@@ -152,6 +152,9 @@ def test_recipes_bring_their_game_and_their_stack(runs, recipe):
         (("--recipe", "pong"), "pong_elu"),
         (("--recipe", "pong_elu", "--env", PONG), f"--env {PONG} contradicts --recipe pong_elu, which plays Pong-v4"),
         (("--env", PONG, "-o", "sheet.jpg"), "end with .png"),
+        (("--env", PONG, "--preset", "NatureAtari: {size: [1, 1]}"), "which is no stack of frames of shape (1, 1, 1)"),
+        (("--env", PONG, "--preset", "NatureAtari: {3: 3}"), "A preset has no option 3"),
+        (("--env", PONG, "--preset", "gymnasium.wrappers.TimeLimit: {3: 3}"), "have names, 3 (int) is none"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_way_out(runs, capsys, arguments, way_out):
@@ -163,3 +166,40 @@ def test_a_mistake_is_one_line_that_names_the_way_out(runs, capsys, arguments, w
     assert way_out in printed
     assert printed.count("\n") == 1
     assert not list(runs.iterdir())
+
+
+def test_a_game_whose_libraries_are_missing_is_one_line(runs, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "Box2D", None)
+    for name in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(SystemExit):
+        look.main(["--env", "CarRacing-v3", "-o", "sheet.png"])
+    printed = capsys.readouterr().err
+    assert printed.startswith("look: error: CarRacing-v3 needs what is not installed: Box2D is not installed")
+    assert printed.count("\n") == 1
+    assert list(runs.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe"), (">&-", None)]
+)
+def test_an_output_that_takes_nothing_is_one_line_and_the_sheet_is_there(runs, output, reason):
+    told = shell("look", "--env", "CartPole-v1", "--steps", "1", "-o", "sheet.png", redirection=output)
+    says = f"look: error: The standard output cannot be written ({reason}); written before: sheet.png\n"
+    assert told == (says if reason else "")
+    assert cv2.imread("sheet.png") is not None
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_left(runs):
+    told = shell("look", "--env", "CartPole-v1", "--steps", "1", "-o", "sheet.png", largest_file=1)
+    assert "look: error: sheet.png cannot be written (File too large): give another place with -o\n" in told
+    assert "Traceback" not in told
+    assert list(runs.iterdir()) == []
+
+
+def test_a_sheet_is_written_through_a_symbolic_link(runs):
+    (runs / "real.png").write_bytes(b"older")
+    (runs / "link.png").symlink_to("real.png")
+    look.main(["--env", "CartPole-v1", "--steps", "1", "-o", "link.png"])
+    assert (runs / "link.png").is_symlink()
+    assert cv2.imread("real.png") is not None

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections import OrderedDict
 from functools import partial
 from unittest import mock
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from gymnasium import spaces
 
 from sb3_atari_dqn import DuelingDQN
@@ -21,7 +23,7 @@ from sb3_atari_dqn.commands import play
 from sb3_atari_dqn.commands.showing import Shower, _why_unread
 from sb3_atari_dqn.playing import Player
 from sb3_atari_dqn.zoo.saved_run import find_run
-from tests.commands import TINY_ATARI, files, run, train
+from tests.commands import TINY_ATARI, files, run, shell, train
 
 PONG = "PongNoFrameskip-v4"
 BRIEF = ("--eval-freq", "-1", "--seed", "1")
@@ -208,6 +210,26 @@ def rewritten(run, path, **text):
     file.write_text(new if old == "all" else file.read_text().replace(old, new))
 
 
+def args_with(key, value):
+    """:return: what puts a value into args.yml"""
+
+    def edit(run):
+        path = run / "CartPole-v1/args.yml"
+        path.write_text(yaml.dump(OrderedDict(yaml.unsafe_load(path.read_text()), **{key: value})))
+
+    return edit
+
+
+def config_with(key, value):
+    """:return: what puts a value into config.yml"""
+
+    def edit(run):
+        path = run / "CartPole-v1/config.yml"
+        path.write_text(yaml.dump(OrderedDict(yaml.unsafe_load(path.read_text()), **{key: value})))
+
+    return edit
+
+
 def without_data(run):
     with zipfile.ZipFile(run / "CartPole-v1.zip", "w") as archive:
         archive.writestr("something", "else")
@@ -237,7 +259,25 @@ def with_a_hole(run):
         (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="dqn_double"), "does not open as a model of dqn_double"),
         (without_data, "no model of SB3 (a zip without an entry 'data')"),
         (with_nonsense_as_data, "does not open as a model of qrdqn"),
-        (with_a_hole, "is damaged, give another model (BadZipFile: wrong checksum of"),
+        (with_a_hole, "CartPole-v1.zip is damaged: its entry 'policy"),
+        (partial(rewritten, path="CartPole-v1/args.yml", all="[1, 2]"), "args.yml is damaged, give another run"),
+        (args_with("env", 3), "env is 3, not text"),
+        (args_with("algo", ["qrdqn"]), "algo is ['qrdqn'], not text"),
+        (args_with("gym_packages", "x"), "gym_packages is 'x', not a list"),
+        (args_with("env_kwargs", 3), "env_kwargs is 3, not a mapping"),
+        (args_with("env_kwargs", {"nope": 3}), "the environment of config.yml and args.yml cannot be built (TypeError"),
+        (config_with("env_kwargs", 3), "env_kwargs is 3, not a mapping"),
+        (config_with("monitor_kwargs", 3), "monitor_kwargs is 3, not a mapping"),
+        (config_with("monitor_kwargs", {"info_keywords": 3}), "info_keywords is 3, not a list"),
+        (config_with("frame_stack", "x"), "frame_stack must be a whole number, got 'x'"),
+        (config_with("frame_stack", 4), "does not open as a model of qrdqn"),
+        (config_with("env_wrapper", "nope.Nope"), "cannot be built (ModuleNotFoundError: No module named 'nope')"),
+        (config_with("vec_env_wrapper", "nope"), "cannot be built (ValueError: Empty module name)"),
+        (config_with("normalize", True), "vecnormalize.pkl not found"),
+        (
+            lambda run: (run / "CartPole-v1/config.yml").unlink(),
+            "has no config.yml, so its environment cannot be built",
+        ),
     ],
 )
 def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
@@ -318,3 +358,60 @@ def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place,
     assert way_out in printed
     assert printed.count("\n") == 1
     assert files(runs) == before
+
+
+def test_a_killed_run_lists_all_that_can_be_played_of_it(pong, tmp_path, runs, capsys):
+    copy = tmp_path / f"{PONG}_1"
+    shutil.copytree(pong, copy, ignore=shutil.ignore_patterns("videos", "models"))
+    (copy / f"{PONG}.zip").rename(copy / "best_model.zip")
+    (copy / "models").mkdir()
+    for name in ("best_training_model.zip", "models/episode_000002.zip", "models/episode_000007.zip"):
+        shutil.copy(copy / "best_model.zip", copy / name)
+    with pytest.raises(SystemExit):
+        play.main([str(copy)])
+    printed = capsys.readouterr().err
+    assert f"has no final model {PONG}.zip (its training still runs, or did not come to its end). It has " in printed
+    assert (
+        "It has the best model (--load-best); checkpoints after 20, 40 steps (--load-checkpoint 40); "
+        "best_training_model.zip, models/episode_000002.zip, models/episode_000007.zip "
+        f"(play {copy}/models/episode_000007.zip)\n"
+    ) in printed
+    for chosen in ([str(copy), "--load-best"], [str(copy / "models/episode_000007.zip")]):
+        play.main([*chosen, "--max-steps", "1", "-o", "video.mp4"])
+
+
+def test_cuda_without_cuda_is_refused_before_any_game(pong, runs, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SystemExit):
+        play.main([str(pong), "--device", "cuda", "-o", "video.mp4"])
+    assert "play: error: device='cuda' cannot be used on this machine" in capsys.readouterr().err
+    assert not files(runs)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe")]
+)
+def test_an_output_that_takes_nothing_is_one_line_and_the_video_is_there(logs, runs, output, reason):
+    model = str(logs / "qrdqn" / "CartPole-v1_1")
+    told = shell("play", model, "--max-steps", "2", "-o", "video.mp4", redirection=output)
+    says = f"play: error: The standard output cannot be written ({reason}); written before: video.mp4 and video.json\n"
+    assert told.endswith(says)
+    assert "Traceback" not in told
+    assert files(runs) == ["video.json", "video.mp4"]
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_left(logs, runs):
+    model = str(logs / "qrdqn" / "CartPole-v1_1")
+    told = shell("play", model, "--max-steps", "20", "-o", "video.mp4", largest_file=8)
+    assert re.search(r"\nplay: error: .*video\.mp4 cannot be written \(ffmpeg .*: give another place with -o\n$", told)
+    assert "Traceback" not in told
+    assert not files(runs)
+
+
+def test_a_video_is_written_through_a_symbolic_link(logs, runs):
+    (runs / "real").mkdir()
+    (runs / "link.mp4").symlink_to("real/video.mp4")
+    play.main([str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "2", "-o", "link.mp4"])
+    assert files(runs) == ["link.json", "link.mp4", "real", "real/video.mp4"]
+    assert (runs / "link.mp4").is_symlink()

@@ -1,14 +1,13 @@
 """``python -m sb3_atari_dqn plot``."""
 
-import io
+import os
 import sys
 
 import pytest
 from PIL import Image
 
-from sb3_atari_dqn.commands import plot as commands_plot
 from sb3_atari_dqn.commands.plot import main
-from tests.commands import files, run
+from tests.commands import files, run, shell
 from tests.fake_runs import games, write_run
 
 LOGGERS = "train with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log, to have it"
@@ -100,15 +99,61 @@ def test_a_place_that_cannot_be_written_is_named_before_anything_is_drawn(pong, 
     assert files(runs) == before
 
 
-def test_an_older_picture_stays_when_the_disk_is_full(pong, runs, capsys, monkeypatch):
-    class Full(io.BytesIO):
-        def write(self, content):
-            raise OSError(28, "No space left on device")
-
+def test_an_older_picture_stays_when_the_disk_is_full(pong, runs):
     (runs / "plot.png").write_bytes(b"older")
-    monkeypatch.setattr(commands_plot, "replacing", lambda path: Full())
-    assert "cannot be written (No space left on device)" in error_of(capsys, pong)
+    before = files(runs)
+    told = shell("plot", pong, largest_file=1)
+    assert "plot.png cannot be written (File too large): give another place with -o" in told
     assert (runs / "plot.png").read_bytes() == b"older"
+    assert files(runs) == before
+
+
+def test_a_symbolic_link_is_written_through(pong, runs, capsys):
+    (runs / "real").mkdir()
+    for name in ("there.png", "not_yet.png"):
+        (runs / f"link_{name}").symlink_to(f"real/{name}")
+    (runs / "real/there.png").write_bytes(b"older")
+    for name in ("there.png", "not_yet.png"):
+        main([pong, "-o", f"link_{name}"])
+        assert (runs / f"link_{name}").is_symlink()
+        assert (runs / "real" / name).read_bytes().startswith(b"\x89PNG")
+    assert files(runs / "real") == ["not_yet.png", "there.png"]
+
+
+def test_a_place_that_is_no_file_is_refused(pong, runs, capsys):
+    (runs / "loop.png").symlink_to("loop.png")
+    os.mkfifo(runs / "pipe.png")
+    assert "it is a symbolic link that leads back to itself" in error_of(capsys, pong, "-o", "loop.png")
+    assert "it is no ordinary file" in error_of(capsys, pong, "-o", "pipe.png")
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe"), (">&-", None)]
+)
+def test_an_output_that_takes_nothing_is_one_line_and_the_picture_is_there(pong, runs, output, reason):
+    says = f"plot: error: The standard output cannot be written ({reason}); written before: plot.png\n"
+    assert shell("plot", pong, redirection=output) == (says if reason else "")
+    assert (runs / "plot.png").is_file()
+
+
+def test_a_cut_games_csv_is_told(pong, runs, capsys):
+    (runs / pong / "games.csv").write_text("env_steps,seconds,return,epsilon\n11,2.1,1.0,0.9\n")
+    main([pong])
+    assert capsys.readouterr().out == (
+        f"{pong}/games.csv is incomplete, it holds 1 of 30 games: drawn from the monitor files\nWrote plot.png\n"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes the rights of another user, which root can")
+def test_a_folder_without_permission_is_one_line(pong, runs, capsys):
+    (runs / "closed").mkdir(mode=0o700)
+    runs.chmod(0o755)
+    try:
+        os.seteuid(65534)
+        printed = error_of(capsys, "closed/run")
+    finally:
+        os.seteuid(0)
+    assert "Permission denied: 'closed/run'" in printed
 
 
 def test_without_matplotlib_it_says_what_to_install(pong, capsys, monkeypatch):

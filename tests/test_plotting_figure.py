@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from sb3_atari_dqn.plotting import figure
@@ -134,9 +135,34 @@ def test_one_block_of_games_is_a_dot_as_a_line_would_not_be_seen(drawn, tmp_path
     assert (few, many) == ("o", "None")
 
 
-def test_a_label_is_no_formula(drawn, tmp_path):
-    drawing = drawn(write_run(tmp_path / "run", games(12)), labels=[r"$\frac$ 5$"])
-    assert drawing.legends[0].get_texts()[0].get_text() == r"\$\frac\$ 5\$"
+def test_no_name_is_a_formula(drawn, tmp_path):
+    drawing = drawn(write_run(tmp_path / "run", games(12), env=r"$\frac$My-v0", config={}), labels=[r"$\frac$ 5$"])
+    legend = drawing.legends[0]
+    assert legend.get_texts()[0].get_text() == r"$\frac$ 5$"
+    assert legend.get_title().get_text() == r"$\frac$My-v0"
+    assert not any(text.get_parse_math() for text in drawing.findobj(Text))
+
+
+def test_a_name_that_begins_with_an_underscore_is_shown_as_well(drawn, tmp_path):
+    drawing = drawn(write_run(tmp_path / "run", games(12)), labels=["_mine"])
+    assert drawing.legends[0].get_texts()[0].get_text().strip() == "_mine"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("length", [400, 0])
+@pytest.mark.parametrize("n_runs", [1, 2])
+def test_runs_in_which_no_time_passed_are_drawn(drawn, tmp_path, length, n_runs):
+    rows = [(1.0, length, 0.0), (2.0, length, 0.0), (3.0, length, 0.0)]
+    drawing = drawn(*(write_run(tmp_path / str(n), rows) for n in range(n_runs)))
+    means = drawing.axes[3].lines[0]  # per 10 games, against time
+    assert (set(means.get_xdata()), means.get_marker()) == ({0.0}, "o")
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_numbers_that_are_read_can_be_drawn(drawn, tmp_path):
+    rows = [(sign * 1e100, 10**100, seconds) for sign, seconds in ((1, 1.0), (-1, 2.0), (1, 1e100))]
+    write_run(tmp_path / "a", rows)
+    drawn(tmp_path / "a", write_run(tmp_path / "b", rows))
 
 
 def test_evaluations_are_circles(drawn, tmp_path):

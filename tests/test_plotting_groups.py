@@ -102,3 +102,28 @@ def test_labels_must_be_as_many_as_the_groups(make):
 def test_runs_of_different_environments_are_refused_with_their_names(make):
     with pytest.raises(ValueError, match=r"different environments.*PongNoFrameskip-v4 .*a.*Breakout-v4 .*b"):
         group([make("a"), make("b", env="Breakout-v4")])
+
+
+def test_runs_of_another_budget_are_no_seeds_of_one_thing(make):
+    config = {"gamma": 0.9, "n_timesteps": 100.0}
+    runs = [
+        make("a", config=config, n_timesteps=-1),
+        make("b", config=config, n_timesteps=200),
+        make("c", config=config, n_timesteps=100),
+        make("d", config=config),
+    ]
+    assert shape(group(runs)) == [
+        ("dqn_dueling, n_timesteps 100", ["a", "c", "d"]),
+        ("dqn_dueling, n_timesteps 200", ["b"]),
+    ]
+
+
+def test_continued_runs_are_seeds_of_what_goes_on_from_the_same_model_only(make):
+    first = "logs/Pong-v4_1/Pong-v4.zip"
+    agents = {"a": "", "b": first, "c": f"./{first}", "d": "logs/Pong-v4_2/Pong-v4.zip", "e": ""}
+    runs = [make(name, trained_agent=agent) for name, agent in agents.items()]
+    assert shape(group(runs)) == [
+        ("dqn_dueling", ["a", "e"]),
+        ("dqn_dueling, continues Pong-v4_1/Pong-v4", ["b", "c"]),
+        ("dqn_dueling, continues Pong-v4_2/Pong-v4", ["d"]),
+    ]

@@ -79,6 +79,24 @@ def test_games_csv_knows_the_environment_steps_better(tmp_path):
     assert found.epsilon.values.tolist() == [0.9, 0.8]
 
 
+@pytest.mark.parametrize("kept", ["", "11,2.1,7.0\n", "11,2.1,7.0\n33,9"])
+def test_a_games_csv_that_was_cut_is_not_believed_over_the_monitor_files(tmp_path, kept):
+    run = write_run(tmp_path / "run", [(1, 40, 2.0), (2, 80, 9.0)], [(3, 60, 4.0)])
+    (run / "games.csv").write_text(f"env_steps,seconds,return\n{kept}")
+    found = read_run(run)
+    assert found.games.returns.tolist() == [1, 3, 2]
+    held = 1 if kept else 0
+    assert (f"games.csv is incomplete, it holds {held} of 3 games: drawn from the monitor" in found.remark) == bool(
+        held
+    )
+
+
+def test_a_games_csv_with_more_games_than_the_monitor_files_is_drawn(tmp_path):
+    run = write_run(tmp_path / "run", [(1, 40, 2.0)])
+    (run / "games.csv").write_text("env_steps,seconds,return\n11,2.1,1.0\n33,9,2.0\n")
+    assert (read_run(run).games.env_steps.tolist(), read_run(run).remark) == ([11, 33], "")
+
+
 def test_evaluations_are_means_at_their_steps_and_at_the_time_of_the_games_around(tmp_path):
     run = write_run(tmp_path / "run", [(0, 400, 10.0), (0, 400, 30.0)])  # 100 steps in 10 s, 200 in 30 s
     write_evaluations(run, [100, 150], [[1.0, 3.0], [5.0, 7.0]])
@@ -144,6 +162,8 @@ def test_a_file_that_is_no_monitor_file_is_named(tmp_path, content):
         ("1.0,400,nan", "t is 'nan'"),
         ("1.0,400,-1", "t is '-1'"),
         ("1.0,,15.0", "l is ''"),
+        ("1e308,400,15.0", r"r is '1e308', wanted a finite number, not beyond 1e\+100"),
+        ("1.0,1e101,15.0", "l is '1e101', wanted a finite number of at least 0, not beyond"),
         ("1.0,400", "2 cells instead of 3"),
         ("1.0,400,15.0,7", "4 cells instead of 3"),
     ],

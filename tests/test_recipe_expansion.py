@@ -1,15 +1,29 @@
 """``--recipe NAME``: what it stands for, and what contradicts it."""
 
 import re
+import shutil
+from collections import OrderedDict
 from importlib.resources import files
 
 import pytest
+import yaml
 
 from sb3_atari_dqn.__main__ import ZOO_COMMANDS
 from sb3_atari_dqn.recipes import NAMES
 from sb3_atari_dqn.recipes.expansion import _zoo_options, expand
 
-OPTIONS = ["--algo", "--env", "-conf", "--conf-file", "-f", "--log-folder", "--folder", "-tb", "--tensorboard-log"]
+OPTIONS = [
+    "--algo",
+    "--env",
+    "-conf",
+    "--conf-file",
+    "-f",
+    "--log-folder",
+    "--folder",
+    "-tb",
+    "--tensorboard-log",
+    "--exp-id",
+]
 OF_PONG = ["--algo", "dqn_classic", "--env", "Pong-v4"]
 
 
@@ -115,3 +129,41 @@ def test_help_is_the_zoos_and_needs_no_run(asks, runs):
 def test_a_recipe_without_a_run_names_the_way_out(runs):
     with pytest.raises(ValueError, match=r"no run of pong_elu in logs/pong_elu/dqn_classic: train one with .*--recipe"):
         expand("enjoy", ["--recipe", "pong_elu"])
+
+
+@pytest.fixture
+def shared(runs):
+    """Runs of several configurations in one folder."""
+    for number, config in ((1, "sb3_atari_dqn.recipes.pong_elu"), (2, None), (10, "conf/mine.yml")):
+        folder = runs / f"logs/dqn_classic/Pong-v4_{number}/Pong-v4"
+        folder.mkdir(parents=True)
+        (folder / "args.yml").write_text(yaml.dump(OrderedDict(algo="dqn_classic", conf_file=config, device="auto")))
+    return "logs"
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (
+            (),
+            r"_10 is not a run of pong_elu, it was trained with conf/mine\.yml: open a run of it with --exp-id 1,",
+        ),
+        (("--exp-id", "2"), "Pong-v4_2 is not a run of pong_elu, it was trained with the default configuration"),
+    ],
+)
+@pytest.mark.parametrize("command", ["enjoy", "record_video", "record_training", "push_to_hub"])
+def test_a_run_of_something_else_in_a_shared_folder_is_not_taken_for_the_recipes(shared, command, typed, says):
+    with pytest.raises(ValueError, match=says):
+        expand(command, ["--recipe", "pong_elu", "-f", shared, *typed])
+
+
+def test_the_recipes_own_run_and_one_that_does_not_say_are_opened(shared, runs):
+    assert expand("enjoy", ["--recipe", "pong_elu", "-f", shared, "--exp-id", "1"])[-2:] == ["--exp-id", "1"]
+    (runs / "logs/dqn_classic/Pong-v4_11").mkdir()
+    assert expand("enjoy", ["--recipe", "pong_elu", "-f", shared])[-2:] == ["-f", shared]
+
+
+def test_without_a_run_of_the_recipe_a_folder_of_its_own_is_the_way_out(shared, runs):
+    shutil.rmtree(runs / "logs/dqn_classic/Pong-v4_1")
+    with pytest.raises(ValueError, match="train one with -f logs/pong_elu, or leave --recipe out"):
+        expand("enjoy", ["--recipe", "pong_elu", "-f", shared])

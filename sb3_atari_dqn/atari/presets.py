@@ -66,7 +66,7 @@ class AtariPreset:
         :raises ValueError: on an unknown option or a value out of range
         """
         known = [field.name for field in fields(self)]
-        unknown = sorted(set(overrides) - set(known))
+        unknown = sorted(map(str, set(overrides) - set(known)))
         if unknown:
             raise ValueError(f"A preset has no option {', '.join(unknown)}: choose from {', '.join(known)}")
         return replace(self, **overrides)

@@ -17,7 +17,7 @@ from sb3_atari_dqn.arguments import check_known
 from sb3_atari_dqn.atari import AtariPresetWrapper
 from sb3_atari_dqn.atari.summary import settings_of
 from sb3_atari_dqn.atari.taps import Taps
-from sb3_atari_dqn.commands.errors import told_in_one_line
+from sb3_atari_dqn.commands.errors import report, told_in_one_line, written_to
 from sb3_atari_dqn.commands.options import seed, whole
 from sb3_atari_dqn.pictures.arrays import describe, single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.contact_sheet import Panel, Section, contact_sheet
@@ -67,11 +67,11 @@ def main(arguments: list[str]) -> None:
         envs = [played_envs.create_untrained(way.env_id, way.hyperparams, args.seed) for way in ways]
         sections = [_section(way, env, args) for way, env in zip(ways, envs, strict=True)]
     title = f"{', '.join(dict.fromkeys(way.env_id for way in ways))} after {args.steps} random steps, seed {args.seed}"
-    with complete_or_absent(output) as unfinished:
-        Image.fromarray(contact_sheet(title, sections)).save(unfinished, optimize=True)
-    for section in sections:
-        print(f"{section.title}: {describe(section.observation)}")
-    print(f"Wrote {output}")
+    sheet = Image.fromarray(contact_sheet(title, sections))
+    with told_in_one_line("look"), written_to(output), complete_or_absent(output) as unfinished:
+        sheet.save(unfinished, optimize=True)
+    lines = [f"{section.title}: {describe(section.observation)}" for section in sections]
+    report("look", "\n".join([*lines, f"Wrote {output}"]), written=str(output))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,6 +175,7 @@ def _recipe(name: str, env_id: str | None) -> Way:
 def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
     """Play one environment and close it.
 
+    :raises ValueError: if the observation is no stack that can be taken apart
     :raises RuntimeError: if the stages do not lead to the observation, which would be our mistake
     """
     game = env.unwrapped.envs[0]  # type: ignore[attr-defined]
@@ -185,8 +186,14 @@ def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
     shapes = [layer.observation_space.shape or () for layer in taps.layers]
     frame_shape = single_frame_shape([*shapes, observation.shape])
     stages = [Panel(stage.name, stage.picture, stage.derived) for stage in taps.stages()]
-    while stages[-1].array.shape != frame_shape:  # wrappers that stack
+    while stages and stages[-1].array.shape != frame_shape:  # wrappers that stack
         stages.pop()
+    if not stages:
+        made = taps.stages()[-1].picture.shape
+        raise ValueError(
+            f"{way.title}: the network gets an array of shape {observation.shape}, which is no stack of frames "
+            f"of shape {made} along their last axis (SB3 takes the shortest side for the channels): choose a larger one"
+        )
     frames = split_stack(observation, frame_shape)
     if not np.array_equal(frames[-1], stages[-1].array):
         raise RuntimeError(f"{way.title}: the newest frame of the stack is not what preprocessing handed on")

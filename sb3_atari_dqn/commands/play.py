@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
-from sb3_atari_dqn.commands.errors import told_in_one_line
+from sb3_atari_dqn.commands.errors import report, told_in_one_line, written_to
 from sb3_atari_dqn.commands.options import seed, whole
 from sb3_atari_dqn.commands.showing import Shower
-from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
+from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent, end_of_links
 from sb3_atari_dqn.playing import Game, Moment, Player
 from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
 
@@ -52,17 +52,18 @@ def main(arguments: list[str]) -> None:
         set_random_seed(args.seed)
         env = run.create_env(args.seed)
         model = run.load_model(env, args.seed, args.device)
-    deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
-    player = Player(model, env, deterministic, run.score_key)
-    _film(player, Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency), args, output)
+        deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
+        player = Player(model, env, deterministic, run.score_key)
+        shower = Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency)
+    _film(player, shower, args, output)
     env.close()
-    report = _report(run, player.games, args.seed, deterministic, output)
-    with complete_or_absent(output.with_suffix(".json")) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=2) + "\n")
-    print(_manner(deterministic, model))
-    for number, game in enumerate(player.games, 1):
-        print(_line(number, game))
-    print(f"Wrote {output} and {output.with_suffix('.json').name}")
+    found = _report(run, player.games, args.seed, deterministic, output)
+    scores = output.with_suffix(".json")
+    with told_in_one_line("play"), written_to(scores), complete_or_absent(scores) as unfinished:
+        unfinished.write_text(json.dumps(found, indent=2) + "\n")
+    written = f"{output} and {scores.name}"
+    lines = [_manner(deterministic, model), *(_line(number, game) for number, game in enumerate(player.games, 1))]
+    report("play", "\n".join([*lines, f"Wrote {written}"]), written=written)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,18 +104,25 @@ def _frame_rate(text: str) -> float:
 def _film(player: Player, shower: Shower, args: argparse.Namespace, output: Path) -> None:
     """Play, and write the video; Ctrl-C ends the game, not the video.
 
-    :raises OSError: if ffmpeg stops, with its words
+    :raises SystemExit: if the video cannot be written, with ffmpeg's words; nothing of it is left then
     """
+    output = end_of_links(output)
     video = Video(output.parent, "mp4", 1, args.fps or actions_per_second(shower.game))
     moments = _with_progress(player, args.games, args.max_steps)
     try:
-        video.add(shower.draw(next(moments)))
+        _add(video, shower.draw(next(moments)), output)
         with suppress(KeyboardInterrupt):
             for moment in moments:
-                video.add(shower.draw(moment))
-        video.keep(output)
+                _add(video, shower.draw(moment), output)
+        with told_in_one_line("play"), written_to(output):
+            video.keep(output)
     finally:
         video.discard()
+
+
+def _add(video: Video, picture: np.ndarray, output: Path) -> None:
+    with told_in_one_line("play"), written_to(output):
+        video.add(picture)
 
 
 def _with_progress(player: Player, n_games: int, max_steps: int | None) -> Iterator[Moment]:

@@ -7,9 +7,8 @@ from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
-from sb3_atari_dqn.commands.errors import told_in_one_line
-from sb3_atari_dqn.model_files import replacing
-from sb3_atari_dqn.pictures.drawing import check_writable
+from sb3_atari_dqn.commands.errors import report, told_in_one_line, written_to
+from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
 from sb3_atari_dqn.plotting.groups import group
 from sb3_atari_dqn.plotting.runs import RETURN, NothingToDraw, RunLog, read_run
 from sb3_atari_dqn.zoo.names import ALGORITHMS
@@ -20,8 +19,9 @@ Draws learning curves of one or several training runs into one PNG: the return o
 environment steps and against wall-clock time.
 
 A run is the folder that the zoo's train printed as its log path. Runs of any algorithm are taken, finished or not; they
-must be of one environment. Runs with the same algorithm and the same configuration are taken for seeds of one thing:
-one line for their mean, and a band from the lowest to the highest of them.
+must be of one environment. Runs with the same algorithm, configuration and budget are taken for seeds of one thing:
+one line for their mean, and a band from the lowest to the highest of them. Runs that continue another one are no seeds
+of it.
 """
 
 _EXAMPLES = """\
@@ -50,9 +50,11 @@ def main(arguments: Sequence[str]) -> None:
 
     png = BytesIO()
     draw(groups, png)
-    with told_in_one_line("plot"):
-        _write(args.out, png.getvalue())
-    print("\n".join([*passed_over, *_missing_epsilon(runs), f"Wrote {args.out}"]))
+    with told_in_one_line("plot"), written_to(args.out), complete_or_absent(args.out) as unfinished:
+        unfinished.write_bytes(png.getvalue())
+    remarks = [run.remark for run in runs if run.remark]
+    lines = [*passed_over, *remarks, *_missing_epsilon(runs), f"Wrote {args.out}"]
+    report("plot", "\n".join(lines), written=str(args.out))
 
 
 def _read(paths: Sequence[Path], value: str) -> tuple[list[RunLog], list[str]]:
@@ -85,15 +87,6 @@ def _check_matplotlib() -> None:
         import_module("matplotlib.figure")
     except ImportError as error:
         raise ValueError(f"plots need matplotlib ({error}): pip install 'sb3-atari-dqn[plots]'") from error
-
-
-def _write(out: Path, content: bytes) -> None:
-    """:raises ValueError: if that is impossible; an older picture is then still there"""
-    try:
-        with replacing(out) as file:
-            file.write(content)
-    except OSError as error:
-        raise ValueError(f"{out} cannot be written ({error.strerror or error}): give another place with -o") from error
 
 
 def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from sb3_atari_dqn.commands.errors import report
 from sb3_atari_dqn.recipes import NAMES, Recipe, find
 
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
         "docs/recipes.md holds a page on each.",
     )
     parser.parse_args(arguments)
-    print("\n\n".join(described(find(name)) for name in NAMES))
+    report("recipes", "\n\n".join(described(find(name)) for name in NAMES))
 
 
 def described(recipe: Recipe) -> str:

@@ -54,7 +54,7 @@ class Shower:
                 frames=[] if self._frame_shape is None else split_stack(moment.observation, self._frame_shape),
                 maps=[] if readout is None else self._maps(readout),
                 columns=self._columns(readout, moment),
-                chosen=int(moment.action) if self._bars.names else 0,
+                chosen=moment.place,
                 note=self._note(readout, moment),
             ),
             self._bars,
@@ -82,7 +82,7 @@ class Shower:
     def _note(self, readout: Readout | None, moment: Moment) -> str:
         if readout is None:
             return self._unread
-        return "explores: not its best action" if readout.q[int(moment.action)] < readout.q.max() else ""
+        return "explores: not its best action" if readout.q[moment.place] < readout.q.max() else ""
 
 
 def _why_unread(model: Any, algo: str, space: spaces.Space) -> str:

@@ -94,17 +94,22 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     """
     Write a file under a temporary name beside it and rename it when it is complete.
 
-    :param path: of the file
+    :param path: of the file; of a symbolic link, the file that it leads to is replaced
     :return: the temporary name, with the same suffix
     :raises OSError: if it cannot be written
     """
-    target = Path(os.path.realpath(path))
+    target = end_of_links(path)
     unfinished = Unfinished(target, target.suffix)
     try:
         yield unfinished.path
         unfinished.keep(target)
     finally:
         unfinished.discard()
+
+
+def end_of_links(path: Path) -> Path:
+    """:return: where symbolic links lead to, there or not"""
+    return Path(os.path.realpath(path))
 
 
 def check_writable(path: Path, suffix: str) -> None:
@@ -115,11 +120,16 @@ def check_writable(path: Path, suffix: str) -> None:
     """
     if path.suffix.lower() != suffix:
         raise ValueError(f"{path} should end with {suffix}: give another name with -o")
+    target = end_of_links(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
             raise IsADirectoryError("it is a folder")
-        with tempfile.TemporaryFile(dir=path.parent):
+        if target.is_symlink():
+            raise OSError("it is a symbolic link that leads back to itself")
+        if target.exists() and not target.is_file():
+            raise OSError("it is no ordinary file")
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise ValueError(f"Nothing can be written to {path} ({error}): give another place with -o") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO, Any
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -25,6 +26,11 @@ def draw(groups: Sequence[Group], out: IO[bytes]) -> None:
     :param groups: of one environment
     :param out: gets the PNG
     """
+    with rc_context({"text.parse_math": False}):  # a $ in a name begins no formula
+        _figure(groups).savefig(out, dpi=100, format="png")
+
+
+def _figure(groups: Sequence[Group]) -> Figure:
     panels = panels_for(groups)
     figure = Figure(figsize=(12, 1.2 + 2.6 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -50,7 +56,7 @@ def draw(groups: Sequence[Group], out: IO[bytes]) -> None:
     grid[-1][0].xaxis.set_major_formatter(FuncFormatter(short_number))
     figure.align_ylabels(grid[:, 0])
     _head(figure, groups)
-    figure.savefig(out, dpi=100, format="png")
+    return figure
 
 
 def short_number(value: float, _: Any = None) -> str:
@@ -97,12 +103,16 @@ def _head(figure: Figure, groups: Sequence[Group]) -> None:
     for number, one in enumerate(groups):
         runs = f" ({len(one.runs)} runs)" if len(one.runs) > 1 else ""
         style = _style(number)
-        label = f"{one.label}{runs}".replace("$", r"\$")  # which would begin a formula
-        handles.append(Line2D([], [], color=style.colour, ls=style.dashes, lw=3, label=label))
+        handles.append(Line2D([], [], color=style.colour, ls=style.dashes, lw=3, label=_visible(f"{one.label}{runs}")))
     columns = 1 if max(len(one.label) for one in groups) > _LONG_LABEL else min(len(groups), 4)
     title = groups[0].runs[0].settings.env_id
     legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, title=title)
     legend.get_title().set(fontsize=14, fontweight="bold")
+
+
+def _visible(label: str) -> str:
+    """:return: the same, also in a legend, which leaves out what begins with a _"""
+    return f" {label}" if label.startswith("_") else label
 
 
 def _style(number: int) -> Style:

@@ -15,6 +15,8 @@ import numpy as np
 #: Names of the columns whose numbers are not negative: lengths, times and counts.
 _UNSIGNED = ("l", "t", "env_steps", "seconds", "time/total_timesteps")
 _LONGEST_REASON = 160
+#: Largest size of a number: sums of larger ones, and axes that hold them, leave the range of floats.
+MOST = 1e100
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def columns(lines: TextIO, names: Sequence[str], above: int = 0, optional: bool 
     :param optional: columns may be missing or empty: lines without all of them are passed over
     :return: float [n, len(names)]
     :raises ValueError: on a missing column, or with the number of a line that is too short or too long, or where a
-        wanted cell is no finite number, or is a negative length, time or count
+        wanted cell is no finite number, is larger than can be drawn, or is a negative length, time or count
     """
     reader = csv.reader(lines)
     head = next(reader, [])
@@ -72,7 +74,8 @@ def _number(cell: str, name: str, line: int) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < least:
+    if not abs(value) <= MOST or value < least:
         wanted = "a finite number of at least 0" if name in _UNSIGNED else "a finite number"
+        wanted += f", not beyond {MOST:g}" if MOST < abs(value) < math.inf else ""
         raise ValueError(f"line {line}: {name} is {cell[:20]!r}, wanted {wanted}")
     return value

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from sb3_atari_dqn.plotting.runs import RunLog
@@ -13,6 +14,7 @@ from sb3_atari_dqn.plotting.runs import RunLog
 _MOST_KEYS = 2  # in a name: more of them are no name
 _MOST_LETTERS = 40  # of a key and its value
 _MODULES = re.compile(r"(?<![\w.])(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
+_BEGINNING = "continues"  # a key of no configuration
 _WATCHING = ("sb3_atari_dqn.callbacks.", "stable_baselines3.common.callbacks.")
 
 
@@ -20,7 +22,7 @@ _WATCHING = ("sb3_atari_dqn.callbacks.", "stable_baselines3.common.callbacks.")
 class Group:
     """
     :param label: for the legend
-    :param runs: same algorithm, environment and configuration
+    :param runs: same algorithm, environment, configuration and budget, from the same beginning
     """
 
     label: str
@@ -55,9 +57,15 @@ def _identity(run: RunLog) -> str:
 
 
 def _learning(run: RunLog) -> dict[str, Any]:
-    """:return: configuration and environment arguments, without callbacks and without what is shown to people"""
-    shown = {key: value for key, value in run.settings.env_kwargs.items() if key != "render_mode"}
-    return {**run.settings.config, "callback": None, "env_kwargs": shown}
+    """:return: configuration, budget, beginning and environment arguments, without what only shows or watches"""
+    settings = run.settings
+    shown = {key: value for key, value in settings.env_kwargs.items() if key != "render_mode"}
+    whole = {**settings.config, "callback": None, "env_kwargs": shown}
+    if settings.n_timesteps is not None:
+        whole["n_timesteps"] = settings.n_timesteps
+    if settings.continues:
+        whole[_BEGINNING] = settings.continues
+    return whole
 
 
 def _watches(callback: Any) -> bool:
@@ -99,6 +107,8 @@ def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shortened(key: str, value: Any) -> str:
-    """:return: key and value, without the modules in front of names"""
+    """:return: key and value, without the modules in front of names; of a model, its folder and its name"""
+    if key == _BEGINNING:
+        value = "/".join(PurePath(value).with_suffix("").parts[-2:])
     text = f"{key} {_MODULES.sub('', str(value))}"
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 3]}..."

@@ -132,7 +132,7 @@ def _draw_curves(
     if not curves:
         return
     shown = band(curves)
-    marker = "o" if len(shown.along) == 1 else "None"  # a line needs two points
+    marker = "None" if shown.along[0] < shown.along[-1] else "o"  # a line needs two places
     axes.plot(shown.along, shown.mean, marker=marker, color=style.colour, ls=style.dashes, lw=width, alpha=alpha)
     if with_band and len(curves) > 1:
         axes.fill_between(shown.along, shown.low, shown.high, color=style.colour, alpha=0.2, lw=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sb3_atari_dqn.plotting.epsilon import Epsilon, read_epsilon
-from sb3_atari_dqn.plotting.files import columns, finished_lines, read_as
+from sb3_atari_dqn.plotting.files import MOST, columns, finished_lines, read_as
 from sb3_atari_dqn.plotting.settings import Settings, read_settings
 
 RETURN = "return"
@@ -51,7 +50,12 @@ class Evaluations:
 
 @dataclass(frozen=True)
 class RunLog:
-    """One run; ``evaluations`` and ``epsilon`` are None where it wrote none; ``value`` is what games are judged by."""
+    """
+    One run; ``evaluations`` and ``epsilon`` are None where it wrote none.
+
+    :param value: what games are judged by
+    :param remark: what the user should know about the way it was read, empty if nothing
+    """
 
     path: Path
     settings: Settings
@@ -59,6 +63,7 @@ class RunLog:
     evaluations: Evaluations | None
     epsilon: Epsilon | None
     value: str = RETURN
+    remark: str = ""
 
 
 def read_run(path: Path, value: str = RETURN) -> RunLog:
@@ -72,12 +77,19 @@ def read_run(path: Path, value: str = RETURN) -> RunLog:
     start = min(monitor.start for monitor in monitors)
     settings = read_settings(path, monitors[0].env_id)
     own = _own_games(path / "games.csv") if value == RETURN else None
-    games = own or _monitored_games(monitors, start, settings.frames_per_step or 1)
+    games, remark = _monitored_games(monitors, start, settings.frames_per_step or 1), ""
+    if own is not None and len(own.returns) < len(games.returns):
+        remark = (
+            f"{path / 'games.csv'} is incomplete, it holds {len(own.returns)} of {len(games.returns)} games: drawn "
+            "from the monitor files"
+        )
+    elif own is not None:
+        games = own
     if len(games.returns) == 0:
         raise NothingToDraw(f"{path} holds no finished game yet: let the training run until one has ended")
     evaluations = _evaluations(path / "evaluations.npz", games) if value == RETURN else None  # they hold returns
     epsilon = read_epsilon(path, settings, start, games.env_steps, games.seconds)
-    return RunLog(path, settings, games, evaluations, epsilon, value)
+    return RunLog(path, settings, games, evaluations, epsilon, value, remark)
 
 
 def _monitor_files(path: Path) -> list[Path]:
@@ -102,7 +114,7 @@ class _Monitor:
             lines = finished_lines(path)
             head = json.loads(lines.readline().lstrip("#"))
             self.start, self.env_id = float(head["t_start"]), str(head.get("env_id"))
-            if not math.isfinite(self.start):
+            if not abs(self.start) <= MOST:
                 raise ValueError(f"line 1: t_start is {self.start}")
         if value != RETURN:
             _check_column(path, value)
@@ -155,8 +167,8 @@ def _evaluations(path: Path, games: Games) -> Evaluations | None:
             raise ValueError(f"timesteps of shape {env_steps.shape}, results of shape {results.shape}")
         if len(env_steps) == 0:
             return None
-        means = results.reshape(len(results), -1).mean(axis=1) if results.size else np.full(len(results), np.nan)
-        if not np.isfinite([env_steps, means]).all():
-            raise ValueError("evaluations without games, or numbers that are not finite")
+        if results.size == 0 or not all((abs(each) <= MOST).all() for each in (env_steps, results)):
+            raise ValueError(f"evaluations without games, or numbers that are not finite, or beyond {MOST:g}")
+        means = results.reshape(len(results), -1).mean(axis=1)
     seconds: Any = np.interp(env_steps, games.env_steps, games.seconds)
     return Evaluations(env_steps, seconds, means)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,12 +19,15 @@ from sb3_atari_dqn.plotting.files import read_as
 _SKIPS = {
     "stable_baselines3.common.atari_wrappers.AtariWrapper": ("frame_skip", 4),
     "stable_baselines3.common.atari_wrappers.MaxAndSkipEnv": ("skip", 4),
+    "rl_zoo3.wrappers.FrameSkip": ("skip", 4),
     "gymnasium.wrappers.AtariPreprocessing": ("frame_skip", 4),
     "gymnasium.wrappers.MaxAndSkipObservation": ("skip", 4),
+    "gymnasium.wrappers.RepeatAction": ("num_repeats", None),
 }
+_GYMNASIUM = "gymnasium.wrappers."
 _OURS = "sb3_atari_dqn."
 #: Packages whose other wrappers skip nothing.
-_KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", "gymnasium.wrappers.")
+_KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", _GYMNASIUM)
 
 
 class _Loader(yaml.SafeLoader):
@@ -62,6 +66,19 @@ class Settings:
     args: Mapping[str, Any]
     frames_per_step: int | None
     frames_held: tuple[int, int] | None
+
+    @property
+    def n_timesteps(self) -> Any:
+        """How long the run was to train, None where it does not say; -n goes before the configuration"""
+        asked = self.args.get("n_timesteps")
+        budget = asked if isinstance(asked, int | float) and asked > 0 else self.config.get("n_timesteps")
+        return int(budget) if isinstance(budget, float) and budget.is_integer() else budget
+
+    @property
+    def continues(self) -> str:
+        """The model that training went on from (-i); empty for a new one"""
+        agent = self.args.get("trained_agent")
+        return os.path.normpath(str(agent)) if agent else ""
 
 
 def read_settings(run: Path, env_id: str) -> Settings:
@@ -142,6 +159,8 @@ def _skips_for_the_game(config: Mapping[str, Any]) -> bool:
 
 
 def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
+    if name.startswith(_GYMNASIUM):  # which offers each wrapper under its module, too
+        name = _GYMNASIUM + name.rpartition(".")[2]
     if name in _SKIPS:
         keyword, default = _SKIPS[name]
         return whole_number(keyword, kwargs.get(keyword, default), 1)

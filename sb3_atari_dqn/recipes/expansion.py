@@ -1,6 +1,7 @@
 """``--recipe NAME`` on the command line becomes the arguments of the zoo that it stands for."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -46,7 +47,7 @@ def expand(command: str, arguments: Sequence[str]) -> list[str]:
     if command == "train":
         added += _configuration(recipe, given.conf) + _tensorboard(recipe, given.tensorboard, folder)
     elif command in _READERS:
-        _check_runs(recipe, Path(folder) / (given.algo or recipe.algos[0]))
+        _check_runs(recipe, Path(folder) / (given.algo or recipe.algos[0]), given.exp_id)
     return added + rest
 
 
@@ -74,6 +75,7 @@ def _zoo_options() -> argparse.ArgumentParser:
     parser.add_argument("-conf", "--conf-file", dest="conf")
     parser.add_argument("-f", "--log-folder", "--folder", dest="folder")
     parser.add_argument("-tb", "--tensorboard-log", dest="tensorboard")
+    parser.add_argument("--exp-id", dest="exp_id")
     return parser
 
 
@@ -106,9 +108,44 @@ def _tensorboard(recipe: Recipe, given: str | None, folder: str) -> list[str]:
     return ["-tb", str(Path(folder) / "tensorboard")] if recipe.tensorboard and given is None else []
 
 
-def _check_runs(recipe: Recipe, folder: Path) -> None:
+def _check_runs(recipe: Recipe, folder: Path, asked: str | None) -> None:
+    """
+    :param folder: of the runs of one algorithm
+    :param asked: after --exp-id, None for the latest run
+    :raises ValueError: if there is no run, or the one that would be opened was trained with another configuration
+    """
     if not folder.is_dir():
         raise ValueError(
             f"There is no run of {recipe.name} in {folder}: train one with `python -m sb3_atari_dqn train --recipe "
             f"{recipe.name}`, or name the folder of your runs with -f."
         )
+    runs = _runs(recipe, folder)
+    number = int(asked) if asked and asked.isdecimal() else 0
+    opened = number or max(runs, default=0)
+    other = _configuration_of(runs[opened], recipe) if opened in runs else recipe.module
+    if other in (None, recipe.module):  # a run without args.yml does not say
+        return
+    own = [n for n in sorted(runs) if _configuration_of(runs[n], recipe) == recipe.module]
+    way_out = f"open a run of it with --exp-id {own[-1]}" if own else f"train one with -f logs/{recipe.name}"
+    raise ValueError(
+        f"{runs[opened]} is not a run of {recipe.name}, it was trained with {other}: {way_out}, or leave --recipe out."
+    )
+
+
+def _runs(recipe: Recipe, folder: Path) -> dict[int, Path]:
+    """:return: folders of runs in the recipe's environment, by the number that the zoo gave them"""
+    name = recipe.env_id.replace("/", "-")
+    found = {path.name.removeprefix(f"{name}_"): path for path in folder.glob(f"{name}_*")}
+    return {int(number): path for number, path in found.items() if number.isdecimal()}
+
+
+def _configuration_of(run: Path, recipe: Recipe) -> str | None:
+    """
+    :return: what the run was trained with, None where its args.yml does not say; the file is not executed, as a YAML
+        reader of the zoo's files would do
+    """
+    saved = run / recipe.env_id.replace("/", "-") / "args.yml"
+    found = re.search(r"conf_file\n *- (.*)", saved.read_text(encoding="utf-8")) if saved.is_file() else None
+    if found is None:
+        return None
+    return "the default configuration" if found[1] == "null" else found[1].strip("'\"")

@@ -3,16 +3,22 @@
 The algorithms check their own arguments; here stand the zoo's keys, and the keys that nobody knows.
 """
 
+import argparse
 import inspect
 import re
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
+from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_atari_dqn
 from sb3_atari_dqn import arguments
-from sb3_atari_dqn.arguments import check_between, whole_number
+from sb3_atari_dqn.arguments import check_between, check_options, whole_number
+from sb3_atari_dqn.callbacks import RunCallback
+from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 
 #: Constructor arguments that the zoo fills in itself, from the command line.
@@ -22,11 +28,53 @@ _SET_BY_THE_ZOO = {"self", "env", "tensorboard_log", "seed", "verbose", "device"
 _WHOLE_NUMBERS = {"n_envs": 1, "frame_stack": 1}
 
 
-def check_file(config: str, env_id: str) -> None:
-    """:raises ValueError: if a YAML file does not map environments to mappings; other formats are upstream's to read"""
-    if not config.endswith((".yml", ".yaml")):
+#: Whole numbers of the zoo's command line that lead to nothing below their smallest sensible value.
+_COMMAND_LINE = {"eval_episodes": 1, "n_eval_envs": 1}
+
+#: Keys that hold options by name; of those that the zoo evaluates, a text is looked at by the algorithm.
+_MAPPINGS = ("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
+_EVALUATED = ("monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
+
+
+def check_command_line(args: Any) -> None:
+    """
+    :param args: what the zoo's train has read; without attributes where another program builds the run
+    :raises ValueError: on a number that train would overlook, or stumble over later
+    """
+    n_timesteps = getattr(args, "n_timesteps", None)
+    if n_timesteps is not None and (n_timesteps == 0 or n_timesteps < -1 or (n_timesteps == -1 and _typed_budget())):
+        raise ValueError(
+            f"-n {n_timesteps}: a training has at least 1 step; leave -n out for the budget of the configuration"
+        )
+    for name, minimum in _COMMAND_LINE.items():
+        if hasattr(args, name):
+            whole_number(f"--{name.replace('_', '-')}", getattr(args, name), minimum)
+    if getattr(args, "log_interval", None) == 0:
+        raise ValueError("--log-interval 0: logs are written after so many games, give at least 1, or -2 for none")
+
+
+def _typed_budget() -> bool:
+    """:return: whether there is a -n on the command line; its default is a number, too"""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-n", "--n-timesteps")
+    return parser.parse_known_args(sys.argv[1:])[0].n_timesteps is not None
+
+
+def check_file(config: str, env_id: str, is_atari: bool) -> None:
+    """
+    :param config: a YAML file, a Python file or a module; the contents of a Python file are upstream's to read
+    :param is_atari: whether the environment is an Atari game
+    :raises ValueError: if it does not map environments to mappings, or holds nothing for this one
+    :raises FileNotFoundError: if there is none
+    """
+    if not config.endswith((".yml", ".yaml", ".py")):
+        content = _of_module(config)
+    elif not Path(config).is_file():
+        raise FileNotFoundError(f"There is no configuration {config}: give another file or module by -conf")
+    elif config.endswith(".py"):
         return
-    content = yaml.safe_load(Path(config).read_text())
+    else:
+        content = _of_yaml(config)
     if not isinstance(content, dict):
         raise ValueError(
             f"{config} maps no environments to hyperparameters; it should begin with {env_id}: or default:"
@@ -34,6 +82,43 @@ def check_file(config: str, env_id: str) -> None:
     for name, settings in content.items():
         if not isinstance(settings, dict):
             raise ValueError(f"{config}: {name} should be a mapping of hyperparameters, not {settings!r}")
+        check_options(f"{config}: the hyperparameters of {name}", settings)
+    common = "atari" if is_atari else "default"
+    if env_id not in content and common not in content:
+        held = ", ".join(map(str, content)) or "nothing"
+        raise ValueError(
+            f"{config} holds {held}, and nothing for {env_id}: add {env_id}: or {common}:, or change --env"
+        )
+
+
+def _of_yaml(config: str) -> Any:
+    try:
+        return yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{config} is not a YAML file, or a Python object stands in it ({reason})") from error
+
+
+def _of_module(config: str) -> Any:
+    try:
+        return import_module(config).hyperparams
+    except ModuleNotFoundError as error:
+        raise FileNotFoundError(
+            f"There is no configuration {config} ({error}): give another file or module by -conf"
+        ) from error
+    except (AttributeError, ImportError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"The module {config} has no dictionary hyperparams ({error}): give another by -conf"
+        ) from error
+
+
+def check_mappings(config: str, hyperparams: dict[str, Any]) -> None:
+    """:raises ValueError: if options by name are none; the algorithm takes no policy_kwargs for empty ones"""
+    for key in _MAPPINGS:
+        options = hyperparams.get(key, {})
+        if key in _EVALUATED and (isinstance(options, str) or (options is None and key != "monitor_kwargs")):
+            continue
+        check_options(f"{config} or the command line: {key}", options)
 
 
 def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
@@ -49,6 +134,10 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
         raise ValueError(f"native_envs must be true, false or auto, got {hyperparams['native_envs']!r}")
     if not isinstance(hyperparams["policy"], str):
         raise ValueError(f"policy must be a name such as CnnPolicy, got {hyperparams['policy']!r}")
+    if "." in hyperparams["policy"]:
+        class_of("policy", hyperparams["policy"])
+    named_classes("vec_env_wrapper", hyperparams.get("vec_env_wrapper"))
+    check_callbacks(hyperparams.get("callback"))
     if hyperparams.get("frame_stack") and "VecRepeatFirstStack" in str(hyperparams.get("vec_env_wrapper")):
         raise ValueError(
             "frame_stack and VecRepeatFirstStack (vec_env_wrapper) both stack frames: leave one of them out"
@@ -58,6 +147,27 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
         raise ValueError(f"learning_rate must be a number (0.0001 or !!float 1e-4) or linear (lin_1e-4), got {rate!r}")
     if rate is not None and not isinstance(rate, str):
         check_between("learning_rate", rate, 0, 1)
+
+
+def check_callbacks(callback: Any) -> None:
+    """
+    :param callback: the key of this name
+    :raises ValueError: if it names no callbacks, or one of them with options that lead to nothing
+    """
+    entries = callback if isinstance(callback, list) else [callback]
+    named = [entry for entry in entries if not isinstance(entry, BaseCallback)]  # a Python file may hold them built
+    for found, options in named_classes("callback", named):
+        if not isinstance(found, type):
+            continue
+        if not issubclass(found, BaseCallback):
+            raise ValueError(f"callback: {found.__module__}.{found.__name__} is no callback of Stable-Baselines3")
+        if issubclass(found, RunCallback):
+            whole_number(f"callback: verbose of {found.__name__}", options.get("verbose", 0), 0)
+            folder = options.get("folder")
+            if folder is not None and not (isinstance(folder, str) and folder):
+                raise ValueError(
+                    f"callback: folder of {found.__name__} is {folder!r}: name one, or leave it out for the run's own"
+                )
 
 
 def check_keys(algo: str, config: str, hyperparams: dict[str, Any]) -> None:

@@ -16,9 +16,11 @@ import gymnasium as gym
 import rl_zoo3
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_dqn.arguments import check_device
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
 from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
-from sb3_atari_dqn.zoo.configuration import check_file, check_keys, check_values
+from sb3_atari_dqn.zoo.configuration import check_command_line, check_file, check_keys, check_mappings, check_values
+from sb3_atari_dqn.zoo.named_classes import named_classes
 from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path
 
 Upstream = Callable[..., Any]
@@ -37,8 +39,12 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
 
     ``--env-kwargs`` changes what it names and leaves the rest of the configuration's, where upstream drops all of them.
 
-    :raises ValueError: if a trial is asked for without the study it belongs to, or the file holds no configuration
+    :raises ValueError: if a trial is asked for without the study it belongs to, the command line or the device makes
+        no sense, or the file holds no configuration
+    :raises FileNotFoundError: if there is no such file
     """
+    check_command_line(manager.args)
+    check_device(manager.device)
     if manager.trial_id is not None:
         if not (manager.storage and manager.study_name):
             raise ValueError(
@@ -47,10 +53,17 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
         manager.trial_id = TrialNumber(manager.trial_id)
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
-    check_file(manager.config, manager.env_name.gym_id)
+    check_file(manager.config, manager.env_name.gym_id, manager._is_atari)
     given, manager.env_kwargs = manager.env_kwargs, {}
     with _module_left_alone(manager.config):
-        hyperparams, saved = upstream(manager)
+        try:
+            hyperparams, saved = upstream(manager)
+        except KeyError as error:  # of a Python file
+            raise ValueError(
+                f"{manager.config} holds no {error}: it needs a dictionary hyperparams with a key for "
+                f"{manager.env_name.gym_id}, or atari for Atari games, or default"
+            ) from error
+    check_mappings(manager.config, hyperparams)
     if given:
         manager.env_kwargs = {**hyperparams.get("env_kwargs", {}), **given}
         hyperparams["env_kwargs"] = saved["env_kwargs"] = dict(manager.env_kwargs)
@@ -85,7 +98,7 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     :raises ValueError: on an unknown or missing key, or a preset that the environment cannot carry
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
-    wrappers = wrapper_classes(hyperparams.get("env_wrapper"))
+    wrappers = named_classes("env_wrapper", hyperparams.get("env_wrapper"))
     preset_env_kwargs = env_kwargs_of_presets(manager.env_name.gym_id, wrappers)
     manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
     processed = upstream(manager, hyperparams)
@@ -146,7 +159,8 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     recorders.leave_out(manager)
     policy = manager._hyperparams["policy"]
     pixels = "Cnn" in getattr(policy, "__name__", policy)
-    n_step = not manager._hyperparams.get("optimize_memory_usage")  # SB3's buffers do one or the other
+    options = manager._hyperparams
+    n_step = not (options.get("optimize_memory_usage") and options.get("replay") == "sb3")  # one or the other
     HYPERPARAMS_SAMPLER[manager.algo] = partial(tuning.sample, pixels=pixels, n_step=n_step)
     if manager.storage is not None:
         tuning.prepare_storage(manager.storage)
@@ -184,31 +198,3 @@ def _atari_spec_kwargs(env_id: str, preset: str) -> dict[str, Any]:
             "remove the preset, or choose an Atari environment such as PongNoFrameskip-v4"
         )
     return spec.kwargs
-
-
-def wrapper_classes(env_wrapper: Any) -> list[tuple[type, dict[str, Any]]]:
-    """Resolve the zoo's ``env_wrapper`` (a dotted name, a class, a one-key mapping, or a list of these).
-
-    :raises ValueError: on an entry that is none of these, or names nothing
-    """
-    entries = env_wrapper if isinstance(env_wrapper, list) else [env_wrapper]
-    return [_wrapper_class(entry) for entry in entries if entry is not None]
-
-
-def _wrapper_class(entry: Any) -> tuple[type, dict[str, Any]]:
-    from rl_zoo3.utils import get_class_by_name
-
-    named = isinstance(entry, dict) and len(entry) == 1
-    wrapper, overrides = next(iter(entry.items())) if named else (entry, {})
-    if not isinstance(overrides, dict):
-        raise ValueError(
-            f"env_wrapper: the options of {wrapper} are a mapping such as {{size: [84, 84]}}, not {overrides!r}"
-        )
-    if isinstance(wrapper, str) and "." in wrapper:
-        try:
-            wrapper = get_class_by_name(wrapper)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"env_wrapper: there is no {wrapper} ({error}); give module and class") from error
-    if not isinstance(wrapper, type):
-        raise ValueError(f"env_wrapper: {entry!r} names no class; write sb3_atari_dqn.atari.NatureAtari, for instance")
-    return wrapper, overrides

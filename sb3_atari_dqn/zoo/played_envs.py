@@ -12,7 +12,8 @@ from gymnasium import spaces
 from rl_zoo3.utils import create_test_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.zoo.experiment import env_kwargs_of_presets, is_atari_game, wrapper_classes
+from sb3_atari_dqn.zoo.experiment import env_kwargs_of_presets, is_atari_game
+from sb3_atari_dqn.zoo.named_classes import named_classes
 
 
 def check_env_id(env_id: str) -> None:
@@ -40,10 +41,12 @@ def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> 
     """
     check_env_id(env_id)
     settings = {**deepcopy(dict(hyperparams)), "normalize": False}
-    wanted = env_kwargs_of_presets(env_id, wrapper_classes(settings.get("env_wrapper")))
+    wanted = env_kwargs_of_presets(env_id, named_classes("env_wrapper", settings.get("env_wrapper")))
     env_kwargs = {**wanted, **settings.pop("env_kwargs", {})}
     try:
         env = create(env_id, settings, env_kwargs, stats_path="", seed=seed)
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        raise ValueError(f"{env_id} needs what is not installed: {_one_line(error)}") from error
     except TypeError as error:  # what is no wrapper, or has no such option
         raise ValueError(f"{settings.get('env_wrapper')} does not fit around {env_id} ({_one_line(error)})") from error
     if not isinstance(env.observation_space, spaces.Box):

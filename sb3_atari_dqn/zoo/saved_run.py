@@ -23,9 +23,11 @@ from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import get_model_path, get_saved_hyperparams
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.arguments import check_known
+from sb3_atari_dqn.arguments import check_device, check_known, whole_number
+from sb3_atari_dqn.model_files import NO_MODEL, damage_of
 from sb3_atari_dqn.zoo import played_envs
 
 
@@ -63,14 +65,15 @@ class SavedRun:
     @property
     def score_key(self) -> str | None:
         """Under which the environment's info tells a score of its own, if the run's monitor was to keep it"""
-        kept = (self.hyperparams.get("monitor_kwargs") or {}).get("info_keywords", ())
+        kept = self.hyperparams.get("monitor_kwargs") or {}
+        kept = kept if isinstance(kept, str) else kept.get("info_keywords", ())  # the zoo evaluates a text
         return "score" if "score" in kept else None
 
     def create_env(self, seed: int) -> VecEnv:
         """
         :param seed: of the environment
         :return: one ordinary environment that renders
-        :raises ValueError: if it renders no pictures
+        :raises ValueError: if it cannot be built, or renders no pictures
         """
         env_kwargs = {**self.env_kwargs, "render_mode": "rgb_array"}
         modes = _render_modes(self.env_id)
@@ -78,7 +81,8 @@ class SavedRun:
             raise ValueError(
                 f"{self.env_id} renders no pictures (it offers {modes or 'nothing'}), nothing can be filmed"
             )
-        with self._normalization() as stats_path:
+        damage = f"{self.stats_path}: the environment of config.yml and args.yml cannot be built"
+        with _reading(damage), self._normalization() as stats_path:
             return played_envs.create(self.env_id, self.hyperparams, env_kwargs, stats_path, seed)
 
     @contextmanager
@@ -100,6 +104,7 @@ class SavedRun:
         :return: the model, with room for a single transition: none will be stored
         :raises ValueError: if the algorithm cannot open it
         """
+        check_device(device)
         algorithm = ALGOS[self.algo]
         kwargs: dict[str, Any] = dict(seed=seed)
         if issubclass(algorithm, OffPolicyAlgorithm):
@@ -108,7 +113,10 @@ class SavedRun:
                 kwargs |= dict(optimize_memory_usage=False)  # it excludes the handling of timeouts, see enjoy
         never_learns = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
         with _reading(f"{self.model_path} does not open as a model of {self.algo}, which args.yml names"):
-            return algorithm.load(self.model_path, custom_objects=never_learns, device=device, **kwargs)
+            model = algorithm.load(self.model_path, custom_objects=never_learns, device=device, **kwargs)
+            seen = algorithm._wrap_env(env, verbose=0, monitor_wrapper=False)
+            check_for_correct_spaces(seen, model.observation_space, model.action_space)  # not all look at them
+            return model
 
 
 def find_run(place: Path, best: bool = False, checkpoint: int | None = None, last_checkpoint: bool = False) -> SavedRun:
@@ -151,12 +159,14 @@ def _reading(complaint: str) -> Iterator[None]:
 def _check_zip(model: Path) -> None:
     """:raises ValueError: if SB3 did not write this, or it is damaged"""
     way_out = "give a run folder, or a .zip inside one"
-    if not zipfile.is_zipfile(model):
+    with _reading(f"{model} cannot be read"), model.open("rb") as file:
+        damage = damage_of(file)
+    if damage == NO_MODEL:
         raise ValueError(f"{model} is no model of SB3 (no zip file): {way_out}")
-    with _reading(f"{model} is damaged, give another model"), zipfile.ZipFile(model) as archive:
+    if damage:
+        raise ValueError(f"{model} {damage}")
+    with zipfile.ZipFile(model) as archive:
         entries = archive.namelist()
-        if damaged := archive.testzip():
-            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
     if "data" not in entries:
         raise ValueError(f"{model} is no model of SB3 (a zip without an entry 'data'): {way_out}")
 
@@ -172,9 +182,18 @@ def _described(folder: Path, model_path: Path, args: dict[str, Any], env_name: E
     check_known(f"algorithm of {folder}", args["algo"], ALGOS)
     played_envs.check_env_id(env_name.gym_id)
     settings = folder / env_name
+    if not (settings / "config.yml").is_file():
+        raise ValueError(f"{settings} has no config.yml, so its environment cannot be built: give another run")
     with _reading(f"{settings / 'config.yml'} is damaged, give another run"):
         hyperparams, stats_path = get_saved_hyperparams(str(settings), test_mode=True)
-        env_kwargs = hyperparams.pop("env_kwargs", None) or {}
+        hyperparams = {"env_kwargs": None, "monitor_kwargs": None, **hyperparams}
+        _check_types(hyperparams, {"env_kwargs": dict | None, "monitor_kwargs": dict | str | None})
+        env_kwargs = hyperparams.pop("env_kwargs") or {}
+        monitor = hyperparams["monitor_kwargs"]
+        if isinstance(monitor, dict):
+            _check_types({"info_keywords": None, **monitor}, {"info_keywords": list | tuple | None})
+        if (stack := hyperparams.get("frame_stack")) is not None:
+            whole_number("frame_stack", stack, 1)
     return SavedRun(
         folder=folder,
         model_path=model_path,
@@ -208,7 +227,23 @@ def _read_args(folder: Path) -> dict[str, Any]:
     # The zoo's own files hold Python objects; like its models, they are to be trusted or left alone.
     with _reading(f"{found[0]} is damaged, give another run"):
         args = dict(yaml.load(found[0].read_text(), Loader=yaml.UnsafeLoader))
-        return {**args, "env": args["env"], "algo": args["algo"]}
+        args = {"gym_packages": None, "env_kwargs": None, **args}
+        _check_types(args, {"env": str, "algo": str, "gym_packages": list | None, "env_kwargs": dict | None})
+        return args
+
+
+def _check_types(settings: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """
+    :param settings: that somebody may have edited
+    :param wanted: type of each
+    :raises ValueError: on another type, or where one is missing
+    """
+    for key, kind in wanted.items():
+        if key not in settings:
+            raise ValueError(f"it has no {key}")
+        if not isinstance(settings[key], kind):
+            name = "text" if kind is str else "a mapping" if kind in (dict | None, dict | str | None) else "a list"
+            raise ValueError(f"{key} is {settings[key]!r}, not {name}")
 
 
 def _model_in(
@@ -225,19 +260,32 @@ def _model_in(
             load_checkpoint=None if checkpoint is None else str(checkpoint),
             load_last_checkpoint=last_checkpoint,
         )
-    except ValueError as error:
-        raise ValueError(f"{error}. The folder has {_models(folder, env_name)}") from error
+    except (ValueError, AssertionError) as error:
+        missing = f"{folder} has no such model"
+        if not (best or last_checkpoint or checkpoint is not None):
+            missing = (
+                f"{folder} has no final model {env_name}.zip (its training still runs, or did not come to its end)"
+            )
+        raise ValueError(f"{missing}. It has {models_in(folder, env_name)}") from error
     return Path(path)
 
 
-def _models(folder: Path, env_name: EnvironmentName) -> str:
-    """:return: models and the options that open them"""
-    found = ["the last model (without any of these options)"] if (folder / f"{env_name}.zip").is_file() else []
-    if (folder / "best_model.zip").is_file():
+def models_in(folder: Path, env_name: str) -> str:
+    """
+    :param folder: of a run
+    :param env_name: as files are named after it
+    :return: all its models, each with what to type to play it
+    """
+    names = {path.relative_to(folder).as_posix() for path in folder.glob("**/*.zip")}
+    found = ["the last model (without any of these options)"] if f"{env_name}.zip" in names else []
+    if "best_model.zip" in names:
         found.append("the best model (--load-best)")
-    steps = [re.fullmatch(r"rl_model_(\d+)_steps.zip", path.name) for path in folder.iterdir()]
-    if numbers := sorted(int(match[1]) for match in steps if match):
+    steps = {int(match[1]): match[0] for name in names if (match := re.fullmatch(r"rl_model_(\d+)_steps.zip", name))}
+    if numbers := sorted(steps):
         found.append(f"checkpoints after {', '.join(map(str, numbers))} steps (--load-checkpoint {numbers[-1]})")
+    others = sorted(names - {f"{env_name}.zip", "best_model.zip", *steps.values()})
+    if others:
+        found.append(f"{', '.join(others)} (play {folder}/{others[-1]})")
     return "; ".join(found) or "no model at all: let its training run longer, or give another folder"
 
 
