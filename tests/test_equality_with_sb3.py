@@ -10,7 +10,10 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecFrameStack
+from torch import nn
 
 from sb3_atari_dqn.dqn import ClassicDQN
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
@@ -111,6 +114,47 @@ def test_parameters_equal_sb3s_on_stacked_frames_that_are_stored_once(n_steps, r
     )
     assert isinstance(ours.replay_buffer, FrameReplayBuffer) == (replay == "uniform")
     assert same(ours.get_parameters(), theirs.get_parameters())
+
+
+class FlattenBatchNormDropoutExtractor(BaseFeaturesExtractor):
+    """What SB3's own tests put into policies to see whether training and evaluation are told apart."""
+
+    def __init__(self, observation_space: Any) -> None:
+        super().__init__(observation_space, get_flattened_obs_dim(observation_space))
+        self.flatten, self.batch_norm = nn.Flatten(), nn.BatchNorm1d(self._features_dim)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.batch_norm(self.flatten(observations)))
+
+
+@pytest.mark.parametrize(("policy", "env"), [("MlpPolicy", "CartPole-v1"), ("CnnPolicy", Noise)])
+def test_batch_normalization_and_dropout_train_and_act_as_in_sb3(policy, env):
+    kwargs: dict[str, Any] = dict(
+        policy_kwargs={"net_arch": [16], "features_extractor_class": FlattenBatchNormDropoutExtractor}
+    )
+    models: list[Any] = []
+    for algorithm in (DQN, ClassicDQN):
+        model = algorithm(policy, make_vec_env(env, 2, seed=2), **kwargs, **SETTINGS)
+        torch.manual_seed(3)
+        models.append(train(model))
+    theirs, ours = models
+    assert same(ours.get_parameters(), theirs.get_parameters())
+    statistics = ours.q_net.features_extractor.batch_norm
+    assert int(statistics.num_batches_tracked) == 20
+    observations = theirs.env.reset()
+    before = statistics.running_mean.clone()
+    played = [[model.predict(observations, deterministic=True)[0].tolist() for _ in range(3)] for model in models]
+    assert played[0] == played[1]
+    assert played[1][0] == played[1][1], "no dropout while acting"
+    assert torch.equal(statistics.running_mean, before), "acting moves no statistics"
+
+
+@pytest.mark.parametrize(("policy", "env"), [("MlpPolicy", "CartPole-v1"), ("CnnPolicy", Noise)])
+def test_the_fast_learner_refuses_batch_normalization_at_construction(policy, env):
+    kwargs: dict[str, Any] = dict(policy_kwargs={"features_extractor_class": FlattenBatchNormDropoutExtractor})
+    with pytest.raises(ValueError, match=r"keeps statistics \(features_extractor.batch_norm.running_mean\), .*'plain'"):
+        ClassicDQN(policy, make_vec_env(env, 1), learner="fast", **kwargs, **SETTINGS)
 
 
 def test_prioritized_replay_without_priorities_is_uniform_and_with_them_is_not():

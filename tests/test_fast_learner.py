@@ -456,7 +456,7 @@ REFUSED = [
     (
         DoubleCnnPolicy,
         {"features_extractor_class": Torso, "features_extractor_kwargs": {"layer": lambda: nn.BatchNorm2d(4)}},
-        "network of DoubleCnnPolicy keeps statistics .* use learner='plain'",
+        r"network of DoubleCnnPolicy keeps statistics \(features_extractor.*running_mean\), .* use learner='plain'",
     ),
     (
         DoubleCnnPolicy,

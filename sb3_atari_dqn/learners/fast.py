@@ -164,8 +164,12 @@ def _check_methods(policy: QPolicy, is_image: bool) -> None:
 def _check_layers(policy: QPolicy) -> None:
     """:raises ValueError: on layers that compute one thing in training and another in acting"""
     name = type(policy).__name__
-    if any(True for _ in policy.q_net.buffers()):
-        raise ValueError(f"The network of {name} keeps statistics (batch normalization?): use learner='plain'.")
+    statistics = next((buffer for buffer, _ in policy.q_net.named_buffers()), None)
+    if statistics is not None:
+        raise ValueError(
+            f"The network of {name} keeps statistics ({statistics}), as batch normalization does, which learner='fast' "
+            "would not update: use learner='plain'."
+        )
     for layer in policy.q_net.modules():
         if isinstance(layer, _DropoutNd):
             raise ValueError(f"The network of {name} has a {type(layer).__name__} layer: use learner='plain'.")
