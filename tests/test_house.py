@@ -1,6 +1,9 @@
-"""The floor plan: a module knows only what stands below it."""
+"""The floor plan: a module knows only what stands below it. Every rule must name something, and can be seen to fail."""
 
 import ast
+import shutil
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,103 +11,163 @@ import pytest
 import sb3_atari_dqn
 
 PACKAGE = Path(sb3_atari_dqn.__file__).parent
-PURE_REPLAY = [
-    f"replay/{name}.py"
-    for name in (
-        *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory", "observation_memory"),
-        *("frame_store", "compressed_store", "device_store", "stores"),
-    )
-]
-MODULES = sorted(PACKAGE.rglob("*.py"))
+NAME = "sb3_atari_dqn"
+
+# Who may import a package: files, or folders with all that is in them, relative to ours.
+KNOWN_TO: dict[str, tuple[str, ...]] = {
+    "rl_zoo3": ("zoo/",),
+    "optuna": ("zoo/tuning.py",),
+    "huggingface_hub": ("zoo/hub.py",),
+    "huggingface_sb3": ("zoo/",),
+    "ale_py": ("atari/",),
+    "benchmarks": (),
+    f"{NAME}.zoo": ("zoo/", "commands/", "__init__.py"),
+    f"{NAME}.dqn": ("zoo/", "__init__.py"),
+    f"{NAME}.policies": ("learners/", "dqn.py", "zoo/"),
+    f"{NAME}.learners": ("learners/", "dqn.py"),
+    f"{NAME}.remembering": ("dqn.py",),
+    f"{NAME}.interleaved": ("remembering.py",),
+    f"{NAME}.networks": ("policies.py", "networks/", "zoo/", "commands/"),
+    f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
+    f"{NAME}.dino": ("dino/", "zoo/"),
+    f"{NAME}.commands": ("commands/",),
+    f"{NAME}.recipes": ("recipes/", "zoo/", "commands/", "__main__.py"),
+    f"{NAME}.pictures": ("pictures/", "commands/"),
+    f"{NAME}.atari": ("atari/", "callbacks/", "zoo/", "commands/", "plotting/", "__init__.py"),
+    f"{NAME}.plotting": ("plotting/", "commands/plot.py"),
+    f"{NAME}.replay": (
+        *("replay/", "replay_kinds.py", "env_stacking.py", "remembering.py", "learners/graphed.py", "dqn.py"),
+        "__init__.py",
+    ),
+}
+
+# What files must not import, whatever it is used for.
+HOST = ("stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib")
+STRANGERS_TO: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("losses.py", "schedules.py", "arguments.py", "finite.py", "files.py"), HOST),
+    **dict.fromkeys(
+        [
+            f"replay/{name}.py"
+            for name in (
+                *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory", "observation_memory"),
+                *("frame_store", "compressed_store", "device_store", "stores"),
+            )
+        ],
+        HOST,
+    ),
+    "pictures/*.py": (*HOST, "torch", "ale_py"),
+    "recipes/*.py": (*HOST, "torch", "numpy", "ale_py"),
+}
+
+# What files may import of ours.
+OURS_FOR: dict[str, tuple[str, ...]] = {
+    "pictures/*.py": ("pictures", "files"),
+    "recipes/*.py": ("recipes", "arguments"),
+    "replay/*.py": ("replay", "schedules", "arguments"),
+}
 
 
-def imported(path: Path) -> set[str]:
-    """:return: dotted names of all modules a file imports, inside functions too"""
+@cache
+def imported(text: str) -> frozenset[str]:
+    """:return: dotted names of all modules a file with this text imports, inside functions too"""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
-def users(package: str) -> set[str]:
-    """:return: our files that import ``package`` or something inside it, relative to our package"""
-    return {
-        str(path.relative_to(PACKAGE))
-        for path in MODULES
-        if any(name == package or name.startswith(f"{package}.") for name in imported(path))
-    }
+def is_within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-@pytest.mark.parametrize(
-    ("package", "rooms"),
-    [
-        ("rl_zoo3", ("zoo/",)),
-        ("optuna", ("zoo/tuning.py",)),
-        ("huggingface_hub", ("zoo/hub.py",)),
-        ("huggingface_sb3", ("zoo/",)),
-        ("benchmarks", ()),
-        ("sb3_atari_dqn.zoo", ("zoo/", "commands/", "__init__.py")),
-        ("sb3_atari_dqn.dqn", ("zoo/", "__init__.py")),
-        ("sb3_atari_dqn.policies", ("learners/", "dqn.py", "zoo/")),
-        ("sb3_atari_dqn.learners", ("learners/", "dqn.py")),
-        ("sb3_atari_dqn.remembering", ("dqn.py",)),
-        ("sb3_atari_dqn.interleaved", ("remembering.py",)),
-        ("sb3_atari_dqn.networks", ("policies.py", "networks/", "zoo/", "commands/")),
-        ("sb3_atari_dqn.callbacks", ("callbacks/", "zoo/", "commands/")),
-        ("sb3_atari_dqn.dino", ("dino/", "zoo/")),
-        ("sb3_atari_dqn.commands", ("commands/",)),
-        ("sb3_atari_dqn.recipes", ("recipes/", "zoo/", "commands/", "__main__.py")),
-        ("sb3_atari_dqn.pictures", ("pictures/", "commands/")),
-        ("sb3_atari_dqn.atari", ("atari/", "callbacks/", "zoo/", "commands/", "plotting/", "__init__.py")),
-        ("sb3_atari_dqn.plotting", ("plotting/", "commands/plot.py")),
-        ("ale_py", ("atari/",)),
-        (
-            "sb3_atari_dqn.replay",
-            (
-                "replay/",
-                "replay_kinds.py",
-                "env_stacking.py",
-                "remembering.py",
-                "learners/graphed.py",
-                "dqn.py",
-                "__init__.py",
-            ),
-        ),
-    ],
-)
-def test_only_the_rooms_above_know_a_package(package, rooms):
-    strangers = {user for user in users(package) if not user.startswith(rooms or ("-",))}
-    assert not strangers
+def violations(package: Path) -> Iterator[str]:
+    """
+    :param package: our package, or a copy of it
+    :return: one line for each import that breaks a rule, and for each rule that names nothing
+    """
+    files = {path: imported(path.read_text()) for path in sorted(package.rglob("*.py"))}
+    for known, rooms in KNOWN_TO.items():
+        yield from _empty_rooms(package, known, rooms)
+        for path, names in files.items():
+            place = str(path.relative_to(package))
+            if any(is_within(name, (known,)) for name in names) and not place.startswith(rooms or ("-",)):
+                yield f"{place} imports {known}"
+    for rules in (STRANGERS_TO, OURS_FOR):
+        yield from (f"no file is named {glob}" for glob in rules if not list(package.glob(glob)))
+    for glob, strangers in STRANGERS_TO.items():
+        for path in package.glob(glob):
+            found = sorted(name for name in files[path] if is_within(name, strangers))
+            yield from (f"{path.relative_to(package)} imports {name}" for name in found)
+    for glob, ours in OURS_FOR.items():
+        below = tuple(f"{NAME}.{name}" for name in ours)
+        for path in package.glob(glob):
+            found = sorted(name for name in files[path] if is_within(name, (NAME,)) and not is_within(name, below))
+            yield from (f"{path.relative_to(package)} imports {name}" for name in found if name != NAME)
 
 
-@pytest.mark.parametrize("pure", ["losses.py", "schedules.py", "arguments.py", "files.py", *PURE_REPLAY])
-def test_pure_parts_know_neither_the_host_nor_the_environments(pure):
-    strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib"}
-    assert not {name for name in imported(PACKAGE / pure) if name.split(".")[0] in strangers}
+def _empty_rooms(package: Path, known: str, rooms: tuple[str, ...]) -> Iterator[str]:
+    """A rule about something that has been moved, or a permission for it, holds nothing any more."""
+    if known.startswith(f"{NAME}."):
+        place = package / known.removeprefix(f"{NAME}.")
+        if not (place.is_dir() or place.with_suffix(".py").is_file()):
+            yield f"there is no {known}"
+    yield from (f"there is no {room}, which may import {known}" for room in rooms if not (package / room).exists())
 
 
-def test_pictures_know_numbers_and_pixels_only():
-    strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "torch", "ale_py"}
-    for path in (PACKAGE / "pictures").glob("*.py"):
-        names = imported(path)
-        assert not {name for name in names if name.split(".")[0] in strangers}, path
-        below = ("sb3_atari_dqn.pictures", "sb3_atari_dqn.files")
-        assert all(name.startswith(below) for name in names if name.startswith("sb3_atari_dqn")), path
+def test_every_module_knows_only_what_stands_below_it():
+    assert list(violations(PACKAGE)) == []
 
 
-def test_recipes_are_data():
-    for path in (PACKAGE / "recipes").glob("*.py"):
-        ours = {name for name in imported(path) if name.startswith("sb3_atari_dqn")}
-        assert all(name.startswith(("sb3_atari_dqn.recipes", "sb3_atari_dqn.arguments")) for name in ours), path
-        strangers = {"stable_baselines3", "gymnasium", "rl_zoo3", "torch", "numpy", "ale_py"}
-        assert not {name for name in imported(path) if name.split(".")[0] in strangers}, path
+@pytest.fixture
+def copy_of_package(tmp_path) -> Path:
+    shutil.copytree(PACKAGE, tmp_path / NAME, ignore=shutil.ignore_patterns("__pycache__", "*.js", "*.html"))
+    return tmp_path / NAME
 
 
-def test_the_replay_package_knows_nothing_of_ours_but_itself_and_what_is_pure():
-    for path in (PACKAGE / "replay").glob("*.py"):
-        ours = {name for name in imported(path) if name.startswith("sb3_atari_dqn")}
-        below = ("sb3_atari_dqn.replay", "sb3_atari_dqn.schedules", "sb3_atari_dqn.arguments")
-        assert all(name.startswith(below) for name in ours), path
+def _first_file(package: Path, glob: str) -> Path:
+    return sorted(package.glob(glob))[0]
+
+
+@pytest.mark.parametrize("known", KNOWN_TO)
+def test_an_import_by_a_stranger_is_found(known, copy_of_package):
+    (copy_of_package / "stranger.py").write_text(f"def f():\n    import {known}\n")
+    assert f"stranger.py imports {known}" in list(violations(copy_of_package))
+
+
+@pytest.mark.parametrize("known", [name for name in KNOWN_TO if name.startswith(NAME)])
+def test_a_rule_about_a_room_that_has_been_moved_is_found(known, copy_of_package):
+    place = copy_of_package / known.removeprefix(f"{NAME}.")
+    place = place if place.is_dir() else place.with_suffix(".py")
+    place.rename(copy_of_package / f"elsewhere{place.suffix}")
+    assert f"there is no {known}" in list(violations(copy_of_package))
+
+
+@pytest.mark.parametrize("glob", STRANGERS_TO)
+def test_a_stranger_in_a_pure_part_is_found(glob, copy_of_package):
+    path = _first_file(copy_of_package, glob)
+    path.write_text(f"{path.read_text()}\nimport gymnasium.spaces\n")
+    assert f"{path.relative_to(copy_of_package)} imports gymnasium.spaces" in list(violations(copy_of_package))
+
+
+@pytest.mark.parametrize("glob", OURS_FOR)
+def test_a_look_upwards_is_found(glob, copy_of_package):
+    path = _first_file(copy_of_package, glob)
+    path.write_text(f"{path.read_text()}\nfrom {NAME}.commands import play\n")
+    assert f"{path.relative_to(copy_of_package)} imports {NAME}.commands.play" in list(violations(copy_of_package))
+
+
+@pytest.mark.parametrize("glob", [*STRANGERS_TO, *OURS_FOR])
+def test_a_rule_about_files_that_are_gone_is_found(glob, copy_of_package):
+    for path in copy_of_package.glob(glob):
+        path.unlink()
+    assert f"no file is named {glob}" in list(violations(copy_of_package))
+
+
+@pytest.mark.parametrize("known", [name for name, rooms in KNOWN_TO.items() if rooms])
+def test_a_permission_for_a_room_that_is_gone_is_found(known, copy_of_package):
+    room = copy_of_package / KNOWN_TO[known][-1]
+    shutil.rmtree(room) if room.is_dir() else room.unlink()
+    assert f"there is no {KNOWN_TO[known][-1]}, which may import {known}" in list(violations(copy_of_package))

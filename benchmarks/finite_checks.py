@@ -1,0 +1,93 @@
+"""What it costs to notice numbers that are not finite: microseconds of each check beside what it guards.
+
+    GOMP_SPINCOUNT=10000 python benchmarks/finite_checks.py
+
+A training of dqn_dueling on native Pong, 8 games, fast learner, one update for every 4 transitions, as shipped; and one
+on CartPole with 8 environments, whose observations are floats and have to be looked at. The checks are timed inside of
+the training itself: every call of theirs, and the whole of it.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+from report import circumstances, spread, write
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_atari_dqn import DuelingDQN, NativeAtariVecEnv, remembering
+from sb3_atari_dqn.learners import fast
+
+PACE: dict[str, Any] = dict(updates_per_transition=0.25, overlap=True, learner="fast")
+
+
+def pong() -> DuelingDQN:
+    return DuelingDQN("CnnPolicy", NativeAtariVecEnv("PongNoFrameskip-v4", 8), **SIZES, **PACE)
+
+
+def cartpole() -> DuelingDQN:
+    return DuelingDQN("MlpPolicy", make_vec_env("CartPole-v1", 8), **SIZES, **PACE)
+
+
+SIZES: dict[str, Any] = dict(buffer_size=20_000, learning_starts=500, device="cpu", seed=0)
+GAMES: dict[str, Callable[[], DuelingDQN]] = {"Pong, native": pong, "CartPole": cartpole}
+
+
+class Stopwatch:
+    """Adds up the seconds that functions take, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+
+    def watching(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def watched(*args: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*args)
+            finally:
+                self.seconds[name] += time.perf_counter() - started
+                self.calls[name] += 1
+
+        return watched
+
+
+def measure(make: Callable[[], DuelingDQN], env_steps: int) -> dict[str, Any]:
+    """:return: share of the training's time, and microseconds a call of each check"""
+    model, watch = make(), Stopwatch()
+    model.learn(1_000)  # the learner is built, the memory has something in it
+    with (
+        mock.patch.object(fast, "check_update", watch.watching(fast.check_update, "update")),
+        mock.patch.object(remembering, "check_transition", watch.watching(remembering.check_transition, "vector step")),
+    ):
+        started = time.perf_counter()
+        model.learn(env_steps, reset_num_timesteps=False)
+        whole = time.perf_counter() - started
+    model.env.close()  # type: ignore[union-attr]
+    return {
+        "share": sum(watch.seconds.values()) / whole,
+        "microseconds": {name: 1e6 * watch.seconds[name] / watch.calls[name] for name in watch.seconds},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=4_000, help="environment steps of a window")
+    parser.add_argument("--windows", type=int, default=3)
+    parser.add_argument("--out", help="write the figures to this file, too")
+    args = parser.parse_args()
+    figures = {}
+    for name, make in GAMES.items():
+        windows = [measure(make, args.steps) for _ in range(args.windows)]
+        checks = windows[0]["microseconds"]
+        figures[name] = {
+            "percent_of_training": spread([100 * window["share"] for window in windows]),
+            "microseconds": {check: spread([each["microseconds"][check] for each in windows]) for check in checks},
+        }
+    write({**circumstances("torch", "numpy"), "figures": figures}, args.out)
+
+
+if __name__ == "__main__":
+    main()
