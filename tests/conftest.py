@@ -3,10 +3,6 @@
 import os
 import signal
 
-# A shell without job control starts background commands with SIGINT ignored, and their children inherit that: the
-# programs that tests interrupt would go on.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ale_py
@@ -16,6 +12,10 @@ import torch as th
 
 th.set_num_threads(1)
 gym.register_envs(ale_py)
+
+# A shell without job control starts background commands with SIGINT ignored, and their children inherit that: the
+# programs that tests interrupt would go on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

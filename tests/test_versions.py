@@ -22,7 +22,7 @@ INSTALLED = [
     )
     for text in group
 ]
-PYTHONS = [minor for minor in ("3.10", "3.11", "3.12", "3.13", "3.14") if minor in SpecifierSet(PROJECT["requires-python"])]
+PYTHONS = [f"3.{minor}" for minor in range(9, 20) if f"3.{minor}" in SpecifierSet(PROJECT["requires-python"])]
 
 
 def pins(name: str) -> dict[str, Version]:
@@ -49,7 +49,7 @@ def supported() -> str:
     return (ROOT / "README.md").read_text().split("## Supported versions\n")[1].split("\n## ")[0]
 
 
-def tested_sets() -> list[dict[str, str]]:
+def sets_of_the_readme() -> list[dict[str, str]]:
     """:return: the rows of the README's table of tested sets, by the names of its columns"""
     lines = [line for line in supported().splitlines() if line.startswith("|")]
     header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
@@ -80,7 +80,7 @@ def test_the_pythons_are_the_same_everywhere():
     assert f'MINORS="{" ".join(PYTHONS)}"' in (ROOT / ".ci/test-all").read_text()
     lowest, highest = PYTHONS[0].replace(".", ", "), PYTHONS[-1].replace(".", ", ")
     assert f"({lowest}) <= sys.version_info[:2] <= ({highest})" in (ROOT / "Makefile").read_text()
-    assert {".".join(row["Python"].split(".")[:2]) for row in tested_sets()} == set(PYTHONS)
+    assert {".".join(row["Python"].split(".")[:2]) for row in sets_of_the_readme()} == set(PYTHONS)
 
 
 def test_the_readme_names_the_ranges_of_pyproject():
@@ -95,7 +95,7 @@ def test_the_readme_names_the_ranges_of_pyproject():
     }
 
 
-@pytest.mark.parametrize("row", tested_sets(), ids=lambda row: f"{row['Python']}-{row['versions']}")
+@pytest.mark.parametrize("row", sets_of_the_readme(), ids=lambda row: f"{row['Python']}-{row['versions']}")
 def test_the_readme_names_the_versions_of_each_tested_set(row):
     allowed = {requirement.name: requirement.specifier for requirement in INSTALLED}
     versions = {name: Version(row[name]) for name in row if name in allowed}
