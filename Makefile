@@ -1,6 +1,9 @@
 # Two commands: `make train` and `make test`. Everything they need goes into .venv, in the versions of constraints.txt.
+# `make test-all` tests every Python found, and the oldest and the newest versions that pyproject.toml allows.
 PYTHON ?= python3
 VENV   ?= .venv
+# versions to install; empty: the newest that pyproject.toml allows
+CONSTRAINTS ?= constraints.txt
 ALGO   ?= dqn_dueling
 ENV    ?= PongNoFrameskip-v4
 # number of environment steps; empty: as configured in hyperparams/
@@ -14,7 +17,7 @@ export GOMP_SPINCOUNT ?= 10000
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test lint
+.PHONY: train test test-all lint
 
 train: $(READY)
 	$(BIN)/python -m rl_zoo3.train --algo $(ALGO) --env $(ENV) $(if $(N),-n $(N)) -P \
@@ -23,15 +26,18 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+test-all:
+	@PYTHONS='$(PYTHONS)' .ci/test-all
+
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-$(READY): pyproject.toml constraints.txt sb3_atari_dqn.pth sb3_atari_dqn_autoload.py
+$(READY): pyproject.toml $(CONSTRAINTS) sb3_atari_dqn.pth sb3_atari_dqn_autoload.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "make: $(PYTHON) is not Python 3.11 to 3.13; name another one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "make: $(PYTHON) has no venv module; install it: apt-get install python3-venv" >&2; exit 1; }
-	@echo 'Installing the tested set into $(VENV); this takes a few minutes.'
+	@echo 'Installing $(or $(CONSTRAINTS),the newest versions) into $(VENV); this takes a few minutes.'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %) -e '.[dev,postgres]'
 	@touch $@

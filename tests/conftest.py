@@ -1,6 +1,7 @@
 """Shared by all tests: one thread per process, so that two test processes do not fight for two cores."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -11,6 +12,10 @@ import torch as th
 
 th.set_num_threads(1)
 gym.register_envs(ale_py)
+
+# A shell without job control starts background commands with SIGINT ignored, and their children inherit that: the
+# programs that tests interrupt would go on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

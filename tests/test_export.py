@@ -50,7 +50,8 @@ def onnx_values(network: Any, example: Any, inputs: Any, path: Path) -> np.ndarr
     is_dict = isinstance(example, dict)
     shapes = (dict.fromkeys(example, batch),) if is_dict else (batch,)
     names = list(example) if is_dict else ["observations"]
-    torch.onnx.export(network, (example, {}), path, input_names=names, dynamic_shapes=shapes, verbose=False)
+    settings: Any = dict(input_names=names, dynamic_shapes=shapes, dynamo=True, verbose=False)
+    torch.onnx.export(network, (example, {}), path, **settings)
     session = onnxruntime.InferenceSession(path)
     arrays = [tensor.numpy() for tensor in (inputs.values() if is_dict else [inputs])]
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
