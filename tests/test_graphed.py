@@ -75,7 +75,7 @@ def taped(monkeypatch):
     """Lets fast learners record on this machine."""
     tapes = []
 
-    def recorder():
+    def recorder(device):
         tapes.append(Tape())
         return tapes[-1]
 

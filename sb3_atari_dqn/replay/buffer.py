@@ -21,6 +21,7 @@ from sb3_atari_dqn.replay.device_store import DeviceFrameStore
 from sb3_atari_dqn.replay.frame_store import FrameLayout
 from sb3_atari_dqn.replay.memory_check import available_on, check_memory
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
+from sb3_atari_dqn.replay.sending import sent
 from sb3_atari_dqn.replay.stack_memory import METADATA_BYTES, StackMemory
 from sb3_atari_dqn.replay.stack_rows import StackRows
 from sb3_atari_dqn.replay.stacks import StackShape
@@ -275,7 +276,7 @@ class FrameReplayBuffer(ReplayBuffer):
         if self._gathers_later and isinstance(store, DeviceFrameStore) and (env is None or not env.norm_obs):
             named = partial(StackRows, store, self.stack_shape)
             return named(rows[:, :n_stack]), named(rows[:, first_of_next:])
-        frames = store.gather(rows).to(self.device)
+        frames = sent(store.gather(rows), self.device)
         observations = self.stack_shape.join(frames[:, :n_stack])
         return self._normalized(observations, env), self._normalized(
             self.stack_shape.join(frames[:, first_of_next:]), env
@@ -288,4 +289,4 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         """:param array: made for this call, so that the tensor may share its memory"""
-        return torch.from_numpy(array).to(self.device)
+        return sent(array, self.device)
