@@ -51,7 +51,9 @@ def unfuse(optimizer: optim.Optimizer) -> None:
     :param optimizer: any
     """
     flags = [name for name in ("fused", "foreach", "capturable") if name in optimizer.defaults]
-    if not can_record(optimizer) or not any(group.get("fused") or group["capturable"] for group in optimizer.param_groups):
+    if not can_record(optimizer) or not any(
+        group.get("fused") or group["capturable"] for group in optimizer.param_groups
+    ):
         return
     built_with = {name: optimizer.defaults[name] for name in flags}
     for group in optimizer.param_groups:
