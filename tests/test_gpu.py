@@ -35,8 +35,12 @@ pytestmark = [
 
 CUDA = torch.device("cuda")
 PIXELS = images(4, 84, 84)
-SMOOTH = {"eps": 1.5e-4}  # Adam divides by the gradient's own size: with 1e-8, rounding alone moves a parameter
-N_UPDATES = 12
+# Nothing that turns rounding into something large: ReLU's kink, and Adam's division by a gradient's own size.
+SMOOTH: dict[str, Any] = {
+    "optimizer_kwargs": {"eps": 1.5e-4},
+    "features_extractor_kwargs": {"activation": "silu"},
+}
+N_UPDATES = 9
 #: What two orders of summation may differ by, as a share of the way that the parameters went.
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 
@@ -51,7 +55,7 @@ def exact():
 
 
 def policy_on_gpu(policy_class: type[QPolicy] = DuelingCnnPolicy, **kwargs: Any) -> QPolicy:
-    return make_policy(policy_class, PIXELS, **{"optimizer_kwargs": SMOOTH, **kwargs}).to(CUDA)
+    return make_policy(policy_class, PIXELS, **{**SMOOTH, **kwargs}).to(CUDA)
 
 
 def batch_on_gpu(seed: int, batch_size: int = 32) -> PrioritizedSamples:
@@ -125,11 +129,11 @@ def test_optimizers_without_a_fused_kernel_are_recorded_too(record_property, opt
 
 
 def test_the_gpu_learns_what_the_plain_learner_learns_on_the_cpu(record_property):
-    policy = make_policy(DuelingCnnPolicy, PIXELS, optimizer_kwargs=SMOOTH)
+    policy = make_policy(DuelingCnnPolicy, PIXELS, **SMOOTH)
     plain = PlainLearner(policy)
     for number in range(N_UPDATES):
         plain.update(batch(PIXELS, number, n_steps=3, weighted=True, batch_size=32), RULE)
-    assert_close(trained(True)[0], vector(policy), 1e-2, record_property)
+    assert_close(trained(True)[0], vector(policy), 1e-3, record_property)
 
 
 # --- acting
@@ -323,4 +327,4 @@ def test_a_model_from_the_gpu_learns_on_on_the_cpu(tmp_path, learner):
 
 def test_frames_that_do_not_fit_are_refused_with_what_would():
     with pytest.raises(MemoryError, match=r"on cuda.*transitions would fit"):
-        catch_model(buffer_size=10**10)._make_replay_buffer()
+        catch_model(buffer_size=2 * 10**8)._make_replay_buffer()

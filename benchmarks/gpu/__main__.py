@@ -1,8 +1,9 @@
-"""Prove and measure the GPU path; see benchmarks/gpu.sh. Exit codes: 0 all done, 1 not all, 10 to 14 see gpu.machine."""
+"""Prove and measure the GPU path, see benchmarks/gpu.sh. Exit codes: 0 all done, 1 not all, 10 to 14 in gpu.machine."""
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from gpu.runner import Order, run_all
 
 def main() -> int:
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that is running ends with this process
     args = _arguments()
     if args.wheels is not None:
         return setup.fetch_wheels(args.wheels, args.python_version)

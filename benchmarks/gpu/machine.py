@@ -45,7 +45,7 @@ class Trouble(NamedTuple):
 def trouble(facts: Facts) -> Trouble | None:
     """:return: the first thing that is in the way, None on a machine that can be measured"""
     if not (facts.cards or facts.driver or facts.usable):
-        return Trouble(NO_GPU, "There is no NVIDIA GPU here (nvidia-smi shows none): try --dry-run.")
+        return Trouble(NO_GPU, "There is no NVIDIA GPU here (nvidia-smi shows none), and only --dry-run needs none.")
     if facts.torch is None:
         return Trouble(NO_CUDA, "There is no torch in this Python: install PyPI's, or name another one in PYTHON.")
     if facts.cuda is None:
