@@ -60,7 +60,8 @@ def policy_on_gpu(policy_class: type[QPolicy] = DuelingCnnPolicy, **kwargs: Any)
 
 def batch_on_gpu(seed: int, batch_size: int = 32) -> PrioritizedSamples:
     made = batch(PIXELS, seed, n_steps=3, weighted=True, batch_size=batch_size)
-    return PrioritizedSamples(*(each.to(CUDA) if isinstance(each, torch.Tensor) else each for each in made))
+    there: list[Any] = [each.to(CUDA) if isinstance(each, torch.Tensor) else each for each in made]
+    return PrioritizedSamples(*there)
 
 
 def vector(policy: QPolicy) -> torch.Tensor:

@@ -146,11 +146,11 @@ def order(folder: Path, seconds: float) -> runner.Order:
 
 def test_a_part_that_fails_or_hangs_does_not_stop_the_next(tmp_path, parts, capsys):
     hanging = replace(parts["part_hangs"], limit_s=1)
-    three = [parts["part_fails"], hanging, parts["part_good"]]
+    three = [parts["part_fails"], hanging, replace(parts["part_good"], limit_s=60)]
     outcomes = runner.run_all(three, order(tmp_path, 60), {"commit": "abc"})
     assert [each.status for each in outcomes] == ["failed", "cut off", "done"]
     assert outcomes[0].reason == "the part is broken"
-    assert json.loads((tmp_path / "gpu_part_good.json").read_text()) == {"seconds": "15"}
+    assert (tmp_path / "gpu_part_good.json").exists()
     about = json.loads((tmp_path / "gpu_run.json").read_text())
     assert about["commit"] == "abc"
     assert [part["status"] for part in about["parts"]] == ["failed", "cut off", "done"]
@@ -164,9 +164,12 @@ def test_a_part_for_which_no_time_is_left_is_not_begun(tmp_path, parts):
     assert not (tmp_path / "gpu_part_good.json").exists()
 
 
-def test_a_part_gets_no_more_time_than_is_left(tmp_path, parts):
-    runner.run(parts["part_good"], order(tmp_path, 12))
-    assert json.loads((tmp_path / "gpu_part_good.json").read_text())["seconds"] == "7"
+@pytest.mark.parametrize(("left_s", "later_s", "gets_s"), [(12, 0, 7), (100, 300, 15), (100, 0, 95), (100, 60, 35)])
+def test_a_part_gets_its_time_and_what_the_later_ones_do_not_want_but_no_more_than_is_left(
+    tmp_path, parts, left_s, later_s, gets_s
+):
+    runner.run(parts["part_good"], order(tmp_path, left_s), later_s)
+    assert float(json.loads((tmp_path / "gpu_part_good.json").read_text())["seconds"]) == pytest.approx(gets_s, abs=2)
 
 
 def test_a_run_that_is_cut_off_leaves_what_was_finished_and_no_process(tmp_path, parts):
@@ -181,8 +184,9 @@ facts = Facts((), None, None, None, False, 0, 1)
 parts = [Part(name, name, 100, 0, "a test") for name in ("part_good", "part_waits")]
 run_all(parts, Order(Path({str(tmp_path)!r}), time.monotonic() + 100, "cuda", False, facts, ""), {{}})
 """
+    pid = f"pathlib.Path({str(tmp_path / 'pid')!r})"
     (tmp_path / "part_waits.py").write_text(
-        f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
+        f"import os, pathlib, time\n{pid}.write_text(str(os.getpid()))\ntime.sleep(600)"
     )
     running = subprocess.Popen([sys.executable, "-c", code])
     while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):

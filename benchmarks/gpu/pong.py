@@ -6,7 +6,6 @@ training games, at epsilon 0.01 once exploration is over.
 
 import argparse
 import json
-import sys
 import time
 from collections import deque
 from pathlib import Path
@@ -101,7 +100,7 @@ def main() -> None:
     algorithm = getattr(sb3_atari_dqn, ALGORITHMS[args.algo])
     report.put(algo=args.algo, n_envs=n_envs, settings=_readable(settings), loading_games_seconds=loading_s)
     model = algorithm("CnnPolicy", env, seed=1, device=args.device, **settings)
-    model.learn(400 if args.dry_run else TOTAL_STEPS, callback=Clock(report, reserve_s=1), log_interval=None)  # type: ignore[arg-type]
+    model.learn(400 if args.dry_run else TOTAL_STEPS, callback=Clock(report, reserve_s=1), log_interval=None)
     report.done(updates=model._n_updates)
 
 
@@ -138,4 +137,4 @@ def _readable(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

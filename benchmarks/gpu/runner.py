@@ -65,19 +65,23 @@ def run_all(parts: Sequence[Part], order: Order, about: dict[str, Any]) -> list[
     :return: how the parts ended
     """
     outcomes: list[Outcome] = []
-    for part in parts:
-        outcomes.append(run(part, order))
+    for number, part in enumerate(parts):
+        outcomes.append(run(part, order, sum(later.limit_s for later in parts[number + 1 :])))
         write(order.out / "gpu_run.json", {**about, "parts": [asdict(each) for each in outcomes]})
         print(say(part, outcomes[-1], order))
     return outcomes
 
 
-def run(part: Part, order: Order) -> Outcome:
-    """Run one part, in a process group of its own, for as long as it may."""
+def run(part: Part, order: Order, later_s: float = 0) -> Outcome:
+    """
+    Run one part, in a process group of its own, for as long as it may.
+
+    :param later_s: seconds that the parts after it want; what is left beyond them is its own too
+    """
     left = order.deadline - time.monotonic()
     if left < (0 if order.dry_run else part.least_s):
         return Outcome(part.name, "not run", f"{left:.0f} s are left and it needs {part.least_s}")
-    limit = min(DRY_LIMIT_S if order.dry_run else part.limit_s, left)
+    limit = DRY_LIMIT_S if order.dry_run else min(max(part.limit_s, left - later_s), left)
     began = time.monotonic()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

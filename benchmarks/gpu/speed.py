@@ -4,7 +4,6 @@
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -70,8 +69,8 @@ def measure(
     """Rounds of windows of equal time while there is some left; each round is reported at once."""
     first = {name: worker.window(32 if args.dry_run else 512) for name, worker in workers.items()}
     rounds = [first]  # sets the lengths of the windows, and counts for nothing else
-    needed_s = 2 * window_s * len(workers)  # a round, and the shares
-    while len(rounds) < 2 or (report.seconds_left() > 2 * needed_s and len(rounds) < (2 if args.dry_run else 12)):
+    needed_s = 2 * window_s * len(workers) + 3  # a round, and the shares
+    while len(rounds) < 2 or (report.seconds_left() > needed_s and len(rounds) < (2 if args.dry_run else 12)):
         rounds.append({name: worker.window(_steps(rounds, name, window_s)) for name, worker in workers.items()})
         report.put(contestants=figures(rounds[1:]))
     return rounds
@@ -95,4 +94,4 @@ def _steps(rounds: list[dict[str, Any]], name: str, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

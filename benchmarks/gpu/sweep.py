@@ -4,7 +4,6 @@ Batches of every size learn from equally many samples per step within a group. O
 each number of environments.
 """
 
-import sys
 from typing import Any
 
 from contestants import Contestant, warm_up, window
@@ -64,4 +63,4 @@ def measure(contestant: Contestant, device: str, window_s: float, envs: dict[int
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,6 +1,5 @@
 """Part 4: torch's profiler over 50 vector steps of dqn_dueling: the operations that take most, and idle time."""
 
-import sys
 import time
 from typing import Any
 
@@ -68,4 +67,4 @@ def union(spans: list[tuple[float, float]]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,7 +4,6 @@ They take turns, one update at a time. The GPU is waited for after each: what th
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,10 +57,10 @@ def of_learner(size: int, device: str, record: bool, backend: str | None = None)
     learner = FastLearner(policy, "bf16" if device == "cuda" else "fp32", size)
     learner.records = record
     if backend is not None:
-        mode = {"mode": "max-autotune-no-cudagraphs"} if backend == "inductor" else {}  # the graph is ours
+        mode = "max-autotune-no-cudagraphs" if backend == "inductor" else None  # the graph is ours
         for copy in (learner.online, learner.target):
             network: Any = copy._network
-            network.values_of = torch.compile(network.values_of, backend=backend, **mode)
+            network.values_of = torch.compile(network.values_of, backend=backend, mode=mode)
     batch = random_batch(size, device)
     return lambda: learner.update(batch, RULE)
 
@@ -96,4 +95,4 @@ def timed(update: Update, device: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -171,8 +171,8 @@ class GamePool:
         return reply, self.opening.paid[min(noops, self._noop_max)]
 
     def _reset(self, game: int, seed: int) -> tuple[Reply, int]:
-        loaded_with, start = self._loaded.pop(game, (None, None))
-        observations, info = start if loaded_with == seed else self._interfaces[game].reset([0], [seed])
+        loaded_with, start = self._loaded.pop(game, (-1, None))
+        observations, info = start if start and loaded_with == seed else self._interfaces[game].reset([0], [seed])
         reply = self._reply(observations, 0, False, info)
         return reply, reply.episode_frames - self.opening.frames
 

@@ -1,5 +1,7 @@
 """One kernel for the whole step of an optimizer where there is one, a step that a CUDA graph can record, and back."""
 
+from typing import Any
+
 import torch
 from torch import optim
 
@@ -50,12 +52,12 @@ def unfuse(optimizer: optim.Optimizer) -> None:
 
     :param optimizer: any
     """
-    flags = [name for name in ("fused", "foreach", "capturable") if name in optimizer.defaults]
     if not can_record(optimizer) or not any(
         group.get("fused") or group["capturable"] for group in optimizer.param_groups
     ):
         return
-    built_with = {name: optimizer.defaults[name] for name in flags}
+    flags = ("fused", "foreach", "capturable")
+    built_with: dict[str, Any] = {name: optimizer.defaults[name] for name in flags if name in optimizer.defaults}
     for group in optimizer.param_groups:
         group.update(built_with)
     if not (built_with.get("fused") or built_with["capturable"]):
