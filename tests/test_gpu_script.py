@@ -22,6 +22,7 @@ sys.path.append(str(BENCHMARKS))  # as the script does
 from gpu import runner, table  # noqa: E402
 from gpu.machine import Facts, trouble  # noqa: E402
 from gpu.parts import PARTS, Part  # noqa: E402
+from gpu.pong import quickest  # noqa: E402
 from gpu.sweep import GRID  # noqa: E402
 from gpu.trace import union  # noqa: E402
 
@@ -212,6 +213,19 @@ def test_the_sweep_holds_what_peers_were_measured_with():
 def test_moments_in_which_several_kernels_run_count_once():
     assert union([(5, 7), (0, 2), (1, 3), (6, 6.5)]) == 5
     assert union([]) == 0
+
+
+# --- the configuration of Pong
+
+
+def test_pong_is_played_at_the_quickest_size_of_the_sweep_that_learns_as_the_profile_does(measured):
+    sizes = quickest(measured / "gpu_sweep.json")
+    assert (sizes["n_envs"], sizes["batch_size"]) == (128, 512)
+    assert sizes["batch_size"] * sizes["updates_per_transition"] == 8
+    assert quickest(measured / "no_sweep.json") == {}
+    dry = json.loads((measured / "gpu_sweep.json").read_text()) | {"dry_run": True}
+    (measured / "gpu_sweep.json").write_text(json.dumps(dry))
+    assert quickest(measured / "gpu_sweep.json") == {}
 
 
 # --- the table

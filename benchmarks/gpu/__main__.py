@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from report import circumstances
+
 from gpu import setup
 from gpu.machine import NO_PACKAGES, Facts, Trouble, trouble
 from gpu.parts import PARTS
@@ -51,6 +53,7 @@ def _run(args: argparse.Namespace, facts: Facts, problem: Trouble | None, began:
     command = " ".join(["bash", "benchmarks/gpu.sh", *words])
     order = Order(out.resolve(), began + 60 * args.minutes, device, args.dry_run, facts, command)
     about = {
+        **circumstances(),
         "command": command,
         "on_gpu": device == "cuda",
         "dry_run": args.dry_run,

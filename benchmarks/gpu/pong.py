@@ -117,11 +117,9 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
 
 def quickest(sweep: Path) -> dict[str, Any]:
     """:return: sizes that made most steps at the profile's samples per step, batches up to 512; {} without a sweep"""
-    try:
-        rows = json.loads(sweep.read_text())["rows"]
-    except (OSError, KeyError, ValueError):
-        return {}
-    rows = [row for row in rows if row["samples_per_step"] == 8 and 256 <= row["batch_size"] <= 512]
+    found = json.loads(sweep.read_text()) if sweep.exists() else {}
+    measured = found["rows"] if found.get("on_gpu") and not found["dry_run"] else []
+    rows = [row for row in measured if row["samples_per_step"] == 8 and 256 <= row["batch_size"] <= 512]
     if not rows:
         return {}
     best = max(rows, key=lambda row: row[SPEED])

@@ -14,43 +14,41 @@ SITE, WHEELS = ROOT / ".gpu-site", ROOT / "wheels"
 #: What no image for deep learning brings: fetched by --wheels unless other names are given.
 RARE = ("stable-baselines3", "gymnasium", "Farama-Notifications", "ale-py", "zstandard")
 
-#: Module -> distribution. All of them by name: pip then need not look for what they need.
+#: Module -> what to install where it is missing: its distribution, and what that needs and nothing else here does.
 NEEDED = {
-    "stable_baselines3": "stable-baselines3",
-    "gymnasium": "gymnasium",
-    "farama_notifications": "Farama-Notifications",
-    "ale_py": "ale-py",
-    "zstandard": "zstandard",
-    "cloudpickle": "cloudpickle",
-    "numpy": "numpy",
-    "cv2": "opencv-python-headless",
-    "psutil": "psutil",
-    "yaml": "PyYAML",
-    "pandas": "pandas",
-    "dateutil": "python-dateutil",
-    "pytz": "pytz",
-    "tzdata": "tzdata",
-    "six": "six",
-    "matplotlib": "matplotlib",
-    "contourpy": "contourpy",
-    "cycler": "cycler",
-    "fontTools": "fonttools",
-    "kiwisolver": "kiwisolver",
-    "packaging": "packaging",
-    "PIL": "pillow",
-    "pyparsing": "pyparsing",
-    "pytest": "pytest",
-    "iniconfig": "iniconfig",
-    "pluggy": "pluggy",
-    "pygments": "Pygments",
+    "stable_baselines3": ("stable-baselines3",),
+    "gymnasium": ("gymnasium",),
+    "farama_notifications": ("Farama-Notifications",),
+    "ale_py": ("ale-py",),
+    "zstandard": ("zstandard",),
+    "cloudpickle": ("cloudpickle",),
+    "numpy": ("numpy",),
+    "cv2": ("opencv-python-headless",),
+    "psutil": ("psutil",),
+    "yaml": ("PyYAML",),
+    "packaging": ("packaging",),
+    "PIL": ("pillow",),
+    "pandas": ("pandas", "python-dateutil", "pytz", "tzdata", "six"),
+    "matplotlib": (
+        "matplotlib",
+        "contourpy",
+        "cycler",
+        "fonttools",
+        "kiwisolver",
+        "pyparsing",
+        "python-dateutil",
+        "six",
+    ),
+    "pytest": ("pytest", "iniconfig", "pluggy", "Pygments"),
 }
 
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
 
 def missing() -> list[str]:
-    """:return: distributions whose module this interpreter does not find"""
-    return [name for module, name in NEEDED.items() if importlib.util.find_spec(module) is None]
+    """:return: distributions to install, each once"""
+    absent = [names for module, names in NEEDED.items() if importlib.util.find_spec(module) is None]
+    return list(dict.fromkeys(name for names in absent for name in names))
 
 
 def install(names: list[str]) -> str | None:
