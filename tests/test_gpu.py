@@ -19,6 +19,7 @@ from sb3_atari_dqn import DuelingDQN
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.graphed import WARM_UP_UPDATES
 from sb3_atari_dqn.learners.plain import PlainLearner
+from sb3_atari_dqn.learners.precision import choose_precision
 from sb3_atari_dqn.learners.td_step import LearningRule
 from sb3_atari_dqn.policies import DoubleCnnPolicy, DuelingCnnPolicy, QPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
@@ -135,6 +136,17 @@ def test_the_gpu_learns_what_the_plain_learner_learns_on_the_cpu(record_property
     for number in range(N_UPDATES):
         plain.update(batch(PIXELS, number, n_steps=3, weighted=True, batch_size=32), RULE)
     assert_close(trained(True)[0], vector(policy), 1e-3, record_property)
+
+
+@pytest.mark.parametrize("batch_size", [32, 512])
+def test_the_precision_is_chosen_by_what_recordings_take(record_property, batch_size):
+    policy = policy_on_gpu()
+    before = vector(policy)
+    chosen, reason = choose_precision(policy.q_net, (batch_size, *PIXELS.shape), CUDA)
+    record_property("reason", f"{chosen}: {reason}")
+    assert chosen in ("fp32", "bf16")
+    assert reason.count(" ms") == 2
+    assert torch.equal(vector(policy), before)
 
 
 # --- acting

@@ -12,7 +12,7 @@ PURE_REPLAY = [
     f"replay/{name}.py"
     for name in (
         *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory"),
-        *("frame_store", "compressed_store", "device_store", "stores"),
+        *("frame_store", "compressed_store", "device_store", "stores", "sending"),
     )
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
