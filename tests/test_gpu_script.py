@@ -281,6 +281,17 @@ def test_the_table_says_what_was_measured_and_what_was_not(measured):
         assert words in written
 
 
+def test_a_part_that_was_cut_off_before_its_first_figure_is_not_measured(measured):
+    for path in measured.glob("gpu_*.json"):
+        about = {
+            name: each for name, each in json.loads(path.read_text()).items() if name in ("on_gpu", "card", "cores")
+        }
+        path.write_text(json.dumps({**about, "complete": False, "versions": {"torch": "2"}, "commit": "abc"}))
+    written = table.tables(table.results(measured))
+    assert written.count("| not measured |") == 6
+    assert written.count("| --- |") == 1
+
+
 def test_the_tables_go_between_their_marks_by_one_command(measured, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")

@@ -33,21 +33,22 @@ def results(folder: Path) -> dict[str, Result]:
 
 def tables(found: dict[str, Result]) -> str:
     """:return: Markdown"""
-    sections = [_goals(found)]
-    if "throughput" in found:
-        sections.append(_throughput(found["throughput"]))
-    if "sweep" in found:
-        sections.append(_sweep(found["sweep"]))
-    if "update" in found:
-        sections.append(_updates(found["update"]))
-    if "profile" in found:
-        sections.append(_operations(found["profile"]))
-    return "\n\n".join(sections)
+    of_parts = (
+        ("throughput", "contestants", _throughput),
+        ("sweep", "rows", _sweep),
+        ("update", "rows", _updates),
+        ("profile", "operations", _operations),
+    )
+    # A part that was cut off early may have left a file without its figures.
+    return "\n\n".join(
+        [_goals(found), *(table(found[part]) for part, key, table in of_parts if key in found.get(part, {}))]
+    )
 
 
 def _goals(found: dict[str, Result]) -> str:
     tests = found.get("correctness")
-    verdict = f"{tests['passed']} passed, {tests['failed']} failed, {tests['skipped']} skipped" if tests else None
+    counts = [f"{tests[status]} {status}" for status in ("passed", "failed", "skipped") if tests and status in tests]
+    verdict = ", ".join(counts) or None
     ratio = max(
         (each["ratio_to_sb3"]["median"] for each in found.get("throughput", {}).get("contestants", {}).values()),
         default=None,
