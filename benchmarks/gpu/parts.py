@@ -23,7 +23,7 @@ class Part:
 
 
 #: Time that a part of a dry run has.
-DRY_LIMIT_S = 100
+DRY_LIMIT_S = 120
 
 PARTS = (
     Part("correctness", "gpu.correctness", 75, 20, "tests marked gpu"),

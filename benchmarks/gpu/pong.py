@@ -27,7 +27,10 @@ GOAL = 18.0
 PROFILE = ROOT / "hyperparams/profiles/large_batch.yml"
 ALGORITHMS = {"dqn_classic": "ClassicDQN", "dqn_double": "DoubleDQN", "dqn_dueling": "DuelingDQN"}
 TOTAL_STEPS = 3_000_000  # over which the learning rate falls
-SMALL = {"n_envs": 2, "batch_size": 16, "updates_per_transition": 0.25, "buffer_size": 2_000, "learning_starts": 200}
+SMALL = {
+    **{"n_envs": 2, "batch_size": 8, "updates_per_transition": 0.25, "precision": "fp32"},
+    **{"buffer_size": 2_000, "learning_starts": 160},
+}
 
 
 class Clock(BaseCallback):
@@ -100,7 +103,7 @@ def main() -> None:
     algorithm = getattr(sb3_atari_dqn, ALGORITHMS[args.algo])
     report.put(algo=args.algo, n_envs=n_envs, settings=_readable(settings), loading_games_seconds=loading_s)
     model = algorithm("CnnPolicy", env, seed=1, device=args.device, **settings)
-    model.learn(400 if args.dry_run else TOTAL_STEPS, callback=Clock(report, reserve_s=1), log_interval=None)
+    model.learn(200 if args.dry_run else TOTAL_STEPS, callback=Clock(report, reserve_s=1), log_interval=None)
     report.done(updates=model._n_updates)
 
 
