@@ -42,6 +42,11 @@ class Contestant:
     :param learner: "plain" or "fast"; None: not ours
     :param precision: of the fast learner
     :param threads: of torch; None: its own choice
+    :param batch_size: transitions per update
+    :param samples_per_step: transitions that are learned from for each one that is stored
+    :param replay: kind of replay; None: SB3's or our default
+    :param frames: where its frames lie; None: our default
+    :param learning_starts: environment steps before the first update
     """
 
     algorithm: type[DQN]
@@ -50,14 +55,26 @@ class Contestant:
     learner: str | None = None
     precision: str = "fp32"
     threads: int | None = None
+    batch_size: int = SETTINGS["batch_size"]
+    samples_per_step: float = SETTINGS["batch_size"] * UPDATES_PER_TRANSITION
+    replay: str | None = None
+    frames: str | None = None
+    learning_starts: int = SETTINGS["learning_starts"]
 
-    def build(self, game: str, device: str) -> DQN:
+    @property
+    def updates_per_transition(self) -> float:
+        return self.samples_per_step / self.batch_size
+
+    def build(self, game: str, device: str, env: VecEnv | None = None) -> DQN:
+        """:param env: to use instead of one of its own"""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         gym.register_envs(ale_py)
-        return self.algorithm("CnnPolicy", self._environment(game), seed=0, device=device, **SETTINGS, **self._pace())
+        own = {"batch_size": self.batch_size, "learning_starts": self.learning_starts}
+        arguments = {**SETTINGS, **own, **self._pace(), **self._replay()}
+        return self.algorithm("CnnPolicy", env or self.environment(game), seed=0, device=device, **arguments)
 
-    def _environment(self, game: str) -> VecEnv:
+    def environment(self, game: str) -> VecEnv:
         if self.native:
             return NativeAtariVecEnv(game, self.n_envs, seed=0)
         wrapper = AtariWrapper if self.learner is None else NatureAtari
@@ -66,11 +83,15 @@ class Contestant:
     def _pace(self) -> dict[str, Any]:
         """The same gradient steps per transition for all."""
         if self.learner == "fast":
-            pace = {"updates_per_transition": UPDATES_PER_TRANSITION, "overlap": True}
+            pace = {"updates_per_transition": self.updates_per_transition, "overlap": True}
             return {"learner": "fast", "precision": self.precision, **pace}
-        vector_steps = max(round(1 / UPDATES_PER_TRANSITION / self.n_envs), 1)
-        updates = round(UPDATES_PER_TRANSITION * self.n_envs * vector_steps)
+        vector_steps = max(round(1 / self.updates_per_transition / self.n_envs), 1)
+        updates = round(self.updates_per_transition * self.n_envs * vector_steps)
         return {"train_freq": vector_steps, "gradient_steps": updates}
+
+    def _replay(self) -> dict[str, Any]:
+        kind = {} if self.replay is None else {"replay": self.replay}
+        return kind if self.frames is None else {**kind, "replay_buffer_kwargs": {"frames": self.frames}}
 
 
 CONTESTANTS = {
@@ -93,14 +114,20 @@ def serve(pipe: Connection, contestant: Contestant, game: str, device: str) -> N
     """
     Build a contestant and play windows as they are asked for, until None arrives.
 
-    :param pipe: brings (steps, with breakdown); takes a dictionary
+    :param pipe: brings a measurement, called with the model and the steps, and these steps; takes its dictionary
     """
     model = contestant.build(game, device)
-    window(model, 2 * SETTINGS["learning_starts"])  # fill, and warm up the first updates
+    warm_up(model, contestant)
     pipe.send("ready")
     while (order := pipe.recv()) is not None:
-        steps, with_breakdown = order
-        pipe.send(broken_down(model, steps) if with_breakdown else window(model, steps))
+        measurement, steps = order
+        pipe.send(measurement(model, steps))
+
+
+def warm_up(model: DQN, contestant: Contestant) -> None:
+    """Fill the memory, and make the first updates: on a GPU these end with a recording."""
+    starts = contestant.learning_starts
+    window(model, starts + max(starts, round(10 / contestant.updates_per_transition)))
 
 
 def window(model: DQN, steps: int) -> dict[str, float]:

@@ -36,6 +36,9 @@ def write(result: dict[str, Any], out: str | None) -> None:
 
 
 def _commit() -> str:
+    """:return: of this checkout; BENCHMARK_COMMIT names it where the folder is none"""
+    if given := os.environ.get("BENCHMARK_COMMIT"):
+        return given
     here = Path(__file__).parent
     try:
         commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=here, text=True).strip()

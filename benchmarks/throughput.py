@@ -12,45 +12,54 @@ import multiprocessing
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cleanrl
 import numpy as np
 import torch
-from contestants import CONTESTANTS, SETTINGS, UPDATES_PER_TRANSITION, serve
+from contestants import CONTESTANTS, SETTINGS, UPDATES_PER_TRANSITION, Contestant, broken_down, serve, window
 from report import circumstances, spread, write
+from stable_baselines3 import DQN
 from torch.utils.flop_counter import FlopCounterMode
 
 PEER = "SB3 dqn"
 
 
 class Worker:
-    """A contestant in a process of its own, warmed up when this is built."""
+    """A contestant in a process of its own, warmed up when this is built or, without `wait`, after :meth:`wait`."""
 
-    def __init__(self, name: str, game: str, device: str) -> None:
+    def __init__(self, contestant: Contestant, game: str, device: str, wait: bool = True) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        context.Process(target=serve, args=(theirs, CONTESTANTS[name], game, device), daemon=True).start()
+        context.Process(target=serve, args=(theirs, contestant, game, device), daemon=True).start()
+        theirs.close()  # so that the end of the process is an error here
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Until it is warmed up."""
         assert self._pipe.recv() == "ready"
 
     def window(self, steps: int) -> dict[str, float]:
-        return self._ask(steps)
+        return self.ask(window, steps)
 
     def breakdown(self, steps: int) -> dict[str, float]:
-        return self._ask(steps, breakdown=True)
+        return self.ask(broken_down, steps)
 
     def close(self) -> None:
         self._pipe.send(None)
 
-    def _ask(self, steps: int, breakdown: bool = False) -> Any:
-        self._pipe.send((steps, breakdown))
+    def ask(self, measurement: Callable[[DQN, int], dict[str, Any]], steps: int) -> dict[str, Any]:
+        """:param measurement: a function of a module, called there with the model and the steps"""
+        self._pipe.send((measurement, steps))
         return self._pipe.recv()
 
 
 def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
     """:return: the contestants by name, those of other projects last"""
-    workers: dict[str, Any] = {name: Worker(name, game, args.device) for name in args.contestants}
+    workers: dict[str, Any] = {name: Worker(CONTESTANTS[name], game, args.device) for name in args.contestants}
     if args.cleanrl:
         workers[cleanrl.NAME] = cleanrl.CleanRL(args.cleanrl, game, SETTINGS, UPDATES_PER_TRANSITION)
     return workers

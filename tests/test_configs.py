@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path
+from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path, profiles
 from tests.commands import TINY_ATARI, train
 from tests.dino import needs_browser
 
@@ -40,3 +40,29 @@ def test_configurations_hold_no_text_to_be_evaluated(algo):
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_configurations_cover_atari_cartpole_and_everything_else(algo):
     assert {"atari", "CartPole-v1", "default"} <= set(yaml.safe_load(config_path(algo).read_text()))
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_every_profile_trains_by_its_short_name(runs, name):
+    few = ("n_envs:2", "updates_per_transition:0.1")
+    printed = train(
+        *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", name),
+        *("-n", "200", "--eval-freq", "-1", "-params", *TINY_ATARI, *few),
+    )
+    assert f"hyperparams/profiles/{name}.yml" in printed
+    assert (runs / "logs/dqn_dueling/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip").is_file()
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_a_profile_keeps_the_samples_per_transition_of_the_shipped_configuration(name):
+    profile, shipped = (
+        yaml.safe_load(path.read_text())["atari"] for path in (profiles()[name], config_path("dqn_dueling"))
+    )
+    samples = [each["batch_size"] * each["updates_per_transition"] for each in (profile, shipped)]
+    assert samples[0] == samples[1]
+
+
+def test_a_profile_that_does_not_exist_is_named_with_those_that_do(runs):
+    with pytest.raises((ValueError, SystemExit), match=r"-conf larg_batch: .*large_batch"):
+        train("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", "larg_batch", "-n", "200")
+    assert not (runs / "logs/dqn_dueling/PongNoFrameskip-v4_1").exists()

@@ -357,3 +357,20 @@ def test_observations_of_another_type_are_cast_as_sb3_does(frames):
 def test_bad_numbers_are_refused_by_name(kwargs, message):
     with pytest.raises(ValueError, match=message):
         vector_buffer(PrioritizedFrameReplayBuffer, **kwargs)
+
+
+@pytest.mark.parametrize(("start", "reads"), [("zeros", False), ("unseen", True)])
+def test_an_episode_that_begins_with_zeros_reads_no_stored_frame(monkeypatch, start, reads):
+    """From a GPU, reading one would wait for everything that it still computes."""
+    stream = Stream(n_stack=3, n_envs=2, end=0.3, starts=(start,))
+    buffer, calls = ours(stream, 50, frames="device"), []
+    frames_of = buffer.memory.plain.store.frames_of
+
+    def noted(rows: np.ndarray) -> np.ndarray:
+        calls.append(rows)
+        return frames_of(rows)
+
+    monkeypatch.setattr(buffer.memory.plain.store, "frames_of", noted)
+    for step in stream.steps(40):
+        buffer.add(*step)
+    assert bool(calls) is reads

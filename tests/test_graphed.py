@@ -1,7 +1,9 @@
 """Updates that are recorded once and replayed: the same code as on CUDA, with a recorder that runs anywhere."""
 
+import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.env_util import make_vec_env
@@ -9,8 +11,10 @@ from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn import DuelingDQN
 from sb3_atari_dqn.learners import fast
+from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.graphed import WARM_UP_UPDATES, GraphedUpdate
+from sb3_atari_dqn.learners.optimizers import can_record, make_recordable, unfuse
 from sb3_atari_dqn.learners.td_step import LearningRule, Update
 from sb3_atari_dqn.policies import DuelingCnnPolicy
 from tests.batches import RULE, batch, images, make_policy
@@ -75,7 +79,7 @@ def taped(monkeypatch):
     """Lets fast learners record on this machine."""
     tapes = []
 
-    def recorder():
+    def recorder(device):
         tapes.append(Tape())
         return tapes[-1]
 
@@ -132,3 +136,69 @@ def test_another_rule_is_recorded_anew(taped):
     rules = [RULE] * 5 + [LearningRule(loss="mse", gamma=0.5, max_grad_norm=1)] * 5
     assert torch.equal(trained(True, rules), trained(False, rules))
     assert [tape.recordings for tape in taped] == [1, 1]
+
+
+# --- acting
+
+
+def test_acting_is_recorded_once_for_each_number_of_environments():
+    tape, places = Tape(), []
+
+    def act(images_):
+        places.append(images_.data_ptr())
+        return images_[:, 0, 0, 0].long()
+
+    acting = GraphedActing(act, torch.device("cpu"), tape)
+    rng = np.random.default_rng(0)
+    for n_envs in (3, 3, 5, 3, 5, 3, 3, 5, 5, 3):
+        observations = rng.integers(256, size=(n_envs, 2, 4, 4), dtype=np.uint8)
+        assert acting(observations).tolist() == observations[:, 0, 0, 0].tolist()
+    assert (tape.runs, tape.recordings, tape.replays) == (2 * WARM_UP_UPDATES, 2, 10 - 2 * WARM_UP_UPDATES)
+    assert len(set(places)) == 2, "a recording reads one place"
+
+
+def test_actions_stay_what_they_were_when_the_next_ones_are_chosen():
+    acting = GraphedActing(lambda images_: images_[:, 0, 0, 0].long(), torch.device("cpu"), Tape())
+    kept = [acting(np.full((2, 1, 1, 1), number, np.uint8)) for number in range(6)]
+    assert [actions.tolist() for actions in kept] == [[number, number] for number in range(6)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_learner_acts_by_a_recording_as_it_acts_without_also_after_updates(taped, precision):
+    policy = make_policy(DuelingCnnPolicy, PIXELS, **SMALL_TORSO)
+    learner = FastLearner(policy, precision, batch_size=8)
+    rng, seen = np.random.default_rng(0), set()
+    for number in range(12):
+        observations = rng.integers(256, size=(16, *PIXELS.shape), dtype=np.uint8)
+        learner.records_acting = True
+        recorded = learner.greedy_actions(observations)
+        learner.records_acting = False
+        assert recorded.tolist() == learner.greedy_actions(observations).tolist()
+        seen.add(tuple(recorded))
+        for group in policy.optimizer.param_groups:
+            group["lr"] = 0.01
+        learner.update(batch(PIXELS, number), RULE)
+    assert len(seen) > 2, "the parameters moved"
+    assert taped[0].replays == 12 - WARM_UP_UPDATES
+
+
+# --- optimizers
+
+
+@pytest.mark.parametrize("optimizer_class", [torch.optim.RAdam, torch.optim.NAdam, torch.optim.RMSprop])
+def test_an_optimizer_made_for_recording_goes_back_to_what_it_was_built_with(optimizer_class):
+    """On the CPU such a step is refused, so that only the way there and back is tested here."""
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = optimizer_class([parameter], lr=0.1)
+    assert can_record(optimizer)
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    before = copy.deepcopy(optimizer.state_dict())
+    make_recordable(optimizer)
+    assert optimizer.param_groups[0]["capturable"]
+    unfuse(optimizer)
+    assert str(optimizer.state_dict()) == str(before)
+
+
+def test_an_optimizer_whose_rate_a_recording_would_fix_is_not_recorded():
+    assert not can_record(torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1))

@@ -50,7 +50,7 @@ STRANGERS_TO: dict[str, tuple[str, ...]] = {
             f"replay/{name}.py"
             for name in (
                 *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory", "observation_memory"),
-                *("frame_store", "compressed_store", "device_store", "stores"),
+                *("frame_store", "compressed_store", "device_store", "stores", "sending"),
             )
         ],
         HOST,

@@ -21,7 +21,7 @@ from stable_baselines3.common.monitor import Monitor, load_results
 from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage, VecVideoRecorder
 
-from sb3_atari_dqn.atari import AtariPresetWrapper, NativeAtariVecEnv, NatureAtari, why_not_native
+from sb3_atari_dqn.atari import AtariPresetWrapper, NativeAtariVecEnv, NatureAtari, native_pool, why_not_native
 from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.env_stacking import frame_stacking
 
@@ -247,6 +247,32 @@ def equal(ours: list[Any], theirs: list[Any]) -> bool:
     return all(np.array_equal(first, second) for first, second in zip(ours, theirs, strict=True))
 
 
+def test_many_games_are_loaded_and_pictured_on_several_threads_and_are_the_same(monkeypatch):
+    def played() -> list[Any]:
+        env = native(BREAKOUT, 3, 5, {"repeat_action_probability": 0.25})
+        threaded.append(env._pool._workers is not None)
+        first = stream(env, 40)
+        env.seed(9)
+        return first + stream(env, 10)
+
+    threaded: list[bool] = []
+    one_by_one = played()
+    monkeypatch.setattr(native_pool, "_MANY_GAMES", 2)
+    assert equal(played(), one_by_one)
+    assert threaded == [False, True]
+
+
+def test_a_game_that_was_loaded_and_then_played_is_loaded_again(monkeypatch):
+    monkeypatch.setattr(native_pool, "_MANY_GAMES", 2)
+    interrupted, fresh = native(BREAKOUT, 2, 7), native(BREAKOUT, 2, 7)
+    interrupted.reset()
+    interrupted._pool.load([11, 12])  # and there a reset was interrupted
+    interrupted.step(np.array([1, 0]))
+    interrupted._pool.reset(0, 11), interrupted._pool.reset(1, 12)
+    interrupted.seed(7)
+    assert equal(stream(interrupted, 30), stream(fresh, 30))
+
+
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_the_same_seed_gives_the_same_stream_and_another_one_does_not(n_envs):
     kwargs = {"repeat_action_probability": 0.25}
@@ -362,7 +388,9 @@ def test_the_games_play_while_python_does_something_else():
     assert waiting < 0.5
 
 
-def test_ctrl_c_in_a_step_leaves_an_environment_that_plays_on():
+@pytest.mark.parametrize("many_games", [2, 16])
+def test_ctrl_c_in_a_step_leaves_an_environment_that_plays_on(monkeypatch, many_games):
+    monkeypatch.setattr(native_pool, "_MANY_GAMES", many_games)
     env = native(PONG, 2, noop_max=0, fire_on_reset=False, frame_skip=2000)
     env.reset()
     env.step(np.array([0, 0]))

@@ -11,6 +11,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn.dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn.replay import feedback
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
 from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights
@@ -40,6 +41,17 @@ def test_new_transitions_have_the_highest_priority_there_has_been_and_empty_slot
     for step in Stream(n_stack=2).steps(1):
         buffer.add(*step)
     assert leaves(buffer) == [0.75, 1, 3, 0, 0]
+
+
+def test_errors_on_their_way_arrive_before_the_next_transition_so_that_writing_a_file_changes_no_run(monkeypatch):
+    """A file lets them arrive as well, and callbacks write files between two transitions."""
+    monkeypatch.setattr(feedback, "_fetch", lambda errors: lambda: np.full(errors.shape, 4.0))
+    buffer = filled(5, 2, alpha=1.0)
+    buffer.update_priorities(np.array([0]), torch.empty(1, device="meta"))  # stands for a tensor on a GPU
+    assert leaves(buffer) == [1, 1, 0, 0, 0]
+    for step in Stream(n_stack=2).steps(1):
+        buffer.add(*step)
+    assert leaves(buffer) == pytest.approx([4, 1, 4, 0, 0], abs=1e-5)
 
 
 def test_overwritten_transitions_lose_their_priority():

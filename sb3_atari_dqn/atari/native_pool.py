@@ -13,7 +13,9 @@ pictures costs more.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from operator import methodcaller
 from typing import Any, NamedTuple
@@ -31,6 +33,10 @@ NO_LIMIT = 2**30
 #: Its type stubs ask for arrays and for every argument; C++ takes lists, and has defaults.
 _INTERFACE: Any = getattr(ale_py, "ALEVectorInterface", None)  # native_settings has seen to it
 _RECEIVE = methodcaller("recv")
+
+#: From this many games on, their pictures are made on several Python threads; OpenCV lets them run at once. A picture
+#: takes about 85 us: on one thread, no machine could play more than 12,000 steps per second.
+_MANY_GAMES = 16
 
 
 class Reply(NamedTuple):
@@ -91,6 +97,8 @@ class GamePool:
         self._addressed: list[Any] = []
         self._sent: list[None] = []
         self._answers: list[Any] = []
+        self._loaded: dict[int, tuple[int, Any]] = {}  # seed and start of games that nobody has begun to play
+        self._workers = ThreadPoolExecutor(_cores()) if n_games >= _MANY_GAMES else None
 
     @property
     def in_flight(self) -> bool:
@@ -108,6 +116,8 @@ class GamePool:
         :param games: their numbers
         :param actions: one for each, known to the game: C++ would wait forever for the answer to another
         """
+        for game in games if self._loaded else ():
+            self._loaded.pop(game, None)
         self._addressed = [self._interfaces[game] for game in games]
         numbers = [[action] for action in actions]
         self._sent.extend(map(_INTERFACE.send, self._addressed, numbers, repeat([1.0])))
@@ -117,6 +127,13 @@ class GamePool:
         if not self._answers:
             self._answers.extend(map(_RECEIVE, self._addressed))
         answers, self._answers, self._sent = self._answers, [], []
+        if self._workers is None or len(answers) < _MANY_GAMES:
+            return self._read(answers)
+        size = -(-len(answers) // _cores())
+        parts = [answers[first : first + size] for first in range(0, len(answers), size)]
+        return [reply for replies in self._workers.map(self._read, parts) for reply in replies]
+
+    def _read(self, answers: list[Any]) -> list[Reply]:
         return [
             self._reply(observations, int(rewards[0]), bool(terminations[0]), info)
             for observations, rewards, terminations, _, info in answers
@@ -126,6 +143,19 @@ class GamePool:
         """Let one game step and wait for its answer."""
         self.send([game], [action])
         return self.receive()[0]
+
+    def load(self, seeds: Sequence[int | None]) -> None:
+        """
+        Load all games that are about to be reset with a seed, many at once; :meth:`reset` takes them from here.
+
+        Loading takes about 0.1 s of a core for each: 256 games one by one, half a minute.
+
+        :param seeds: of each game, as :meth:`reset` will be given it
+        """
+        seeded = [(game, seed) for game, seed in enumerate(seeds) if seed is not None]
+        if self._workers is not None:
+            starts = self._workers.map(lambda each: self._interfaces[each[0]].reset([0], [each[1]]), seeded)
+            self._loaded = {game: (seed, start) for (game, seed), start in zip(seeded, starts, strict=True)}
 
     def reset(self, game: int, seed: int | None) -> tuple[Reply, int]:
         """
@@ -143,7 +173,8 @@ class GamePool:
         return reply, self.opening.paid[min(noops, self._noop_max)]
 
     def _reset(self, game: int, seed: int) -> tuple[Reply, int]:
-        observations, info = self._interfaces[game].reset([0], [seed])
+        loaded_with, start = self._loaded.pop(game, (-1, None))
+        observations, info = start if start and loaded_with == seed else self._interfaces[game].reset([0], [seed])
         reply = self._reply(observations, 0, False, info)
         return reply, reply.episode_frames - self.opening.frames
 
@@ -161,7 +192,14 @@ class GamePool:
     def close(self) -> None:
         """End the threads; one that plays a step finishes it first."""
         self._addressed, self._sent, self._answers = [], [], []
-        self._interfaces = []
+        self._interfaces, self._loaded = [], {}
+        if self._workers is not None:
+            self._workers.shutdown()
+
+
+def _cores() -> int:
+    """:return: processors that this process may use"""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _interface(settings: NativeSettings, screen: tuple[int, int]) -> Any:

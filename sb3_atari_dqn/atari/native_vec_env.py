@@ -102,8 +102,10 @@ class NativeAtariVecEnv(VecEnv):
         self._check_open()
         self._finish_step()
         self._stacks = np.zeros_like(self._stacks)
-        for game, stack, seed in zip(self._games, self._stacks, self._seeds, strict=True):
-            stack[-self._channels :] = game.restart(None if seed is None else _emulator_seed(seed))
+        seeds = [None if seed is None else _emulator_seed(seed) for seed in self._seeds]
+        self._pool.load(seeds)
+        for game, stack, seed in zip(self._games, self._stacks, seeds, strict=True):
+            stack[-self._channels :] = game.restart(seed)
         self._reset_seeds()
         self._reset_options()
         self._ready = True

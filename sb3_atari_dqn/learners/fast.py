@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
 from sb3_atari_dqn.finite import check_update
+from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.graphed import CudaRecorder, GraphedUpdate
-from sb3_atari_dqn.learners.optimizers import can_fuse, fuse
+from sb3_atari_dqn.learners.optimizers import can_fuse, can_record, fuse, make_recordable
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
 from sb3_atari_dqn.learners.rehearsal import why_not_fast
 from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
@@ -44,9 +45,14 @@ class FastLearner:
         on_cuda = policy.device.type == "cuda"
         if can_fuse(policy.optimizer):
             fuse(policy.optimizer, capturable=on_cuda)
+        elif on_cuda and can_record(policy.optimizer):
+            make_recordable(policy.optimizer)
         #: whether updates are recorded, and may begin with gathering the frames
-        self.records = on_cuda and self.is_image and can_fuse(policy.optimizer)
+        self.records = on_cuda and self.is_image and can_record(policy.optimizer)
+        #: whether acting is recorded
+        self.records_acting = on_cuda and self.is_image
         self._graphed: GraphedUpdate | None = None
+        self._graphed_acting: GraphedActing | None = None
         self._rule: LearningRule | None = None  # that the graph was recorded with
         self._learning_rates = [torch.zeros((), device=policy.device) for _ in policy.optimizer.param_groups]
 
@@ -68,9 +74,21 @@ class FastLearner:
         :param observations: of N environments
         :return: int64 [N]
         """
-        tensors, _ = self.policy.obs_to_tensor(observations)
-        chosen = self.online(self.online.prepare(tensors)).argmax(dim=1).cpu().numpy()
+        chosen = self._act(observations)
         return chosen + self.policy.first_action if self.policy.first_action else chosen
+
+    def _act(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
+        """:return: greedy actions counted from 0, int64 [N]"""
+        if self.records_acting:
+            if self._graphed_acting is None:
+                self._graphed_acting = GraphedActing(self._greedy, self.policy.device, CudaRecorder(self.policy.device))
+            return self._graphed_acting(maybe_transpose(observations, self.policy.observation_space))  # type: ignore[arg-type]
+        tensors, _ = self.policy.obs_to_tensor(observations)
+        return self._greedy(tensors).cpu().numpy()
+
+    def _greedy(self, observations: Any) -> Tensor:
+        """:return: int64 [N]"""
+        return self.online(self.online.prepare(observations)).argmax(dim=1)
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """
@@ -84,7 +102,7 @@ class FastLearner:
             return self._update(batch, rule)
         self._keep_learning_rates_on_device()
         if self._graphed is None or rule != self._rule:
-            self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), CudaRecorder())
+            self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), CudaRecorder(self.policy.device))
             self._rule = rule
         return self._graphed(batch)
 

@@ -4,7 +4,7 @@ Source: PyTorch, "CUDA semantics", section "CUDA Graphs". B: batch.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,40 +15,72 @@ from sb3_atari_dqn.replay.stack_rows import StackRows, StacksInPlace
 # Updates made one kernel at a time before the capture: the first ones allocate what then has to stay in place.
 WARM_UP_UPDATES = 3
 
+T = TypeVar("T")
+
 
 class Recorder(Protocol):
     """What a device needs to run a function, and to record it for replay."""
 
-    def run(self, function: Callable[[], Update]) -> Update:
+    def run(self, function: Callable[[], T]) -> T:
         """Call the function in the way that a later recording asks for."""
 
-    def record(self, function: Callable[[], Update]) -> Callable[[], Update]:
+    def record(self, function: Callable[[], T]) -> Callable[[], T]:
         """:return: does what the function does, on the same memory; the function itself has not been run yet"""
 
 
 class CudaRecorder:
-    """Records on the current CUDA device."""
+    """
+    Records on a CUDA device.
 
-    def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()
+    :param device: what is computed on another one would not be recorded
+    """
 
-    def run(self, function: Callable[[], Update]) -> Update:
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
-            update = function()
-        torch.cuda.current_stream().wait_stream(self._stream)
-        return update
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
 
-    def record(self, function: Callable[[], Update]) -> Callable[[], Update]:
+    def run(self, function: Callable[[], T]) -> T:
+        with torch.cuda.device(self._device):
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                result = function()
+            torch.cuda.current_stream().wait_stream(self._stream)
+        return result
+
+    def record(self, function: Callable[[], T]) -> Callable[[], T]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            update = function()
+        with torch.cuda.device(self._device), torch.cuda.graph(graph, stream=self._stream):
+            result = function()
 
-        def replay() -> Update:
-            graph.replay()
-            return update
+        def replay() -> T:
+            with torch.cuda.device(self._device):
+                graph.replay()
+            return result
 
         return replay
+
+
+class Replayed(Generic[T]):
+    """
+    Calls a function a few times, then records it and replays the recording.
+
+    :param function: uses the same memory each time and never reads from the device
+    :param recorder: of the device
+    """
+
+    def __init__(self, function: Callable[[], T], recorder: Recorder) -> None:
+        self._function, self._recorder = function, recorder
+        self._calls = 0
+        self._replay: Callable[[], T] | None = None
+
+    def __call__(self) -> T:
+        """:return: what the function returns; the next call overwrites it"""
+        if self._calls < WARM_UP_UPDATES:
+            self._calls += 1
+            return self._recorder.run(self._function)
+        if self._replay is None:
+            self._replay = self._recorder.record(self._function)
+        return self._replay()
 
 
 class FixedBatch(NamedTuple):
@@ -110,21 +142,15 @@ class GraphedUpdate:
     def __init__(self, update: Callable[[Any], Update], recorder: Recorder) -> None:
         self._update, self._recorder = update, recorder
         self._batch: FixedBatch | None = None
-        self._calls = 0
-        self._replay: Callable[[], Update] | None = None
+        self._replayed: Replayed[Update] | None = None
 
     def __call__(self, batch: Any) -> Update:
         """
         :param batch: SB3's samples, or those with importance weights; row numbers may stand for the observations
         :return: tensors that the next call overwrites
         """
-        if self._batch is None or not self._batch.fits(batch):
-            self._batch, self._calls, self._replay = FixedBatch.like(batch), 0, None
-        fixed = self._batch
-        fixed.take_over(batch)
-        if self._calls < WARM_UP_UPDATES:
-            self._calls += 1
-            return self._recorder.run(lambda: self._update(fixed.gathered()))
-        if self._replay is None:
-            self._replay = self._recorder.record(lambda: self._update(fixed.gathered()))
-        return self._replay()
+        if self._batch is None or self._replayed is None or not self._batch.fits(batch):
+            fixed = self._batch = FixedBatch.like(batch)
+            self._replayed = Replayed(lambda: self._update(fixed.gathered()), self._recorder)
+        self._batch.take_over(batch)
+        return self._replayed()

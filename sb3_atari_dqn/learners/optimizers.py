@@ -1,16 +1,27 @@
-"""One kernel for the whole step of an optimizer, and the way back."""
+"""One kernel for the whole step of an optimizer where there is one, a step that a CUDA graph can record, and back."""
+
+from typing import Any
 
 import torch
+from torch import optim
 
-_WITH_FUSED_KERNEL = (torch.optim.Adam, torch.optim.AdamW)
+_WITH_FUSED_KERNEL = (optim.Adam, optim.AdamW)
+
+# Those whose counters may lie on the device and whose learning rate may be a tensor there.
+_RECORDABLE = (*_WITH_FUSED_KERNEL, optim.NAdam, optim.RAdam, optim.RMSprop)
 
 
-def can_fuse(optimizer: torch.optim.Optimizer) -> bool:
+def can_fuse(optimizer: optim.Optimizer) -> bool:
     """:return: whether PyTorch has the step of this very class as one kernel, on CPU and CUDA"""
     return type(optimizer) in _WITH_FUSED_KERNEL
 
 
-def fuse(optimizer: torch.optim.Optimizer, capturable: bool) -> None:
+def can_record(optimizer: optim.Optimizer) -> bool:
+    """:return: whether a CUDA graph can record the step of this very class, at a learning rate that changes"""
+    return type(optimizer) in _RECORDABLE
+
+
+def fuse(optimizer: optim.Optimizer, capturable: bool) -> None:
     """
     :param optimizer: one that can be fused
     :param capturable: a CUDA graph may record the step; its counters move to the device
@@ -18,21 +29,39 @@ def fuse(optimizer: torch.optim.Optimizer, capturable: bool) -> None:
     for group in optimizer.param_groups:
         group["fused"], group["foreach"], group["capturable"] = True, None, capturable
     if capturable:
-        for state in optimizer.state.values():
-            state["step"] = state["step"].to(state["exp_avg"].device)
+        _move_counters(optimizer)
 
 
-def unfuse(optimizer: torch.optim.Optimizer) -> None:
+def make_recordable(optimizer: optim.Optimizer) -> None:
+    """:param optimizer: one that can be recorded; its counters move to the device"""
+    for group in optimizer.param_groups:
+        group["foreach"], group["capturable"] = None, True
+    _move_counters(optimizer)
+
+
+def _move_counters(optimizer: optim.Optimizer) -> None:
+    for parameter, state in optimizer.state.items():
+        state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=parameter.device)
+        if "mu_product" in state:  # of NAdam
+            state["mu_product"] = torch.as_tensor(state["mu_product"], device=parameter.device)
+
+
+def unfuse(optimizer: optim.Optimizer) -> None:
     """
     Back to what the optimizer was built with, where a fast learner trained before (the files hold these flags).
 
     :param optimizer: any
     """
-    if not can_fuse(optimizer) or not any(group["fused"] for group in optimizer.param_groups):
+    if not can_record(optimizer) or not any(
+        group.get("fused") or group["capturable"] for group in optimizer.param_groups
+    ):
         return
-    built_with = {name: optimizer.defaults[name] for name in ("fused", "foreach", "capturable")}
+    flags = ("fused", "foreach", "capturable")
+    built_with: dict[str, Any] = {name: optimizer.defaults[name] for name in flags if name in optimizer.defaults}
     for group in optimizer.param_groups:
         group.update(built_with)
-    if not (built_with["fused"] or built_with["capturable"]):
+    if not (built_with.get("fused") or built_with["capturable"]):
         for state in optimizer.state.values():
             state["step"] = state["step"].cpu()
+            if "mu_product" in state:
+                state["mu_product"] = state["mu_product"].cpu()

@@ -22,6 +22,7 @@ from sb3_atari_dqn.replay.memory_check import available_on, check_memory
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
 from sb3_atari_dqn.replay.observation_memory import PLAIN, ObservationMemory
 from sb3_atari_dqn.replay.observation_parts import ObservationPart, parts_of, spaces_of
+from sb3_atari_dqn.replay.sending import sent
 from sb3_atari_dqn.replay.stack_memory import METADATA_BYTES, StackMemory
 from sb3_atari_dqn.replay.stack_rows import StackRows
 from sb3_atari_dqn.replay.stores import frame_store
@@ -301,7 +302,7 @@ class FrameReplayBuffer(ReplayBuffer):
         if gathers_later and isinstance(part.store, DeviceFrameStore):
             named = partial(StackRows, part.store, part.shape)
             return named(rows[:, :n_stack]), named(rows[:, first_of_next:])
-        frames = part.store.gather(rows).to(self.device)
+        frames = sent(part.store.gather(rows), self.device)
         return part.shape.join(frames[:, :n_stack]), part.shape.join(frames[:, first_of_next:])
 
     def _normalized(self, observations: Any, env: VecNormalize | None) -> Any:
@@ -312,4 +313,4 @@ class FrameReplayBuffer(ReplayBuffer):
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         """:param array: made for this call, so that the tensor may share its memory"""
-        return torch.from_numpy(array).to(self.device)
+        return sent(array, self.device)

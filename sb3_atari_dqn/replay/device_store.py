@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore
+from sb3_atari_dqn.replay.sending import sent
 
 
 class DeviceFrameStore(FrameStore):
@@ -85,11 +86,7 @@ class DeviceFrameStore(FrameStore):
         return torch.where(is_guest, guests, frames).view(self._dtype)
 
     def _sent(self, array: np.ndarray) -> torch.Tensor:
-        """
-        :return: the array on the device; CUDA copies it from pageable memory before the call returns and waits for
-            nothing that the device still computes
-        """
-        return torch.from_numpy(array).to(self.device, non_blocking=self.device.type == "cuda")
+        return sent(array, self.device)
 
 
 def _as_bytes(frames: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ import torch
 class Feedback:
     """
     On the host, errors arrive at once. From another device they are fetched while it goes on computing, and arrive when
-    the next ones are given: one update late, always, so that a run stays repeatable.
+    the next ones are given, one update late, or at :meth:`settle`: never when the device happens to be ready, so that a
+    run stays repeatable.
 
     :param deliver: takes indices, int64 [B], and TD errors, float32 [B]
     """
@@ -43,7 +44,7 @@ def _fetch(errors: torch.Tensor) -> Callable[[], np.ndarray]:
     host = torch.empty(errors.shape, dtype=errors.dtype, pin_memory=True)
     host.copy_(errors, non_blocking=True)
     copied = torch.cuda.Event()
-    copied.record()
+    copied.record(torch.cuda.current_stream(errors.device))
 
     def arrived() -> np.ndarray:
         copied.synchronize()

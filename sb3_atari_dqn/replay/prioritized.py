@@ -137,7 +137,13 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         done: np.ndarray,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Store one vector step at the highest priority there has been; parameters as in SB3."""
+        """
+        Store one vector step at the highest priority there has been; parameters as in SB3.
+
+        TD errors still on their way arrive before: a file that is written between two steps lets them arrive too, and
+        must not change what the next batch is drawn from.
+        """
+        self.settle()
         first = self.pos * self.n_envs
         super().add(obs, next_obs, action, reward, done, infos)
         self.sampler.insert(np.arange(first, first + self.n_envs))
@@ -155,7 +161,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     def update_priorities(self, indices: np.ndarray, td_errors: torch.Tensor | np.ndarray) -> None:
         """
         :param indices: those of the samples, int64 [B]
-        :param td_errors: theirs, of any sign, [B]; from a GPU they arrive one update late
+        :param td_errors: theirs, of any sign, [B]; from a GPU they arrive one update late, or with the next transition
         """
         self._feedback.give(indices, td_errors)
 

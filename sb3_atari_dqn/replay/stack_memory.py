@@ -214,7 +214,9 @@ class StackMemory:
                 # Nothing ended, and yet the stream broke off: somebody reset the environment from outside.
                 self._keep_final(self.steps - 1, env, self.store.read(now, env)[0])
             self.store.write(now, env, stack[-1:])
-            start = classify_start(stack[:-1], stack[-1], self._newest_frames(env))
+            # Before zeros nothing needs to be read: from a device that would wait for all it still computes.
+            continued = self._newest_frames(env) if stack[:-1].any() else None
+            start = classify_start(stack[:-1], stack[-1], continued)
             if start is None:
                 continue
             if start == ASIDE:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwarg
 from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_command_line, check_file, check_keys, check_mappings, check_values
 from sb3_atari_dqn.zoo.named_classes import named_classes
-from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path
+from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path, profiles
 
 Upstream = Callable[..., Any]
 Hyperparams = dict[str, Any]
@@ -53,6 +54,7 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
         manager.trial_id = TrialNumber(manager.trial_id)
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
         manager.config = str(config_path(manager.algo))
+    manager.config = _file_of_profile(manager.config)
     check_file(manager.config, manager.env_name.gym_id, manager._is_atari)
     given, manager.env_kwargs = manager.env_kwargs, {}
     with _module_left_alone(manager.config):
@@ -68,6 +70,23 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
         manager.env_kwargs = {**hyperparams.get("env_kwargs", {}), **given}
         hyperparams["env_kwargs"] = saved["env_kwargs"] = dict(manager.env_kwargs)
     return hyperparams, saved
+
+
+def _file_of_profile(config: str) -> str:
+    """
+    :param config: as given to ``-conf``: the name of a profile, a file, or a Python module
+    :return: the file of the profile, else the same
+    :raises ValueError: on a bare name that is neither a profile nor a module
+    """
+    known = profiles()
+    if config in known:
+        return str(known[config])
+    if config.isidentifier() and find_spec(config) is None:
+        raise ValueError(
+            f"-conf {config}: there is no profile of that name (there is {', '.join(known)}) and no Python module; "
+            "a file is named with its .yml, .yaml or .py"
+        )
+    return config
 
 
 @contextmanager

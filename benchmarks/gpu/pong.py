@@ -1,0 +1,141 @@
+"""Parts 5 and 6: Pong to a mean of 18, with its clock; `-conf large_batch` at the quickest size that the sweep found.
+
+The clock starts when training does: games are loaded before, which is said beside it. Scores are raw and of whole
+training games, at epsilon 0.01 once exploration is over.
+"""
+
+import argparse
+import json
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import ale_py
+import gymnasium as gym
+import yaml
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import LinearSchedule
+
+import sb3_atari_dqn
+from gpu.results import Report, arguments
+from gpu.setup import ROOT
+from gpu.speed import GAME, SPEED
+from sb3_atari_dqn import NativeAtariVecEnv
+
+GOAL = 18.0
+PROFILE = ROOT / "hyperparams/profiles/large_batch.yml"
+ALGORITHMS = {"dqn_classic": "ClassicDQN", "dqn_double": "DoubleDQN", "dqn_dueling": "DuelingDQN"}
+TOTAL_STEPS = 3_000_000  # over which the learning rate falls
+SMALL = {
+    **{"n_envs": 2, "batch_size": 8, "updates_per_transition": 0.25, "precision": "fp32"},
+    **{"buffer_size": 2_000, "learning_starts": 160},
+}
+
+
+class Clock(BaseCallback):
+    """
+    Stops at the goal, or when the time is up; writes the curve as it goes.
+
+    :param report: receives it
+    :param reserve_s: seconds to leave
+    """
+
+    def __init__(self, report: Report, reserve_s: float) -> None:
+        super().__init__()
+        self._report, self._reserve_s = report, reserve_s
+        self._scores: deque[float] = deque(maxlen=100)
+        self._reached: dict[str, Any] = {"last_10": None, "last_100": None}
+        self._curve: list[dict[str, float]] = []
+        self._games = 0
+
+    def _on_training_start(self) -> None:
+        self._began = self._written = time.monotonic()
+
+    def _on_step(self) -> bool:
+        new = [info["episode"]["r"] for info in self.locals["infos"] if "episode" in info]
+        self._games += len(new)
+        self._scores.extend(new)
+        now = time.monotonic()
+        if new:
+            self._look(now - self._began)
+        over = self._reached["last_100"] is not None or self._report.seconds_left() < self._reserve_s
+        if over or now - self._written > 2:
+            self._written = now
+            self._put(now - self._began)
+        return not over
+
+    def _look(self, seconds: float) -> None:
+        for name, count in (("last_10", 10), ("last_100", 100)):
+            if self._reached[name] is None and self._games >= count and self._mean(count) >= GOAL:
+                self._reached[name] = {"seconds": round(seconds, 1), "env_steps": self.num_timesteps}
+
+    def _put(self, seconds: float) -> None:
+        if self._scores:
+            point = {"seconds": round(seconds, 1), "env_steps": self.num_timesteps, "mean_of_last_100": self._mean(100)}
+            self._curve.append(point)
+        self._report.put(
+            trained_seconds=round(seconds, 1),
+            env_steps=self.num_timesteps,
+            env_steps_per_second=self.num_timesteps / max(seconds, 1e-9),
+            games=self._games,
+            reached_18=self._reached,
+            best_mean_of_last_100=max((point["mean_of_last_100"] for point in self._curve), default=None),
+            curve=self._curve,
+        )
+
+    def _mean(self, count: int) -> float:
+        last = list(self._scores)[-count:]
+        return round(sum(last) / len(last), 2)
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--algo", choices=list(ALGORITHMS), default="dqn_dueling")
+    args = parser.parse_args()
+    report = Report(args.out.stem.removeprefix("gpu_"), args)
+    settings = configuration(args)
+    n_envs = settings.pop("n_envs")
+    gym.register_envs(ale_py)
+    began = time.monotonic()
+    env = NativeAtariVecEnv(GAME, n_envs, seed=0)
+    loading_s = round(time.monotonic() - began, 1)
+    algorithm = getattr(sb3_atari_dqn, ALGORITHMS[args.algo])
+    report.put(algo=args.algo, n_envs=n_envs, settings=_readable(settings), loading_games_seconds=loading_s)
+    model = algorithm("CnnPolicy", env, seed=1, device=args.device, **settings)
+    model.learn(200 if args.dry_run else TOTAL_STEPS, callback=Clock(report, reserve_s=1), log_interval=None)
+    report.done(updates=model._n_updates)
+
+
+def configuration(args: argparse.Namespace) -> dict[str, Any]:
+    """:return: arguments of the algorithm and the number of environments, from the profile and the sweep"""
+    settings = yaml.safe_load(PROFILE.read_text())["atari"]
+    for of_the_zoo in ("env_wrapper", "frame_stack", "policy", "n_timesteps"):
+        del settings[of_the_zoo]
+    settings["learning_rate"] = LinearSchedule(float(settings["learning_rate"].removeprefix("lin_")), 0.0, 1.0)
+    if args.dry_run:
+        return {**settings, **SMALL}
+    return {**settings, **quickest(args.out.with_name("gpu_sweep.json"))}
+
+
+def quickest(sweep: Path) -> dict[str, Any]:
+    """:return: sizes that made most steps at the profile's samples per step, batches up to 512; {} without a sweep"""
+    found = json.loads(sweep.read_text()) if sweep.exists() else {}
+    measured = found["rows"] if found.get("on_gpu") and not found["dry_run"] else []
+    rows = [row for row in measured if row["samples_per_step"] == 8 and 256 <= row["batch_size"] <= 512]
+    if not rows:
+        return {}
+    best = max(rows, key=lambda row: row[SPEED])
+    sizes = {name: best[name] for name in ("n_envs", "batch_size")}
+    eps = 0.005 / best["batch_size"]  # as in the profile
+    optimizer = {"policy_kwargs": {"optimizer_kwargs": {"eps": eps}}}
+    return {**sizes, "updates_per_transition": best["samples_per_step"] / best["batch_size"], **optimizer}
+
+
+def _readable(settings: dict[str, Any]) -> dict[str, Any]:
+    rate = settings["learning_rate"]
+    return {**settings, "learning_rate": f"lin_{rate(1.0):g} over {TOTAL_STEPS:,} steps"}
+
+
+if __name__ == "__main__":
+    main()

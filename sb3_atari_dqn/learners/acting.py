@@ -1,0 +1,56 @@
+"""Greedy actions of all environments at once on a GPU: one copy there, one launch, one copy back.
+
+N: environments, C: channels, H W: height and width.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sb3_atari_dqn.learners.graphed import Recorder, Replayed
+
+
+class GraphedActing:
+    """
+    A recording for each number of environments; the parameters that it reads may change between two calls, their place
+    may not.
+
+    The host waits once for each call, for the actions; what was given to the device before is done then.
+
+    :param act: from images, uint8 [N, C, H, W], to actions, int64 [N], on the device
+    :param device: of both
+    :param recorder: of that device
+    """
+
+    def __init__(self, act: Callable[[Tensor], Tensor], device: torch.device, recorder: Recorder) -> None:
+        self._act, self._device, self._recorder = act, device, recorder
+        self._places: dict[tuple[int, ...], _Place] = {}
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """
+        :param observations: uint8 [N, C, H, W]
+        :return: int64 [N]
+        """
+        shape = observations.shape
+        if shape not in self._places:
+            self._places[shape] = _Place(self._act, observations, self._device, self._recorder)
+        return self._places[shape](observations)
+
+
+class _Place:
+    """Where observations of one shape lie: pinned on the host, from where the copy waits for nothing, and there."""
+
+    def __init__(
+        self, act: Callable[[Tensor], Tensor], like: np.ndarray, device: torch.device, recorder: Recorder
+    ) -> None:
+        staged = torch.empty(like.shape, dtype=torch.from_numpy(like[:0]).dtype, pin_memory=device.type == "cuda")
+        self._on_device = torch.empty_like(staged, device=device)
+        self._staged, self._numbers = staged, staged.numpy()
+        self._act = Replayed(lambda: act(self._on_device), recorder)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        np.copyto(self._numbers, observations)  # the last call has waited: the copy from here is done
+        self._on_device.copy_(self._staged, non_blocking=True)
+        return self._act().to("cpu", copy=True).numpy()
