@@ -4,11 +4,15 @@ Pure: numpy and torch only. N: environments.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.optim import Optimizer
+
+from sb3_atari_dqn.transfers import fetched
 
 
 class NonFiniteUpdate(ArithmeticError):
@@ -28,6 +32,44 @@ def check_update(loss: Tensor, grad_norm: Tensor) -> None:
     if not math.isfinite(loss.item()):
         raise NonFiniteUpdate(f"a loss of {loss.item()}")
     raise NonFiniteUpdate(f"a gradient of norm {grad_norm.item()}")
+
+
+def skip_on_device(optimizer: Optimizer, loss: Tensor, grad_norm: Tensor) -> None:
+    """
+    Let the optimizer's next step leave the parameters alone if loss or gradient are not finite, without asking the
+    device: with a fused kernel by what mixed precision tells it, otherwise by a learning rate of 0.
+
+    :param optimizer: its learning rates are tensors unless it is fused
+    :param loss: scalar
+    :param grad_norm: norm of the whole gradient before it is clipped, scalar
+    """
+    bad = ~torch.isfinite(loss.detach() + grad_norm)
+    if optimizer.param_groups[0].get("fused"):
+        optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
+        return
+    for group in optimizer.param_groups:
+        group["lr"].mul_(~bad)
+        for parameter in group["params"]:
+            torch.nan_to_num_(parameter.grad, 0, 0, 0)  # 0 times NaN would be NaN
+
+
+class UpdateWatch:
+    """
+    Looks at what updates on a device report, one update late: the host waits for nothing that is still to be computed.
+    """
+
+    def __init__(self) -> None:
+        self._arrived: Callable[[], np.ndarray] | None = None
+
+    def push(self, loss: Tensor, grad_norm: Tensor) -> None:
+        """
+        :param loss: of the update that was just made, scalar
+        :param grad_norm: likewise
+        :raises NonFiniteUpdate: because of the update before
+        """
+        arrived, self._arrived = self._arrived, fetched(torch.stack([loss, grad_norm]))
+        if arrived is not None:
+            check_update(*torch.from_numpy(arrived()))
 
 
 def non_finite(numbers: Any) -> tuple[int, float] | None:

@@ -33,7 +33,7 @@ def another_device(monkeypatch):
         number = next(fetched)
         return lambda: np.array([float(number)])
 
-    monkeypatch.setattr(feedback, "_fetch", fetch)
+    monkeypatch.setattr(feedback, "fetched", fetch)
     return lambda: torch.empty(1, device="meta")
 
 

@@ -14,7 +14,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_atari_dqn import ClassicDQN, DuelingDQN
-from sb3_atari_dqn.finite import NonFiniteUpdate, check_update, non_finite
+from sb3_atari_dqn.finite import NonFiniteUpdate, UpdateWatch, check_update, non_finite
+from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.policies import DoubleCnnPolicy
+from tests.batches import RULE, batch, make_policy
 from tests.environments import Noise
 
 PACES: dict[str, dict[str, Any]] = {
@@ -155,3 +158,32 @@ def test_large_finite_numbers_and_whole_numbers_pass():
     assert non_finite(np.array([[np.finfo(np.float32).max, -np.finfo(np.float32).max]], np.float32)) is None
     assert non_finite(np.zeros((2, 4), np.uint8)) is None
     assert non_finite(np.array([3, 4])) is None
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.RAdam, torch.optim.RMSprop])
+def test_a_device_leaves_out_the_step_by_itself_and_tells_one_update_later(optimizer):
+    policy = make_policy(DoubleCnnPolicy, optimizer_class=optimizer)
+    learner = FastLearner(policy, "fp32", 8)
+    learner.skips_on_device = True  # as where updates are recorded, and cannot ask the device in the middle
+
+    def update(seed: int, reward: float | None = None) -> Any:
+        for group in policy.optimizer.param_groups:
+            group["lr"] = torch.tensor(1e-3)
+        samples = batch(policy.observation_space, seed)
+        if reward is not None:
+            samples.rewards[3] = reward
+        return learner._update(samples, RULE)
+
+    def numbers() -> list[torch.Tensor]:
+        return [parameter.detach().clone() for parameter in policy.parameters()]
+
+    watch = UpdateWatch()
+    watch.push(*(update(0).statistics[i] for i in (0, -1)))
+    before = numbers()
+    watch.push(*(update(1, np.nan).statistics[i] for i in (0, -1)))
+    assert all(torch.equal(*pair) for pair in zip(before, numbers(), strict=True))
+    following = update(2).statistics
+    assert torch.isfinite(following).all()
+    assert not all(torch.equal(*pair) for pair in zip(before, numbers(), strict=True)), "a good step is made again"
+    with pytest.raises(NonFiniteUpdate, match="a loss of nan"):
+        watch.push(following[0], following[-1])

@@ -24,7 +24,7 @@ from sb3_atari_dqn.learners.td_step import LearningRule
 from sb3_atari_dqn.policies import DoubleCnnPolicy, DuelingCnnPolicy, QPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
-from sb3_atari_dqn.replay.sending import sent
+from sb3_atari_dqn.transfers import sent
 from tests.batches import RULE, batch, images, make_policy
 from tests.environments import Catch
 from tests.streams import Stream

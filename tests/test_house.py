@@ -44,13 +44,13 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
 # What files must not import, whatever it is used for.
 HOST = ("stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib")
 STRANGERS_TO: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("losses.py", "schedules.py", "arguments.py", "finite.py", "files.py"), HOST),
+    **dict.fromkeys(("losses.py", "schedules.py", "arguments.py", "finite.py", "files.py", "transfers.py"), HOST),
     **dict.fromkeys(
         [
             f"replay/{name}.py"
             for name in (
                 *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory", "observation_memory"),
-                *("frame_store", "compressed_store", "device_store", "stores", "sending"),
+                *("frame_store", "compressed_store", "device_store", "stores"),
             )
         ],
         HOST,
@@ -63,7 +63,7 @@ STRANGERS_TO: dict[str, tuple[str, ...]] = {
 OURS_FOR: dict[str, tuple[str, ...]] = {
     "pictures/*.py": ("pictures", "files"),
     "recipes/*.py": ("recipes", "arguments"),
-    "replay/*.py": ("replay", "schedules", "arguments"),
+    "replay/*.py": ("replay", "schedules", "arguments", "transfers"),
 }
 
 

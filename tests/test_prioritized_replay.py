@@ -45,7 +45,7 @@ def test_new_transitions_have_the_highest_priority_there_has_been_and_empty_slot
 
 def test_errors_on_their_way_arrive_before_the_next_transition_so_that_writing_a_file_changes_no_run(monkeypatch):
     """A file lets them arrive as well, and callbacks write files between two transitions."""
-    monkeypatch.setattr(feedback, "_fetch", lambda errors: lambda: np.full(errors.shape, 4.0))
+    monkeypatch.setattr(feedback, "fetched", lambda errors: lambda: np.full(errors.shape, 4.0))
     buffer = filled(5, 2, alpha=1.0)
     buffer.update_priorities(np.array([0]), torch.empty(1, device="meta"))  # stands for a tensor on a GPU
     assert leaves(buffer) == [1, 1, 0, 0, 0]

@@ -11,7 +11,7 @@ from stable_baselines3.common.preprocessing import is_image_space, maybe_transpo
 from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
-from sb3_atari_dqn.finite import check_update
+from sb3_atari_dqn.finite import UpdateWatch, check_update, skip_on_device
 from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.graphed import CudaRecorder, GraphedUpdate
 from sb3_atari_dqn.learners.optimizers import can_fuse, can_record, fuse, make_recordable
@@ -49,6 +49,9 @@ class FastLearner:
             make_recordable(policy.optimizer)
         #: whether updates are recorded, and may begin with gathering the frames
         self.records = on_cuda and self.is_image and can_record(policy.optimizer)
+        #: whether a step on bad numbers is left out by the device, which is told so one update later
+        self.skips_on_device = self.records
+        self._watch = UpdateWatch()
         #: whether acting is recorded
         self.records_acting = on_cuda and self.is_image
         self._graphed: GraphedUpdate | None = None
@@ -104,7 +107,9 @@ class FastLearner:
         if self._graphed is None or rule != self._rule:
             self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), CudaRecorder(self.policy.device))
             self._rule = rule
-        return self._graphed(batch)
+        update = self._graphed(batch)
+        self._watch.push(update.statistics[0], update.statistics[-1])
+        return update
 
     def _keep_learning_rates_on_device(self) -> None:
         """A schedule writes a number into the optimizer; a recorded update reads it from the device."""
@@ -118,7 +123,9 @@ class FastLearner:
         step = td_loss(self.online(self.online.prepare(batch.observations)), v_t, batch, rule)
         self.online.hand_over(torch.autograd.grad(step.loss, self.online.parameters))
         grad_norm = torch.nn.utils.clip_grad_norm_(self.online.masters, rule.max_grad_norm)
-        if not self.records:
+        if self.skips_on_device:
+            skip_on_device(self.policy.optimizer, step.loss, grad_norm)
+        else:
             check_update(step.loss, grad_norm)
         self.policy.optimizer.step()
         self.online.refresh()

@@ -22,10 +22,10 @@ from sb3_atari_dqn.replay.memory_check import available_on, check_memory
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
 from sb3_atari_dqn.replay.observation_memory import PLAIN, ObservationMemory
 from sb3_atari_dqn.replay.observation_parts import ObservationPart, parts_of, spaces_of
-from sb3_atari_dqn.replay.sending import sent
 from sb3_atari_dqn.replay.stack_memory import METADATA_BYTES, StackMemory
 from sb3_atari_dqn.replay.stack_rows import StackRows
 from sb3_atari_dqn.replay.stores import frame_store
+from sb3_atari_dqn.transfers import sent
 
 _REWARD = np.dtype(np.float32)
 

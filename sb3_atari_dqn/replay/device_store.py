@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore
-from sb3_atari_dqn.replay.sending import sent
+from sb3_atari_dqn.transfers import sent
 
 
 class DeviceFrameStore(FrameStore):

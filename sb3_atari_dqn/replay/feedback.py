@@ -6,6 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from sb3_atari_dqn.transfers import fetched
+
 
 class Feedback:
     """
@@ -30,24 +32,10 @@ class Feedback:
             self._deliver(indices, errors.numpy())
             return
         self.settle()
-        self._on_the_way.append((indices, _fetch(errors)))
+        self._on_the_way.append((indices, fetched(errors)))
 
     def settle(self) -> None:
         """Let everything arrive."""
         while self._on_the_way:
             indices, arrived = self._on_the_way.popleft()
             self._deliver(indices, arrived())
-
-
-def _fetch(errors: torch.Tensor) -> Callable[[], np.ndarray]:
-    """:return: waits for the copy that has been started, and gives it"""
-    host = torch.empty(errors.shape, dtype=errors.dtype, pin_memory=True)
-    host.copy_(errors, non_blocking=True)
-    copied = torch.cuda.Event()
-    copied.record(torch.cuda.current_stream(errors.device))
-
-    def arrived() -> np.ndarray:
-        copied.synchronize()
-        return host.numpy()
-
-    return arrived

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sb3_atari_dqn.replay.sending import sent
+from sb3_atari_dqn.transfers import sent
 
 CPU = torch.device("cpu")
 
