@@ -283,7 +283,7 @@ def test_copies_follow_parameters_that_were_set_in_part_before_an_error():
     parameters = other_parameters()
     parameters["policy"]["q_net.q_net.value.0.weight"] = torch.zeros(1, 1)
     before = model.q_net(images_of(model))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(RuntimeError, match="do not fit"):
         model.set_parameters(parameters)
     assert not torch.equal(model.q_net(images_of(model)), before)
     assert_in_step(model)
