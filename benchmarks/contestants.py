@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
 from sb3_atari_dqn import ClassicDQN, DuelingDQN, NatureAtari
 from sb3_atari_dqn.atari import NativeAtariVecEnv
+from sb3_atari_dqn.objectives.objective import Objective
 
 SETTINGS: dict[str, Any] = {
     "buffer_size": 100_000,
@@ -183,7 +184,7 @@ def broken_down(model: DQN, steps: int) -> dict[str, float]:
         watch.time(env, "step_async", "emulation (waited for)")
         watch.time(env, "step_wait", "emulation (waited for)")
         watch.time(learner, "greedy_actions", "acting")
-        watch.time(learner, "_bootstrap", "target")
+        watch.time(Objective, "targets", "target")
         watch.time(learner, "update", "forward and rest of the update")
         watch.time(learner.online, "hand_over", "gradients to float32")
         watch.time(learner.online, "refresh", "parameters to the working copy")

@@ -37,8 +37,7 @@ from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.plain import PlainLearner
 from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.learners.statistics import Statistics
-from sb3_atari_dqn.learners.td_step import LearningRule
-from sb3_atari_dqn.losses import LOSSES
+from sb3_atari_dqn.learners.update import LearningRule
 from sb3_atari_dqn.model_files import (
     ModelPath,
     destination,
@@ -49,6 +48,10 @@ from sb3_atari_dqn.model_files import (
     refuse_unknown,
     replacing,
 )
+from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy
+from sb3_atari_dqn.objectives.objective import Objective
+from sb3_atari_dqn.objectives.outputs import Values
+from sb3_atari_dqn.objectives.scalar import LOSSES, ScalarValues
 from sb3_atari_dqn.policies import (
     CnnPolicy,
     DoubleCnnPolicy,
@@ -135,6 +138,7 @@ class ClassicDQN(RememberingDQN):
         "MultiInputPolicy": MultiInputPolicy,
     }
     policy_family: ClassVar[type[QPolicy]] = QPolicy
+    bootstrap: ClassVar[Bootstrap] = Greedy()
 
     policy: QPolicy
     exploration_schedule: EpsilonSchedule
@@ -244,11 +248,24 @@ class ClassicDQN(RememberingDQN):
 
     def _setup_model(self) -> None:
         self._check_arguments()
-        super()._setup_model()
+        own_kwargs, self.policy_kwargs = self.policy_kwargs, {"values": self.make_values(), **self.policy_kwargs}
+        try:
+            super()._setup_model()
+        finally:
+            self.policy_kwargs = own_kwargs
         self._learner = None
         if self.learner == "fast":
             check_policy(self.policy, self.precision)
         self.exploration_schedule = self._make_exploration()
+
+    def make_values(self) -> Values:
+        """:return: how this algorithm represents returns; built once, with the networks"""
+        return ScalarValues(self.loss)
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned from a batch, for any learner."""
+        return Objective(self.policy.q_net.values, self.bootstrap, self.gamma)
 
     def _make_exploration(self) -> EpsilonSchedule:
         schedule = EXPLORATIONS[self.exploration or "none"](
@@ -434,7 +451,7 @@ class ClassicDQN(RememberingDQN):
         learner = self._get_learner()
         batch = self._sample(batch_size, learner.records)
         try:
-            update = learner.update(batch, LearningRule(self.loss, self.gamma, self.max_grad_norm))
+            update = learner.update(batch, self._learning_rule)
         except NonFiniteUpdate as error:
             raise ValueError(
                 f"Update {self._n_updates + 1}, at environment step {self.num_timesteps}, has {error}: the training "
@@ -442,9 +459,13 @@ class ClassicDQN(RememberingDQN):
                 "the rewards, or take loss='huber'."
             ) from error
         if isinstance(batch, PrioritizedSamples):
-            cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, update.td_errors)
+            cast(PrioritizedFrameReplayBuffer, self.replay_buffer).update_priorities(batch.indices, update.priorities)
         self._n_updates += 1
         self._statistics.add(update.statistics)
+
+    @property
+    def _learning_rule(self) -> LearningRule:
+        return LearningRule(self.objective, self.max_grad_norm)
 
     def _sample(self, batch_size: int, learner_gathers: bool) -> Any:
         """
@@ -464,12 +485,9 @@ class ClassicDQN(RememberingDQN):
         """Means over the updates since the last record; they are read from the device here, all at once."""
         if not self._statistics:
             return
-        loss, mean_q, mean_abs_td_error, grad_norm = self._statistics.take()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/loss", loss)
-        self.logger.record("train/mean_q", mean_q)
-        self.logger.record("train/mean_abs_td_error", mean_abs_td_error)
-        self.logger.record("train/grad_norm", grad_norm)  # before it is shortened
+        for name, mean in zip(self._learning_rule.statistics, self._statistics.take(), strict=True):
+            self.logger.record(f"train/{name}", mean)
         self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
 
     def loss_totals(self) -> tuple[int, float]:
@@ -614,6 +632,7 @@ class DoubleDQN(ClassicDQN):
         "MultiInputPolicy": DoubleMultiInputPolicy,
     }
     policy_family = DoubleQPolicy
+    bootstrap = Double()
 
 
 class DuelingDQN(DoubleDQN):

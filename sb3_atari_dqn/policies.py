@@ -1,12 +1,11 @@
-"""Policies: each owns an online and a target network and says what next observations are worth.
+"""Policies: each owns an online and a target network and their optimizer.
 
-Three families that differ by one idea each: `QPolicy` (maximum of the target network), `DoubleQPolicy` (double
-Q-learning) and `DuelingQPolicy` (the same with a dueling head). Each has a leaf per kind of observation.
+Three families by the algorithm that trains them: `QPolicy`, `DoubleQPolicy`, and `DuelingQPolicy`, whose head is the
+dueling one. Each has a leaf per kind of observation. What is learned is not theirs to say: see `objectives`.
 B: batch, A: actions.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -17,38 +16,87 @@ from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
 from sb3_atari_dqn.arguments import check_keys, check_known
-from sb3_atari_dqn.losses import double_q_value, greedy_value, scale_gradient
 from sb3_atari_dqn.networks.activations import resolve_activation
-from sb3_atari_dqn.networks.heads import HEADS
+from sb3_atari_dqn.networks.gradient import scale_gradient
+from sb3_atari_dqn.networks.heads import HEADS, Head, LinearHead
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.padding import SameConv2d
 from sb3_atari_dqn.networks.torsos import ImageTorso, NatureTorso, resolve_torso
-
-# Raw observations to action values.
-QFunction = Callable[[PyTorchObs], Tensor]
+from sb3_atari_dqn.objectives.outputs import Outputs, Values
+from sb3_atari_dqn.objectives.scalar import ScalarValues
 
 
 class HeadedQNetwork(QNetwork):
     """
-    SB3's QNetwork with a choice of head.
+    SB3's QNetwork with a choice of head and of what its outputs mean.
+
+    Called, it gives action values; :meth:`outputs` gives what they are the means of.
 
     :param head: "plain" (SB3's own layers under SB3's own names) or "dueling"
     :param rescale_shared_gradient: multiply the gradient that the head sends into the features by 1/sqrt(2)
+    :param values: how returns are represented, which says how many numbers an action has
     Other parameters: see SB3's `QNetwork`. An initialization asked from the torso reaches the head's layers too.
     """
 
-    def __init__(self, *args: Any, head: str = "plain", rescale_shared_gradient: bool = False, **kwargs: Any) -> None:
+    q_net: Head  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        *args: Any,
+        head: str = "plain",
+        rescale_shared_gradient: bool = False,
+        values: Values | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.head = head
         self.rescale_shared_gradient = rescale_shared_gradient
-        head_class = HEADS[head]
-        if head_class is not None:
-            n_actions = int(self.action_space.n)
-            self.q_net = head_class(self.features_dim, n_actions, self.net_arch, self.activation_fn)  # type: ignore[assignment]
+        self.values = ScalarValues() if values is None else values
+        n_actions, n_outputs = int(self.action_space.n), self.values.n_outputs
+        if HEADS[head] is LinearHead and n_outputs == 1:
+            self.q_net = LinearHead(list(self.q_net.children()), n_actions)  # the layers that SB3 has just made
+        else:
+            layers = self.net_arch, self.activation_fn
+            self.q_net = HEADS[head].build(self.features_dim, n_actions, n_outputs, *layers)
         initialize(self.q_net, getattr(self.features_extractor, "initialization", None))
 
+    def forward(self, obs: PyTorchObs) -> Tensor:
+        """
+        :param obs: as the environment gives them, batch first
+        :return: action values, float32 [B, A]
+        """
+        return self.values.mean(self.outputs(obs))
+
+    def outputs(self, obs: PyTorchObs) -> Outputs:
+        """
+        :param obs: as the environment gives them, batch first
+        :return: what the objective learns from
+        """
+        return Outputs(self.q_net(self.extract_features(obs, self.features_extractor)))
+
+    def outputs_of_images(self, images: Tensor) -> Outputs:
+        """
+        :param images: preprocessed already, in the precision of the parameters, [B, C, H, W]
+        :return: as :meth:`outputs`
+        """
+        return Outputs(self.q_net(self._rescaled(self.features_extractor(images))))
+
+    def explain(self, obs: PyTorchObs) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """
+        :param obs: batch first
+        :return: action values [B, A], and where the head has two streams: state value [B, 1], centred advantages [B, A]
+        """
+        features = self.extract_features(obs, self.features_extractor)
+        streams = self.q_net.streams(features)
+        q = self.values.mean(Outputs(self.q_net(features)))
+        if streams is None:
+            return q, None, None
+        return q, self.values.mean(Outputs(streams.value)), self.values.mean(Outputs(streams.advantages))
+
     def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor) -> Tensor:
-        features = super().extract_features(obs, features_extractor)
+        return self._rescaled(super().extract_features(obs, features_extractor))
+
+    def _rescaled(self, features: Tensor) -> Tensor:
         return scale_gradient(features, 1 / math.sqrt(2)) if self.rescale_shared_gradient else features
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> Tensor:
@@ -57,21 +105,9 @@ class HeadedQNetwork(QNetwork):
         first = int(self.action_space.start)
         return chosen + first if first else chosen
 
-    def values_of(self, images: Tensor) -> Tensor:
-        """
-        :param images: preprocessed already, in the precision of the parameters, [B, C, H, W]
-        :return: action values, [B, A]
-        """
-        features = self.features_extractor(images)
-        if self.rescale_shared_gradient:
-            features = scale_gradient(features, 1 / math.sqrt(2))
-        return self.q_net(features)
-
-    def output_layers(self) -> list[nn.Linear]:
-        """:return: the layers whose output are values or advantages"""
-        net: Any = self.q_net
-        streams = [net.value, net.advantage] if self.head == "dueling" else [net]
-        return [[layer for layer in stream if isinstance(layer, nn.Linear)][-1] for stream in streams]
+    def float32_layers(self) -> list[nn.Linear]:
+        """:return: the layers whose outputs are values"""
+        return self.q_net.float32_layers()
 
     def first_convolution(self) -> nn.Conv2d | None:
         """:return: the layer that sees the images first, if it is a convolution and known to get them as they are"""
@@ -84,7 +120,7 @@ class HeadedQNetwork(QNetwork):
         return first if type(first) in (nn.Conv2d, SameConv2d) and not is_hooked else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"head": self.head, "rescale_shared_gradient": self.rescale_shared_gradient}
+        own = {"head": self.head, "rescale_shared_gradient": self.rescale_shared_gradient, "values": self.values}
         return {**super()._get_constructor_parameters(), **own}
 
 
@@ -107,6 +143,7 @@ class QPolicy(DQNPolicy):
     :param head: "plain" or "dueling". Default: by policy
     :param rescale_shared_gradient: multiply the gradient entering the features by 1/sqrt(2); dueling head only.
         Source: Wang et al. 2016, section 4.2
+    :param values: how returns are represented. Default: as expected returns; the algorithm says otherwise
     :raises ValueError: on an unknown name, or arguments that contradict each other
     """
 
@@ -130,6 +167,7 @@ class QPolicy(DQNPolicy):
         optimizer_kwargs: dict[str, Any] | None = None,
         head: str | None = None,
         rescale_shared_gradient: bool = False,
+        values: Values | None = None,
     ) -> None:
         head = head or self.default_head
         check_known("head", head, HEADS)
@@ -148,7 +186,11 @@ class QPolicy(DQNPolicy):
             net_arch, activation_fn = _fit_torso_and_head(
                 extractor, extractor_kwargs, head, net_arch, activation_fn, normalize_images
             )
-        self._head_args: dict[str, Any] = {"head": head, "rescale_shared_gradient": rescale_shared_gradient}
+        self._head_args: dict[str, Any] = {
+            "head": head,
+            "rescale_shared_gradient": rescale_shared_gradient,
+            "values": ScalarValues() if values is None else values,
+        }
         super().__init__(
             observation_space,
             action_space,
@@ -170,27 +212,6 @@ class QPolicy(DQNPolicy):
     def make_q_net(self) -> HeadedQNetwork:
         net_args = self._update_features_extractor(self.net_args, features_extractor=None)
         return HeadedQNetwork(**net_args, **self._head_args).to(self.device)
-
-    @staticmethod
-    def bootstrap(online: QFunction, target: QFunction, next_observations: PyTorchObs) -> Tensor:
-        """
-        The idea that sets a family apart, for whatever computes the two networks.
-
-        :param online: action values by the online network, [B, A]
-        :param target: action values by the target network, [B, A]
-        :param next_observations: what both functions take
-        :return: what they are worth: maximum of the target network, float32 [B]
-        Source: Mnih et al. 2015, Methods, algorithm 1. Deviation: none.
-        """
-        return greedy_value(target(next_observations))
-
-    @torch.no_grad()
-    def bootstrap_values(self, next_observations: PyTorchObs) -> Tensor:
-        """
-        :param next_observations: raw observations, batch first
-        :return: what they are worth by this policy's own networks, float32 [B, 1]
-        """
-        return self.bootstrap(self.q_net, self.q_net_target, next_observations).unsqueeze(1)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self._head_args}
@@ -247,15 +268,7 @@ class MultiInputPolicy(QPolicy):
 
 
 class DoubleQPolicy(QPolicy):
-    """Bootstraps as double Q-learning does: the online network chooses the action, the target network values it."""
-
-    @staticmethod
-    def bootstrap(online: QFunction, target: QFunction, next_observations: PyTorchObs) -> Tensor:
-        """
-        :return: float32 [B]
-        Source: van Hasselt et al. 2016, section "Double DQN". Deviation: none.
-        """
-        return double_q_value(target(next_observations), online(next_observations))
+    """Of double Q-learning, whose networks are those of deep Q-learning."""
 
 
 class DoubleMlpPolicy(DoubleQPolicy):

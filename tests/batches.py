@@ -6,13 +6,29 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from sb3_atari_dqn.learners.td_step import LearningRule
+from sb3_atari_dqn.learners.update import LearningRule
+from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy
+from sb3_atari_dqn.objectives.objective import Objective
+from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.policies import CnnPolicy, DoubleCnnPolicy, DuelingCnnPolicy, QPolicy
 from sb3_atari_dqn.replay.prioritized import PrioritizedSamples
 
 N_ACTIONS = 3
-RULE = LearningRule("huber", gamma=0.9, max_grad_norm=10)
+GAMMA = 0.9
 FAMILIES: dict[str, type[QPolicy]] = {"classic": CnnPolicy, "double": DoubleCnnPolicy, "dueling": DuelingCnnPolicy}
+
+
+def rule_of(
+    bootstrap: Bootstrap = Double(),  # noqa: B008, frozen
+    error: str = "huber",
+    gamma: float = GAMMA,
+    max_grad_norm: float = 10,
+) -> LearningRule:
+    return LearningRule(Objective(ScalarValues(error), bootstrap, gamma), max_grad_norm)
+
+
+RULE = rule_of()
+RULES = {family: rule_of(Greedy() if family == "classic" else Double()) for family in FAMILIES}
 
 # Torso -> its arguments, and the shape of the images that it sees.
 TORSOS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
@@ -74,7 +90,7 @@ def batch(space: Any, seed: int, n_steps: int = 1, weighted: bool = False, batch
         next_observations=then,
         dones=column(generator.random(batch_size) < 0.25),
         rewards=column(2 * generator.normal(size=batch_size)),
-        discounts=None if n_steps == 1 else column(RULE.gamma**steps),
+        discounts=None if n_steps == 1 else column(GAMMA**steps),
         weights=column(generator.uniform(0.2, 1, batch_size) if weighted else np.ones(batch_size)),
         indices=np.arange(batch_size),
     )

@@ -1,7 +1,7 @@
 """The fast learner beside the plain one, and what it keeps in step with the policy."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,18 @@ from sb3_atari_dqn.policies import (
     MlpPolicy,
     MultiInputPolicy,
 )
-from tests.batches import FAMILIES, RULE, TORSOS, batch, images, make_policy, observations, torso_policy
+from tests.batches import (
+    FAMILIES,
+    RULE,
+    RULES,
+    TORSOS,
+    batch,
+    images,
+    make_policy,
+    observations,
+    rule_of,
+    torso_policy,
+)
 from tests.environments import ImageAndVector, Noise
 
 N_UPDATES = 6
@@ -68,7 +79,7 @@ SMOOTH = {"eps": 1.5e-4}
 @pytest.mark.parametrize("torso", TORSOS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fast_and_plain_learner_give_the_same_parameters(family, torso):
-    share, _ = distance(lambda: torso_policy(family, torso))
+    share, _ = distance(lambda: torso_policy(family, torso), RULES[family])
     assert share < 2e-3  # as it comes, ReLU and Adam included
 
 
@@ -77,7 +88,8 @@ def test_fast_and_plain_learner_give_the_same_parameters(family, torso):
 def test_without_kinks_they_agree_to_the_last_digits(family, torso):
     torso_kwargs = {**TORSOS[torso][0], "activation": "silu"}
     share, largest = distance(
-        lambda: torso_policy(family, torso, features_extractor_kwargs=torso_kwargs, optimizer_kwargs=SMOOTH)
+        lambda: torso_policy(family, torso, features_extractor_kwargs=torso_kwargs, optimizer_kwargs=SMOOTH),
+        RULES[family],
     )
     assert share < 3e-6
     assert largest < 1e-6
@@ -93,7 +105,7 @@ def test_they_agree_on_every_kind_of_loss(loss, n_steps, weighted, rescale_share
             "dueling", "dqn2013", rescale_shared_gradient=rescale_shared_gradient, optimizer_kwargs=SMOOTH
         )
 
-    share, largest = distance(make, replace(RULE, loss=loss), n_steps=n_steps, weighted=weighted)
+    share, largest = distance(make, rule_of(error=loss), n_steps=n_steps, weighted=weighted)
     assert share < 1e-5
     assert largest < 1e-6
 
@@ -141,7 +153,7 @@ def test_they_report_the_same_numbers():
         learner.update(samples, RULE)
         for learner in (PlainLearner(make_policy()), FastLearner(make_policy(), "fp32", 8))
     )
-    torch.testing.assert_close(fast.td_errors, plain.td_errors, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(fast.priorities, plain.priorities, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(fast.statistics, plain.statistics, rtol=1e-5, atol=1e-6)
 
 
@@ -359,15 +371,12 @@ def test_the_model_says_which_precision_it_chose_and_why(capsys):
     assert "Learning in" not in capsys.readouterr().out
 
 
-class OwnBootstrap(DoubleCnnPolicy):
-    def bootstrap_values(self, next_observations):
-        return 2 * super().bootstrap_values(next_observations)
+@dataclass(frozen=True)
+class OwnIdea:
+    """Bootstraps from half the mean over the actions."""
 
-
-class OwnIdea(DoubleCnnPolicy):
-    @staticmethod
-    def bootstrap(online, target, next_observations):
-        return 0.5 * target(next_observations).mean(dim=1)
+    def __call__(self, values, online, target, batch):
+        return 0.5 * target(batch.next_observations).per_action.mean(dim=1)
 
 
 class OwnNet(HeadedQNetwork):
@@ -447,11 +456,6 @@ class OwnAction(DoubleCnnPolicy):
 REFUSED = [
     (OwnAction, {}, "OwnAction overrides _predict, .* use learner='plain'"),
     (DoubleCnnPolicy, {"features_extractor_class": FrozenTorso}, "DoubleCnnPolicy has parameters that are frozen"),
-    (
-        OwnBootstrap,
-        {},
-        "OwnBootstrap overrides bootstrap_values, .* override bootstrap instead, or use learner='plain'",
-    ),
     (OwnNetPolicy, {}, "OwnNet .* overrides forward, .* use learner='plain'"),
     (
         DoubleCnnPolicy,
@@ -549,7 +553,9 @@ def test_a_torso_that_does_something_to_the_images_first_gets_them_scaled(torso)
     seen = batch(images(2, 44, 44), 0).observations
     learner = FastLearner(policy, "fp32", 8)
     with torch.no_grad():
-        assert torch.allclose(learner.online(learner.online.prepare(seen)), policy.q_net(seen), atol=1e-6)
+        assert torch.allclose(
+            learner.online(learner.online.prepare(seen)).per_action[..., 0], policy.q_net(seen), atol=1e-6
+        )
 
 
 def test_what_is_written_to_the_network_between_two_trainings_is_seen():
@@ -563,7 +569,9 @@ def test_what_is_written_to_the_network_between_two_trainings_is_seen():
     learner = model._get_learner()
     assert isinstance(learner, FastLearner)
     with torch.no_grad():
-        assert torch.allclose(learner.online(learner.online.prepare(seen)), model.q_net(seen), atol=0.05)
+        assert torch.allclose(
+            learner.online(learner.online.prepare(seen)).per_action[..., 0], model.q_net(seen), atol=0.05
+        )
 
 
 def test_bf16_without_images_is_refused_when_the_model_is_built():
@@ -580,9 +588,10 @@ def test_without_images_auto_is_fp32_and_says_why(space):
 
 
 def test_an_idea_of_ones_own_in_bootstrap_reaches_both_learners():
-    share, _ = distance(lambda: make_policy(OwnIdea, optimizer_kwargs=SMOOTH))
+    def make():
+        return make_policy(optimizer_kwargs=SMOOTH)
+
+    share, _ = distance(make, rule_of(OwnIdea()))
     assert share < 1e-4
-    other = train(FastLearner(make_policy(optimizer_kwargs=SMOOTH), "fp32", 8))
-    assert not torch.allclose(
-        train(FastLearner(make_policy(OwnIdea, optimizer_kwargs=SMOOTH), "fp32", 8)), other, atol=1e-4
-    )
+    usual, own = (train(FastLearner(make(), "fp32", 8), rule) for rule in (RULE, rule_of(OwnIdea())))
+    assert not torch.allclose(own, usual, atol=1e-4)

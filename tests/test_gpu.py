@@ -20,12 +20,12 @@ from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.graphed import WARM_UP_UPDATES
 from sb3_atari_dqn.learners.plain import PlainLearner
 from sb3_atari_dqn.learners.precision import choose_precision
-from sb3_atari_dqn.learners.td_step import LearningRule
+from sb3_atari_dqn.learners.update import LearningRule
 from sb3_atari_dqn.policies import DoubleCnnPolicy, DuelingCnnPolicy, QPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
 from sb3_atari_dqn.transfers import sent
-from tests.batches import RULE, batch, images, make_policy
+from tests.batches import RULE, batch, images, make_policy, rule_of
 from tests.environments import Catch
 from tests.streams import Stream
 
@@ -117,7 +117,7 @@ def test_a_recorded_update_follows_the_learning_rate(record_property):
 
 
 def test_another_objective_is_recorded_anew(record_property):
-    rules = (RULE, LearningRule(loss="mse", gamma=0.5, max_grad_norm=1))
+    rules = (RULE, rule_of(error="mse", gamma=0.5, max_grad_norm=1))
     recorded, eager = (trained(records, rules=rules)[0] for records in (True, False))
     assert_close(recorded, eager, TOLERANCE["fp32"], record_property)
 

@@ -15,9 +15,9 @@ from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.graphed import WARM_UP_UPDATES, GraphedUpdate
 from sb3_atari_dqn.learners.optimizers import can_record, make_recordable, unfuse
-from sb3_atari_dqn.learners.td_step import LearningRule, Update
+from sb3_atari_dqn.learners.update import Update
 from sb3_atari_dqn.policies import DuelingCnnPolicy
-from tests.batches import RULE, batch, images, make_policy
+from tests.batches import RULE, batch, images, make_policy, rule_of
 from tests.environments import Catch
 
 PIXELS = images(2, 84, 84)
@@ -60,7 +60,7 @@ def test_the_first_updates_are_run_the_others_replayed_and_each_sees_its_own_bat
     graphed = GraphedUpdate(update, tape)
     for seed in range(6):
         given = batch(PIXELS, seed)
-        assert torch.equal(graphed(given).td_errors, given.rewards.squeeze(1))
+        assert torch.equal(graphed(given).priorities, given.rewards.squeeze(1))
     assert (tape.runs, tape.recordings, tape.replays) == (WARM_UP_UPDATES, 1, 6 - WARM_UP_UPDATES)
     assert len(set(places)) == 1, "a recording reads one place"
 
@@ -70,7 +70,7 @@ def test_a_batch_of_another_size_or_with_other_fields_starts_again():
     graphed = GraphedUpdate(update, tape)
     small, large = batch(PIXELS, 0, batch_size=4), batch(PIXELS, 0, batch_size=6)
     for given in [small] * 5 + [large] * 4 + [large._replace(discounts=torch.ones(6, 1))]:
-        assert torch.equal(graphed(given).td_errors, given.rewards.squeeze(1))
+        assert torch.equal(graphed(given).priorities, given.rewards.squeeze(1))
     assert (tape.runs, tape.recordings) == (2 * WARM_UP_UPDATES + 1, 2)
 
 
@@ -133,7 +133,7 @@ def test_a_training_whose_recording_gathers_the_frames_learns_what_another_learn
 
 
 def test_another_rule_is_recorded_anew(taped):
-    rules = [RULE] * 5 + [LearningRule(loss="mse", gamma=0.5, max_grad_norm=1)] * 5
+    rules = [RULE] * 5 + [rule_of(error="mse", gamma=0.5, max_grad_norm=1)] * 5
     assert torch.equal(trained(True, rules), trained(False, rules))
     assert [tape.recordings for tape in taped] == [1, 1]
 

@@ -25,6 +25,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.dqn": ("zoo/", "__init__.py"),
     f"{NAME}.policies": ("learners/", "dqn.py", "zoo/"),
     f"{NAME}.learners": ("learners/", "dqn.py"),
+    f"{NAME}.objectives": ("objectives/", "learners/", "policies.py", "dqn.py"),
     f"{NAME}.remembering": ("dqn.py",),
     f"{NAME}.interleaved": ("remembering.py",),
     f"{NAME}.networks": ("policies.py", "networks/", "zoo/", "commands/"),
@@ -44,7 +45,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
 # What files must not import, whatever it is used for.
 HOST = ("stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib")
 STRANGERS_TO: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("losses.py", "schedules.py", "arguments.py", "finite.py", "files.py", "transfers.py"), HOST),
+    **dict.fromkeys(("objectives/*.py", "schedules.py", "arguments.py", "finite.py", "files.py", "transfers.py"), HOST),
     **dict.fromkeys(
         [
             f"replay/{name}.py"
@@ -63,6 +64,7 @@ STRANGERS_TO: dict[str, tuple[str, ...]] = {
 OURS_FOR: dict[str, tuple[str, ...]] = {
     "pictures/*.py": ("pictures", "files"),
     "recipes/*.py": ("recipes", "arguments"),
+    "objectives/*.py": ("objectives",),
     "replay/*.py": ("replay", "schedules", "arguments", "transfers"),
 }
 

@@ -18,7 +18,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnvWrapper
 
 from sb3_atari_dqn.dqn import ClassicDQN, DuelingDQN
-from sb3_atari_dqn.learners.td_step import Update
+from sb3_atari_dqn.learners.update import Update
 from tests.environments import Catch, DiscountProbe, ImageAndVector, Noise, PolicyProbe, ValueProbe
 from tests.logs import Memory
 

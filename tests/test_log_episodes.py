@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import LogEpisodes
-from sb3_atari_dqn.learners.td_step import Update
+from sb3_atari_dqn.learners.update import Update
 from tests.games import countdowns
 
 SMALL: dict[str, Any] = dict(train_freq=1, learning_starts=4, batch_size=2, buffer_size=100, seed=0, device="cpu")

@@ -1,4 +1,4 @@
-"""Policies: what next observations are worth, who gets the dense layer, and surviving a file."""
+"""Policies: who gets the dense layer, and surviving a file."""
 
 import copy
 import itertools
@@ -19,7 +19,6 @@ from sb3_atari_dqn.networks import TORSOS, DuelingHead
 from sb3_atari_dqn.policies import (
     CnnPolicy,
     DoubleCnnPolicy,
-    DoubleMlpPolicy,
     DoubleQPolicy,
     DuelingCnnPolicy,
     DuelingMlpPolicy,
@@ -58,40 +57,6 @@ def observations(space, batch_size=2):
     if space.dtype == np.uint8:
         return torch.as_tensor(generator.integers(256, size=shape, dtype=np.uint8))
     return torch.as_tensor(generator.normal(size=shape).astype(np.float32))
-
-
-def fixed_network(values: list[list[float]]):
-    """A network that knows nothing but its answer."""
-    return lambda observation: torch.tensor(values)
-
-
-def with_answers(policy, online, target):
-    """Put fixed answers in the place of both networks."""
-    for name, values in (("q_net", online), ("q_net_target", target)):
-        del policy._modules[name]
-        object.__setattr__(policy, name, fixed_network(values))
-    return policy
-
-
-ONLINE, TARGET = [[0.0, 2.0, 1.0], [5.0, -1.0, 4.0]], [[7.0, 1.0, 98.0], [-3.0, 99.0, 8.0]]
-
-
-def test_classic_bootstrap_is_the_maximum_of_the_target_network():
-    policy = with_answers(build(MlpPolicy), ONLINE, TARGET)
-    assert_close(policy.bootstrap_values(observations(VECTOR)), torch.tensor([[98.0], [99.0]]))
-
-
-@pytest.mark.parametrize("policy_class", [DoubleMlpPolicy, DuelingMlpPolicy])
-def test_double_bootstrap_values_the_online_networks_choice_by_the_target_network(policy_class):
-    policy = with_answers(build(policy_class), ONLINE, TARGET)
-    assert_close(policy.bootstrap_values(observations(VECTOR)), torch.tensor([[1.0], [-3.0]]))
-
-
-@pytest.mark.parametrize(("name", "space"), LEAVES.items())
-def test_bootstrap_values_are_one_per_sample_without_gradient(name, space):
-    values = build(getattr(policies, name), space).bootstrap_values(observations(space))
-    assert values.shape == (2, 1)
-    assert not values.requires_grad
 
 
 def test_no_leaf_of_one_family_is_a_leaf_of_another():

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import sb3_atari_dqn
 from sb3_atari_dqn.atari import VecRepeatFirstStack
 from sb3_atari_dqn.networks.torsos import PrintedEluTorso
+from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.recipes import NAMES, Recipe, find
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 from sb3_atari_dqn.zoo.training_env import training_env
@@ -368,9 +370,12 @@ def test_everything_in_the_memory_is_sampled_after_it_has_wrapped(sampled):
     [("ClassicDQN", 3.0, "plain"), ("DoubleDQN", 1.0, "plain"), ("DuelingDQN", 1.0, "dueling")],
 )
 def test_space_invaders_switches_between_vanilla_double_and_dueling(cls, bootstrap, head, pixels):
-    policy = given("space_invaders_dueling", env=pixels(3), cls=getattr(sb3_atari_dqn, cls)).policy
+    model = given("space_invaders_dueling", env=pixels(3), cls=getattr(sb3_atari_dqn, cls))
+    policy = model.policy
     assert policy.q_net.head == head
     hidden = next(layer for layer in policy.q_net.modules() if isinstance(layer, torch.nn.Linear))
     assert hidden.out_features == 256
-    online, target = torch.tensor([[9.0, 1.0]]), torch.tensor([[1.0, 3.0]])
-    assert policy.bootstrap(lambda _: online, lambda _: target, None).tolist() == [bootstrap]
+    online, target = (Outputs(torch.tensor([values]).unsqueeze(2)) for values in ([9.0, 1.0], [1.0, 3.0]))
+    batch = ReplayBufferSamples(*[torch.zeros(1, 1)] * 5)
+    targets = model.objective.targets(lambda _: online, lambda _: target, batch)
+    assert targets.tolist() == [[pytest.approx(bootstrap * model.gamma)]]

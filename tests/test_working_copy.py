@@ -8,10 +8,9 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from sb3_atari_dqn.learners.td_step import td_loss
 from sb3_atari_dqn.learners.working_copy import WorkingCopy
 from sb3_atari_dqn.policies import DoubleMlpPolicy, MlpPolicy
-from tests.batches import RULE, TORSOS, batch, images, make_policy, observations, torso_policy
+from tests.batches import GAMMA, RULE, TORSOS, batch, images, make_policy, observations, torso_policy
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -22,7 +21,7 @@ def pictures(network, n=8):
 
 def values(working_copy, pixels):
     with torch.no_grad():
-        return working_copy(working_copy.prepare(pixels))
+        return working_copy(working_copy.prepare(pixels)).per_action.squeeze(2)
 
 
 # --- values
@@ -53,7 +52,7 @@ def test_large_values_keep_their_small_differences_in_bfloat16(head, net_arch):
     network = make_policy(head=head, net_arch=net_arch).q_net
     wanted = torch.tensor([100.02, 99.9, 100.03])
     with torch.no_grad():
-        for layer in network.output_layers():
+        for layer in network.float32_layers():
             layer.weight.zero_()
             layer.bias.copy_(wanted if layer.out_features == 3 else wanted.mean())
     rounded = values(WorkingCopy(network, torch.bfloat16), pictures(network))
@@ -168,8 +167,14 @@ def test_refresh_takes_over_what_the_masters_became(dtype):
 # --- gradients
 
 
+def target_of(samples, v_t):
+    """:return: from values of the states reached that are given, [B, 1]"""
+    return samples.rewards + (1 - samples.dones) * GAMMA * v_t.unsqueeze(1)
+
+
 def gradients(working, samples, v_t):
-    loss = td_loss(working(working.prepare(samples.observations)), v_t, samples, RULE).loss
+    prepared = samples._replace(observations=working.prepare(samples.observations))
+    loss = RULE.objective.loss(working, prepared, target_of(samples, v_t)).loss
     working.hand_over(torch.autograd.grad(loss, working.parameters))
     return [master.grad for master in working.masters]
 
@@ -177,7 +182,8 @@ def gradients(working, samples, v_t):
 def exact_gradients(network, samples, v_t):
     """:return: those of the network in float64, from images divided by 255"""
     exact = copy.deepcopy(network).double()
-    loss = td_loss(exact.values_of(samples.observations.double() / 255), v_t.double(), samples, RULE).loss
+    prepared = samples._replace(observations=samples.observations.double() / 255)
+    loss = RULE.objective.loss(exact.outputs_of_images, prepared, target_of(samples, v_t).double()).loss
     return torch.autograd.grad(loss, list(exact.parameters()))
 
 

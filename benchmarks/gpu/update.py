@@ -14,12 +14,14 @@ from gymnasium import spaces
 
 from gpu.results import Report, arguments
 from sb3_atari_dqn.learners.fast import FastLearner
-from sb3_atari_dqn.learners.td_step import LearningRule
+from sb3_atari_dqn.learners.update import LearningRule
+from sb3_atari_dqn.objectives.bootstrap import Double
+from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.policies import DuelingCnnPolicy
 from sb3_atari_dqn.replay.prioritized import PrioritizedSamples
 
 IMAGES, ACTIONS = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6)
-RULE = LearningRule("huber", gamma=0.99, max_grad_norm=10)
+RULE = LearningRule(Objective(bootstrap=Double()), max_grad_norm=10)
 Update = Callable[[], Any]
 
 
@@ -60,7 +62,7 @@ def of_learner(size: int, device: str, record: bool, backend: str | None = None)
         mode = "max-autotune-no-cudagraphs" if backend == "inductor" else None  # the graph is ours
         for copy in (learner.online, learner.target):
             network: Any = copy._network
-            network.values_of = torch.compile(network.values_of, backend=backend, mode=mode)
+            network.outputs_of_images = torch.compile(network.outputs_of_images, backend=backend, mode=mode)
     batch = random_batch(size, device)
     return lambda: learner.update(batch, RULE)
 

@@ -17,7 +17,7 @@ from sb3_atari_dqn.learners.graphed import CudaRecorder, GraphedUpdate
 from sb3_atari_dqn.learners.optimizers import can_fuse, can_record, fuse, make_recordable
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
 from sb3_atari_dqn.learners.rehearsal import why_not_fast
-from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
+from sb3_atari_dqn.learners.update import LearningRule, Update, update_of, with_observations
 from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
 from sb3_atari_dqn.policies import HeadedQNetwork, QPolicy
 
@@ -91,14 +91,14 @@ class FastLearner:
 
     def _greedy(self, observations: Any) -> Tensor:
         """:return: int64 [N]"""
-        return self.online(self.online.prepare(observations)).argmax(dim=1)
+        return self.policy.q_net.values.mean(self.online(self.online.prepare(observations))).argmax(dim=1)
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """
         One step of gradient descent.
 
         :param batch: SB3's samples, or those with importance weights
-        :param rule: loss, discount, gradient norm
+        :param rule: objective and gradient norm
         :raises NonFiniteUpdate: instead of a step that would damage the parameters
         """
         if not self.records:
@@ -119,8 +119,10 @@ class FastLearner:
                 group["lr"] = on_device
 
     def _update(self, batch: Any, rule: LearningRule) -> Update:
-        v_t = self._bootstrap(batch.next_observations)
-        step = td_loss(self.online(self.online.prepare(batch.observations)), v_t, batch, rule)
+        prepare = self.online.prepare
+        batch = with_observations(batch, prepare(batch.observations), prepare(batch.next_observations))
+        targets = rule.objective.targets(self.online, self.target, batch)
+        step = rule.objective.loss(self.online, batch, targets)
         self.online.hand_over(torch.autograd.grad(step.loss, self.online.parameters))
         grad_norm = torch.nn.utils.clip_grad_norm_(self.online.masters, rule.max_grad_norm)
         if self.skips_on_device:
@@ -130,11 +132,6 @@ class FastLearner:
         self.policy.optimizer.step()
         self.online.refresh()
         return update_of(step, grad_norm)
-
-    @torch.no_grad()
-    def _bootstrap(self, next_observations: Any) -> Tensor:
-        """:return: float32 [B]"""
-        return self.policy.bootstrap(self.online, self.target, self.target.prepare(next_observations))
 
     def refresh(self) -> None:
         """Take over what somebody may have written to the networks since the last update."""
@@ -166,12 +163,7 @@ def check_policy(policy: QPolicy, precision: str) -> None:
 
 def _check_methods(policy: QPolicy, is_image: bool) -> None:
     """:raises ValueError: on methods of the user's own that would not be called"""
-    if type(policy).bootstrap_values is not QPolicy.bootstrap_values:
-        raise ValueError(
-            f"{type(policy).__name__} overrides bootstrap_values, which learner='fast' does not call: override "
-            "bootstrap instead, or use learner='plain'."
-        )
-    for method in ("forward", "extract_features"):
+    for method in ("forward", "outputs", "extract_features"):
         if is_image and getattr(type(policy.q_net), method) is not getattr(HeadedQNetwork, method):
             raise ValueError(
                 f"{type(policy.q_net).__name__} of {type(policy).__name__} overrides {method}, which learner='fast' "

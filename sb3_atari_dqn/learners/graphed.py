@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from sb3_atari_dqn.learners.td_step import Update
+from sb3_atari_dqn.learners.update import Update
 from sb3_atari_dqn.replay.stack_rows import StackRows, StacksInPlace
 
 # Updates made one kernel at a time before the capture: the first ones allocate what then has to stay in place.

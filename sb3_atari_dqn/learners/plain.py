@@ -7,7 +7,7 @@ import torch
 
 from sb3_atari_dqn.finite import check_update
 from sb3_atari_dqn.learners.optimizers import unfuse
-from sb3_atari_dqn.learners.td_step import LearningRule, Update, td_loss, update_of
+from sb3_atari_dqn.learners.update import LearningRule, Update, update_of
 from sb3_atari_dqn.policies import QPolicy
 
 
@@ -37,12 +37,13 @@ class PlainLearner:
         One step of gradient descent.
 
         :param batch: SB3's samples, or those with importance weights
-        :param rule: loss, discount, gradient norm
+        :param rule: objective and gradient norm
         :raises NonFiniteUpdate: instead of a step that would damage the parameters
         """
         self.policy.set_training_mode(True)
-        v_t = self.policy.bootstrap_values(batch.next_observations).squeeze(1)  # [B]
-        step = td_loss(self.policy.q_net(batch.observations), v_t, batch, rule)
+        online, target = self.policy.q_net.outputs, self.policy.q_net_target.outputs
+        targets = rule.objective.targets(online, target, batch)
+        step = rule.objective.loss(online, batch, targets)
         self.policy.optimizer.zero_grad()
         step.loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), rule.max_grad_norm)

@@ -46,7 +46,7 @@ def _time(network: WorkingCopy, shape: tuple[int, ...], device: torch.device) ->
     images = torch.zeros(shape, dtype=torch.uint8, device=device)
 
     def once() -> tuple[torch.Tensor, ...]:
-        return torch.autograd.grad(network(network.prepare(images)).sum(), network.parameters)
+        return torch.autograd.grad(network(network.prepare(images)).per_action.sum(), network.parameters)
 
     if device.type == "cuda":
         return _time_recorded(once, device)

@@ -39,5 +39,5 @@ def why_not_fast(
 
 def _try(copy: WorkingCopy, images: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
-        values, again = copy(copy.prepare(images)), copy(copy.prepare(images))
+        values, again = (copy(copy.prepare(images)).per_action for _ in range(2))
     return values, again, torch.autograd.grad(values.sum(), copy.parameters, allow_unused=True)

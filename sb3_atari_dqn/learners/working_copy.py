@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.policies import HeadedQNetwork
 
 
@@ -20,7 +21,7 @@ class WorkingCopy:
 
     Parameters that need no conversion are shared with the master. The factor 1/255 of normalized images stands in
     the weights of the first convolution, so that whole numbers go into it, which bfloat16 holds exactly up to 256;
-    the layers whose outputs are action values compute in float32, as 8 bits of mantissa are too few for them.
+    the layers whose outputs are values compute in float32, as 8 bits of mantissa are too few for them.
 
     :param master: network of image observations
     :param dtype: torch.float32 or torch.bfloat16
@@ -30,7 +31,7 @@ class WorkingCopy:
         self.dtype = dtype
         self.masters = list(master.parameters())
         self._network = copy.deepcopy(master).to(dtype).train()
-        for layer in self._network.output_layers():
+        for layer in self._network.float32_layers():
             layer.float().register_forward_pre_hook(_to_float)
         self._scale = 1 / 255 if master.normalize_images else 1.0
         first = self._network.first_convolution()
@@ -49,12 +50,12 @@ class WorkingCopy:
             else:
                 self._converted.append(i)
 
-    def __call__(self, images: Any) -> Tensor:
+    def __call__(self, images: Any) -> Outputs:
         """
         :param images: what :meth:`prepare` returned
-        :return: action values, float32 [B, A]
+        :return: float32 whatever the precision
         """
-        return self._network.values_of(images)
+        return self._network.outputs_of_images(images)
 
     def prepare(self, observations: Any) -> Tensor:
         """
@@ -96,9 +97,9 @@ class OwnNetwork:
         self._network = master
         self.parameters = self.masters = list(master.parameters())
 
-    def __call__(self, observations: Any) -> Tensor:
-        """:return: action values, float32 [B, A]"""
-        return self._network(observations)
+    def __call__(self, observations: Any) -> Outputs:
+        """:param observations: as they are stored"""
+        return self._network.outputs(observations)
 
     def prepare(self, observations: Any) -> Any:
         """:return: the observations"""

@@ -11,9 +11,6 @@ import torch
 from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
-from sb3_atari_dqn.losses import dueling_q_values
-from sb3_atari_dqn.networks.heads import DuelingHead
-
 
 @dataclass(frozen=True)
 class Readout:
@@ -69,12 +66,9 @@ def _outputs(policy: Any, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor
     """:return: action values [1, A], state value [1, 1] and centred advantages [1, A]"""
     if hasattr(policy, "quantile_net"):
         return policy.quantile_net(inputs).mean(dim=1), None, None
-    network = policy.q_net
-    if not isinstance(network.q_net, DuelingHead):
-        return network(inputs), None, None
-    features = network.extract_features(inputs, network.features_extractor)
-    value, advantages = network.q_net.value(features), network.q_net.advantage(features)
-    return dueling_q_values(value, advantages), value, advantages - advantages.mean(dim=1, keepdim=True)
+    if not hasattr(policy.q_net, "explain"):  # SB3's own
+        return policy.q_net(inputs), None, None
+    return policy.q_net.explain(inputs)
 
 
 def _saliency(output: Tensor, inputs: Tensor, is_image: bool) -> np.ndarray:
