@@ -68,7 +68,7 @@ from sb3_atari_dqn.policies import (
 from sb3_atari_dqn.remembering import RememberingDQN
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, check_own_buffer
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, SB3_BUFFERS, check_own_buffer
 from sb3_atari_dqn.schedules import EXPLORATIONS, DelayedEpsilon, EpsilonSchedule
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
@@ -512,7 +512,8 @@ class ClassicDQN(RememberingDQN):
     # --- files
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_replay_buffer", "_speed_window", "_learner", "_statistics"]
+        own = "_replay_buffer", "_speed_window", "_learner", "_statistics", "_normalization"
+        return [*super()._excluded_save_params(), *own]
 
     def save(self, path: ModelPath, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         """
@@ -550,7 +551,7 @@ class ClassicDQN(RememberingDQN):
         check_device(device)
         attributes = read_attributes(path, custom_objects)
         if cls.policy_family is QPolicy and is_sb3_dqn(attributes):
-            custom_objects = {**(custom_objects or {}), **cls._in_place_of_sb3s(attributes)}
+            custom_objects = {**cls._in_place_of_sb3s(attributes), **(custom_objects or {})}
         else:
             refuse_foreign(path, attributes, cls.__name__)
         check_single_pace(
@@ -574,14 +575,15 @@ class ClassicDQN(RememberingDQN):
             of the buffer what the user chose, as SB3 writes its own choice over that
         """
         name = attributes["policy_class"].__name__
-        buffer_kwargs = attributes.get("replay_buffer_kwargs") or {}
-        kept = {key: value for key, value in buffer_kwargs.items() if key == "handle_timeout_termination"}
-        return {
+        adapted: dict[str, Any] = {
             "policy_class": cls.policy_aliases[name if name in cls.policy_aliases else "MlpPolicy"],
             "exploration_schedule": None,
-            "replay_buffer_class": None,
-            "replay_buffer_kwargs": kept,
         }
+        if attributes.get("replay_buffer_class") in SB3_BUFFERS:
+            buffer_kwargs = attributes.get("replay_buffer_kwargs") or {}
+            kept = {key: value for key, value in buffer_kwargs.items() if key == "handle_timeout_termination"}
+            adapted |= {"replay_buffer_class": None, "replay_buffer_kwargs": kept}
+        return adapted
 
     def get_env(self) -> VecEnv | None:
         """

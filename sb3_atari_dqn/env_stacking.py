@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import get_obs_shape
+from stable_baselines3.common.preprocessing import get_obs_shape, is_image_space
 from stable_baselines3.common.vec_env import (
     VecEnv,
     VecEnvWrapper,
@@ -40,8 +40,7 @@ def frame_stacking(env: VecEnv) -> dict[str, Stacking]:
         observations are stored whole, which is right for any and costs memory
     """
     if not isinstance(env, VecEnvWrapper):
-        n_stack = getattr(env, "n_stack", 1)  # native games stack by themselves, along the first axis
-        return {PLAIN: Stacking(n_stack, 0)} if n_stack > 1 else {}
+        return _of_native_games(env)
     if isinstance(env, VecFrameStack):
         return _of_wrapper(env.stacked_obs)
     inner = frame_stacking(env.venv)
@@ -51,6 +50,13 @@ def frame_stacking(env: VecEnv) -> dict[str, Stacking]:
         return {PLAIN: inner[env.key]} if env.key in inner else {}
     keeps_shapes = isinstance(env, VecNormalize) or _shapes(env) == _shapes(env.venv)
     return inner if keeps_shapes else {}
+
+
+def _of_native_games(env: VecEnv) -> dict[str, Stacking]:
+    """They stack by themselves, along the first axis; an attribute of that name may mean anything elsewhere."""
+    n_stack, space = getattr(env, "n_stack", 1), env.observation_space
+    is_stack = isinstance(n_stack, int) and n_stack > 1 and isinstance(space, spaces.Box) and is_image_space(space)
+    return {PLAIN: Stacking(n_stack, 0)} if is_stack and space.shape[0] % n_stack == 0 else {}  # type: ignore[index]
 
 
 def _of_wrapper(stacked: StackedObservations) -> dict[str, Stacking]:

@@ -80,6 +80,9 @@ def non_finite(numbers: Any) -> tuple[int, float] | None:
     array = np.asarray(numbers)
     if array.dtype.kind != "f":
         return None
+    if array.dtype == np.float64:  # the memory or the network makes float32 of it, where 1e39 is infinite
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         # Several times quicker than isfinite, and finite only if all of its terms are.
         if math.isfinite(array.sum()):

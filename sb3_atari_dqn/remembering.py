@@ -13,14 +13,17 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from sb3_atari_dqn.finite import check_observations, check_transition
 from sb3_atari_dqn.interleaved import InterleavedDQN
 from sb3_atari_dqn.model_files import ModelPath, destination, replacing
+from sb3_atari_dqn.normalization import NormalizationSnapshot
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.files import is_ours as is_replay_file
 from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
-from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, frames_once
+from sb3_atari_dqn.replay_kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
 
 # Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
 _NOT_YET = cast(ReplayBuffer, object())
+
+_HER_NEEDS_ENV = "HerReplayBuffer needs the environment: pass env= to load() or call set_env()."
 
 
 class RememberingDQN(InterleavedDQN):
@@ -32,10 +35,12 @@ class RememberingDQN(InterleavedDQN):
 
     replay: str
     _building = False
+    _normalization = NormalizationSnapshot(None)
     _replay_buffer: ReplayBuffer | None
 
     def _setup_model(self) -> None:
         chosen = self.replay_buffer_class, dict(self.replay_buffer_kwargs), self.n_steps
+        warn_of_ignored_n_steps(self.replay_buffer_class, self.n_steps)
         # SB3 would write its own choice of buffer over these and take it for the user's at the next load; and refuse,
         # or warn of, n-step returns that our buffers know.
         self.replay_buffer_class, self.n_steps = ReplayBuffer, 1
@@ -71,7 +76,7 @@ class RememberingDQN(InterleavedDQN):
         buffer_class, kwargs = self._choose_replay()
         if issubclass(buffer_class, HerReplayBuffer):
             if self.env is None:
-                raise ValueError("HerReplayBuffer needs the environment: pass env= to load() or call set_env().")
+                raise ValueError(_HER_NEEDS_ENV)
             kwargs["env"] = self.env
         try:
             return buffer_class(
@@ -91,10 +96,21 @@ class RememberingDQN(InterleavedDQN):
             ) from error
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
-        prepared = super()._setup_learn(*args, **kwargs)
-        with self._starting_anew():
-            first = self._last_obs if self._vec_normalize_env is None else self._last_original_obs
-            check_observations(first, self.num_timesteps)
+        own = self.optimize_memory_usage
+        if isinstance(self._replay_buffer, FrameReplayBuffer):
+            self.optimize_memory_usage = False  # SB3 would cut the last trajectory off: ours sees a reset by itself
+        self._normalization = NormalizationSnapshot(self._vec_normalize_env)
+        try:
+            with self._starting_anew():
+                prepared = super()._setup_learn(*args, **kwargs)
+                first = self._last_obs if self._vec_normalize_env is None else self._last_original_obs
+                check_observations(first, self.num_timesteps)
+        finally:
+            self.optimize_memory_usage = own
+        if isinstance(self.replay_buffer, FrameReplayBuffer):
+            normalizes = self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs
+            self.replay_buffer.memory.ends_are_exact = not normalizes
+        self._normalization.take()
         return prepared
 
     def _store_transition(
@@ -117,14 +133,21 @@ class RememberingDQN(InterleavedDQN):
         with self._starting_anew():
             check_transition(rewards, observations, infos, self.num_timesteps)
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+        self._normalization.take()
 
     @contextmanager
     def _starting_anew(self) -> Iterator[None]:
-        """After an error the environments are ahead of what is known of them: the next learn() resets them."""
+        """
+        After an error the environments are ahead of what is known of them: the next learn() resets them, with the
+        statistics from before the step.
+        """
         try:
             yield
         except BaseException:
             self._last_obs = None
+            self._normalization.restore()
+            if isinstance(self._replay_buffer, HerReplayBuffer):
+                self._replay_buffer.truncate_last_trajectory()
             raise
 
     def save_replay_buffer(self, path: ModelPath) -> None:
@@ -176,6 +199,8 @@ class RememberingDQN(InterleavedDQN):
 
     def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
         """:raises ValueError: if it is damaged, or comes from other environments; the model's own buffer then stays"""
+        if self.env is None and issubclass(self._choose_replay()[0], HerReplayBuffer):
+            raise ValueError(_HER_NEEDS_ENV)
         own_buffer = self._replay_buffer
         try:
             super().load_replay_buffer(file, truncate_last_traj)

@@ -1,5 +1,6 @@
 """Replay buffers by short name: which class, with which arguments, an algorithm stores its transitions in."""
 
+import warnings
 from collections.abc import Callable
 from inspect import signature
 from typing import Any
@@ -17,6 +18,9 @@ from sb3_atari_dqn.replay.stores import FRAME_STORES
 
 # What SB3's algorithms pass to a buffer by themselves.
 _GIVEN = ("self", "buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage")
+
+# What SB3 chooses by itself.
+SB3_BUFFERS = (ReplayBuffer, NStepReplayBuffer, DictReplayBuffer)
 
 ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 
@@ -137,6 +141,19 @@ def check_own_buffer(buffer_class: Any, kind: str) -> None:
         )
     if kind != "uniform":
         raise ValueError(f"replay={kind!r} and replay_buffer_class={buffer_class.__name__} both choose; give one.")
+
+
+def warn_of_ignored_n_steps(buffer_class: type[ReplayBuffer] | None, n_steps: int) -> None:
+    """
+    :param buffer_class: what the user gave as `replay_buffer_class`
+    :param n_steps: of the return
+    """
+    if buffer_class is not None and not issubclass(buffer_class, FrameReplayBuffer) and n_steps > 1:
+        warnings.warn(
+            f"n_steps={n_steps} does not reach replay_buffer_class={buffer_class.__name__}: leave the class out, or "
+            "give it what it needs in replay_buffer_kwargs.",
+            stacklevel=4,
+        )
 
 
 REPLAY_KINDS: dict[str, Callable[[Any], ReplayChoice]] = {"uniform": uniform, "prioritized": prioritized, "sb3": sb3}

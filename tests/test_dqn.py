@@ -543,6 +543,18 @@ def test_classic_dqn_opens_and_continues_what_sb3s_dqn_saved(policy, env, kwargs
     assert torch.equal(parameters(ClassicDQN.load(tmp_path / "ours")), parameters(ours))
 
 
+def test_a_buffer_class_of_the_users_own_comes_along_from_sb3(tmp_path):
+    kwargs = dict(replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={"n_stack": 1, "n_steps": 2})
+    DQN("MlpPolicy", "CartPole-v1", device="cpu", buffer_size=50, **kwargs).save(tmp_path / "sb3")  # type: ignore[arg-type]
+    ours = ClassicDQN.load(tmp_path / "sb3", gym.make("CartPole-v1"))
+    assert type(ours.replay_buffer) is FrameReplayBuffer
+    assert ours.replay_buffer.n_steps == 2
+    replaced = ClassicDQN.load(
+        tmp_path / "sb3", custom_objects={"replay_buffer_class": None, "replay_buffer_kwargs": {}}
+    )
+    assert type(replaced.replay_buffer) is ReplayBuffer
+
+
 def test_a_policy_of_the_users_own_is_no_dqn_that_we_know(tmp_path):
     class OwnPolicy(SB3CnnPolicy):
         pass

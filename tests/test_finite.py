@@ -1,5 +1,6 @@
 """NaN and infinity stop a training, with what it was and where, before memory and parameters are damaged."""
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -187,3 +188,43 @@ def test_a_device_leaves_out_the_step_by_itself_and_tells_one_update_later(optim
     assert not all(torch.equal(*pair) for pair in zip(before, numbers(), strict=True)), "a good step is made again"
     with pytest.raises(NonFiniteUpdate, match="a loss of nan"):
         watch.push(following[0], following[-1])
+
+
+def _close(left: Any, right: Any) -> bool:
+    return all(np.allclose(getattr(left, name), getattr(right, name)) for name in ("mean", "var", "count"))
+
+
+@pytest.mark.parametrize(("what", "at"), [("reward", 32), ("observation", 32), ("first observation", 35)])
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_the_statistics_of_vec_normalize_forget_the_bad_step(what, at, pace, number):
+    env = VecNormalize(DummyVecEnv([lambda: Broken(what, number, at)]))
+    model = training(env, **PACES[pace])
+    kept: list[Any] = []
+
+    def remember(scope: dict, _: dict) -> bool:
+        if model.num_timesteps < at:
+            kept[:] = [copy.deepcopy(env.obs_rms), copy.deepcopy(env.ret_rms)]
+        return True
+
+    with pytest.raises(ValueError, match=r"Environment 0 returned an? "):
+        model.learn(200, callback=remember)
+    assert _close(env.obs_rms, kept[0])
+    assert _close(env.ret_rms, kept[1])
+    model.learn(50, reset_num_timesteps=False)
+    assert np.isfinite(env.normalize_reward(np.ones(1))).all()
+
+
+def test_the_first_observation_of_a_training_leaves_the_statistics_alone_too():
+    env = VecNormalize(DummyVecEnv([lambda: Broken("first observation", np.inf, at=0)]))
+    model = training(env)
+    with pytest.raises(ValueError, match="returned an observation of inf at step 0"):
+        model.learn(10)
+    model.learn(30)
+    statistics: Any = env.obs_rms
+    assert np.isfinite(statistics.mean).all()
+
+
+def test_numbers_that_become_infinite_in_float32_are_found():
+    assert non_finite(np.array([1.0, 1e39])) == (1, np.inf)
+    assert non_finite(np.array([1.0, 1e38])) is None

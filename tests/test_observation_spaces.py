@@ -1,6 +1,8 @@
 """Every space that SB3's buffers take, in ours: uniform and prioritized, stacked along any axis, in RAM and on disk."""
 
 import io
+import pickle
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
@@ -369,3 +372,101 @@ def test_a_file_of_other_parts_is_refused():
     write(our_buffer(envs_of(SPACES["dict"]), 20), file)
     with pytest.raises(ValueError, match="was saved with observation shape"):
         read(our_buffer(envs_of(SPACES["image"]), 20), file, "it")
+
+
+# --- what else a training does with a buffer
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+def test_learning_again_with_optimize_memory_usage_cuts_nothing_off(replay, recwarn):
+    model = ClassicDQN(
+        "MlpPolicy", "CartPole-v1", replay=replay, optimize_memory_usage=True, learning_starts=10, buffer_size=200
+    )
+    model.learn(52)  # whole trainings of SB3's loop
+    model.learn(52)
+    assert model.replay_buffer.size() == 104
+    assert model.optimize_memory_usage
+    assert not [warning for warning in recwarn if "trajectory" in str(warning.message)]
+
+
+def test_sb3s_own_dqn_learns_again_with_our_buffer_and_optimize_memory_usage():
+    kwargs: dict[str, Any] = dict(replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={"n_stack": 1})
+    model = DQN("MlpPolicy", "CartPole-v1", optimize_memory_usage=True, learning_starts=10, buffer_size=200, **kwargs)
+    model.learn(52)
+    model.learn(52)
+    assert model.replay_buffer.size() == 104  # type: ignore[union-attr]
+
+
+def test_dones_are_those_that_sb3_stores_without_truncations():
+    env = envs_of(SPACES["vector"])
+    theirs, ours = sb3_buffer(env, 20, 1), our_buffer(env, 20)
+    for step in transitions(env, 15):
+        theirs.add(*_copied_step(step))
+        ours.add(*step)
+    assert np.array_equal(ours.dones[:15], (theirs.dones * (1 - theirs.timeouts))[:15])
+    ours.dones[3] = 1
+    assert np.array_equal(ours.dones[:15], (theirs.dones * (1 - theirs.timeouts))[:15]), "a copy"
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+def test_normalized_stacks_are_stored_across_timeouts(replay):
+    """VecNormalize gives terminal observations back rounded, and clipped where they lie far out."""
+    inner = VecFrameStack(envs_of(SPACES["dict"].spaces["vector"]), 3)  # type: ignore[attr-defined]
+    env = VecNormalize(inner, clip_obs=0.5)
+    model = ClassicDQN(
+        "MlpPolicy", env, replay=replay, optimize_memory_usage=True, buffer_size=300, learning_starts=20, n_steps=2
+    )
+    model.learn(200)
+    buffer = model.replay_buffer
+    assert isinstance(buffer, FrameReplayBuffer)
+    assert buffer.memory.plain.shape.n_stack == 3
+    assert (buffer.memory.plain.flags & 2).any(), "episodes were truncated"
+
+
+def test_a_file_goes_by_the_keys_of_the_parts_not_by_their_order():
+    box = spaces.Box(-10, 10, (2,), np.float32)
+    one, other = spaces.Dict(OrderedDict(b=box, a=box)), spaces.Dict(OrderedDict(a=box, b=box))
+    assert one == other
+    buffers = [FrameReplayBuffer(10, space, spaces.Discrete(2), "cpu", n_stack=1) for space in (one, other)]
+    for step in range(6):
+        obs, reached = ({"a": np.full((1, 2), 1.0 + t), "b": np.full((1, 2), -1.0 - t)} for t in (step, step + 1))
+        buffers[0].add(obs, reached, np.zeros(1), np.zeros(1), np.zeros(1), [{}])
+    file = io.BytesIO()
+    write(buffers[0], file)
+    read(buffers[1], file, "it")
+    was, now = (buffer.samples_at(np.arange(6), np.zeros(6, int)) for buffer in buffers)
+    assert equal(now.observations, was.observations)
+    assert equal(now.next_observations, was.next_observations)
+
+
+def test_a_file_of_a_larger_discrete_space_is_refused():
+    nine, four = (FrameReplayBuffer(10, spaces.Discrete(n), spaces.Discrete(2), "cpu", n_stack=1) for n in (9, 4))
+    file = io.BytesIO()
+    write(nine, file)
+    with pytest.raises(
+        ValueError, match=r"was saved with observation space Discrete\(9\), and this buffer has Discrete"
+    ):
+        read(four, file, "it")
+
+
+@pytest.mark.parametrize("frames", ["memory", "compressed", "device"])
+def test_buffers_can_be_pickled_as_sb3s_algorithms_save_them(frames):
+    env = envs_of(SPACES["image"])
+    buffer = our_buffer(env, 20, frames=frames)
+    for step in transitions(env, 45):
+        buffer.add(*step)
+    again = pickle.loads(pickle.dumps(buffer))
+    slots, of_envs = np.arange(40) % 20, np.arange(40) // 20
+    assert equal(again.samples_at(slots, of_envs).observations, buffer.samples_at(slots, of_envs).observations)
+
+
+def test_n_steps_that_do_not_reach_a_buffer_of_the_users_own_are_told():
+    with pytest.warns(UserWarning, match="n_steps=3 does not reach replay_buffer_class=ReplayBuffer"):
+        ClassicDQN("MlpPolicy", "CartPole-v1", n_steps=3, replay_buffer_class=ReplayBuffer, buffer_size=10)
+
+
+@pytest.mark.parametrize("n_stack", [None, "four", 4, 1.5])
+def test_an_attribute_of_that_name_means_nothing_elsewhere(n_stack):
+    env = envs_of(SPACES["vector"])
+    env.n_stack = n_stack  # type: ignore[attr-defined]
+    assert frame_stacking(env) == {}

@@ -126,8 +126,6 @@ def _check_values(kwargs: Mapping[str, Any]) -> None:
 
 
 def _build_obstacle() -> str | None:
-    if tuple(map(int, ale_py.__version__.split(".")[:2])) < (0, 12):
-        return f"ale-py {ale_py.__version__} is older than 0.12, whose C++ environment this takes"
     if not hasattr(ale_py, "ALEVectorInterface"):
         return f"ale-py {ale_py.__version__} was built without its C++ environment"
     return None

@@ -146,6 +146,17 @@ class FrameReplayBuffer(ReplayBuffer):
         super().reset()
         self.memory.reset()
 
+    @property
+    def dones(self) -> np.ndarray:  # type: ignore[override]
+        """
+        Whether each stored transition ended its episode for good, float32 [slots, N].
+
+        A copy: SB3's algorithms mark the end of the last trajectory here before they reset the environments
+        (`optimize_memory_usage`), which this buffer sees by itself.
+        """
+        slots = np.arange(self.buffer_size)[:, None]
+        return self.memory.terminated(slots, np.arange(self.n_envs)).astype(np.float32)
+
     # --- writing
 
     def set_position(self, steps: int, filled: int, first_frames: Mapping[str, int]) -> None:

@@ -45,10 +45,20 @@ class CompressedFrameStore(FrameStore):
     block_steps = 16
 
     def __init__(self, layout: FrameLayout, device: torch.device | str = "cpu") -> None:
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
-        self._decompressor = zstandard.ZstdDecompressor()
+        self._make_compressors()
         self._raw = np.zeros((layout.n_envs, self.block_steps, layout.frame_size), layout.dtype)  # the open blocks
         super().__init__(layout, device)
+
+    def _make_compressors(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_compressor", "_decompressor")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._make_compressors()
 
     @classmethod
     def host_nbytes(cls, layout: FrameLayout, device: torch.device) -> int:

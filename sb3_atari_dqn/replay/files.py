@@ -19,6 +19,7 @@ import zstandard
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.ledger import Ledger
 from sb3_atari_dqn.replay.observation_memory import PLAIN
+from sb3_atari_dqn.replay.observation_parts import spaces_of
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from sb3_atari_dqn.replay.stack_memory import StackMemory
 
@@ -54,6 +55,7 @@ def _fixed(buffer: FrameReplayBuffer) -> dict[str, Any]:
         "stack_axis": {name: part.shape.axis for name, part in parts},
         "number of environments": buffer.n_envs,
         "action space": str(buffer.action_space),
+        "observation space": {name: str(space) for name, space in spaces_of(buffer.observation_space).items()},
     }
 
 
@@ -231,7 +233,7 @@ def _check_fits(header: dict[str, Any], buffer: FrameReplayBuffer, name: str) ->
     if header["version"] not in (_ONE_PART, _VERSION):
         raise ValueError(f"{name} has format version {header['version']}, this program reads {_VERSION}.")
     for what, ours in _fixed(buffer).items():
-        theirs = header["fixed"].get(what, ours)  # version 1 does not tell the axis
+        theirs = header["fixed"].get(what, ours)  # version 1 tells neither the axis nor the space
         if theirs != ours:
             raise ValueError(f"{name} was saved with {what} {_told(theirs)}, and this buffer has {_told(ours)}.")
     if header["filled"] > buffer.buffer_size:
@@ -261,8 +263,10 @@ def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream
     steps = header["steps"] if same_size else filled + like.buffer_size * longest
     first_frames = {name: first + steps - header["steps"] for name, first in header["first frame"].items()}
     if filled:
-        _read_transitions(target, like, stream, _filled_slots(steps, filled, like.buffer_size), header["sampler"])
-        for name, part in like.memory.parts.items():
+        parts = {name: like.memory.parts[name] for name in header["finals"]}  # two equal spaces may differ in order
+        slots = _filled_slots(steps, filled, like.buffer_size)
+        _read_transitions(target, like, stream, slots, list(parts.values()), header["sampler"])
+        for name, part in parts.items():
             expected = stream.array((like.n_envs, *part.shape.obs_shape), part.dtype)
             if target is not None:
                 part.expected = expected
@@ -277,18 +281,26 @@ def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream
 
 
 def _read_transitions(
-    target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream, slots: np.ndarray, has_priorities: bool
+    target: FrameReplayBuffer | None,
+    like: FrameReplayBuffer,
+    stream: _Stream,
+    slots: np.ndarray,
+    parts: list[StackMemory],
+    has_priorities: bool,
 ) -> None:
-    """:param slots: where they go, oldest first"""
+    """
+    :param slots: where they go, oldest first
+    :param parts: of the observations, in the order of the file
+    """
     filled, n_envs = len(slots), like.n_envs
-    per_part = [array for part in like.memory.parts.values() for array in (part.depths, part.flags)]
+    per_part = [array for part in parts for array in (part.depths, part.flags)]
     wholes = (like.rewards, like.actions, *per_part)
-    parts = [stream.array((filled, *whole.shape[1:]), whole.dtype) for whole in wholes]
+    read = [stream.array((filled, *whole.shape[1:]), whole.dtype) for whole in wholes]
     priorities = stream.array((filled * n_envs,), np.float64) if has_priorities else None
     if target is None:
         return
-    for whole, part in zip(wholes, parts, strict=True):
-        whole[slots] = part
+    for whole, values in zip(wholes, read, strict=True):
+        whole[slots] = values
     if isinstance(target, PrioritizedFrameReplayBuffer):
         leaves = (slots[:, None] * n_envs + np.arange(n_envs)).ravel()
         if priorities is None:

@@ -30,6 +30,16 @@ class ObservationMemory:
         return self.parts[PLAIN]
 
     @property
+    def ends_are_exact(self) -> bool:
+        """See :class:`StackMemory`."""
+        return self._first.ends_are_exact
+
+    @ends_are_exact.setter
+    def ends_are_exact(self, exact: bool) -> None:
+        for part in self.parts.values():
+            part.ends_are_exact = exact
+
+    @property
     def steps(self) -> int:
         """Vector steps stored, those that are overwritten included."""
         return self._first.steps

@@ -59,6 +59,10 @@ class StackMemory:
 
     _some_shallow: bool
 
+    #: Whether the last observation of a truncated episode is what the environment gave. Behind a VecNormalize it has
+    #: been there and back, rounded and clipped: only its newest frame is then taken.
+    ends_are_exact = True
+
     def __init__(
         self,
         n_slots: int,
@@ -189,6 +193,8 @@ class StackMemory:
             due = ~terminated
         else:
             due = truncated if restarted is None else (restarted | truncated) & ~terminated
+        if not self.ends_are_exact:
+            due = due & ~truncated
         frames, following = self.shape.split(obs), self.shape.split(next_obs)  # [N, K, *frame_shape]
         for env in np.flatnonzero(due):
             if not np.array_equal(following[env, :-1], frames[env, 1:]):
