@@ -15,6 +15,10 @@ from torch.optim import Optimizer
 from sb3_atari_dqn.transfers import fetched
 
 
+# Sum of squares below which no number is too large for float32.
+_SURELY_FINITE = 1e76
+
+
 class NonFiniteUpdate(ArithmeticError):
     """An update whose loss or gradient is NaN or infinite; the parameters are as they were before it."""
 
@@ -80,15 +84,14 @@ def non_finite(numbers: Any) -> tuple[int, float] | None:
     array = np.asarray(numbers)
     if array.dtype.kind != "f":
         return None
+    flat = array.ravel()
+    if flat.dot(flat) < _SURELY_FINITE:  # many times quicker than isfinite; false for NaN
+        return None
     if array.dtype == np.float64:  # the memory or the network makes float32 of it, where 1e39 is infinite
         with np.errstate(over="ignore"):
             array = array.astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Several times quicker than isfinite, and finite only if all of its terms are.
-        if math.isfinite(array.sum()):
-            return None
     bad = np.argwhere(~np.isfinite(array))
-    if not len(bad):  # numbers so large that their sum is not
+    if not len(bad):  # numbers so large that their squares are not
         return None
     return int(bad[0][0]), float(array[tuple(bad[0])])
 
