@@ -15,8 +15,12 @@ from torch.optim import Optimizer
 from sb3_atari_dqn.transfers import fetched
 
 
-# Sum of squares below which no number is too large for float32.
-_SURELY_FINITE = 1e76
+# Numbers below it fit into float32, and so do those whose squares add up to less than its square.
+_LARGEST = 1e38
+
+# In the middle of a training, where nothing of numpy is in the processor's caches, a few numbers are looked at sooner
+# one by one than by one call of numpy: 10 against 45 microseconds.
+_FEW = 256
 
 
 class NonFiniteUpdate(ArithmeticError):
@@ -84,16 +88,24 @@ def non_finite(numbers: Any) -> tuple[int, float] | None:
     array = np.asarray(numbers)
     if array.dtype.kind != "f":
         return None
-    flat = array.ravel()
-    if flat.dot(flat) < _SURELY_FINITE:  # many times quicker than isfinite; false for NaN
+    if _is_surely_finite(array):
         return None
     if array.dtype == np.float64:  # the memory or the network makes float32 of it, where 1e39 is infinite
         with np.errstate(over="ignore"):
             array = array.astype(np.float32)
     bad = np.argwhere(~np.isfinite(array))
-    if not len(bad):  # numbers so large that their squares are not
+    if not len(bad):  # they are only large
         return None
     return int(bad[0][0]), float(array[tuple(bad[0])])
+
+
+def _is_surely_finite(array: np.ndarray) -> bool:
+    """:return: False where a closer look is needed; comparisons with NaN are false"""
+    if array.size <= _FEW:
+        return all(-_LARGEST < number < _LARGEST for number in array.ravel().tolist())
+    flat = array.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(flat.dot(flat) < _LARGEST**2)
 
 
 def parts(observations: Any) -> Iterator[tuple[str, Any]]:

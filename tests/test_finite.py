@@ -154,6 +154,18 @@ def test_the_quick_check_finds_what_the_obvious_one_finds(first, second):
     assert found is None or not np.isfinite(found[1])
 
 
+@pytest.mark.parametrize("size", [3, 1000])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_one_bad_number_among_few_or_many_is_found(number, dtype, size):
+    array = np.ones((4, size), dtype)
+    assert non_finite(array) is None
+    array[2, size // 2] = number
+    found = non_finite(array)
+    assert found is not None
+    assert (found[0], str(found[1])) == (2, str(number))
+
+
 def test_large_finite_numbers_and_whole_numbers_pass():
     assert non_finite(np.full((2, 3), np.finfo(np.float32).max, np.float32)) is None
     assert non_finite(np.array([[np.finfo(np.float32).max, -np.finfo(np.float32).max]], np.float32)) is None
