@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from sb3_atari_dqn.transfers import fetched
 
-
 # Numbers below it fit into float32, and so do those whose squares add up to less than its square.
 _LARGEST = 1e38
 
