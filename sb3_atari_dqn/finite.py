@@ -68,15 +68,15 @@ class UpdateWatch:
     def __init__(self) -> None:
         self._arrived: Callable[[], np.ndarray] | None = None
 
-    def push(self, loss: Tensor, grad_norm: Tensor) -> None:
+    def push(self, statistics: Tensor) -> None:
         """
-        :param loss: of the update that was just made, scalar
-        :param grad_norm: likewise
+        :param statistics: of the update that was just made, the loss first, the norm of the gradient last
         :raises NonFiniteUpdate: because of the update before
         """
-        arrived, self._arrived = self._arrived, fetched(torch.stack([loss, grad_norm]))
+        arrived, self._arrived = self._arrived, fetched(statistics)
         if arrived is not None:
-            check_update(*torch.from_numpy(arrived()))
+            loss, *_, grad_norm = torch.from_numpy(arrived())
+            check_update(loss, grad_norm)
 
 
 def non_finite(numbers: Any) -> tuple[int, float] | None:

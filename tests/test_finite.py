@@ -191,15 +191,15 @@ def test_a_device_leaves_out_the_step_by_itself_and_tells_one_update_later(optim
         return [parameter.detach().clone() for parameter in policy.parameters()]
 
     watch = UpdateWatch()
-    watch.push(*(update(0).statistics[i] for i in (0, -1)))
+    watch.push(update(0).statistics)
     before = numbers()
-    watch.push(*(update(1, np.nan).statistics[i] for i in (0, -1)))
+    watch.push(update(1, np.nan).statistics)
     assert all(torch.equal(*pair) for pair in zip(before, numbers(), strict=True))
     following = update(2).statistics
     assert torch.isfinite(following).all()
     assert not all(torch.equal(*pair) for pair in zip(before, numbers(), strict=True)), "a good step is made again"
     with pytest.raises(NonFiniteUpdate, match="a loss of nan"):
-        watch.push(following[0], following[-1])
+        watch.push(following)
 
 
 def _close(left: Any, right: Any) -> bool:

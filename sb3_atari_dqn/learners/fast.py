@@ -108,7 +108,7 @@ class FastLearner:
             self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), CudaRecorder(self.policy.device))
             self._rule = rule
         update = self._graphed(batch)
-        self._watch.push(update.statistics[0], update.statistics[-1])
+        self._watch.push(update.statistics)
         return update
 
     def _keep_learning_rates_on_device(self) -> None:
