@@ -1,6 +1,8 @@
 """The objective that every learner follows: by hand, and with a kind of values that no algorithm here has."""
 
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,3 +188,13 @@ def test_both_learners_agree_on_it():
         model.learn(60)
         ends.append(torch.nn.utils.parameters_to_vector(model.q_net.parameters()))
     assert torch.allclose(ends[0], ends[1], atol=1e-4)
+
+
+def test_the_page_declares_an_algorithm_that_trains(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[1] / "docs" / "objectives.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)
+    scope: dict[str, Any] = {}
+    exec(block, scope)
+    assert scope["model"].num_timesteps >= 300
+    assert scope["model"].q_net.outputs(torch.zeros(2, 4)).per_action.shape == (2, 2, 5)
