@@ -254,3 +254,25 @@ def test_sb3s_own_dqn_trains_with_our_buffer():
     before = model.policy.state_dict()["q_net.q_net.0.bias"].clone()
     model.learn(40)
     assert not torch.equal(before, model.policy.state_dict()["q_net.q_net.0.bias"])
+
+
+def filled_buffer() -> PrioritizedFrameReplayBuffer:
+    stream = Stream(n_stack=2)
+    buffer = PrioritizedFrameReplayBuffer(20, stream.observation_space, stream.action_space, "cpu", n_stack=2)
+    for step in stream.steps(20):
+        buffer.add(*step)
+    return buffer
+
+
+def test_an_algorithm_that_gives_no_errors_back_is_told():
+    buffer = filled_buffer()
+    with pytest.warns(UserWarning, match=r"update_priorities\(\) was never called"):
+        for _ in range(100):
+            buffer.sample(4)
+
+
+def test_an_algorithm_that_does_is_not(recwarn):
+    buffer = filled_buffer()
+    for _ in range(150):
+        buffer.update_priorities(buffer.sample(4).indices, np.ones(4))
+    assert not len(recwarn)

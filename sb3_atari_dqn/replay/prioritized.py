@@ -3,6 +3,7 @@
 B: batch, N: environments.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from sb3_atari_dqn.replay.feedback import Feedback
 from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights
 from sb3_atari_dqn.replay.sum_tree import SumTree
 from sb3_atari_dqn.schedules import LinearBeta
+
+# Whoever trains gives errors back after each batch.
+_SURELY_NO_FEEDBACK = 100
 
 # Beyond these nothing is left of the TD errors, or of the probabilities of the others.
 MOST_ALPHA, MOST_EPSILON = 10, 1e6
@@ -98,6 +102,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         seed = int(np.random.randint(2**31))
         self.sampler = ProportionalSampler(self.buffer_size * n_envs, alpha, epsilon, seed)
         self._feedback = Feedback(self.sampler.update)
+        self._batches_without_feedback = 0
 
     @classmethod
     def check_numbers(
@@ -153,6 +158,14 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         :param batch_size: B
         :param env: normalizes observations and rewards
         """
+        self._batches_without_feedback += 1
+        if self._batches_without_feedback == _SURELY_NO_FEEDBACK:
+            warnings.warn(
+                f"{_SURELY_NO_FEEDBACK} batches were sampled and update_priorities() was never called: all transitions "
+                "keep the same priority. The algorithms of sb3_atari_dqn call it (replay='prioritized'), SB3's own do "
+                "not.",
+                stacklevel=2,
+            )
         leaves, probabilities = self.sampler.draw(batch_size)
         weights = importance_weights(probabilities, self.size() * self.n_envs, self.beta)
         samples = self.samples_at(leaves // self.n_envs, leaves % self.n_envs, env)
@@ -163,6 +176,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         :param indices: those of the samples, int64 [B]
         :param td_errors: theirs, of any sign, [B]; from a GPU they arrive one update late, or with the next transition
         """
+        self._batches_without_feedback = 0
         self._feedback.give(indices, td_errors)
 
     def settle(self) -> None:
