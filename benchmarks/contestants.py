@@ -186,7 +186,7 @@ def broken_down(model: DQN, steps: int) -> dict[str, float]:
         watch.time(learner, "greedy_actions", "acting")
         watch.time(Objective, "targets", "target")
         watch.time(learner, "update", "forward and rest of the update")
-        watch.time(learner.online, "hand_over", "gradients to float32")
+        watch.time(learner.online, "write_gradients", "gradients to float32")
         watch.time(learner.online, "refresh", "parameters to the working copy")
     else:
         watch.time(env, "step", "emulation (waited for)")

@@ -17,7 +17,8 @@ from unittest import mock
 from report import circumstances, spread, write
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_atari_dqn import DuelingDQN, NativeAtariVecEnv, remembering
+from sb3_atari_dqn import DuelingDQN, NativeAtariVecEnv
+from sb3_atari_dqn.algorithms import replay_memory
 from sb3_atari_dqn.learners import fast
 
 PACE: dict[str, Any] = dict(updates_per_transition=0.25, overlap=True, learner="fast")
@@ -60,7 +61,9 @@ def measure(make: Callable[[], DuelingDQN], env_steps: int) -> dict[str, Any]:
     model.learn(1_000)  # the learner is built, the memory has something in it
     with (
         mock.patch.object(fast, "check_update", watch.watching(fast.check_update, "update")),
-        mock.patch.object(remembering, "check_transition", watch.watching(remembering.check_transition, "vector step")),
+        mock.patch.object(
+            replay_memory, "check_transition", watch.watching(replay_memory.check_transition, "vector step")
+        ),
     ):
         started = time.perf_counter()
         model.learn(env_steps, reset_num_timesteps=False)

@@ -8,19 +8,19 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # typing's own constant would cost an import; type checkers know the name
 
 if TYPE_CHECKING:
+    from sb3_atari_dqn.algorithms.dqn import ClassicDQN as ClassicDQN
+    from sb3_atari_dqn.algorithms.dqn import DoubleDQN as DoubleDQN
+    from sb3_atari_dqn.algorithms.dqn import DuelingDQN as DuelingDQN
     from sb3_atari_dqn.atari import NativeAtariVecEnv as NativeAtariVecEnv
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari
-    from sb3_atari_dqn.dqn import ClassicDQN as ClassicDQN
-    from sb3_atari_dqn.dqn import DoubleDQN as DoubleDQN
-    from sb3_atari_dqn.dqn import DuelingDQN as DuelingDQN
     from sb3_atari_dqn.replay.buffer import FrameReplayBuffer as FrameReplayBuffer
     from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
     from sb3_atari_dqn.zoo.plugin import register as register
 
 _HOME = {
-    "ClassicDQN": "sb3_atari_dqn.dqn",
-    "DoubleDQN": "sb3_atari_dqn.dqn",
-    "DuelingDQN": "sb3_atari_dqn.dqn",
+    "ClassicDQN": "sb3_atari_dqn.algorithms.dqn",
+    "DoubleDQN": "sb3_atari_dqn.algorithms.dqn",
+    "DuelingDQN": "sb3_atari_dqn.algorithms.dqn",
     "FrameReplayBuffer": "sb3_atari_dqn.replay.buffer",
     "NativeAtariVecEnv": "sb3_atari_dqn.atari",
     "NatureAtari": "sb3_atari_dqn.atari",

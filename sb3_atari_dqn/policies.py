@@ -15,7 +15,6 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
-from sb3_atari_dqn.arguments import check_keys, check_known
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.gradient import scale_gradient
 from sb3_atari_dqn.networks.heads import HEADS, Head, LinearHead
@@ -24,6 +23,7 @@ from sb3_atari_dqn.networks.padding import SameConv2d
 from sb3_atari_dqn.networks.torsos import ImageTorso, NatureTorso, resolve_torso
 from sb3_atari_dqn.objectives.outputs import Outputs, Values
 from sb3_atari_dqn.objectives.scalar import ScalarValues
+from sb3_atari_dqn.validation import check_keys, check_known
 
 
 class HeadedQNetwork(QNetwork):

@@ -22,35 +22,34 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     "ale_py": ("atari/",),
     "benchmarks": (),
     f"{NAME}.zoo": ("zoo/", "commands/", "__init__.py"),
-    f"{NAME}.dqn": ("zoo/", "__init__.py"),
-    f"{NAME}.policies": ("learners/", "dqn.py", "zoo/"),
-    f"{NAME}.learners": ("learners/", "dqn.py"),
-    f"{NAME}.objectives": ("objectives/", "learners/", "policies.py", "dqn.py"),
-    f"{NAME}.remembering": ("dqn.py",),
-    f"{NAME}.interleaved": ("remembering.py",),
+    f"{NAME}.algorithms": ("algorithms/", "zoo/", "__init__.py"),
+    f"{NAME}.policies": ("learners/", "algorithms/", "zoo/"),
+    f"{NAME}.learners": ("learners/", "algorithms/"),
+    f"{NAME}.objectives": ("objectives/", "learners/", "policies.py", "algorithms/"),
     f"{NAME}.networks": ("policies.py", "networks/", "zoo/", "commands/"),
+    f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "zoo/"),
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),
+    f"{NAME}.episodes": ("commands/",),
     f"{NAME}.recipes": ("recipes/", "zoo/", "commands/", "__main__.py"),
     f"{NAME}.pictures": ("pictures/", "commands/"),
     f"{NAME}.atari": ("atari/", "callbacks/", "zoo/", "commands/", "plotting/", "__init__.py"),
     f"{NAME}.plotting": ("plotting/", "commands/plot.py"),
-    f"{NAME}.replay": (
-        *("replay/", "replay_kinds.py", "env_stacking.py", "remembering.py", "learners/graphed.py", "dqn.py"),
-        "__init__.py",
-    ),
+    f"{NAME}.replay": ("replay/", "algorithms/", "learners/cuda_graph.py", "__init__.py"),
 }
 
 # What files must not import, whatever it is used for.
 HOST = ("stable_baselines3", "gymnasium", "rl_zoo3", "sb3_contrib")
 STRANGERS_TO: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("objectives/*.py", "schedules.py", "arguments.py", "finite.py", "files.py", "transfers.py"), HOST),
+    **dict.fromkeys(
+        ("objectives/*.py", "schedules.py", "validation.py", "finite.py", "files.py", "transfers.py"), HOST
+    ),
     **dict.fromkeys(
         [
             f"replay/{name}.py"
             for name in (
-                *("n_step", "sum_tree", "samplers", "ledger", "stacks", "stack_memory", "observation_memory"),
+                *("n_step", "sum_tree", "samplers", "sparse_rows", "stacks", "stack_memory", "observation_memory"),
                 *("frame_store", "compressed_store", "device_store", "stores"),
             )
         ],
@@ -63,9 +62,10 @@ STRANGERS_TO: dict[str, tuple[str, ...]] = {
 # What files may import of ours.
 OURS_FOR: dict[str, tuple[str, ...]] = {
     "pictures/*.py": ("pictures", "files"),
-    "recipes/*.py": ("recipes", "arguments"),
+    "recipes/*.py": ("recipes", "validation"),
     "objectives/*.py": ("objectives",),
-    "replay/*.py": ("replay", "schedules", "arguments", "transfers"),
+    "checkpoints/*.py": ("checkpoints", "files"),
+    "replay/*.py": ("replay", "schedules", "validation", "transfers"),
 }
 
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from gpu.results import Report, arguments
 from gpu.setup import ROOT
 
-TESTS = "tests/test_gpu.py"
+TESTS = "tests/learners/test_gpu.py"
 
 
 def main() -> int:

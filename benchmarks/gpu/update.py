@@ -57,7 +57,7 @@ def of_learner(size: int, device: str, record: bool, backend: str | None = None)
     torch.manual_seed(0)
     policy = DuelingCnnPolicy(IMAGES, ACTIONS, lambda _: 1e-4).to(device)
     learner = FastLearner(policy, "bf16" if device == "cuda" else "fp32", size)
-    learner.records = record
+    learner.captures = record
     if backend is not None:
         mode = "max-autotune-no-cudagraphs" if backend == "inductor" else None  # the graph is ours
         for copy in (learner.online, learner.target):

@@ -11,9 +11,9 @@ import ale_py
 import gymnasium as gym
 from ale_py.env import AtariEnv
 
-from sb3_atari_dqn.arguments import check_between, whole_number
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
+from sb3_atari_dqn.validation import as_int, check_between
 
 #: What ``AtariEnv`` is built with where neither the registered environment nor the user says otherwise.
 _DEFAULTS = {
@@ -119,7 +119,7 @@ def _check_values(kwargs: Mapping[str, Any]) -> None:
     check_between("repeat_action_probability", kwargs["repeat_action_probability"], 0, 1)
     limit = kwargs["max_num_frames_per_episode"]
     if limit is not None:
-        whole_number("max_num_frames_per_episode", limit, minimum=-(2**31))
+        as_int("max_num_frames_per_episode", limit, minimum=-(2**31))
     for name, kind in (("full_action_space", bool), ("game", str)):
         if not isinstance(kwargs[name], kind):
             raise ValueError(f"{name} must be {'True or False' if kind is bool else 'a name'}, got {kwargs[name]!r}.")

@@ -20,12 +20,12 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.atari.native_game import NOOP, NativeGame
 from sb3_atari_dqn.atari.native_pool import GamePool, Reply
 from sb3_atari_dqn.atari.native_support import native_settings
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper, NatureAtari
+from sb3_atari_dqn.validation import as_int
 
 MOST_ENVS, MOST_FRAMES = 4096, 254
 
@@ -62,7 +62,7 @@ class NativeAtariVecEnv(VecEnv):
         n_stack: int = 4,
         render_mode: str | None = None,
     ) -> None:
-        n_envs, n_stack = whole_number("n_envs", n_envs, 1), whole_number("n_stack", n_stack, 1)
+        n_envs, n_stack = as_int("n_envs", n_envs, 1), as_int("n_stack", n_stack, 1)
         _check_limits(n_envs, n_stack, preset)
         if render_mode is not None:
             env_kwargs = {**(env_kwargs or {}), "render_mode": render_mode}
@@ -90,7 +90,7 @@ class NativeAtariVecEnv(VecEnv):
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """:raises ValueError: on a seed that no reset could take"""
-        return super().seed(None if seed is None else whole_number("seed", seed, 0))
+        return super().seed(None if seed is None else as_int("seed", seed, 0))
 
     def reset(self) -> np.ndarray:
         """

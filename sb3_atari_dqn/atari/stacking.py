@@ -7,7 +7,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, is_vecenv_wrapped
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from sb3_atari_dqn.arguments import whole_number
+from sb3_atari_dqn.validation import as_int
 
 
 class RepeatedStarts(StackedObservations[np.ndarray]):
@@ -62,6 +62,6 @@ class VecRepeatFirstStack(VecFrameStack):
             raise ValueError("VecRepeatFirstStack stands on another stack of frames: leave one of them out.")
         if not space.shape:
             raise ValueError(f"VecRepeatFirstStack stacks along the last axis of an observation, {space} has none.")
-        n_stack = whole_number("n_stack", n_stack, minimum=1)
+        n_stack = as_int("n_stack", n_stack, minimum=1)
         super().__init__(venv, n_stack)
         self.stacked_obs = RepeatedStarts(venv.num_envs, n_stack, space)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.arguments import check_between, check_known, whole_number
 from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.evaluation_game import check_fits, global_generators_kept, play
 from sb3_atari_dqn.callbacks.monitors import check_monitored
 from sb3_atari_dqn.callbacks.run import Game, RunCallback
 from sb3_atari_dqn.callbacks.video import FORMATS, Video, check_encoder
+from sb3_atari_dqn.validation import as_int, check_between, check_known
 
 SOURCES = ("training", "evaluation")
 MOST_SCALE = 16
@@ -63,16 +63,16 @@ class RecordEpisodes(RunCallback):
         verbose: int = 0,
     ) -> None:
         super().__init__(folder, verbose)
-        self.every_n_episodes = whole_number("every_n_episodes", every_n_episodes, 1)
+        self.every_n_episodes = as_int("every_n_episodes", every_n_episodes, 1)
         check_known("format of RecordEpisodes", format, FORMATS)
         check_known("source of RecordEpisodes", source, SOURCES)
         self.format, self.source = format, source
-        self.scale = whole_number("scale", scale, 1)
+        self.scale = as_int("scale", scale, 1)
         check_between("scale", self.scale, 1, MOST_SCALE)
-        self.fps: float | None = fps if fps is None else whole_number("fps", fps, 1)
+        self.fps: float | None = fps if fps is None else as_int("fps", fps, 1)
         if self.fps is not None:
             check_between(f"fps of a {format.upper()}", self.fps, 1, MOST_FPS[format])
-        self.max_steps, self.seed = whole_number("max_steps", max_steps, 1), whole_number("seed", seed, 0)
+        self.max_steps, self.seed = as_int("max_steps", max_steps, 1), as_int("seed", seed, 0)
         if make_env is not None and not callable(make_env):
             raise ValueError(f"make_env must be a function that builds an environment, got {make_env!r}")
         self._make_env = make_env

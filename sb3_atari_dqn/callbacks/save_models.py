@@ -9,9 +9,9 @@ from pathlib import Path
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.callbacks.run import Game, RunCallback
-from sb3_atari_dqn.model_files import replacing
+from sb3_atari_dqn.checkpoints.model_files import replacing
+from sb3_atari_dqn.validation import as_int
 
 
 class SaveEveryEpisode(RunCallback):
@@ -27,7 +27,7 @@ class SaveEveryEpisode(RunCallback):
 
     def __init__(self, every_n_episodes: int = 1, folder: str | Path | None = None, verbose: int = 0) -> None:
         super().__init__(folder, verbose)
-        self.every_n_episodes = whole_number("every_n_episodes", every_n_episodes, 1)
+        self.every_n_episodes = as_int("every_n_episodes", every_n_episodes, 1)
 
     def _on_game(self, game: Game) -> None:
         if game.number % self.every_n_episodes == 0:
@@ -53,7 +53,7 @@ class SaveOnBestTrainingMean(RunCallback):
 
     def __init__(self, window: int = 100, folder: str | Path | None = None, verbose: int = 0) -> None:
         super().__init__(folder, verbose)
-        self.window = whole_number("window", window, 1)
+        self.window = as_int("window", window, 1)
         self.best_mean = -float("inf")
         self._scores: deque[float] = deque(maxlen=self.window)
 

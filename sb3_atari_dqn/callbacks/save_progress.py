@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.callbacks.run import RunCallback
 from sb3_atari_dqn.callbacks.save_models import save_model
 from sb3_atari_dqn.files import replacing
+from sb3_atari_dqn.validation import as_int
 
 
 class SaveProgress(RunCallback):
@@ -24,7 +24,7 @@ class SaveProgress(RunCallback):
 
     def __init__(self, every_env_steps: int = 10_000, folder: str | Path | None = None, verbose: int = 0) -> None:
         super().__init__(folder, verbose)
-        self.every_env_steps = whole_number("every_env_steps", every_env_steps, 1)
+        self.every_env_steps = as_int("every_env_steps", every_env_steps, 1)
         self._saved_at = 0
 
     def _on_training_start(self) -> None:

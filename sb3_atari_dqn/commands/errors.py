@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def told_in_one_line(command: str) -> Iterator[None]:
+def report_user_errors(command: str) -> Iterator[None]:
     """
     Put around what checks the user's words, not around the work: a traceback from there is our mistake.
 
@@ -25,7 +25,7 @@ def told_in_one_line(command: str) -> Iterator[None]:
 @contextmanager
 def written_to(path: Path) -> Iterator[None]:
     """
-    Put around what writes one file, inside of :func:`told_in_one_line`.
+    Put around what writes one file, inside of :func:`report_user_errors`.
 
     :param path: of the file
     :raises ValueError: with the way out, instead of an OSError such as that of a full disk
@@ -51,5 +51,5 @@ def report(command: str, lines: str, written: str = "") -> None:
         # What is left in the buffer would fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         kept = f"; written before: {written}" if written else ""
-        with told_in_one_line(command):
+        with report_user_errors(command):
             raise ValueError(f"The standard output cannot be written ({error.strerror or error}){kept}") from error

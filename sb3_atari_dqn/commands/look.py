@@ -13,16 +13,16 @@ from PIL import Image
 from stable_baselines3.common.vec_env import VecEnv
 
 import sb3_atari_dqn.atari
-from sb3_atari_dqn.arguments import check_known
 from sb3_atari_dqn.atari import AtariPresetWrapper
+from sb3_atari_dqn.atari.observation_recorder import ObservationRecorder
 from sb3_atari_dqn.atari.summary import settings_of
-from sb3_atari_dqn.atari.taps import Taps
-from sb3_atari_dqn.commands.errors import report, told_in_one_line, written_to
-from sb3_atari_dqn.commands.options import seed, whole
+from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
+from sb3_atari_dqn.commands.options import int_at_least, seed
 from sb3_atari_dqn.pictures.arrays import describe, single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.contact_sheet import Panel, Section, contact_sheet
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
 from sb3_atari_dqn.recipes import find
+from sb3_atari_dqn.validation import check_known
 from sb3_atari_dqn.zoo import played_envs
 
 DESCRIPTION = """\
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     :raises SystemExit: on a mistake of the user, with one line that names the way out
     """
     args = _parser().parse_args(arguments)
-    with told_in_one_line("look"):
+    with report_user_errors("look"):
         ways = _ways(args)
         output = args.output or Path(f"look-{'-'.join(args.recipe or [ways[0].env_id]).replace('/', '-')}.png")
         check_writable(output, ".png")
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> None:
         sections = [_section(way, env, args) for way, env in zip(ways, envs, strict=True)]
     title = f"{', '.join(dict.fromkeys(way.env_id for way in ways))} after {args.steps} random steps, seed {args.seed}"
     sheet = Image.fromarray(contact_sheet(title, sections))
-    with told_in_one_line("look"), written_to(output), complete_or_absent(output) as unfinished:
+    with report_user_errors("look"), written_to(output), complete_or_absent(output) as unfinished:
         sheet.save(unfinished, optimize=True)
     lines = [f"{section.title}: {describe(section.observation)}" for section in sections]
     report("look", "\n".join([*lines, f"Wrote {output}"]), written=str(output))
@@ -100,11 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         help="preprocessing and stack of a recipe (`python -m sb3_atari_dqn recipes` lists them); can be repeated",
     )
     parser.add_argument(
-        "--frame-stack", type=whole(1), default=4, metavar="K", help="frames in a preset's stack (default: 4)"
+        "--frame-stack", type=int_at_least(1), default=4, metavar="K", help="frames in a preset's stack (default: 4)"
     )
     parser.add_argument(
         "--steps",
-        type=whole(0),
+        type=int_at_least(0),
         default=60,
         metavar="N",
         help="random steps before the picture is taken; 0: after the reset (default: 60)",
@@ -180,16 +180,16 @@ def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
     """
     game = env.unwrapped.envs[0]  # type: ignore[attr-defined]
     settings = settings_of(game)
-    taps = Taps(game)
-    _check_picture(way.env_id, taps.layers[0].observation_space.shape or ())
-    observation = _play(env, taps, args.steps, args.seed)
-    shapes = [layer.observation_space.shape or () for layer in taps.layers]
+    recorder = ObservationRecorder(game)
+    _check_picture(way.env_id, recorder.layers[0].observation_space.shape or ())
+    observation = _play(env, recorder, args.steps, args.seed)
+    shapes = [layer.observation_space.shape or () for layer in recorder.layers]
     frame_shape = single_frame_shape([*shapes, observation.shape])
-    stages = [Panel(stage.name, stage.picture, stage.derived) for stage in taps.stages()]
+    stages = [Panel(stage.name, stage.picture, stage.derived) for stage in recorder.stages()]
     while stages and stages[-1].array.shape != frame_shape:  # wrappers that stack
         stages.pop()
     if not stages:
-        made = taps.stages()[-1].picture.shape
+        made = recorder.stages()[-1].picture.shape
         raise ValueError(
             f"{way.title}: the network gets an array of shape {observation.shape}, which is no stack of frames "
             f"of shape {made} along their last axis (SB3 takes the shortest side for the channels): choose a larger one"
@@ -210,12 +210,12 @@ def _check_picture(env_id: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def _play(env: VecEnv, taps: Taps, steps: int, seed: int) -> np.ndarray:
+def _play(env: VecEnv, recorder: ObservationRecorder, steps: int, seed: int) -> np.ndarray:
     """:return: observation of the network after so many random steps"""
     env.action_space.seed(seed)
     observations: Any = env.reset()
     for _ in range(steps):
-        taps.clear()
+        recorder.clear()
         observations, *_ = env.step(np.array([env.action_space.sample()]))
     return np.array(observations[0])
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 
 
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+def int_at_least(least: int, most: int | None = None) -> Callable[[str], int]:
     """
     :param least: the smallest number that makes sense
     :param most: the largest, None for any
@@ -21,4 +21,4 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 #: Of every generator; numpy's takes 32 bits.
-seed = whole(0, 2**32 - 1)
+seed = int_at_least(0, 2**32 - 1)

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
-from sb3_atari_dqn.commands.errors import report, told_in_one_line, written_to
-from sb3_atari_dqn.commands.options import seed, whole
-from sb3_atari_dqn.commands.showing import Shower
+from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
+from sb3_atari_dqn.commands.options import int_at_least, seed
+from sb3_atari_dqn.commands.rendering import FrameRenderer
+from sb3_atari_dqn.episodes import EpisodePlayer, EpisodeStats, Step
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent, end_of_links
-from sb3_atari_dqn.playing import Game, Moment, Player
 from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
 
 DESCRIPTION = """\
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     :raises SystemExit: on a mistake of the user, with one line that names the way out
     """
     args = _parser().parse_args(arguments)
-    with told_in_one_line("play"):
+    with report_user_errors("play"):
         run = find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint)
         output = args.output or run.folder / "videos" / f"play-{run.model_path.stem}.mp4"
         check_writable(output, ".mp4")
@@ -53,13 +53,13 @@ def main(arguments: list[str]) -> None:
         env = run.create_env(args.seed)
         model = run.load_model(env, args.seed, args.device)
         deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
-        player = Player(model, env, deterministic, run.score_key)
-        shower = Shower(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency)
-    _film(player, shower, args, output)
+        player = EpisodePlayer(model, env, deterministic, run.score_key)
+        renderer = FrameRenderer(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency)
+    _film(player, renderer, args, output)
     env.close()
     found = _report(run, player.games, args.seed, deterministic, output)
     scores = output.with_suffix(".json")
-    with told_in_one_line("play"), written_to(scores), complete_or_absent(scores) as unfinished:
+    with report_user_errors("play"), written_to(scores), complete_or_absent(scores) as unfinished:
         unfinished.write_text(json.dumps(found, indent=2) + "\n")
     written = f"{output} and {scores.name}"
     lines = [_manner(deterministic, model), *(_line(number, game) for number, game in enumerate(player.games, 1))]
@@ -75,12 +75,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="run folder, or a model in one")
-    add("--games", type=whole(1), default=1, metavar="N", help="how many (default: 1)")
-    add("--max-steps", type=whole(1), metavar="N", help="stop after so many actions, even in the middle of a game")
+    add("--games", type=int_at_least(1), default=1, metavar="N", help="how many (default: 1)")
+    add(
+        "--max-steps",
+        type=int_at_least(1),
+        metavar="N",
+        help="stop after so many actions, even in the middle of a game",
+    )
     add("--seed", type=seed, default=0, metavar="N", help="of game and model (default: 0)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--load-best", action="store_true", help="the best model instead of the last")
-    which.add_argument("--load-checkpoint", type=whole(0), metavar="STEPS", help="the checkpoint after so many steps")
+    which.add_argument(
+        "--load-checkpoint", type=int_at_least(0), metavar="STEPS", help="the checkpoint after so many steps"
+    )
     which.add_argument("--load-last-checkpoint", action="store_true", help="the latest checkpoint")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--deterministic", action="store_true", help="always the action that the model thinks best")
@@ -101,38 +108,38 @@ def _frame_rate(text: str) -> float:
     )
 
 
-def _film(player: Player, shower: Shower, args: argparse.Namespace, output: Path) -> None:
+def _film(player: EpisodePlayer, renderer: FrameRenderer, args: argparse.Namespace, output: Path) -> None:
     """Play, and write the video; Ctrl-C ends the game, not the video.
 
     :raises SystemExit: if the video cannot be written, with ffmpeg's words; nothing of it is left then
     """
     output = end_of_links(output)
-    video = Video(output.parent, "mp4", 1, args.fps or actions_per_second(shower.game))
-    moments = _with_progress(player, args.games, args.max_steps)
+    video = Video(output.parent, "mp4", 1, args.fps or actions_per_second(renderer.game))
+    steps = _with_progress(player, args.games, args.max_steps)
     try:
-        _add(video, shower.draw(next(moments)), output)
+        _add(video, renderer.draw(next(steps)), output)
         with suppress(KeyboardInterrupt):
-            for moment in moments:
-                _add(video, shower.draw(moment), output)
-        with told_in_one_line("play"), written_to(output):
+            for step in steps:
+                _add(video, renderer.draw(step), output)
+        with report_user_errors("play"), written_to(output):
             video.keep(output)
     finally:
         video.discard()
 
 
 def _add(video: Video, picture: np.ndarray, output: Path) -> None:
-    with told_in_one_line("play"), written_to(output):
+    with report_user_errors("play"), written_to(output):
         video.add(picture)
 
 
-def _with_progress(player: Player, n_games: int, max_steps: int | None) -> Iterator[Moment]:
-    with tqdm(player.moments(n_games, max_steps), total=max_steps, unit="step", mininterval=0.5) as progress:
-        for moment in progress:
-            progress.set_description(f"game {moment.number} of {n_games}, score {moment.game.score:g}", refresh=False)
-            yield moment
+def _with_progress(player: EpisodePlayer, n_games: int, max_steps: int | None) -> Iterator[Step]:
+    with tqdm(player.steps(n_games, max_steps), total=max_steps, unit="step", mininterval=0.5) as progress:
+        for step in progress:
+            progress.set_description(f"game {step.number} of {n_games}, score {step.game.score:g}", refresh=False)
+            yield step
 
 
-def _report(run: SavedRun, games: list[Game], seed: int, deterministic: bool, video: Path) -> dict[str, Any]:
+def _report(run: SavedRun, games: list[EpisodeStats], seed: int, deterministic: bool, video: Path) -> dict[str, Any]:
     finished = [game.score for game in games if game.finished]
     return {
         "model": str(run.model_path),
@@ -164,7 +171,7 @@ def _manner(deterministic: bool, model: Any) -> str:
     return f"{chance}, as in enjoy (--deterministic: never)"
 
 
-def _line(number: int, game: Game) -> str:
+def _line(number: int, game: EpisodeStats) -> str:
     parts = [f"game {number}{'' if game.finished else ' (cut short)'}: score {game.score:g}"]
     parts.append(f"{game.env_steps:,} steps")
     if game.raw_frames is not None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
-from sb3_atari_dqn.commands.errors import report, told_in_one_line, written_to
+from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
 from sb3_atari_dqn.plotting.groups import group
 from sb3_atari_dqn.plotting.runs import RETURN, NothingToDraw, RunLog, read_run
@@ -41,7 +41,7 @@ _LOGGERS = "train with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --te
 def main(arguments: Sequence[str]) -> None:
     """:param arguments: as typed after ``plot``; a user's mistake is one line, and exit status 2"""
     args = _parser().parse_args(arguments)
-    with told_in_one_line("plot"):
+    with report_user_errors("plot"):
         _check_matplotlib()
         runs, passed_over = _read(_once(args.runs), args.value)
         groups = group(runs, args.labels)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
 
     png = BytesIO()
     draw(groups, png)
-    with told_in_one_line("plot"), written_to(args.out), complete_or_absent(args.out) as unfinished:
+    with report_user_errors("plot"), written_to(args.out), complete_or_absent(args.out) as unfinished:
         unfinished.write_bytes(png.getvalue())
     remarks = [run.remark for run in runs if run.remark]
     lines = [*passed_over, *remarks, *_missing_epsilon(runs), f"Wrote {args.out}"]

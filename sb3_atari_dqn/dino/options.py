@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sb3_atari_dqn.arguments import check_between, check_keys, check_known, whole_number
+from sb3_atari_dqn.validation import as_int, check_between, check_keys, check_known
 
 GAMES = ("auto", "chrome", "embedded")
 MODES = ("lockstep", "realtime")
@@ -108,7 +108,7 @@ class DinoOptions:
         value = getattr(self, name)
         if _is_list(value):
             raise ValueError(f"{name} must be a whole number, got {_short(value)}.")
-        number = whole_number(name, value, minimum)
+        number = as_int(name, value, minimum)
         if maximum is not None and number > maximum:
             raise ValueError(f"{name} must be at most {maximum}, got {value!r}.")
         self._set(name, number)
@@ -169,7 +169,7 @@ def _whole_numbers(values: Any, minimum: int) -> tuple[int, ...] | None:
     if not isinstance(listed, tuple | list):
         return None
     try:
-        return tuple(whole_number("each", value, minimum) for value in listed)
+        return tuple(as_int("each", value, minimum) for value in listed)
     except ValueError:
         return None
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sb3_atari_dqn.learners.graphed import Recorder, Replayed
+from sb3_atari_dqn.learners.cuda_graph import GraphCapture, Replayed
 
 
 class GraphedActing:
@@ -21,11 +21,11 @@ class GraphedActing:
 
     :param act: from images, uint8 [N, C, H, W], to actions, int64 [N], on the device
     :param device: of both
-    :param recorder: of that device
+    :param capture: of that device
     """
 
-    def __init__(self, act: Callable[[Tensor], Tensor], device: torch.device, recorder: Recorder) -> None:
-        self._act, self._device, self._recorder = act, device, recorder
+    def __init__(self, act: Callable[[Tensor], Tensor], device: torch.device, capture: GraphCapture) -> None:
+        self._act, self._device, self._capture = act, device, capture
         self._places: dict[tuple[int, ...], _Place] = {}
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ class GraphedActing:
         """
         shape = observations.shape
         if shape not in self._places:
-            self._places[shape] = _Place(self._act, observations, self._device, self._recorder)
+            self._places[shape] = _Place(self._act, observations, self._device, self._capture)
         return self._places[shape](observations)
 
 
@@ -43,12 +43,12 @@ class _Place:
     """Where observations of one shape lie: pinned on the host, from where the copy waits for nothing, and there."""
 
     def __init__(
-        self, act: Callable[[Tensor], Tensor], like: np.ndarray, device: torch.device, recorder: Recorder
+        self, act: Callable[[Tensor], Tensor], like: np.ndarray, device: torch.device, capture: GraphCapture
     ) -> None:
         staged = torch.empty(like.shape, dtype=torch.from_numpy(like[:0]).dtype, pin_memory=device.type == "cuda")
         self._on_device = torch.empty_like(staged, device=device)
         self._staged, self._numbers = staged, staged.numpy()
-        self._act = Replayed(lambda: act(self._on_device), recorder)
+        self._act = Replayed(lambda: act(self._on_device), capture)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         np.copyto(self._numbers, observations)  # the last call has waited: the copy from here is done

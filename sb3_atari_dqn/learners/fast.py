@@ -13,10 +13,10 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from sb3_atari_dqn.finite import UpdateWatch, check_update, skip_on_device
 from sb3_atari_dqn.learners.acting import GraphedActing
-from sb3_atari_dqn.learners.graphed import CudaRecorder, GraphedUpdate
-from sb3_atari_dqn.learners.optimizers import can_fuse, can_record, fuse, make_recordable
+from sb3_atari_dqn.learners.compatibility import incompatibility
+from sb3_atari_dqn.learners.cuda_graph import CudaGraphCapture, GraphedUpdate
+from sb3_atari_dqn.learners.optimizers import can_capture, can_fuse, fuse, make_capturable
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
-from sb3_atari_dqn.learners.rehearsal import why_not_fast
 from sb3_atari_dqn.learners.update import LearningRule, Update, update_of, with_observations
 from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
 from sb3_atari_dqn.policies import HeadedQNetwork, QPolicy
@@ -45,15 +45,15 @@ class FastLearner:
         on_cuda = policy.device.type == "cuda"
         if can_fuse(policy.optimizer):
             fuse(policy.optimizer, capturable=on_cuda)
-        elif on_cuda and can_record(policy.optimizer):
-            make_recordable(policy.optimizer)
+        elif on_cuda and can_capture(policy.optimizer):
+            make_capturable(policy.optimizer)
         #: whether updates are recorded, and may begin with gathering the frames
-        self.records = on_cuda and self.is_image and can_record(policy.optimizer)
+        self.captures = on_cuda and self.is_image and can_capture(policy.optimizer)
         #: whether a step on bad numbers is left out by the device, which is told so one update later
-        self.skips_on_device = self.records
+        self.skips_on_device = self.captures
         self._watch = UpdateWatch()
         #: whether acting is recorded
-        self.records_acting = on_cuda and self.is_image
+        self.captures_acting = on_cuda and self.is_image
         self._graphed: GraphedUpdate | None = None
         self._graphed_acting: GraphedActing | None = None
         self._rule: LearningRule | None = None  # that the graph was recorded with
@@ -82,16 +82,18 @@ class FastLearner:
 
     def _act(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
         """:return: greedy actions counted from 0, int64 [N]"""
-        if self.records_acting:
+        if self.captures_acting:
             if self._graphed_acting is None:
-                self._graphed_acting = GraphedActing(self._greedy, self.policy.device, CudaRecorder(self.policy.device))
+                self._graphed_acting = GraphedActing(
+                    self._greedy, self.policy.device, CudaGraphCapture(self.policy.device)
+                )
             return self._graphed_acting(maybe_transpose(observations, self.policy.observation_space))  # type: ignore[arg-type]
         tensors, _ = self.policy.obs_to_tensor(observations)
         return self._greedy(tensors).cpu().numpy()
 
     def _greedy(self, observations: Any) -> Tensor:
         """:return: int64 [N]"""
-        return self.policy.q_net.values.mean(self.online(self.online.prepare(observations))).argmax(dim=1)
+        return self.policy.q_net.values.mean(self.online(self.online.preprocess(observations))).argmax(dim=1)
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """
@@ -101,11 +103,11 @@ class FastLearner:
         :param rule: objective and gradient norm
         :raises NonFiniteUpdate: instead of a step that would damage the parameters
         """
-        if not self.records:
+        if not self.captures:
             return self._update(batch, rule)
         self._keep_learning_rates_on_device()
         if self._graphed is None or rule != self._rule:
-            self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), CudaRecorder(self.policy.device))
+            self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), CudaGraphCapture(self.policy.device))
             self._rule = rule
         update = self._graphed(batch)
         self._watch.push(update.statistics)
@@ -119,11 +121,11 @@ class FastLearner:
                 group["lr"] = on_device
 
     def _update(self, batch: Any, rule: LearningRule) -> Update:
-        prepare = self.online.prepare
-        batch = with_observations(batch, prepare(batch.observations), prepare(batch.next_observations))
+        preprocess = self.online.preprocess
+        batch = with_observations(batch, preprocess(batch.observations), preprocess(batch.next_observations))
         targets = rule.objective.targets(self.online, self.target, batch)
         step = rule.objective.loss(self.online, batch, targets)
-        self.online.hand_over(torch.autograd.grad(step.loss, self.online.parameters))
+        self.online.write_gradients(torch.autograd.grad(step.loss, self.online.parameters))
         grad_norm = torch.nn.utils.clip_grad_norm_(self.online.masters, rule.max_grad_norm)
         if self.skips_on_device:
             skip_on_device(self.policy.optimizer, step.loss, grad_norm)
@@ -156,7 +158,7 @@ def check_policy(policy: QPolicy, precision: str) -> None:
     _check_layers(policy)
     if is_image:
         dtype = PRECISIONS["fp32" if precision == "auto" else precision]
-        trouble = why_not_fast(policy.q_net, policy.observation_space.shape, dtype, policy.device)  # type: ignore[arg-type]
+        trouble = incompatibility(policy.q_net, policy.observation_space.shape, dtype, policy.device)  # type: ignore[arg-type]
         if trouble:
             raise ValueError(f"The network of {type(policy).__name__} {trouble}: use learner='plain'.")
 

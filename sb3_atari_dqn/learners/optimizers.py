@@ -8,7 +8,7 @@ from torch import optim
 _WITH_FUSED_KERNEL = (optim.Adam, optim.AdamW)
 
 # Those whose counters may lie on the device and whose learning rate may be a tensor there.
-_RECORDABLE = (*_WITH_FUSED_KERNEL, optim.NAdam, optim.RAdam, optim.RMSprop)
+_CAPTURABLE = (*_WITH_FUSED_KERNEL, optim.NAdam, optim.RAdam, optim.RMSprop)
 
 
 def can_fuse(optimizer: optim.Optimizer) -> bool:
@@ -16,9 +16,9 @@ def can_fuse(optimizer: optim.Optimizer) -> bool:
     return type(optimizer) in _WITH_FUSED_KERNEL
 
 
-def can_record(optimizer: optim.Optimizer) -> bool:
+def can_capture(optimizer: optim.Optimizer) -> bool:
     """:return: whether a CUDA graph can record the step of this very class, at a learning rate that changes"""
-    return type(optimizer) in _RECORDABLE
+    return type(optimizer) in _CAPTURABLE
 
 
 def fuse(optimizer: optim.Optimizer, capturable: bool) -> None:
@@ -32,7 +32,7 @@ def fuse(optimizer: optim.Optimizer, capturable: bool) -> None:
         _move_counters(optimizer)
 
 
-def make_recordable(optimizer: optim.Optimizer) -> None:
+def make_capturable(optimizer: optim.Optimizer) -> None:
     """:param optimizer: one that can be recorded; its counters move to the device"""
     for group in optimizer.param_groups:
         group["foreach"], group["capturable"] = None, True
@@ -52,7 +52,7 @@ def unfuse(optimizer: optim.Optimizer) -> None:
 
     :param optimizer: any
     """
-    if not can_record(optimizer) or not any(
+    if not can_capture(optimizer) or not any(
         group.get("fused") or group["capturable"] for group in optimizer.param_groups
     ):
         return

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import torch
 
-from sb3_atari_dqn.learners.graphed import WARM_UP_UPDATES, CudaRecorder, Replayed
-from sb3_atari_dqn.learners.rehearsal import why_not_fast
+from sb3_atari_dqn.learners.compatibility import incompatibility
+from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES, CudaGraphCapture, Replayed
 from sb3_atari_dqn.learners.working_copy import WorkingCopy
 from sb3_atari_dqn.policies import HeadedQNetwork
 
@@ -29,7 +29,7 @@ def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: to
     :param device: where it computes
     :return: short name of the precision, and the reason in words
     """
-    if trouble := why_not_fast(network, shape[1:], torch.bfloat16, device):
+    if trouble := incompatibility(network, shape[1:], torch.bfloat16, device):
         return "fp32", f"the network {trouble}"
     copies = {name: WorkingCopy(network, dtype) for name, dtype in PRECISIONS.items()}
     turns = 1 if device.type == "cuda" else _WARM_UP + _TRIES  # a recording is tried several times by itself
@@ -46,7 +46,7 @@ def _time(network: WorkingCopy, shape: tuple[int, ...], device: torch.device) ->
     images = torch.zeros(shape, dtype=torch.uint8, device=device)
 
     def once() -> tuple[torch.Tensor, ...]:
-        return torch.autograd.grad(network(network.prepare(images)).per_action.sum(), network.parameters)
+        return torch.autograd.grad(network(network.preprocess(images)).per_action.sum(), network.parameters)
 
     if device.type == "cuda":
         return _time_recorded(once, device)
@@ -57,7 +57,7 @@ def _time(network: WorkingCopy, shape: tuple[int, ...], device: torch.device) ->
 
 def _time_recorded(once: Callable[[], tuple[torch.Tensor, ...]], device: torch.device) -> float:
     """:return: milliseconds of a run as updates are run on CUDA; launched one by one, the launches would take most"""
-    replayed, times = Replayed(once, CudaRecorder(device)), []
+    replayed, times = Replayed(once, CudaGraphCapture(device)), []
     for _ in range(WARM_UP_UPDATES + 1 + _TRIES):
         started = time.perf_counter()
         replayed()

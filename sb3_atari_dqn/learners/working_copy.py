@@ -52,12 +52,12 @@ class WorkingCopy:
 
     def __call__(self, images: Any) -> Outputs:
         """
-        :param images: what :meth:`prepare` returned
+        :param images: what :meth:`preprocess` returned
         :return: float32 whatever the precision
         """
         return self._network.outputs_of_images(images)
 
-    def prepare(self, observations: Any) -> Tensor:
+    def preprocess(self, observations: Any) -> Tensor:
         """
         :param observations: images as they are stored, uint8 [B, C, H, W]
         :return: the same in the precision of this copy, channels last
@@ -73,7 +73,7 @@ class WorkingCopy:
             torch._foreach_copy_([self.parameters[i] for i in self._converted], numbers)
 
     @torch.no_grad()
-    def hand_over(self, gradients: Sequence[Tensor]) -> None:
+    def write_gradients(self, gradients: Sequence[Tensor]) -> None:
         """
         Give the masters their gradients.
 
@@ -101,14 +101,14 @@ class OwnNetwork:
         """:param observations: as they are stored"""
         return self._network.outputs(observations)
 
-    def prepare(self, observations: Any) -> Any:
+    def preprocess(self, observations: Any) -> Any:
         """:return: the observations"""
         return observations
 
     def refresh(self) -> None:
         """Nothing: there is one set of parameters."""
 
-    def hand_over(self, gradients: Sequence[Tensor]) -> None:
+    def write_gradients(self, gradients: Sequence[Tensor]) -> None:
         """Give the parameters their gradients."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from sb3_atari_dqn.arguments import check_known
+from sb3_atari_dqn.validation import check_known
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

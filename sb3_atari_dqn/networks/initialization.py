@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from sb3_atari_dqn.arguments import check_known
+from sb3_atari_dqn.validation import check_known
 
 # Gains are those for ReLU, which SB3 takes for its feature extractors too.
 INITIALIZATIONS: dict[str, Callable[[Any], Any]] = {

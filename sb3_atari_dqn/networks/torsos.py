@@ -15,11 +15,11 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from sb3_atari_dqn.arguments import check_known, whole_number
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.bytes import BytesExtractor
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d
+from sb3_atari_dqn.validation import as_int, check_known
 
 
 class ImageTorso(BaseFeaturesExtractor):
@@ -75,7 +75,7 @@ class ImageTorso(BaseFeaturesExtractor):
             return None
         if hidden_size == "default":
             return cls.default_hidden_size
-        return whole_number("hidden_size", hidden_size, minimum=1)
+        return as_int("hidden_size", hidden_size, minimum=1)
 
     @classmethod
     def arguments(cls) -> set[str]:
@@ -190,7 +190,7 @@ class EluTorso(ConvTorso):
     def __init__(self, observation_space: gym.Space, strides: tuple[int, int, int] = (1, 1, 1), **options: Any) -> None:
         if not isinstance(strides, tuple | list) or len(strides) != 3:
             raise ValueError(f"strides must be three numbers, one per convolution, got {strides!r}.")
-        self._strides = [whole_number("strides", stride, minimum=1) for stride in strides]
+        self._strides = [as_int("strides", stride, minimum=1) for stride in strides]
         super().__init__(observation_space, **options)
 
     def _layers(self) -> tuple[Conv, ...]:
@@ -260,7 +260,7 @@ class ImpalaTorso(ImageTorso):
     default_hidden_size = 256
 
     def __init__(self, observation_space: gym.Space, width: int = 1, **options: Any) -> None:
-        self.channels = tuple(channels * whole_number("width", width, minimum=1) for channels in (16, 32, 32))
+        self.channels = tuple(channels * as_int("width", width, minimum=1) for channels in (16, 32, 32))
         super().__init__(observation_space, **options)
 
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:

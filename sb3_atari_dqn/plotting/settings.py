@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.atari.skipping import own_skip
 from sb3_atari_dqn.plotting.files import read_as
+from sb3_atari_dqn.validation import as_int
 
 #: Wrappers that skip frames outside of the monitor: the keyword that says how many, and its default.
 _SKIPS = {
@@ -163,7 +163,7 @@ def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
         name = _GYMNASIUM + name.rpartition(".")[2]
     if name in _SKIPS:
         keyword, default = _SKIPS[name]
-        return whole_number(keyword, kwargs.get(keyword, default), 1)
+        return as_int(keyword, kwargs.get(keyword, default), 1)
     if name.startswith(_OURS):
         wrapper = _ours(name)
         preset = getattr(wrapper, "preset", None)

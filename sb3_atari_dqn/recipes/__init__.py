@@ -7,7 +7,7 @@ heavy is imported here.
 from dataclasses import dataclass
 from importlib import import_module
 
-from sb3_atari_dqn.arguments import check_known
+from sb3_atari_dqn.validation import check_known
 
 NAMES = ("pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling", "chrome_dino")
 

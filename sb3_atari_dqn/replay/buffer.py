@@ -15,7 +15,6 @@ from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_dqn.arguments import check_between, whole_number
 from sb3_atari_dqn.replay.device_store import DeviceFrameStore
 from sb3_atari_dqn.replay.frame_store import FrameLayout
 from sb3_atari_dqn.replay.memory_check import available_on, check_memory
@@ -26,6 +25,7 @@ from sb3_atari_dqn.replay.stack_memory import METADATA_BYTES, StackMemory
 from sb3_atari_dqn.replay.stack_rows import StackRows
 from sb3_atari_dqn.replay.stores import frame_store
 from sb3_atari_dqn.transfers import sent
+from sb3_atari_dqn.validation import as_int, check_between
 
 _REWARD = np.dtype(np.float32)
 
@@ -81,7 +81,7 @@ class FrameReplayBuffer(ReplayBuffer):
     ) -> None:
         self.check_numbers(n_steps=n_steps, gamma=gamma)
         parts = parts_of(observation_space, n_stack, stack_axis)
-        buffer_size = whole_number("buffer_size", buffer_size, 1)
+        buffer_size = as_int("buffer_size", buffer_size, 1)
         # SB3's own constructor would allocate every observation twice.
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)
@@ -103,7 +103,7 @@ class FrameReplayBuffer(ReplayBuffer):
 
         :raises ValueError: on the first bad number
         """
-        whole_number("n_steps", n_steps, 1)
+        as_int("n_steps", n_steps, 1)
         check_between("gamma", gamma, 0, 1)
 
     # --- memory

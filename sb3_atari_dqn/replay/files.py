@@ -17,10 +17,10 @@ import numpy as np
 import zstandard
 
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
-from sb3_atari_dqn.replay.ledger import Ledger
 from sb3_atari_dqn.replay.observation_memory import PLAIN
 from sb3_atari_dqn.replay.observation_parts import spaces_of
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.sparse_rows import SparseRows
 from sb3_atari_dqn.replay.stack_memory import StackMemory
 
 MAGIC = b"sb3_atari_dqn replay buffer\n"
@@ -69,8 +69,8 @@ def _header(buffer: FrameReplayBuffer) -> dict[str, Any]:
         "filled": buffer.size(),
         "steps": memory.steps,
         "first frame": memory.oldest_frames(buffer.size()),
-        "finals": {name: len(part.finals) for name, part in memory.parts.items()},
-        "heads": {name: len(part.heads) for name, part in memory.parts.items()},
+        "finals": {name: len(part.final_frames) for name, part in memory.parts.items()},
+        "heads": {name: len(part.prefixes) for name, part in memory.parts.items()},
         "sampler": buffer.sampler.state() if isinstance(buffer, PrioritizedFrameReplayBuffer) else None,
     }
 
@@ -101,7 +101,7 @@ def write(buffer: FrameReplayBuffer, file: BinaryIO) -> None:
     file.write(MAGIC)
     settings = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=_WINDOW_LOG, write_checksum=1)
     if isinstance(buffer, PrioritizedFrameReplayBuffer):
-        buffer.settle()
+        buffer.flush()
     with zstandard.ZstdCompressor(compression_params=settings).stream_writer(file, closefd=False) as stream:
         header = json.dumps(_header(buffer)).encode()
         stream.write(struct.pack("<I", len(header)) + header)
@@ -126,9 +126,9 @@ def _arrays_of(buffer: FrameReplayBuffer) -> Iterator[np.ndarray]:
 
 def _arrays_of_part(part: StackMemory, filled: int) -> Iterator[np.ndarray]:
     yield part.expected  # type: ignore[misc]  # the last step left one
-    for ledger in (part.finals, part.heads):
-        yield ledger.keys - (part.steps - filled) * part.n_envs
-        for rows in ledger.rows:
+    for sparse in (part.final_frames, part.prefixes):
+        yield sparse.keys - (part.steps - filled) * part.n_envs
+        for rows in sparse.rows:
             yield part.store.frames_of(rows)
     for env in range(part.n_envs):
         for steps in _chunks(part.oldest_frame(filled), part.steps + 1):
@@ -270,8 +270,8 @@ def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream
             expected = stream.array((like.n_envs, *part.shape.obs_shape), part.dtype)
             if target is not None:
                 part.expected = expected
-            for ledger, count in ((part.finals, header["finals"][name]), (part.heads, header["heads"][name])):
-                _read_aside(target, part, stream, ledger, count, steps - filled)
+            for sparse, count in ((part.final_frames, header["finals"][name]), (part.prefixes, header["heads"][name])):
+                _read_sparse_rows(target, part, stream, sparse, count, steps - filled)
             _read_frames(target, part, stream, first_frames[name], steps + 1)
     stream.end()
     if target is not None and filled:
@@ -309,20 +309,20 @@ def _read_transitions(
             target.sampler.tree[leaves] = priorities
 
 
-def _read_aside(
-    target: FrameReplayBuffer | None, part: StackMemory, stream: _Stream, ledger: Ledger, count: int, first: int
+def _read_sparse_rows(
+    target: FrameReplayBuffer | None, part: StackMemory, stream: _Stream, sparse: SparseRows, count: int, first: int
 ) -> None:
     """
     :param part: of the target's memory
-    :param ledger: of that part
+    :param sparse: of that part
     :param count: its entries in the file
     :param first: step of the oldest transition
     """
     keys = stream.array((count,), np.int64) + first * part.n_envs
     for key in keys:
-        frames = stream.array((ledger.rows_per_entry, part.layout.frame_size), part.dtype)
+        frames = stream.array((sparse.rows_per_entry, part.layout.frame_size), part.dtype)
         if target is not None:
-            ledger.add(int(key), part.store.put_aside(frames))
+            sparse.add(int(key), part.store.write_overflow(frames))
 
 
 def _read_frames(target: FrameReplayBuffer | None, part: StackMemory, stream: _Stream, first: int, end: int) -> None:

@@ -110,7 +110,7 @@ class FrameStore(ABC):
         """Memory of the side pool, its free rows included."""
         return self._pool.nbytes
 
-    def put_aside(self, frames: np.ndarray) -> np.ndarray:
+    def write_overflow(self, frames: np.ndarray) -> np.ndarray:
         """
         :param frames: [any, F]
         :return: their row numbers, int64 [any]
@@ -122,7 +122,7 @@ class FrameStore(ABC):
         return places + self.layout.zero_row + 1
 
     def release(self, rows: np.ndarray) -> None:
-        """:param rows: numbers that `put_aside` gave and nobody needs any more"""
+        """:param rows: numbers that `write_overflow` gave and nobody needs any more"""
         self._free += (rows - self.layout.zero_row - 1).tolist()
 
     def reset(self) -> None:
@@ -132,7 +132,7 @@ class FrameStore(ABC):
 
     def _aside(self, rows: np.ndarray) -> np.ndarray:
         """
-        :param rows: numbers that `put_aside` gave
+        :param rows: numbers that `write_overflow` gave
         :return: the frames, [any, F]
         """
         return self._pool[rows - self.layout.zero_row - 1]

@@ -8,9 +8,9 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_obs_shape, is_image_space, is_image_space_channels_first
 
-from sb3_atari_dqn.arguments import whole_number
 from sb3_atari_dqn.replay.observation_memory import PLAIN
 from sb3_atari_dqn.replay.stacks import StackShape
+from sb3_atari_dqn.validation import as_int
 
 # What SB3's networks take as one part of an observation.
 PART_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -72,8 +72,8 @@ def _entry(given: Any, name: str, default: Any) -> Any:
 
 def _part(space: spaces.Space, n_stack: Any, axis: Any, name: str) -> ObservationPart:
     shape: Any = tuple(get_obs_shape(space)) or (1,)  # a scalar is stored as a row of one
-    n_stack = whole_number("n_stack", n_stack, 1)
-    axis = stack_axis(space) if axis is None else whole_number("stack_axis", axis, -len(shape))
+    n_stack = as_int("n_stack", n_stack, 1)
+    axis = stack_axis(space) if axis is None else as_int("stack_axis", axis, -len(shape))
     if axis >= len(shape):
         raise ValueError(f"stack_axis={axis} does not fit observations of shape {shape}.")
     try:

@@ -12,12 +12,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_dqn.arguments import check_between
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
-from sb3_atari_dqn.replay.feedback import Feedback
+from sb3_atari_dqn.replay.priority_updates import PriorityUpdates
 from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights
 from sb3_atari_dqn.replay.sum_tree import SumTree
 from sb3_atari_dqn.schedules import LinearBeta
+from sb3_atari_dqn.validation import check_between
 
 # Whoever trains gives errors back after each batch.
 _SURELY_NO_FEEDBACK = 100
@@ -101,7 +101,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         # SB3 seeds numpy's global generator: the draws follow the seed of the training.
         seed = int(np.random.randint(2**31))
         self.sampler = ProportionalSampler(self.buffer_size * n_envs, alpha, epsilon, seed)
-        self._feedback = Feedback(self.sampler.update)
+        self._priority_updates = PriorityUpdates(self.sampler.update)
         self._batches_without_feedback = 0
 
     @classmethod
@@ -126,7 +126,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def reset(self) -> None:
         super().reset()
-        self.settle()
+        self.flush()
         self.sampler.reset()
 
     def anneal(self, progress_remaining: float) -> None:
@@ -148,7 +148,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         TD errors still on their way arrive before: a file that is written between two steps lets them arrive too, and
         must not change what the next batch is drawn from.
         """
-        self.settle()
+        self.flush()
         first = self.pos * self.n_envs
         super().add(obs, next_obs, action, reward, done, infos)
         self.sampler.insert(np.arange(first, first + self.n_envs))
@@ -177,8 +177,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         :param td_errors: theirs, of any sign, [B]; from a GPU they arrive one update late, or with the next transition
         """
         self._batches_without_feedback = 0
-        self._feedback.give(indices, td_errors)
+        self._priority_updates.push(indices, td_errors)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Let every TD error arrive that is still on its way from the device."""
-        self._feedback.settle()
+        self._priority_updates.flush()

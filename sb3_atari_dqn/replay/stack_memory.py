@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore, HostFrameStore
-from sb3_atari_dqn.replay.ledger import Ledger
+from sb3_atari_dqn.replay.sparse_rows import SparseRows
 from sb3_atari_dqn.replay.stacks import ASIDE, REPEATED, ZEROS, Snapshot, StackShape, classify_start
 
 # One byte per transition: two flags, and above them what stands before the first frame.
@@ -90,8 +90,10 @@ class StackMemory:
         self.store.reset()
         self.steps = 0
         self.first_frame = 0  # step of the first frame there ever was
-        self.finals = Ledger(1)  # newest frame of the observation that follows, where it is not the next in the ring
-        self.heads = Ledger(self.shape.n_stack - 1)  # frames before the first one of an episode, oldest first
+        self.final_frames = SparseRows(
+            1
+        )  # newest frame of the observation that follows, where it is not the next in the ring
+        self.prefixes = SparseRows(self.shape.n_stack - 1)  # frames before the first one of an episode, oldest first
         self._expected: Snapshot | None = None  # what the next observation is unless something ended
         self._depths = np.zeros(self.n_envs, dtype=np.uint8)  # of the last step
         self._kinds = np.zeros(self.n_envs, dtype=np.uint8)  # likewise
@@ -226,7 +228,7 @@ class StackMemory:
             if start is None:
                 continue
             if start == ASIDE:
-                self.heads.add(self._key(self.steps, env), self.store.put_aside(stack[:-1]))
+                self.prefixes.add(self._key(self.steps, env), self.store.write_overflow(stack[:-1]))
             self._depths[env], self._kinds[env] = 1, start
 
     def _newest_frames(self, env: int) -> np.ndarray | None:
@@ -242,12 +244,12 @@ class StackMemory:
     def _keep_final(self, step: int, env: Any, frame: np.ndarray) -> None:
         """Cut the stream after a transition; what follows it is no longer the next frame in the ring."""
         self.flags[step % self.n_slots, env] |= _CUT
-        self.finals.add(self._key(step, env), self.store.put_aside(frame.reshape(1, -1)))
+        self.final_frames.add(self._key(step, env), self.store.write_overflow(frame.reshape(1, -1)))
 
     def _forget_below(self, oldest: int) -> None:
         """:param oldest: step of the oldest transition kept; the heads serve K - 1 observations each"""
-        for ledger, needed in ((self.finals, oldest), (self.heads, oldest - self.shape.n_stack + 2)):
-            if len(ledger) and len(rows := ledger.drop_below(needed * self.n_envs)):
+        for sparse, needed in ((self.final_frames, oldest), (self.prefixes, oldest - self.shape.n_stack + 2)):
+            if len(sparse) and len(rows := sparse.drop_below(needed * self.n_envs)):
                 self.store.release(rows)
 
     def set_position(self, steps: int, first_frame: int) -> None:
@@ -295,7 +297,7 @@ class StackMemory:
         if terminated.any():
             rows[terminated, -1] = rows[terminated, -2]
         if cut.any():
-            rows[cut, -1] = self.finals.find(self._key(steps[cut], envs[cut]))[:, 0]
+            rows[cut, -1] = self.final_frames.find(self._key(steps[cut], envs[cut]))[:, 0]
         if (depths < self.shape.n_stack).any():
             self._pad(rows, steps, envs, depths, flags >> _KIND_SHIFT)
         return rows
@@ -311,6 +313,6 @@ class StackMemory:
         rows[repeated] = np.broadcast_to(self.store.rows(starts, envs)[:, None], rows.shape)[repeated]
         sample, place = np.nonzero(missing & (kinds == ASIDE)[:, None])
         if len(sample):
-            heads = self.heads.find(self._key(starts[sample], envs[sample]))  # [., K - 1]
+            heads = self.prefixes.find(self._key(starts[sample], envs[sample]))  # [., K - 1]
             before_start = self._ages[place] - depths[sample]  # 0: the frame right before the first one
             rows[sample, place] = heads[np.arange(len(sample)), self.shape.n_stack - 2 - before_start]

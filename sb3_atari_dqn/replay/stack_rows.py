@@ -52,7 +52,7 @@ class StacksInPlace:
         """:return: whether these are row numbers of the same frames, as many"""
         return isinstance(given, StackRows) and given.store is self._store and given.rows.shape == self._size
 
-    def take_over(self, given: StackRows) -> None:
+    def copy_(self, given: StackRows) -> None:
         """Send the rows of another batch to where those of the last one lie."""
         self._store.send(given.rows.ravel(), self._rows, self._guests)
 

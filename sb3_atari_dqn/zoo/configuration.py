@@ -15,9 +15,9 @@ import yaml
 from stable_baselines3.common.callbacks import BaseCallback
 
 import sb3_atari_dqn
-from sb3_atari_dqn import arguments
-from sb3_atari_dqn.arguments import check_between, check_options, whole_number
+from sb3_atari_dqn import validation
 from sb3_atari_dqn.callbacks import RunCallback
+from sb3_atari_dqn.validation import as_int, check_between, check_options
 from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
 from sb3_atari_dqn.zoo.names import ALGORITHMS
 
@@ -48,7 +48,7 @@ def check_command_line(args: Any) -> None:
         )
     for name, minimum in _COMMAND_LINE.items():
         if hasattr(args, name):
-            whole_number(f"--{name.replace('_', '-')}", getattr(args, name), minimum)
+            as_int(f"--{name.replace('_', '-')}", getattr(args, name), minimum)
     if getattr(args, "log_interval", None) == 0:
         raise ValueError("--log-interval 0: logs are written after so many games, give at least 1, or -2 for none")
 
@@ -128,7 +128,7 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     check_between("n_timesteps (write 1000000 or !!float 1e6)", hyperparams["n_timesteps"], 1, 1e15)
     for name, minimum in _WHOLE_NUMBERS.items():
         if hyperparams.get(name) is not None:
-            hyperparams[name] = whole_number(name, hyperparams[name], minimum)
+            hyperparams[name] = as_int(name, hyperparams[name], minimum)
     native = hyperparams.get("native_envs", "auto")
     if not (isinstance(native, bool) or native == "auto"):  # 0 and 1 are equal to them, and neither
         raise ValueError(f"native_envs must be true, false or auto, got {hyperparams['native_envs']!r}")
@@ -162,7 +162,7 @@ def check_callbacks(callback: Any) -> None:
         if not issubclass(found, BaseCallback):
             raise ValueError(f"callback: {found.__module__}.{found.__name__} is no callback of Stable-Baselines3")
         if issubclass(found, RunCallback):
-            whole_number(f"callback: verbose of {found.__name__}", options.get("verbose", 0), 0)
+            as_int(f"callback: verbose of {found.__name__}", options.get("verbose", 0), 0)
             folder = options.get("folder")
             if folder is not None and not (isinstance(folder, str) and folder):
                 raise ValueError(
@@ -173,7 +173,7 @@ def check_callbacks(callback: Any) -> None:
 def check_keys(algo: str, config: str, hyperparams: dict[str, Any]) -> None:
     """:raises ValueError: on a key that is neither the zoo's nor the algorithm's, with the one that may be meant"""
     signature = inspect.signature(getattr(sb3_atari_dqn, ALGORITHMS[algo]).__init__)
-    arguments.check_keys(
+    validation.check_keys(
         f"the hyperparameters of {algo} (from {config} or -params)",
         hyperparams,
         set(signature.parameters) - _SET_BY_THE_ZOO,

@@ -17,8 +17,8 @@ import gymnasium as gym
 import rl_zoo3
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.arguments import check_device
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
+from sb3_atari_dqn.validation import check_device
 from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_command_line, check_file, check_keys, check_mappings, check_values
 from sb3_atari_dqn.zoo.named_classes import named_classes

@@ -8,7 +8,7 @@ import importlib
 import inspect
 from typing import Any
 
-from sb3_atari_dqn.arguments import check_options
+from sb3_atari_dqn.validation import check_options
 
 #: An example of each key that names classes, and how many arguments the zoo adds to the options.
 _EXAMPLES = {

@@ -1,8 +1,8 @@
 """Every repair of upstream, in one place. Each says what upstream does and why there is no other way in.
 
 Checked against rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`); with another zoo nothing is patched
-and one warning says so. ``tests/test_patches.py`` shows each defect on the unpatched zoo, so that it fails on the day
-a repair can go.
+and one warning says so. ``tests/zoo/test_patches.py`` shows each defect on the unpatched zoo, so that it fails on the
+day a repair can go.
 
 Methods of ``ExperimentManager`` are replaced for our algorithms only: every other algorithm runs upstream's code. Our
 callbacks are the exception: in runs of any algorithm that name them they learn the folder, and find environments that

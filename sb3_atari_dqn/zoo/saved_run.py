@@ -26,8 +26,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.arguments import check_device, check_known, whole_number
-from sb3_atari_dqn.model_files import NO_MODEL, damage_of
+from sb3_atari_dqn.checkpoints.model_files import NO_MODEL, damage_of
+from sb3_atari_dqn.validation import as_int, check_device, check_known
 from sb3_atari_dqn.zoo import played_envs
 
 
@@ -193,7 +193,7 @@ def _described(folder: Path, model_path: Path, args: dict[str, Any], env_name: E
         if isinstance(monitor, dict):
             _check_types({"info_keywords": None, **monitor}, {"info_keywords": list | tuple | None})
         if (stack := hyperparams.get("frame_stack")) is not None:
-            whole_number("frame_stack", stack, 1)
+            as_int("frame_stack", stack, 1)
     return SavedRun(
         folder=folder,
         model_path=model_path,

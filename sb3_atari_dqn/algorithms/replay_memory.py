@@ -1,0 +1,217 @@
+"""The memory of a model: chosen by name, reserved when it is first needed, saved and taken back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
+
+from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
+from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
+from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
+from sb3_atari_dqn.finite import check_observations, check_transition
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.files import is_ours as is_replay_file
+from sb3_atari_dqn.replay.files import read as read_replay
+from sb3_atari_dqn.replay.files import write as write_replay
+from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
+
+# Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
+_NOT_YET = cast(ReplayBuffer, object())
+
+_HER_NEEDS_ENV = "HerReplayBuffer needs the environment: pass env= to load() or call set_env()."
+
+
+class ReplayMemory(OverlappedRollouts):
+    """
+    A DQN whose replay buffer is of one of our kinds, or SB3's, or a class of the user's.
+
+    Deviation from SB3: memory is reserved on first use, so that a model loaded to play takes none.
+    """
+
+    replay: str
+    _building = False
+    _normalization = NormalizationSnapshot(None)
+    _replay_buffer: ReplayBuffer | None
+
+    def _setup_model(self) -> None:
+        chosen = self.replay_buffer_class, dict(self.replay_buffer_kwargs), self.n_steps
+        warn_of_ignored_n_steps(self.replay_buffer_class, self.n_steps)
+        # SB3 would write its own choice of buffer over these and take it for the user's at the next load; and refuse,
+        # or warn of, n-step returns that our buffers know.
+        self.replay_buffer_class, self.n_steps = ReplayBuffer, 1
+        self._building = True
+        try:
+            super()._setup_model()
+        finally:
+            self._building = False
+            self.replay_buffer_class, self.replay_buffer_kwargs, self.n_steps = chosen
+
+    @property
+    def replay_buffer(self) -> ReplayBuffer:
+        """The stored transitions"""
+        if self._building:
+            return _NOT_YET
+        if self._replay_buffer is None:
+            self._replay_buffer = self._make_replay_buffer()
+        return self._replay_buffer
+
+    @replay_buffer.setter
+    def replay_buffer(self, buffer: ReplayBuffer | None) -> None:
+        self._replay_buffer = buffer
+
+    def _choose_replay(self) -> ReplayChoice:
+        """:return: class of the replay buffer and its further arguments"""
+        if self.replay_buffer_class is not None and issubclass(self.replay_buffer_class, FrameReplayBuffer):
+            return frames_once(self, self.replay_buffer_class)
+        if self.replay_buffer_class is not None:
+            return self.replay_buffer_class, dict(self.replay_buffer_kwargs)
+        return REPLAY_KINDS[self.replay](self)
+
+    def _make_replay_buffer(self) -> ReplayBuffer:
+        buffer_class, kwargs = self._choose_replay()
+        if issubclass(buffer_class, HerReplayBuffer):
+            if self.env is None:
+                raise ValueError(_HER_NEEDS_ENV)
+            kwargs["env"] = self.env
+        try:
+            return buffer_class(
+                self.buffer_size,
+                self.observation_space,
+                self.action_space,
+                device=self.device,
+                n_envs=self.n_envs,
+                optimize_memory_usage=self.optimize_memory_usage,
+                **kwargs,
+            )
+        except MemoryError as error:
+            if issubclass(buffer_class, FrameReplayBuffer):  # has said how many would fit
+                raise
+            raise MemoryError(
+                f"buffer_size={self.buffer_size:,} transitions do not fit into memory ({error}); make it smaller."
+            ) from error
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        own = self.optimize_memory_usage
+        if isinstance(self._replay_buffer, FrameReplayBuffer):
+            self.optimize_memory_usage = False  # SB3 would cut the last trajectory off: ours sees a reset by itself
+        self._normalization = NormalizationSnapshot(self._vec_normalize_env)
+        try:
+            with self._starting_anew():
+                prepared = super()._setup_learn(*args, **kwargs)
+                first = self._last_obs if self._vec_normalize_env is None else self._last_original_obs
+                check_observations(first, self.num_timesteps)
+        finally:
+            self.optimize_memory_usage = own
+        if isinstance(self.replay_buffer, FrameReplayBuffer):
+            normalizes = self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs
+            self.replay_buffer.memory.ends_are_exact = not normalizes
+        self._normalization.take()
+        return prepared
+
+    def _store_transition(
+        self,
+        replay_buffer: ReplayBuffer,
+        buffer_action: np.ndarray,
+        new_obs: Any,
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """
+        Parameters as in SB3.
+
+        :raises ValueError: on a reward or an observation that is not finite; nothing is stored then
+        """
+        original = self._vec_normalize_env  # which turns an infinite reward into its own largest
+        rewards = reward if original is None else original.get_original_reward()
+        observations = new_obs if original is None else original.get_original_obs()
+        with self._starting_anew():
+            check_transition(rewards, observations, infos, self.num_timesteps)
+            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+        self._normalization.take()
+
+    @contextmanager
+    def _starting_anew(self) -> Iterator[None]:
+        """
+        After an error the environments are ahead of what is known of them: the next learn() resets them, with the
+        statistics from before the step.
+        """
+        try:
+            yield
+        except BaseException:
+            self._last_obs = None
+            self._normalization.restore()
+            if isinstance(self._replay_buffer, HerReplayBuffer):
+                self._replay_buffer.truncate_last_trajectory()
+            raise
+
+    def save_replay_buffer(self, path: ModelPath) -> None:
+        """
+        Save the stored transitions; an interruption leaves an older file whole.
+
+        A buffer that stores each frame once goes into a compressed file of our own, SB3's buffers into SB3's pickle.
+
+        :param path: file (".pkl", SB3's suffix for any, is added to a bare name), or a file object
+        """
+        buffer = self.replay_buffer
+        if isinstance(path, str | Path):
+            with replacing(destination(path, "pkl")) as file:
+                self.save_replay_buffer(file)
+        elif isinstance(buffer, FrameReplayBuffer):
+            write_replay(buffer, cast(BinaryIO, path))
+        else:
+            super().save_replay_buffer(path)
+
+    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
+        """
+        Take over saved transitions; nothing in a file of our own is executed.
+
+        :param path: file that `save_replay_buffer` wrote, or a file object
+        :param truncate_last_traj: see SB3; only for HerReplayBuffer
+        :raises ValueError: if the file is damaged or does not fit this model, which then stays as it was
+        """
+        if isinstance(path, str | Path):
+            path = Path(path)
+            with (path if path.suffix or path.exists() else path.with_name(f"{path.name}.pkl")).open("rb") as file:
+                self._load_replay_file(file, str(path), truncate_last_traj)
+        else:
+            self._load_replay_file(path, "The file", truncate_last_traj)
+
+    def _load_replay_file(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+        stores_frames_once = issubclass(self._choose_replay()[0], FrameReplayBuffer)
+        if stores_frames_once != is_replay_file(file):
+            kinds = ["an SB3 buffer (a pickle)", "a buffer that stores each frame once"]
+            raise ValueError(
+                f"{name} holds {kinds[not stores_frames_once]}, and this model has {kinds[stores_frames_once]}: build "
+                f"it with replay={'sb3' if stores_frames_once else 'uniform'!r}, or leave the file out."
+            )
+        if not stores_frames_once:
+            self._load_sb3_buffer(file, name, truncate_last_traj)
+            return
+        buffer = self._make_replay_buffer() if self._replay_buffer is None else self._replay_buffer
+        read_replay(cast(FrameReplayBuffer, buffer), file, name)
+        self._replay_buffer = buffer
+
+    def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+        """:raises ValueError: if it is damaged, or comes from other environments; the model's own buffer then stays"""
+        if self.env is None and issubclass(self._choose_replay()[0], HerReplayBuffer):
+            raise ValueError(_HER_NEEDS_ENV)
+        own_buffer = self._replay_buffer
+        try:
+            super().load_replay_buffer(file, truncate_last_traj)
+        except Exception as error:  # a damaged pickle leads to any of them
+            self._replay_buffer = own_buffer
+            raise ValueError(
+                f"{name} is damaged, no replay buffer comes out of it ({type(error).__name__}: {error}): take another "
+                "copy, or move it away to begin with an empty memory."
+            ) from error
+        for what in ("n_envs", "observation_space", "action_space"):
+            stored, wanted = getattr(self._replay_buffer, what), getattr(self, what)
+            if stored != wanted:
+                self._replay_buffer = own_buffer
+                raise ValueError(f"The replay buffer in {name} has {what}={stored}, this model has {wanted}.")

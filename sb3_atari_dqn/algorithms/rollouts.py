@@ -1,0 +1,147 @@
+"""Acting and learning in step: updates counted per transition, and made while the environments compute.
+
+N: environments.
+
+    main thread     act | ---- updates owed for what is stored ---- | take in | act | ...
+    environments        | step ........................... |  idle  |         |     | step ...
+
+The updates made during a step see the transitions stored before it, and the actions of that step were chosen before
+them: behaviour is at most one block of updates behind. What is sampled and what is stored keep one fixed order, so that
+a run depends on its seed and the number of environments alone, not on who was faster.
+"""
+
+import math
+from typing import Any, cast
+
+import numpy as np
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq
+from stable_baselines3.common.vec_env import VecEnv
+
+# What sums of decimal fractions may lack of a whole update.
+_ROUNDING = 1e-9
+
+
+class OverlappedRollouts(DQN):
+    """
+    SB3's DQN, whose loop it leaves alone until `updates_per_transition` is set.
+
+    Each vector step then adds N * `updates_per_transition` to what is owed, and whole updates are made: right after the
+    step, or with `overlap` during the next one. What is still owed when training stops is made when it goes on.
+
+    Deviation from SB3's loop: a transition is stored before the callbacks are asked whether to go on, so that none is
+    lost when they stop the training.
+    """
+
+    updates_per_transition: float | None
+    overlap: bool
+    updates_owed: float
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None = None,
+        learning_starts: int = 0,
+        log_interval: int | None = None,
+    ) -> RolloutReturn:
+        """One vector step, with its updates; parameters as in SB3."""
+        if self.updates_per_transition is None:
+            try:
+                return super().collect_rollouts(
+                    env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
+                )
+            except BaseException:
+                self._last_obs = None  # perhaps the environments went on: the next learn() resets them
+                raise
+        callback.on_rollout_start()
+        actions = self._choose_actions(learning_starts, env.num_envs)
+        try:
+            env.step_async(actions)
+        except BaseException:
+            self._last_obs = None  # nobody knows whether the step is on its way: the next learn() resets them
+            raise
+        try:
+            if self.overlap:
+                self._make_updates_owed()
+        finally:  # the step is on its way: whatever happened, Ctrl-C included, it is waited for and stored
+            seen = self._take_in(env, replay_buffer, actions)
+        if not self.overlap:
+            self._make_updates_owed()
+        callback.update_locals(seen)
+        go_on = callback.on_step()
+        if go_on:
+            self._count_episodes(seen["dones"], log_interval)
+            callback.on_rollout_end()
+        return RolloutReturn(env.num_envs, int(seen["dones"].sum()), go_on)
+
+    def _choose_actions(self, learning_starts: int, n_envs: int) -> np.ndarray:
+        """:return: random ones before learning starts, then those of the exploration policy, [N]"""
+        if self.num_timesteps < learning_starts:
+            return np.array([self.action_space.sample() for _ in range(n_envs)])
+        return self._explore(self._last_obs)
+
+    def _explore(self, observations: Any) -> np.ndarray:
+        """:return: actions [N]"""
+        raise NotImplementedError
+
+    def _take_in(self, env: VecEnv, replay_buffer: ReplayBuffer, actions: np.ndarray) -> dict[str, Any]:
+        """
+        Wait for the step and store it; the updates for it are owed from here on.
+
+        :return: what callbacks may look at, under SB3's names
+        """
+        try:
+            new_obs, rewards, dones, infos = env.step_wait()
+        except BaseException:
+            self._last_obs = None  # nobody knows how far they got: the next learn() resets them
+            raise
+        self.num_timesteps += env.num_envs
+        self._update_info_buffer(infos, dones)
+        self._store_transition(replay_buffer, actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        self._on_step()
+        if self.num_timesteps > self.learning_starts:
+            self.updates_owed += env.num_envs * cast(float, self.updates_per_transition)
+        return {
+            "self": self,
+            "env": env,
+            "replay_buffer": replay_buffer,
+            "actions": actions,
+            "new_obs": new_obs,
+            "rewards": rewards,
+            "dones": dones,
+            "infos": infos,
+        }
+
+    def _make_updates_owed(self) -> None:
+        """An update is taken off the account when it is made: one that is interrupted is still owed."""
+        if self.updates_owed + _ROUNDING < 1 or not self._may_learn():
+            return
+        self._prepare_training()
+        for _ in range(math.floor(self.updates_owed + _ROUNDING)):
+            self._gradient_step(self.batch_size)
+            self.updates_owed = max(self.updates_owed - 1, 0.0)
+
+    def _may_learn(self) -> bool:
+        """:return: false for a loaded model whose memory did not come along, and where learning starts over again"""
+        return self.num_timesteps > self.learning_starts and cast(ReplayBuffer, self.replay_buffer).size() > 0
+
+    def _prepare_training(self) -> None:
+        """Bring learning rate and schedules up to date."""
+        raise NotImplementedError
+
+    def _gradient_step(self, batch_size: int) -> None:
+        """Make one update."""
+        raise NotImplementedError
+
+    def _count_episodes(self, dones: np.ndarray, log_interval: int | None) -> None:
+        for _ in range(int(dones.sum())):
+            self._episode_num += 1
+            if log_interval is not None and self._episode_num % log_interval == 0:
+                self.dump_logs()

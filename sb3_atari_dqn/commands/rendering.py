@@ -1,0 +1,106 @@
+"""From a step of a game to a picture of it: which panels a model and its environment have something for."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_atari_dqn.episodes import Step, action_names
+from sb3_atari_dqn.networks.readout import Readout, has_action_values, read
+from sb3_atari_dqn.pictures.arrays import single_frame_shape, split_stack
+from sb3_atari_dqn.pictures.bars import ActionBars
+from sb3_atari_dqn.pictures.drawing import BLUE, ORANGE, Colour
+from sb3_atari_dqn.pictures.saliency import RunningScale
+from sb3_atari_dqn.pictures.screen import View, draw_screen
+
+
+class FrameRenderer:
+    """
+    Draws the steps of one video.
+
+    :param env_id: environment
+    :param algo: zoo name of the algorithm
+    :param model_name: which of the run's models
+    :param model: loaded
+    :param env: that it plays in
+    :param saliency: show where the network looks
+    """
+
+    def __init__(self, env_id: str, algo: str, model_name: str, model: Any, env: VecEnv, saliency: bool) -> None:
+        self.game: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
+        self._title = f"{env_id}   {algo}   {model_name}"
+        self._policy = model.policy
+        self._bars = ActionBars(action_names(self.game, env.action_space))
+        self._frame_shape = _frame_shape(self.game, env)
+        self._unread = _why_unread(model, algo, env.observation_space)
+        self._saliency = saliency and self._frame_shape is not None
+        self._scales = RunningScale(), RunningScale()
+
+    def draw(self, step: Step) -> np.ndarray:
+        """
+        :param step: of the game
+        :return: uint8 [H, W, 3]
+        """
+        readout = None if self._unread else read(self._policy, step.observation, self._saliency)
+        game = step.game
+        frames = "" if game.raw_frames is None else f"   frame {game.raw_frames:,}"
+        return draw_screen(
+            View(
+                title=self._title,
+                status=f"game {step.number}   score {game.score:g}   step {game.env_steps:,}{frames}",
+                game=step.picture,
+                frames=[] if self._frame_shape is None else split_stack(step.observation, self._frame_shape),
+                maps=[] if readout is None else self._maps(readout),
+                columns=self._columns(readout, step),
+                chosen=step.place,
+                note=self._note(readout, step),
+            ),
+            self._bars,
+        )
+
+    def _maps(self, readout: Readout) -> list[tuple[np.ndarray, Colour, str]]:
+        dueling = readout.value is not None
+        meanings = (
+            (readout.value_saliency, ORANGE, "gradient of V: what the state is worth"),
+            (readout.action_saliency, BLUE, f"gradient of {'A' if dueling else 'Q'}: the best action"),
+        )
+        return [
+            (scale(saliency), colour, meaning)
+            for scale, (saliency, colour, meaning) in zip(self._scales, meanings, strict=True)
+            if saliency is not None
+        ]
+
+    def _columns(self, readout: Readout | None, step: Step) -> list[Any]:
+        if readout is not None:
+            return self._bars.columns(readout.q, readout.value, readout.advantages)
+        if not self._bars.names:
+            return []
+        return self._bars.shares(np.array([step.game.actions[name] for name in self._bars.names]))
+
+    def _note(self, readout: Readout | None, step: Step) -> str:
+        if readout is None:
+            return self._unread
+        return "explores: not its best action" if readout.q[step.place] < readout.q.max() else ""
+
+
+def _why_unread(model: Any, algo: str, space: spaces.Space) -> str:
+    """:return: why a model does not say what actions are worth; empty where it does"""
+    if not has_action_values(model.policy):
+        return f"{algo} has no action values to show"
+    if not isinstance(space, spaces.Box):
+        return f"no action values are read from observations of type {type(space).__name__}"
+    return ""
+
+
+def _frame_shape(game: gym.Env, env: VecEnv) -> tuple[int, ...] | None:
+    """:return: of one frame of the observation; None where that is no picture"""
+    space = env.observation_space
+    if not isinstance(space, spaces.Box) or (len(space.shape) == 1 and space.dtype != np.uint8):
+        return None
+    shapes = [space.shape]
+    while isinstance(game, gym.Wrapper):
+        shapes.append(game.observation_space.shape or ())
+        game = game.env
+    return single_frame_shape([game.observation_space.shape or (), *shapes[::-1]])

@@ -1,0 +1,58 @@
+"""The reference: the algorithm as the papers tell it, on the policy's own networks."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from sb3_atari_dqn.finite import check_update
+from sb3_atari_dqn.learners.optimizers import unfuse
+from sb3_atari_dqn.learners.update import LearningRule, Update, update_of
+from sb3_atari_dqn.policies import QPolicy
+
+
+class ReferenceLearner:
+    """
+    With SB3's defaults and the same batches its parameters equal those of SB3's DQN, bit for bit.
+
+    :param policy: owns the networks and the optimizer
+    """
+
+    captures = False  # its batches bring images
+
+    def __init__(self, policy: QPolicy) -> None:
+        self.policy = policy
+        unfuse(policy.optimizer)
+
+    def greedy_actions(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
+        """
+        :param observations: of N environments
+        :return: int64 [N]
+        """
+        self.policy.set_training_mode(False)
+        return self.policy.predict(observations, deterministic=True)[0]
+
+    def update(self, batch: Any, rule: LearningRule) -> Update:
+        """
+        One step of gradient descent.
+
+        :param batch: SB3's samples, or those with importance weights
+        :param rule: objective and gradient norm
+        :raises NonFiniteUpdate: instead of a step that would damage the parameters
+        """
+        self.policy.set_training_mode(True)
+        online, target = self.policy.q_net.outputs, self.policy.q_net_target.outputs
+        targets = rule.objective.targets(online, target, batch)
+        step = rule.objective.loss(online, batch, targets)
+        self.policy.optimizer.zero_grad()
+        step.loss.backward()
+        grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), rule.max_grad_norm)
+        check_update(step.loss, grad_norm)
+        self.policy.optimizer.step()
+        return update_of(step, grad_norm)
+
+    def refresh(self) -> None:
+        """Called when training begins, as somebody may have written to the networks."""
+
+    def target_changed(self) -> None:
+        """Called when the target network was written to."""

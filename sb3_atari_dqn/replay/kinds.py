@@ -1,0 +1,159 @@
+"""Replay buffers by short name: which class, with which arguments, an algorithm stores its transitions in."""
+
+import warnings
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.preprocessing import is_image_space
+
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.observation_memory import PLAIN
+from sb3_atari_dqn.replay.observation_parts import parts_of, spaces_of
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.stores import FRAME_STORES
+from sb3_atari_dqn.validation import check_known
+
+# What SB3's algorithms pass to a buffer by themselves.
+_GIVEN = ("self", "buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage")
+
+# What SB3 chooses by itself.
+SB3_BUFFERS = (ReplayBuffer, NStepReplayBuffer, DictReplayBuffer)
+
+ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
+
+
+def uniform(model: Any) -> ReplayChoice:
+    """
+    Every stored transition is drawn with the same probability.
+
+    Every frame is stored once where that pays or is asked for: images (in dictionaries too), n-step returns of
+    dictionaries, which SB3's buffers do not know, `optimize_memory_usage`, or a place for the frames in
+    `replay_buffer_kwargs` (`frames`). Anything else goes into SB3's own buffers.
+
+    :param model: the algorithm; read are its observation space, `n_stack`, `stack_axis`, `n_steps`, `gamma`,
+        `optimize_memory_usage` and `replay_buffer_kwargs`
+    :return: class and keyword arguments
+    :raises ValueError: where the buffers cannot do what is asked
+    """
+    parts = spaces_of(model.observation_space)
+    pays = any(is_image_space(part) for part in parts.values()) or (PLAIN not in parts and model.n_steps > 1)
+    if pays or model.optimize_memory_usage or "frames" in model.replay_buffer_kwargs:
+        return frames_once(model, FrameReplayBuffer)
+    return sb3(model)
+
+
+def prioritized(model: Any) -> ReplayChoice:
+    """
+    Transitions are drawn by their TD errors; further arguments `alpha`, `beta`, `final_beta`, `epsilon`.
+
+    :param model: see :func:`uniform`
+    :return: class and keyword arguments
+    :raises ValueError: on arguments that the buffer does not know
+    """
+    return frames_once(model, PrioritizedFrameReplayBuffer)
+
+
+def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoice:
+    """
+    :param model: see :func:`uniform`
+    :param buffer_class: a buffer of ours
+    :return: class and keyword arguments
+    :raises ValueError: on a space that has no frames, a stack that does not fit, an unknown argument, or an unknown
+        place for the frames
+    """
+    kwargs = {
+        "n_stack": model.n_stack,
+        "stack_axis": model.stack_axis,
+        "n_steps": model.n_steps,
+        "gamma": model.gamma,
+        **model.replay_buffer_kwargs,
+    }
+    known = [name for name in signature(buffer_class.__init__).parameters if name not in _GIVEN]
+    for name in kwargs:
+        check_known("argument in replay_buffer_kwargs", name, known)
+    if "frames" in kwargs:
+        check_known("frames in replay_buffer_kwargs", kwargs["frames"], FRAME_STORES)
+    buffer_class.check_numbers(**kwargs)
+    parts_of(model.observation_space, kwargs["n_stack"], kwargs["stack_axis"])
+    return buffer_class, kwargs
+
+
+def sb3(model: Any) -> ReplayChoice:
+    """
+    What SB3 chooses by itself: its plain, n-step or dictionary buffer; every transition is drawn equally often.
+
+    :param model: the algorithm; read are its observation space, `n_steps`, `gamma`, `optimize_memory_usage` and
+        `replay_buffer_kwargs`
+    :return: class and keyword arguments
+    :raises ValueError: where SB3's buffers cannot do what is asked
+    """
+    kwargs = dict(model.replay_buffer_kwargs)
+    if "frames" in kwargs:
+        raise ValueError(
+            f"frames={kwargs['frames']!r} in replay_buffer_kwargs is for buffers that store each frame once, and SB3's "
+            "do not: leave it out, or leave out replay='sb3'."
+        )
+    is_dict = isinstance(model.observation_space, spaces.Dict)
+    if is_dict and model.n_steps > 1:
+        raise ValueError(
+            f"SB3's buffers know no n_steps={model.n_steps} with dictionary observations: leave out replay='sb3', or "
+            "use n_steps=1."
+        )
+    if model.optimize_memory_usage:
+        _check_memory_optimization(is_dict, model.n_steps, kwargs)
+    if is_dict:
+        return DictReplayBuffer, kwargs
+    if model.n_steps > 1:
+        return NStepReplayBuffer, {**kwargs, "n_steps": model.n_steps, "gamma": model.gamma}
+    return ReplayBuffer, kwargs
+
+
+def _check_memory_optimization(is_dict: bool, n_steps: int, kwargs: dict[str, Any]) -> None:
+    """:raises ValueError: where SB3 cannot leave out the next observations (SB3 #934 for the timeouts)"""
+    if is_dict or n_steps > 1:
+        raise ValueError(
+            f"SB3's optimize_memory_usage=True works neither with dictionary observations nor with n_steps={n_steps} > "
+            "1: leave out replay='sb3', whose limit this is, or set it to False."
+        )
+    if kwargs.get("handle_timeout_termination", True):
+        raise ValueError(
+            "SB3's optimize_memory_usage=True cannot handle timeouts: leave out replay='sb3', whose limit this is, add "
+            "replay_buffer_kwargs={'handle_timeout_termination': False}, or set it to False."
+        )
+
+
+def check_own_buffer(buffer_class: Any, kind: str) -> None:
+    """
+    :param buffer_class: what the user gave as `replay_buffer_class`
+    :param kind: what stands in `replay`
+    :raises ValueError: if it is no buffer class, or both choose the buffer
+    """
+    if buffer_class is None:
+        return
+    if not (isinstance(buffer_class, type) and issubclass(buffer_class, ReplayBuffer)):
+        known = ", ".join(REPLAY_KINDS)
+        raise ValueError(
+            f"replay_buffer_class must be a ReplayBuffer class, got {buffer_class!r}; to name a kind of replay, give "
+            f"its short name in replay= ({known})."
+        )
+    if kind != "uniform":
+        raise ValueError(f"replay={kind!r} and replay_buffer_class={buffer_class.__name__} both choose; give one.")
+
+
+def warn_of_ignored_n_steps(buffer_class: type[ReplayBuffer] | None, n_steps: int) -> None:
+    """
+    :param buffer_class: what the user gave as `replay_buffer_class`
+    :param n_steps: of the return
+    """
+    if buffer_class is not None and not issubclass(buffer_class, FrameReplayBuffer) and n_steps > 1:
+        warnings.warn(
+            f"n_steps={n_steps} does not reach replay_buffer_class={buffer_class.__name__}: leave the class out, or "
+            "give it what it needs in replay_buffer_kwargs.",
+            stacklevel=4,
+        )
+
+
+REPLAY_KINDS: dict[str, Callable[[Any], ReplayChoice]] = {"uniform": uniform, "prioritized": prioritized, "sb3": sb3}

@@ -1,0 +1,188 @@
+"""Checks of what a user passed: the error names the argument, its value and the way out. Pure Python."""
+
+import difflib
+from collections.abc import Collection, Iterable
+from typing import Any
+
+
+def check_known(argument: str, name: Any, known: Collection[str]) -> None:
+    """
+    :param argument: what is being named, for the message ("loss", "torso")
+    :param name: the short name that the user gave
+    :param known: the short names there are
+    :raises ValueError: listing the known names
+    """
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"Unknown {argument} {name!r}; known: {', '.join(sorted(known))}.")
+
+
+def check_keys(owner: str, keys: Iterable[str], known: Collection[str]) -> None:
+    """
+    :param owner: what the keys belong to, for the message ("policy_kwargs")
+    :param keys: those the user gave
+    :param known: those that mean something
+    :raises ValueError: on the first unknown key, with the one that may be meant
+    """
+    for key in keys:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}."
+            raise ValueError(f"Unknown key {key!r} in {owner}; {hint}")
+
+
+def check_options(owner: str, options: Any) -> None:
+    """
+    :param owner: what the options belong to, for the message
+    :param options: that should be a mapping of names to values
+    :raises ValueError: if they are none
+    """
+    if not isinstance(options, dict):
+        raise ValueError(f"{owner} are a mapping such as {{name: value}}, not {options!r}; leave them out for none.")
+    for name in options:
+        if not isinstance(name, str):
+            raise ValueError(f"{owner} have names, {name!r} ({type(name).__name__}) is none.")
+
+
+def as_int(argument: str, value: Any, minimum: int) -> int:
+    """
+    :param value: an integer of any kind; 1e6 and 1000000.0 count as the whole number they are
+    :return: the value as an int
+    :raises ValueError: if it is not a whole number or lies below the minimum
+    """
+    try:
+        is_whole = not isinstance(value, str | bool) and int(value) == value
+    except (TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        # YAML reads 1e6 as a string: only 1.0e+6 is a number there
+        hint = "; YAML takes this for text, write 1000000 or !!float 1e6" if isinstance(value, str) else ""
+        raise ValueError(f"{argument} must be a whole number, got {value!r} ({type(value).__name__}){hint}.")
+    if value < minimum:
+        raise ValueError(f"{argument} must be at least {minimum}, got {value!r}.")
+    return int(value)
+
+
+def check_between(argument: str, value: Any, low: float, high: float, above_low: bool = False) -> None:
+    """
+    :param value: a real number in [low, high]
+    :param above_low: the interval is (low, high] instead
+    :raises ValueError: if it is not a number or lies outside; NaN lies outside
+    """
+    bracket = "(" if above_low else "["
+    wanted = f"{argument} must be a number in {bracket}{low}, {high}]"
+    try:
+        inside = not isinstance(value, str | bool) and (low < value if above_low else low <= value) and value <= high
+    except (TypeError, ValueError):  # arrays know no single answer
+        inside = False
+    if not inside:
+        raise ValueError(f"{wanted}, got {value!r}.")
+
+
+def check_device(device: Any) -> None:
+    """
+    SB3 replaces a "cuda" that is not there by the CPU; here the user is asked.
+
+    :param device: "auto", or what PyTorch takes for a device
+    :raises ValueError: if there is no such device, or PyTorch cannot use it on this machine
+    """
+    if device == "auto":
+        return
+    import torch
+
+    way_out = "give 'cpu', or 'auto' for a GPU where there is one"
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r} is no device that PyTorch knows; {way_out}.") from error
+    if wanted.type == "cpu":
+        return
+    try:
+        torch.empty(1, device=wanted)
+    except Exception as error:  # each kind of device has an exception of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
+        raise ValueError(f"device={str(device)!r} cannot be used on this machine ({reason}); {way_out}.") from error
+
+
+# Whole numbers among the arguments of the algorithms, with the smallest sensible value of each.
+WHOLE_NUMBERS = {
+    "buffer_size": 1,
+    "learning_starts": 0,
+    "batch_size": 1,
+    "gradient_steps": -1,  # as many gradient steps as environment steps
+    "n_steps": 1,
+    "target_update_interval": 0,  # as 1: after each vector step, as in SB3
+    "exploration_delay": 0,
+    "_stats_window_size": 1,
+}
+
+
+def check_dqn_arguments(model: Any) -> None:
+    """
+    Check the numbers that a deep Q-learning algorithm was given, whether by its constructor or by `load()`.
+
+    :param model: the algorithm; its arguments are read from the attributes of the same names, and whole numbers
+        are brought to int there
+    :raises ValueError: on the first bad one
+    """
+    for name, minimum in WHOLE_NUMBERS.items():
+        setattr(model, name, as_int(name.lstrip("_"), getattr(model, name), minimum))
+    if not callable(model.learning_rate):
+        check_between("learning_rate", model.learning_rate, 0, float("inf"))
+    check_between("gamma", model.gamma, 0, 1)
+    check_between("tau", model.tau, 0, 1)
+    check_between("max_grad_norm", model.max_grad_norm, 0, float("inf"))
+    check_between("exploration_initial_eps", model.exploration_initial_eps, 0, 1)
+    check_between("exploration_final_eps", model.exploration_final_eps, 0, 1)
+    check_between("exploration_fraction", model.exploration_fraction, 0, float("inf"))
+    if model.exploration_steps is not None:
+        model.exploration_steps = as_int("exploration_steps", model.exploration_steps, minimum=1)
+    check_between("exploration_decay_rate", model.exploration_decay_rate, 0, float("inf"), above_low=True)
+    model.train_freq = checked_train_freq(model.train_freq, model.n_envs)
+
+
+def checked_train_freq(train_freq: Any, n_envs: int) -> tuple[int, str]:
+    """
+    :param train_freq: whole number, or a pair (whole number, "step" or "episode")
+    :param n_envs: how many environments run at once
+    :return: the pair
+    :raises ValueError: on a frequency below 1, an unknown unit, or episodes of several environments
+    """
+    is_pair = isinstance(train_freq, tuple | list) and len(train_freq) == 2
+    frequency, unit = train_freq if is_pair else (train_freq, "step")
+    unit = getattr(unit, "value", unit)  # SB3's TrainFreq holds an Enum
+    frequency = as_int("train_freq", frequency, minimum=1)
+    check_known("unit of train_freq", unit, ("step", "episode"))
+    if unit == "episode" and n_envs > 1:
+        raise ValueError(
+            f"train_freq={(frequency, unit)!r} counts episodes, which {n_envs} environments at once cannot do; "
+            "give steps (train_freq=4) or use one environment."
+        )
+    return frequency, unit
+
+
+def check_exploration_delay(delay: int, exploration: str, steps: int | None) -> None:
+    """
+    :param delay: environment steps
+    :param exploration: short name of the schedule
+    :param steps: over which linear exploration falls, None if that is a part of the training
+    :raises ValueError: if the schedule does not count environment steps
+    """
+    if delay and exploration != "exponential" and (exploration != "linear" or steps is None):
+        raise ValueError(
+            f"exploration_delay={delay} delays a schedule that counts environment steps: give exploration_steps, or "
+            f"exploration='exponential' (it is {exploration!r})."
+        )
+
+
+def check_single_pace(updates_per_transition: Any, train_freq: Any, gradient_steps: Any) -> None:
+    """
+    :param updates_per_transition: one way to say how often to learn, None if not used
+    :param train_freq: and the other, None if not used
+    :param gradient_steps: likewise
+    :raises ValueError: if both are used
+    """
+    if updates_per_transition is not None and (train_freq is not None or gradient_steps is not None):
+        raise ValueError(
+            f"updates_per_transition={updates_per_transition!r} and train_freq={train_freq!r}, gradient_steps="
+            f"{gradient_steps!r} both say how often to learn; give one or the other (None leaves it out)."
+        )

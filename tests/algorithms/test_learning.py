@@ -1,0 +1,77 @@
+"""Learning, end to end: probes in seconds, a pixel game and CartPole in less than a minute each."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewardThreshold
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_atari_dqn.algorithms.dqn import ClassicDQN, DoubleDQN, DuelingDQN
+from tests.support.environments import Catch, DiscountProbe, PolicyProbe, ValueProbe
+
+ALGORITHMS = [ClassicDQN, DoubleDQN, DuelingDQN]
+
+
+def learn_probe(algorithm, env, gamma=0.5):
+    model = algorithm(
+        "MlpPolicy", env, learning_rate=5e-3, buffer_size=1000, learning_starts=50, batch_size=32, gamma=gamma,
+        train_freq=2, target_update_interval=20, exploration_fraction=1.0, policy_kwargs={"net_arch": [16]}, seed=0,
+        device="cpu",
+    )  # fmt: skip
+    return model.learn(1000)
+
+
+def mean_score(model, env):
+    return evaluate_policy(model, Monitor(env), n_eval_episodes=100)[0]
+
+
+def q_values(model, observation):
+    with torch.no_grad():
+        return model.q_net(torch.tensor([[observation]])).numpy()[0]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_value_probe(algorithm):
+    assert q_values(learn_probe(algorithm, ValueProbe()), 0.0) == pytest.approx([1, 1], abs=0.1)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_discount_probe(algorithm):
+    model = learn_probe(algorithm, DiscountProbe(), gamma=0.5)
+    assert q_values(model, 1.0) == pytest.approx([1, 1], abs=0.1)
+    assert q_values(model, 0.0) == pytest.approx([0.5, 0.5], abs=0.1)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_policy_probe(algorithm):
+    model = learn_probe(algorithm, PolicyProbe())
+    assert q_values(model, -1.0) == pytest.approx([1, -1], abs=0.2)
+    assert q_values(model, 1.0) == pytest.approx([-1, 1], abs=0.2)
+
+
+def test_dueling_dqn_learns_to_catch_from_pixels():
+    model = DuelingDQN(
+        "CnnPolicy", Catch(), learning_rate=1e-3, buffer_size=10_000, learning_starts=300, train_freq=4,
+        target_update_interval=200, exploration_fraction=0.5, gamma=0.95, seed=0, device="cpu",
+        policy_kwargs={"features_extractor_kwargs": {"hidden_size": 128}},
+    )  # fmt: skip
+    untrained = mean_score(model, Catch())
+    model.learn(8_000)
+    assert untrained < 0
+    assert mean_score(model, Catch()) >= 0.9
+
+
+def test_classic_dqn_balances_the_pole():
+    model = ClassicDQN(
+        "MlpPolicy", "CartPole-v1", learning_rate=lambda remaining: 2e-3 * remaining, buffer_size=50_000,
+        learning_starts=500, batch_size=64, train_freq=64, gradient_steps=32, target_update_interval=10,
+        exploration_fraction=0.16, exploration_final_eps=0.04, policy_kwargs={"net_arch": [128, 128]}, seed=0,
+        device="cpu",
+    )  # fmt: skip
+    stop = StopTrainingOnRewardThreshold(reward_threshold=475)
+    evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), stop, n_eval_episodes=10, eval_freq=2_000, verbose=0)
+    model.learn(50_000, callback=evaluation)
+    assert np.isfinite(evaluation.last_mean_reward)
+    assert evaluation.best_mean_reward >= 475

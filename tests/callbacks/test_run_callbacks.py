@@ -1,0 +1,267 @@
+"""What all callbacks that follow games have in common: monitors, folders, and what is left open."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecEnvWrapper,
+    VecFrameStack,
+    VecMonitor,
+)
+
+from sb3_atari_dqn import ClassicDQN, NativeAtariVecEnv
+from sb3_atari_dqn.callbacks import (
+    LogEpisodes,
+    RecordEpisodes,
+    RunCallback,
+    SaveEveryEpisode,
+    SaveOnBestTrainingMean,
+    SaveProgress,
+)
+from tests.support.commands import files
+from tests.support.games import Countdown, countdowns
+from tests.callbacks.test_log_episodes import column
+
+GAME_CALLBACKS = [LogEpisodes, RecordEpisodes, SaveEveryEpisode, SaveOnBestTrainingMean]
+
+
+def model(env, algorithm=ClassicDQN):
+    return algorithm(
+        "MlpPolicy", env, train_freq=1, learning_starts=2, batch_size=2, buffer_size=100, seed=0, device="cpu"
+    )
+
+
+def bare(n=1) -> VecEnv:
+    return DummyVecEnv([Countdown] * n)
+
+
+class StrangeVecEnv(VecEnvWrapper):
+    """As those of other packages: it cannot tell what its environments are wrapped in."""
+
+    def reset(self):
+        return self.venv.reset()
+
+    def step_wait(self):
+        return self.venv.step_wait()
+
+    def env_is_wrapped(self, wrapper_class, indices=None):
+        raise AttributeError("no such thing")
+
+
+# Monitors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("callback", GAME_CALLBACKS)
+@pytest.mark.parametrize("algorithm", [ClassicDQN, DQN])
+def test_an_environment_without_a_monitor_is_refused_before_training_starts(tmp_path, callback, algorithm):
+    trained = model(bare(), algorithm)
+    with pytest.raises(ValueError, match=rf"{callback.__name__} finds no Monitor .*make_vec_env.*Monitor.*VecMonitor"):
+        trained.learn(9, callback=callback(folder=tmp_path / "run"))
+    assert trained.num_timesteps == 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_environments_without_one_are_named(tmp_path):
+    env = DummyVecEnv([lambda: Monitor(Countdown()), Countdown, Countdown])
+    with pytest.raises(ValueError, match=r"no Monitor around environments 1, 2 "):
+        model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: SubprocVecEnv([Countdown]),
+        lambda: StrangeVecEnv(bare()),
+        lambda: VecFrameStack(bare(), 2),
+    ],
+)
+def test_every_kind_of_vectorized_environment_is_asked(tmp_path, build):
+    env = build()
+    with pytest.raises(ValueError, match="no Monitor"):
+        model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
+    env.close()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: VecMonitor(bare()),
+        lambda: VecFrameStack(VecMonitor(bare()), 2),
+        lambda: VecMonitor(StrangeVecEnv(bare())),
+        lambda: SubprocVecEnv([lambda: Monitor(Countdown())]),
+        lambda: DummyVecEnv([lambda: gym.wrappers.RecordEpisodeStatistics(Countdown())]),
+        Countdown,  # SB3 puts a Monitor around it
+    ],
+)
+def test_whatever_tells_the_end_of_a_game_is_enough(tmp_path, build):
+    trained = model(build()).learn(9, callback=LogEpisodes(folder=tmp_path))
+    assert column(tmp_path, "return") == ["4.0", "4.0"]
+    trained.env.close()
+
+
+def test_native_games_tell_it_themselves(tmp_path):
+    env = NativeAtariVecEnv("PongNoFrameskip-v4", seed=0, env_kwargs={"max_num_frames_per_episode": 100})
+    trained = ClassicDQN("CnnPolicy", env, buffer_size=100, learning_starts=1000, device="cpu")
+    trained.learn(30, callback=LogEpisodes(folder=tmp_path))
+    assert column(tmp_path, "length") == ["100"]
+
+
+def test_callbacks_that_follow_no_games_need_no_monitor(tmp_path):
+    model(bare()).learn(7, callback=[SaveProgress(3, folder=tmp_path), RunCallback(folder=tmp_path)])
+    assert files(tmp_path) == ["progress.zip", "replay_buffer.pkl"]
+
+
+# Folders ------------------------------------------------------------------------------------------------------------
+
+
+class RemovesFolder(BaseCallback):
+    """Somebody tidies up after a number of steps."""
+
+    def __init__(self, folder: Path, at: int) -> None:
+        super().__init__()
+        self.folder, self.at = folder, at
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == self.at:
+            shutil.rmtree(self.folder)
+        return True
+
+
+def test_a_log_goes_on_in_a_new_file_with_a_head_and_says_so_when_its_folder_was_removed(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.warns(UserWarning, match=r"games\.csv was removed during training"):
+        model(countdowns(4)).learn(17, callback=[LogEpisodes(folder=folder), RemovesFolder(folder, 9)])
+    assert column(folder, "game") == ["3", "4"]
+
+
+def test_models_and_videos_come_back_with_the_next_game_when_their_folder_was_removed(tmp_path):
+    folder = tmp_path / "run"
+    callbacks = [
+        RemovesFolder(folder, 9),
+        SaveEveryEpisode(folder=folder),
+        SaveProgress(5, folder=folder),
+        RecordEpisodes(folder=folder, format="gif", scale=1),
+    ]
+    with pytest.warns(UserWarning, match=r"could not write .*training_episode_000003\.gif"):
+        model(countdowns(4)).learn(17, callback=callbacks)
+    assert [name for name in files(folder) if "." in name] == [
+        *("models/episode_000003.zip", "models/episode_000004.zip", "progress.zip", "replay_buffer.pkl"),
+        "videos/training_episode_000004.gif",
+    ]
+
+
+def test_a_best_model_that_was_removed_is_replaced_by_the_next_one(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.warns(UserWarning, match=r"best_training_model\.zip was removed"):
+        model(countdowns(4)).learn(17, callback=[RemovesFolder(folder, 9), SaveOnBestTrainingMean(1, folder=folder)])
+    assert files(folder) == ["best_training_model.json", "best_training_model.zip"]
+
+
+@pytest.mark.parametrize("callback", [*GAME_CALLBACKS, SaveProgress])
+def test_a_second_training_is_refused_the_files_of_the_first(tmp_path, callback):
+    options: dict[str, Any] = dict(window=1) if callback is SaveOnBestTrainingMean else {}
+    options |= dict(every_env_steps=3) if callback is SaveProgress else {}
+    options |= dict(format="gif", scale=1) if callback is RecordEpisodes else {}
+    model(countdowns(4)).learn(9, callback=callback(folder=tmp_path, **options))
+    before = {name: (tmp_path / name).stat().st_mtime_ns for name in files(tmp_path)}
+    with pytest.raises(ValueError, match=rf"is there already.*{callback.__name__}\(folder=.*reset_num_timesteps=False"):
+        model(countdowns(4)).learn(9, callback=callback(folder=tmp_path, **options))
+    assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in files(tmp_path)}
+
+
+def test_the_same_callbacks_and_those_of_a_model_that_goes_on_count_the_games_on(tmp_path):
+    def callbacks():
+        return [
+            LogEpisodes(folder=tmp_path),
+            SaveEveryEpisode(folder=tmp_path),
+            SaveOnBestTrainingMean(1, folder=tmp_path),
+            SaveProgress(1, folder=tmp_path),
+        ]
+
+    used = callbacks()
+    trained = model(countdowns(4)).learn(9, callback=used)
+    trained.learn(9, callback=used)
+    (tmp_path / "games.csv").open("ab").write(b"5,0,cut")  # by a process that was killed
+    best = (tmp_path / "best_training_model.zip").read_bytes()
+    again = ClassicDQN.load(tmp_path / "progress.zip", env=countdowns(4), device="cpu")
+    again.learn(9, callback=callbacks(), reset_num_timesteps=False)
+    assert column(tmp_path, "game") == ["1", "2", "3", "4", "5", "6"]
+    assert column(tmp_path, "env_steps") == ["4", "8", "4", "8", "13", "17"]
+    seconds = [float(value) for value in column(tmp_path, "seconds")]
+    assert seconds == sorted(seconds)
+    assert files(tmp_path / "models") == [f"episode_00000{number}.zip" for number in range(1, 7)]
+    assert (tmp_path / "best_training_model.zip").read_bytes() == best, "an equal mean is no better one"
+
+
+class Waits(RunCallback):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.trains, self.may_end = threading.Event(), threading.Event()
+
+    def _on_training_start(self) -> None:
+        self.trains.set()
+        self.may_end.wait(60)
+
+
+def test_a_training_in_another_thread_or_process_keeps_its_folder_to_itself(tmp_path):
+    waits = Waits(tmp_path)
+    thread = threading.Thread(target=lambda: model(countdowns(3)).learn(4, callback=waits))
+    thread.start()
+    assert waits.trains.wait(60)
+    with pytest.raises(ValueError, match=rf"Another training is writing into {tmp_path}.*folder="):
+        model(countdowns(3)).learn(4, callback=LogEpisodes(folder=tmp_path))
+    claim = (
+        "import sys, pathlib; from sb3_atari_dqn.callbacks.claims import claim; claim(pathlib.Path(sys.argv[1]), set)"
+    )
+    other = subprocess.run([sys.executable, "-c", claim, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "ValueError: Another training is writing into" in other.stderr
+    waits.may_end.set()
+    thread.join()
+    model(countdowns(3)).learn(4, callback=LogEpisodes(folder=tmp_path))
+
+
+def test_a_training_that_died_in_this_thread_blocks_nobody(tmp_path):
+    class Dies(RunCallback):
+        def _on_step(self):
+            raise ZeroDivisionError
+
+    dies = Dies(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        model(countdowns(3)).learn(4, callback=dies)
+    model(countdowns(3)).learn(4, callback=LogEpisodes(folder=tmp_path))
+    assert column(tmp_path, "game") == ["1"]
+
+
+# What is left open ----------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import gc, sys
+from sb3_atari_dqn.callbacks import *
+from tests.support.games import countdowns
+from tests.callbacks.test_run_callbacks import model
+def run(folder):
+    callbacks = [LogEpisodes(folder=folder), SaveEveryEpisode(folder=folder), SaveOnBestTrainingMean(1, folder=folder),
+                 SaveProgress(2, folder=folder), RecordEpisodes(folder=folder, format="gif")]
+    model(countdowns(4)).learn(10, callback=callbacks)
+run(sys.argv[1])
+gc.collect()
+"""
+
+
+def test_every_file_is_closed_at_the_end(tmp_path):
+    command = [sys.executable, "-X", "dev", "-W", "ignore", "-W", "error::ResourceWarning", "-c", SCRIPT, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "games.csv" in files(tmp_path)

@@ -1,0 +1,417 @@
+"""``play``: any run of the zoo, opened as ``enjoy`` opens it, filmed."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+from functools import partial
+from unittest import mock
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from gymnasium import spaces
+
+from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn.commands import play
+from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_unread
+from sb3_atari_dqn.episodes import EpisodePlayer
+from sb3_atari_dqn.zoo.saved_run import find_run
+from tests.support.commands import TINY_ATARI, files, run, shell, train
+
+PONG = "PongNoFrameskip-v4"
+BRIEF = ("--eval-freq", "-1", "--seed", "1")
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    """Runs of several algorithms: dueling Pong with two checkpoints, and CartPole with and without action values."""
+    folder = tmp_path_factory.mktemp("logs")
+    to = ("-f", str(folder), *BRIEF)
+    tiny = (*TINY_ATARI, "n_envs:2")
+    train("--algo", "dqn_dueling", "--env", PONG, "-n", "40", "--save-freq", "20", *to, "-params", *tiny)
+    train(
+        "--algo", "ppo", "--env", "CartPole-v1", "-n", "32", *to, "-params", "n_steps:4", "batch_size:8", "n_epochs:1"
+    )
+    train("--algo", "qrdqn", "--env", "CartPole-v1", "-n", "32", *to)
+    train("--algo", "ppo", "--env", "Pendulum-v1", "-n", "32", *to, "-params", "n_envs:1", "n_steps:8", "n_epochs:1")
+    return folder
+
+
+@pytest.fixture
+def pong(logs):
+    return logs / "dqn_dueling" / f"{PONG}_1"
+
+
+def views(*arguments):
+    """:return: what the pictures would be drawn from"""
+    seen = []
+
+    def draw(view, bars):
+        seen.append(view)
+        return np.zeros((720, 1280, 3), np.uint8)
+
+    with mock.patch("sb3_atari_dqn.commands.rendering.draw_screen", draw):
+        play.main([*arguments, "-o", "video.mp4"])
+    return seen
+
+
+def worst(model, observation, **options):
+    """Stands in for a model's ``predict``."""
+    with torch.no_grad():
+        return model.q_net(model.policy.obs_to_tensor(observation)[0]).argmin(1).numpy(), None
+
+
+def test_the_command_films_a_game_of_pong_and_keeps_count(pong, runs):
+    command = [sys.executable, "-m", "sb3_atari_dqn", "play", str(pong), "--max-steps", "12", "-o", "pong.mp4"]
+    done = run(command)
+    assert done.returncode == 0, done.stdout
+    assert "game 1 (cut short): score 0, 12 steps" in done.stdout
+    assert "A random action with probability " in done.stdout
+    assert "as in enjoy (--deterministic: never)" in done.stdout
+    assert files(runs) == ["pong.json", "pong.mp4"]
+    video = cv2.VideoCapture("pong.mp4")
+    assert [video.get(key) for key in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)] == [12, 15]
+    picture = video.read()[1]
+    assert picture.shape == (720, 1280, 3)
+    brown = np.array([17, 72, 144])  # Pong's ground, blue first
+    assert (abs(picture[200:600, 40:60].astype(int) - brown) < 20).all()
+    report = json.loads((runs / "pong.json").read_text())
+    assert (report["algo"], report["env"], report["deterministic"]) == ("dqn_dueling", PONG, False)
+    (game,) = report["games"]
+    assert (game["env_steps"], game["finished"], sum(game["actions"].values())) == (12, False, 12)
+    assert game["raw_frames"] >= 48
+
+
+def test_whole_games_are_played_and_counted(logs, runs, capsys):
+    seen = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--games", "2")
+    report = json.loads((runs / "video.json").read_text())
+    assert [game["finished"] for game in report["games"]] == [True, True]
+    assert [game["score"] for game in report["games"]] == [game["env_steps"] for game in report["games"]]
+    assert len(seen) == sum(game["env_steps"] for game in report["games"])
+    assert report["mean_score"] == np.mean([game["score"] for game in report["games"]])
+    assert report["deterministic"]  # as enjoy, outside of Atari
+    printed = capsys.readouterr().out
+    assert "Always the action that the model thinks best\ngame 1: score" in printed
+    assert "game 2: score" in printed
+
+
+def test_a_dueling_agent_shows_stack_values_and_where_it_looks(pong, runs):
+    view = views(str(pong), "--max-steps", "3")[-1]
+    assert [frame.shape for frame in view.frames] == [(84, 84, 1)] * 4
+    assert [meaning.split(":")[0] for _, _, meaning in view.maps] == ["gradient of V", "gradient of A"]
+    assert all(saliency.min() >= 0 and saliency.max() == 1 for saliency, _, _ in view.maps)
+    values, advantages = (column.numbers for column in view.columns)
+    assert values[1:] == pytest.approx(values[0] + advantages[1:], abs=1e-5)
+    assert view.game.shape == (210, 160, 3)
+
+
+def test_what_a_model_does_not_have_is_left_out(logs, pong, runs, capsys):
+    assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
+    quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
+    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "Q")
+    policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1", "--stochastic")[0]
+    assert "Actions drawn by chance, as in enjoy" in capsys.readouterr().out
+    assert policy.note == "ppo has no action values to show"
+    assert policy.columns[0].heading == "share of actions so far"
+    assert views(str(logs / "ppo" / "Pendulum-v1_1"), "--max-steps", "1")[0].columns == []
+
+
+def test_an_action_that_is_not_the_best_is_said_to_explore(pong, runs):
+    assert {view.note for view in views(str(pong), "--max-steps", "5", "--deterministic")} == {""}
+    with mock.patch.object(DuelingDQN, "predict", worst):
+        assert {view.note for view in views(str(pong), "--max-steps", "5")} == {"explores: not its best action"}
+
+
+def test_the_same_seed_plays_the_same_game(pong, runs):
+    first, again, other = (
+        [view.frames[-1].tobytes() for view in views(str(pong), "--max-steps", "8", "--seed", seed)] for seed in "112"
+    )
+    assert first == again
+    assert first != other
+
+
+def test_models_are_chosen_as_in_enjoy(pong):
+    assert find_run(pong).model_path == pong / f"{PONG}.zip"
+    assert find_run(pong, checkpoint=20).model_path == pong / "rl_model_20_steps.zip"
+    assert find_run(pong, last_checkpoint=True).model_path == pong / "rl_model_40_steps.zip"
+    assert find_run(pong / "rl_model_20_steps.zip").model_name == "rl_model_20_steps"
+    assert find_run(pong).model_name == "last model"
+
+
+def test_a_model_in_a_folder_of_the_run_belongs_to_the_run(pong):
+    model = pong / "models" / "episode_000001.zip"
+    model.parent.mkdir(exist_ok=True)
+    model.write_bytes((pong / "rl_model_20_steps.zip").read_bytes())
+    assert (find_run(model).folder, find_run(model).model_path) == (pong, model)
+
+
+def test_what_the_run_was_trained_with_must_be_there(pong, tmp_path):
+    copy = tmp_path / f"{PONG}_1"
+    shutil.copytree(pong, copy)
+    args = copy / PONG / "args.yml"
+    args.write_text(args.read_text().replace("gym_packages\n    - []", "gym_packages\n    - [no_such_games]"))
+    with pytest.raises(ValueError, match="--gym-packages no_such_games: install that"):
+        find_run(copy)
+
+
+def test_without_o_the_video_lies_in_the_run_folder(pong, runs, capsys):
+    play.main([str(pong / "rl_model_20_steps.zip"), "--max-steps", "2"])
+    assert files(pong / "videos") == ["play-rl_model_20_steps.json", "play-rl_model_20_steps.mp4"]
+
+
+def test_ctrl_c_ends_the_game_and_keeps_the_video(pong, runs):
+    original = FrameRenderer.draw
+
+    def interrupted(renderer, step):
+        if step.game.env_steps == 4:
+            raise KeyboardInterrupt
+        return original(renderer, step)
+
+    with mock.patch.object(FrameRenderer, "draw", interrupted):
+        play.main([str(pong), "-o", "video.mp4"])
+    assert cv2.VideoCapture("video.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 4
+    assert json.loads((runs / "video.json").read_text())["games"][0]["finished"] is False
+
+
+def test_the_environment_is_the_one_of_the_run(pong):
+    run_ = find_run(pong)
+    env = run_.create_env(seed=0)
+    model = run_.load_model(env, 0, "cpu")
+    assert env.observation_space.shape == (84, 84, 4)
+    assert model.observation_space.shape == (4, 84, 84)
+    assert EpisodePlayer(model, env, True).action_names[:2] == ["NOOP", "FIRE"]
+
+
+def test_a_seed_that_numpy_does_not_take_names_its_option(pong, capsys):
+    with pytest.raises(SystemExit):
+        play.main([str(pong), "--seed", str(2**32)])
+    assert "argument --seed: '4294967296' is no whole number of at least 0 and at most 4294967295" in (
+        capsys.readouterr().err
+    )
+
+
+def test_why_there_are_no_action_values_is_said(pong):
+    model = find_run(pong).load_model(find_run(pong).create_env(seed=0), 0, "cpu")
+    several = spaces.Dict(image=model.observation_space)
+    assert _why_unread(model, "dqn_dueling", model.observation_space) == ""
+    assert "observations of type Dict" in _why_unread(model, "dqn_dueling", several)
+
+
+def rewritten(run, path, **text):
+    """Replace a piece of a text file of a run, or all of it."""
+    ((old, new),), file = text.items(), run / path
+    file.write_text(new if old == "all" else file.read_text().replace(old, new))
+
+
+def args_with(key, value):
+    """:return: what puts a value into args.yml"""
+
+    def edit(run):
+        path = run / "CartPole-v1/args.yml"
+        path.write_text(yaml.dump(OrderedDict(yaml.unsafe_load(path.read_text()), **{key: value})))
+
+    return edit
+
+
+def config_with(key, value):
+    """:return: what puts a value into config.yml"""
+
+    def edit(run):
+        path = run / "CartPole-v1/config.yml"
+        path.write_text(yaml.dump(OrderedDict(yaml.unsafe_load(path.read_text()), **{key: value})))
+
+    return edit
+
+
+def without_data(run):
+    with zipfile.ZipFile(run / "CartPole-v1.zip", "w") as archive:
+        archive.writestr("something", "else")
+
+
+def with_nonsense_as_data(run):
+    with zipfile.ZipFile(run / "CartPole-v1.zip", "w") as archive:
+        archive.writestr("data", "[1, 2")
+
+
+def with_a_hole(run):
+    model = run / "CartPole-v1.zip"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 200] = bytes(200)
+    model.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (partial(rewritten, path="CartPole-v1/args.yml", all=""), "args.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/args.yml", all="a: [1,"), "args.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/args.yml", all="algo: ppo"), "args.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/config.yml", all="a: [1,"), "config.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/config.yml", all="3"), "config.yml is damaged, give another run"),
+        (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="ppo"), "does not open as a model of ppo"),
+        (partial(rewritten, path="CartPole-v1/args.yml", qrdqn="dqn_double"), "does not open as a model of dqn_double"),
+        (without_data, "no model of SB3 (a zip without an entry 'data')"),
+        (with_nonsense_as_data, "does not open as a model of qrdqn"),
+        (with_a_hole, "CartPole-v1.zip is damaged: its entry 'policy"),
+        (partial(rewritten, path="CartPole-v1/args.yml", all="[1, 2]"), "args.yml is damaged, give another run"),
+        (args_with("env", 3), "env is 3, not text"),
+        (args_with("algo", ["qrdqn"]), "algo is ['qrdqn'], not text"),
+        (args_with("gym_packages", "x"), "gym_packages is 'x', not a list"),
+        (args_with("env_kwargs", 3), "env_kwargs is 3, not a mapping"),
+        (args_with("env_kwargs", {"nope": 3}), "the environment of config.yml and args.yml cannot be built (TypeError"),
+        (config_with("env_kwargs", 3), "env_kwargs is 3, not a mapping"),
+        (config_with("monitor_kwargs", 3), "monitor_kwargs is 3, not a mapping"),
+        (config_with("monitor_kwargs", {"info_keywords": 3}), "info_keywords is 3, not a list"),
+        (config_with("frame_stack", "x"), "frame_stack must be a whole number, got 'x'"),
+        (config_with("frame_stack", 4), "does not open as a model of qrdqn"),
+        (config_with("env_wrapper", "nope.Nope"), "cannot be built (ModuleNotFoundError: No module named 'nope')"),
+        (config_with("vec_env_wrapper", "nope"), "cannot be built (ValueError: Empty module name)"),
+        (config_with("normalize", True), "vecnormalize.pkl not found"),
+        (
+            lambda run: (run / "CartPole-v1/config.yml").unlink(),
+            "has no config.yml, so its environment cannot be built",
+        ),
+    ],
+)
+def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
+    copy = tmp_path / "CartPole-v1_1"
+    shutil.copytree(logs / "qrdqn" / "CartPole-v1_1", copy)
+    damage(copy)
+    with pytest.raises(SystemExit) as exit_:
+        play.main([str(copy), "--max-steps", "1", "-o", "video.mp4"])
+    printed = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert printed.startswith("play: error: ")
+    assert says in printed
+    assert printed.count("\n") == 1
+    assert not (runs / "video.mp4").exists()
+
+
+def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
+    model = logs / "qrdqn" / "CartPole-v1_1"
+    limits = ("--games", "9999", "--max-steps", "2000")
+    command = [sys.executable, "-u", "-m", "sb3_atari_dqn", "play", str(model), *limits, "-o", "video.mp4"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as player:
+        progress = ""
+        while not re.search(r"score [1-9]", progress):
+            character = player.stderr.read(1) if player.stderr else ""
+            assert character, progress
+            progress += character
+        player.send_signal(signal.SIGINT)
+        printed, _ = player.communicate()
+    assert player.returncode == 0
+    assert "(cut short)" in printed
+    steps = sum(game["env_steps"] for game in json.loads((runs / "video.json").read_text())["games"])
+    video = cv2.VideoCapture("video.mp4")
+    assert 0 < steps < 2000
+    assert abs(video.get(cv2.CAP_PROP_FRAME_COUNT) - steps) <= 1
+    assert video.read()[0]
+
+
+@pytest.mark.parametrize("rate", ["1e-9", "nan", "0", "1001", "fast"])
+def test_a_frame_rate_that_no_video_has_is_refused_before_any_game(pong, runs, capsys, rate):
+    with pytest.raises(SystemExit):
+        play.main([str(pong), "--fps", rate, "-o", "video.mp4"])
+    assert f"'{rate}' is no number of pictures per second from 0.1 to 1000" in capsys.readouterr().err
+    assert not files(runs)
+
+
+def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
+    missing = mock.patch("sb3_atari_dqn.callbacks.video.get_ffmpeg_exe", side_effect=RuntimeError("none"))
+    with missing, pytest.raises(SystemExit):
+        play.main([str(pong), "-o", "video.mp4"])
+    assert "pip install imageio-ffmpeg" in capsys.readouterr().err
+    assert not files(runs)
+
+
+@pytest.mark.parametrize(
+    ("place", "arguments", "way_out"),
+    [
+        ("nowhere", (), "give a run folder such as"),
+        ("dqn_dueling", (), f"{PONG}_1 are: give one of them"),
+        (f"dqn_dueling/{PONG}_1/{PONG}", (), "it holds no ENVIRONMENT/args.yml"),
+        (f"dqn_dueling/{PONG}_1", ("--load-best",), "checkpoints after 20, 40 steps"),
+        (f"dqn_dueling/{PONG}_1", ("--load-best",), "the last model (without any of these options)"),
+        (f"dqn_dueling/{PONG}_1", ("--load-checkpoint", "30"), "--load-checkpoint 40"),
+        (f"dqn_dueling/{PONG}_1/{PONG}.zip", ("--load-best",), "leave out --load-best"),
+        (f"dqn_dueling/{PONG}_1/0.monitor.csv", (), "no zip file"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "video.avi"), "end with .mp4"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "/proc/video.mp4"), "another place with -o"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json (it is a folder)"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place, arguments, way_out):
+    (runs / "taken/video.json").mkdir(parents=True)
+    before = files(runs)
+    with pytest.raises(SystemExit) as exit_:
+        play.main([str(logs / place), *arguments])
+    printed = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert printed.startswith("play: error: ")
+    assert way_out in printed
+    assert printed.count("\n") == 1
+    assert files(runs) == before
+
+
+def test_a_killed_run_lists_all_that_can_be_played_of_it(pong, tmp_path, runs, capsys):
+    copy = tmp_path / f"{PONG}_1"
+    shutil.copytree(pong, copy, ignore=shutil.ignore_patterns("videos", "models"))
+    (copy / f"{PONG}.zip").rename(copy / "best_model.zip")
+    (copy / "models").mkdir()
+    for name in ("best_training_model.zip", "models/episode_000002.zip", "models/episode_000007.zip"):
+        shutil.copy(copy / "best_model.zip", copy / name)
+    with pytest.raises(SystemExit):
+        play.main([str(copy)])
+    printed = capsys.readouterr().err
+    assert f"has no final model {PONG}.zip (its training still runs, or did not come to its end). It has " in printed
+    assert (
+        "It has the best model (--load-best); checkpoints after 20, 40 steps (--load-checkpoint 40); "
+        "best_training_model.zip, models/episode_000002.zip, models/episode_000007.zip "
+        f"(play {copy}/models/episode_000007.zip)\n"
+    ) in printed
+    for chosen in ([str(copy), "--load-best"], [str(copy / "models/episode_000007.zip")]):
+        play.main([*chosen, "--max-steps", "1", "-o", "video.mp4"])
+
+
+def test_cuda_without_cuda_is_refused_before_any_game(pong, runs, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SystemExit):
+        play.main([str(pong), "--device", "cuda", "-o", "video.mp4"])
+    assert "play: error: device='cuda' cannot be used on this machine" in capsys.readouterr().err
+    assert not files(runs)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe")]
+)
+def test_an_output_that_takes_nothing_is_one_line_and_the_video_is_there(logs, runs, output, reason):
+    model = str(logs / "qrdqn" / "CartPole-v1_1")
+    told = shell("play", model, "--max-steps", "2", "-o", "video.mp4", redirection=output)
+    says = f"play: error: The standard output cannot be written ({reason}); written before: video.mp4 and video.json\n"
+    assert told.endswith(says)
+    assert "Traceback" not in told
+    assert files(runs) == ["video.json", "video.mp4"]
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_left(logs, runs):
+    model = str(logs / "qrdqn" / "CartPole-v1_1")
+    told = shell("play", model, "--max-steps", "20", "-o", "video.mp4", largest_file=8)
+    assert re.search(r"\nplay: error: .*video\.mp4 cannot be written \(ffmpeg .*: give another place with -o\n$", told)
+    assert "Traceback" not in told
+    assert not files(runs)
+
+
+def test_a_video_is_written_through_a_symbolic_link(logs, runs):
+    (runs / "real").mkdir()
+    (runs / "link.mp4").symlink_to("real/video.mp4")
+    play.main([str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "2", "-o", "link.mp4"])
+    assert files(runs) == ["link.json", "link.mp4", "real", "real/video.mp4"]
+    assert (runs / "link.mp4").is_symlink()

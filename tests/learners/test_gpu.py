@@ -1,0 +1,343 @@
+"""The CUDA path on a GPU. Without one these tests are skipped; `bash benchmarks/gpu.sh` runs them.
+
+Float32 here is float32: TensorFloat-32 is off, and cuDNN takes algorithms whose sums always have the same order. What a
+test measures goes into its properties, and from there into `benchmarks/results/gpu_correctness.json`.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES
+from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.learners.precision import choose_precision
+from sb3_atari_dqn.learners.reference import ReferenceLearner
+from sb3_atari_dqn.learners.update import LearningRule
+from sb3_atari_dqn.policies import DoubleCnnPolicy, DuelingCnnPolicy, QPolicy
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
+from sb3_atari_dqn.transfers import sent
+from tests.support.batches import RULE, batch, images, make_policy, rule_of
+from tests.support.environments import Catch
+from tests.support.streams import Stream
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="not run on a GPU: torch sees none"),
+]
+
+CUDA = torch.device("cuda")
+PIXELS = images(4, 84, 84)
+# Nothing that turns rounding into something large: ReLU's kink, and Adam's division by a gradient's own size.
+SMOOTH: dict[str, Any] = {
+    "optimizer_kwargs": {"eps": 1.5e-4},
+    "features_extractor_kwargs": {"activation": "silu"},
+}
+N_UPDATES = 9
+#: What two orders of summation may differ by, as a share of the way that the parameters went.
+TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
+
+
+@pytest.fixture(autouse=True)
+def exact():
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def policy_on_gpu(policy_class: type[QPolicy] = DuelingCnnPolicy, **kwargs: Any) -> QPolicy:
+    return make_policy(policy_class, PIXELS, **{**SMOOTH, **kwargs}).to(CUDA)
+
+
+def batch_on_gpu(seed: int, batch_size: int = 32) -> PrioritizedSamples:
+    made = batch(PIXELS, seed, n_steps=3, weighted=True, batch_size=batch_size)
+    there: list[Any] = [each.to(CUDA) if isinstance(each, torch.Tensor) else each for each in made]
+    return PrioritizedSamples(*there)
+
+
+def vector(policy: QPolicy) -> torch.Tensor:
+    return torch.nn.utils.parameters_to_vector(policy.q_net.parameters()).detach().cpu()
+
+
+def trained(
+    captures: bool,
+    precision: str = "fp32",
+    rates: tuple[float, ...] = (1e-3,),
+    rules: tuple[LearningRule, ...] = (RULE,),
+    **kwargs: Any,
+) -> tuple[torch.Tensor, FastLearner]:
+    policy = policy_on_gpu(**kwargs)
+    learner = FastLearner(policy, precision, 32)
+    learner.captures = captures
+    for number in range(N_UPDATES):
+        for group in policy.optimizer.param_groups:
+            group["lr"] = rates[number * len(rates) // N_UPDATES]
+        learner.update(batch_on_gpu(number), rules[number * len(rules) // N_UPDATES])
+    return vector(policy), learner
+
+
+def assert_close(
+    ours: torch.Tensor, theirs: torch.Tensor, tolerance: float, record_property: Any, **kwargs: Any
+) -> None:
+    """Apart by less than this share of the way from the start."""
+    start = vector(policy_on_gpu(**kwargs))
+    share = ((ours - theirs).norm() / (theirs - start).norm()).item()
+    record_property("share_of_the_way", f"{share:.2e}")
+    record_property("same_bits", str(torch.equal(ours, theirs)))
+    assert (theirs - start).norm() > 0
+    assert share < tolerance
+
+
+# --- updates
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("policy_class", [DuelingCnnPolicy, DoubleCnnPolicy])
+def test_a_recorded_update_is_the_eager_one(record_property, policy_class, precision):
+    recorded, eager = (trained(captures, precision, policy_class=policy_class)[0] for captures in (True, False))
+    assert_close(recorded, eager, TOLERANCE[precision], record_property, policy_class=policy_class)
+
+
+def test_a_recorded_update_follows_the_learning_rate(record_property):
+    rates = (1e-3, 1e-4, 0.0)
+    recorded, eager = (trained(captures, rates=rates)[0] for captures in (True, False))
+    assert_close(recorded, eager, TOLERANCE["fp32"], record_property)
+    until_zero, _ = trained(True, rates=(1e-3, 1e-4, 1e-4))
+    assert not torch.equal(until_zero, recorded), "the last rate counts too"
+
+
+def test_another_objective_is_recorded_anew(record_property):
+    rules = (RULE, rule_of(error="mse", gamma=0.5, max_grad_norm=1))
+    recorded, eager = (trained(captures, rules=rules)[0] for captures in (True, False))
+    assert_close(recorded, eager, TOLERANCE["fp32"], record_property)
+
+
+@pytest.mark.parametrize("optimizer_class", [torch.optim.RAdam, torch.optim.NAdam, torch.optim.RMSprop])
+def test_optimizers_without_a_fused_kernel_are_recorded_too(record_property, optimizer_class):
+    recorded, learner = trained(True, optimizer_class=optimizer_class)
+    assert FastLearner(learner.policy, "fp32", 32).captures
+    eager, _ = trained(False, optimizer_class=optimizer_class)
+    assert_close(recorded, eager, TOLERANCE["fp32"], record_property, optimizer_class=optimizer_class)
+
+
+def test_the_gpu_learns_what_the_plain_learner_learns_on_the_cpu(record_property):
+    policy = make_policy(DuelingCnnPolicy, PIXELS, **SMOOTH)
+    plain = ReferenceLearner(policy)
+    for number in range(N_UPDATES):
+        plain.update(batch(PIXELS, number, n_steps=3, weighted=True, batch_size=32), RULE)
+    assert_close(trained(True)[0], vector(policy), 1e-3, record_property)
+
+
+@pytest.mark.parametrize("batch_size", [32, 512])
+def test_the_precision_is_chosen_by_what_recordings_take(record_property, batch_size):
+    policy = policy_on_gpu()
+    before = vector(policy)
+    chosen, reason = choose_precision(policy.q_net, (batch_size, *PIXELS.shape), CUDA)
+    record_property("reason", f"{chosen}: {reason}")
+    assert chosen in ("fp32", "bf16")
+    assert reason.count(" ms") == 2
+    assert torch.equal(vector(policy), before)
+
+
+# --- acting
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_recorded_acting_is_eager_acting_also_after_updates(record_property, precision):
+    learner = FastLearner(policy_on_gpu(), precision, 32)
+    assert learner.captures_acting
+    rng, different, asked, seen = np.random.default_rng(0), 0, 0, set()
+    for number in range(12):
+        for n_envs in (64, 3):
+            observations = rng.integers(256, size=(n_envs, *PIXELS.shape), dtype=np.uint8)
+            learner.captures_acting = True
+            recorded = learner.greedy_actions(observations)
+            learner.captures_acting = False
+            different += int((recorded != learner.greedy_actions(observations)).sum())
+            asked += n_envs
+            seen |= set(recorded.tolist())
+        for group in learner.policy.optimizer.param_groups:
+            group["lr"] = 0.01
+        learner.update(batch_on_gpu(number), RULE)
+    record_property("different_actions", f"{different} of {asked}")
+    assert len(seen) > 1
+    assert different <= asked // 200  # two values that are equal but for rounding
+
+
+# --- frames and copies
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_frames_on_the_device_are_the_frames_in_memory(n_steps):
+    def filled(frames: str) -> FrameReplayBuffer:
+        stream = Stream(n_stack=4, channels=1, n_envs=2, seed=3, end=0.2, break_off=0.1)
+        buffer = FrameReplayBuffer(
+            80, stream.observation_space, spaces.Discrete(5), CUDA, 2, n_stack=4, n_steps=n_steps, frames=frames
+        )
+        for step in stream.steps(120):
+            buffer.add(*step)
+        return buffer
+
+    memory, device = filled("memory"), filled("device")
+    slots, envs = np.random.default_rng(0).integers(40, size=256), np.random.default_rng(1).integers(2, size=256)
+    theirs, ours = memory.samples_at(slots, envs), device.samples_at(slots, envs)
+    with device.gathering_later():
+        rows = device.samples_at(slots, envs)
+    for name in ("observations", "next_observations"):
+        place = getattr(rows, name).with_memory()
+        place.copy_(getattr(rows, name))
+        assert torch.equal(place.gather(), getattr(theirs, name))
+    assert all(
+        torch.equal(getattr(ours, name), getattr(theirs, name)) for name in ("observations", "next_observations")
+    )
+    assert ours.observations.device.type == "cuda"
+
+
+def test_what_is_sent_arrives_whole_and_waits_for_nothing(record_property):
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(256, size=(8, 7056), dtype=np.uint8) for _ in range(20)]
+    [sent(array, CUDA) for array in arrays]  # pinned memory is there now
+    torch.cuda.synchronize()
+    torch.cuda._sleep(1_000_000_000)  # about half a second of the GPU
+    began = time.perf_counter()
+    there = [sent(array, CUDA) for array in arrays]
+    took = time.perf_counter() - began
+    expected = [array.copy() for array in arrays]
+    for array in arrays:
+        array[:] = 0  # may be written to
+    torch.cuda.synchronize()
+    record_property("milliseconds", f"{1000 * took:.2f}")
+    assert all(np.array_equal(tensor.cpu().numpy(), array) for tensor, array in zip(there, expected, strict=True))
+    assert took < 0.1
+
+
+def test_a_step_waits_for_the_gpu_only_for_its_actions():
+    """torch raises at whatever makes the host wait."""
+    model = catch_model()
+    model.learn(200)
+    learner: Any = model._get_learner()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            model._gradient_step(8)
+        model._update_target_network()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert learner.captures
+
+
+# --- prioritized replay
+
+
+def test_td_errors_arrive_one_update_late_or_with_the_next_transition():
+    stream = Stream(n_stack=2, n_envs=1, seed=3)
+    buffer = PrioritizedFrameReplayBuffer(
+        6, stream.observation_space, stream.action_space, CUDA, 1, n_stack=2, alpha=1.0, frames="device"
+    )
+    steps = list(stream.steps(4))
+    for step in steps[:3]:
+        buffer.add(*step)
+
+    def leaves() -> list[float]:
+        return buffer.sampler.tree[np.arange(3)].tolist()
+
+    buffer.update_priorities(np.array([0]), torch.tensor([2.0], device=CUDA))
+    assert leaves() == [1, 1, 1]
+    buffer.update_priorities(np.array([1]), torch.tensor([3.0], device=CUDA))
+    assert leaves() == pytest.approx([2, 1, 1], abs=1e-5)
+    buffer.add(*steps[3])
+    assert leaves() == pytest.approx([2, 3, 1], abs=1e-5)
+
+
+# --- whole trainings
+
+
+def catch_model(**kwargs: Any) -> DuelingDQN:
+    settings: dict[str, Any] = {
+        "replay": "prioritized",
+        "replay_buffer_kwargs": {"frames": "device"},
+        "n_steps": 3,
+        "buffer_size": 400,
+        "batch_size": 8,
+        "learning_starts": 20,
+        "target_update_interval": 40,
+        "updates_per_transition": 0.25,
+        "overlap": True,
+        "learner": "fast",
+        "precision": "fp32",
+        "policy_kwargs": {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}},
+        "seed": 3,
+        "device": "cuda",
+    }
+    env = VecFrameStack(make_vec_env(Catch, n_envs=4, seed=1), 2)
+    return DuelingDQN("CnnPolicy", env, **{**settings, **kwargs})
+
+
+class Saving(BaseCallback):
+    """Saves model and memory every few steps."""
+
+    def __init__(self, folder: Any) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def _on_step(self) -> bool:
+        if self.n_calls % 7 == 0:
+            self.model.save(self._folder / "model")
+            self.model.save_replay_buffer(self._folder / "memory")  # type: ignore[attr-defined]
+        return True
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_saving_changes_no_training(tmp_path, overlap):
+    def parameters(callback: BaseCallback | None) -> torch.Tensor:
+        return vector(catch_model(overlap=overlap).learn(400, callback).policy)
+
+    alone = parameters(None)
+    if not torch.equal(parameters(None), alone):
+        pytest.skip("two trainings with one seed differ on this card: nothing to compare with")
+    assert torch.equal(parameters(Saving(tmp_path)), alone)
+
+
+def test_a_saved_training_is_resumed_and_recorded_again(tmp_path):
+    model = catch_model().learn(200)
+    model.save(tmp_path / "model")
+    model.save_replay_buffer(tmp_path / "memory")
+    resumed = DuelingDQN.load(tmp_path / "model", env=model.get_env(), device="cuda")
+    resumed.load_replay_buffer(tmp_path / "memory")
+    assert torch.equal(vector(resumed.policy), vector(model.policy))
+    before = resumed._n_updates
+    resumed.learn(200, reset_num_timesteps=False)
+    learner: Any = resumed._get_learner()
+    assert resumed._n_updates - before > 4 * WARM_UP_UPDATES
+    assert learner._graphed._replayed._replay is not None
+    assert not torch.equal(vector(resumed.policy), vector(model.policy))
+    assert torch.isfinite(vector(resumed.policy)).all()
+    steps = {float(state["step"]) for state in resumed.policy.optimizer.state.values()}
+    assert steps == {float(resumed._n_updates)}
+
+
+@pytest.mark.parametrize("learner", ["fast", "plain"])
+def test_a_model_from_the_gpu_learns_on_on_the_cpu(tmp_path, learner):
+    model = catch_model().learn(200)
+    model.save(tmp_path / "model")
+    env = model.get_env()
+    there = DuelingDQN.load(tmp_path / "model", env=env, device="cpu", learner=learner)
+    assert torch.equal(vector(there.policy), vector(model.policy))
+    there.learn(120, reset_num_timesteps=False)
+    assert there._n_updates > model._n_updates
+    assert torch.isfinite(vector(there.policy)).all()
+
+
+def test_frames_that_do_not_fit_are_refused_with_what_would():
+    with pytest.raises(MemoryError, match=r"on cuda.*transitions would fit"):
+        catch_model(buffer_size=2 * 10**8)._make_replay_buffer()

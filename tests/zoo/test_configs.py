@@ -1,0 +1,68 @@
+"""Every entry of every shipped configuration builds and learns for a few steps."""
+
+import pytest
+import yaml
+
+from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path, profiles
+from tests.support.commands import TINY_ATARI, train
+from tests.support.dino import needs_browser
+
+TINY_FLAT = ("learning_starts:20", "buffer_size:500", "batch_size:8", "train_freq:4", "gradient_steps:1")
+ENVS = {
+    "atari": ("PongNoFrameskip-v4", TINY_ATARI),
+    "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
+    "default": ("Acrobot-v1", TINY_FLAT),
+}
+MARKS = {"ChromeDino-v0": needs_browser}
+ENTRIES = [
+    pytest.param(algo, entry, marks=MARKS.get(entry, ()))
+    for algo in ALGORITHMS
+    for entry in yaml.safe_load(config_path(algo).read_text())
+]
+
+
+@pytest.mark.parametrize(("algo", "entry"), ENTRIES)
+def test_every_shipped_configuration_trains(runs, algo, entry):
+    env, tiny = ENVS.get(entry, (entry, TINY_FLAT))
+    printed = train("--algo", algo, "--env", env, "-n", "200", "--eval-freq", "-1", "-params", *tiny)
+    assert f"hyperparams/{algo}.yml" in printed
+    assert (runs / f"logs/{algo}/{env}_1/{env}.zip").is_file()
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_configurations_hold_no_text_to_be_evaluated(algo):
+    evaluated = {"policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "monitor_kwargs", "normalize"}
+    for settings in yaml.safe_load(config_path(algo).read_text()).values():
+        for key in evaluated & set(settings):
+            assert not isinstance(settings[key], str), f"{algo}: {key} is a string that the zoo would eval"
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_configurations_cover_atari_cartpole_and_everything_else(algo):
+    assert {"atari", "CartPole-v1", "default"} <= set(yaml.safe_load(config_path(algo).read_text()))
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_every_profile_trains_by_its_short_name(runs, name):
+    few = ("n_envs:2", "updates_per_transition:0.1")
+    printed = train(
+        *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", name),
+        *("-n", "200", "--eval-freq", "-1", "-params", *TINY_ATARI, *few),
+    )
+    assert f"hyperparams/profiles/{name}.yml" in printed
+    assert (runs / "logs/dqn_dueling/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip").is_file()
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_a_profile_keeps_the_samples_per_transition_of_the_shipped_configuration(name):
+    profile, shipped = (
+        yaml.safe_load(path.read_text())["atari"] for path in (profiles()[name], config_path("dqn_dueling"))
+    )
+    samples = [each["batch_size"] * each["updates_per_transition"] for each in (profile, shipped)]
+    assert samples[0] == samples[1]
+
+
+def test_a_profile_that_does_not_exist_is_named_with_those_that_do(runs):
+    with pytest.raises((ValueError, SystemExit), match=r"-conf larg_batch: .*large_batch"):
+        train("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", "larg_batch", "-n", "200")
+    assert not (runs / "logs/dqn_dueling/PongNoFrameskip-v4_1").exists()

@@ -1,0 +1,226 @@
+"""Tuning through the zoo: the search space, resumed studies, a shared database, loading a trial."""
+
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from typing import cast
+
+import numpy as np
+import optuna
+import pytest
+import sqlalchemy.exc
+import yaml
+from gymnasium import spaces
+
+import sb3_atari_dqn
+from sb3_atari_dqn.networks import resolve_torso
+from sb3_atari_dqn.zoo import tuning
+from sb3_atari_dqn.zoo.names import ALGORITHMS
+from tests.support import postgres
+from tests.support.commands import TINY_ATARI, train, zoo
+
+TINY_CARTPOLE = ("--algo", "dqn_dueling", "--env", "CartPole-v1", "-n", "600", "--eval-episodes", "1")
+SEARCH = ("-optimize", "--n-evaluations", "1", "--no-optim-plots", "--study-name", "pixels")
+
+
+@pytest.fixture(scope="module")
+def empty_database():
+    with postgres.server() as url:
+        yield url
+
+
+def study(storage: str) -> optuna.Study:
+    return optuna.load_study(study_name="pixels", storage=tuning._open_existing(storage))
+
+
+def propose(params: dict, pixels: bool) -> dict:
+    return tuning.sample(cast(optuna.Trial, optuna.trial.FixedTrial(params)), 0, 1, {}, pixels=pixels)
+
+
+PIXEL_PARAMS = {
+    "one_minus_gamma": 0.01,
+    "learning_rate": 1e-4,
+    "batch_size_pow": 5,
+    "target_update_interval": 1000,
+    "exploration_fraction": 0.1,
+    "exploration_final_eps": 0.01,
+    "n_steps": 3,
+    "torso": "impala",
+}
+FLAT_PARAMS = {key: value for key, value in PIXEL_PARAMS.items() if key != "torso"} | {"net_arch": "medium"}
+
+
+def test_a_trial_on_pixels_names_a_torso():
+    hyperparams = propose(PIXEL_PARAMS, pixels=True)
+    assert hyperparams == {
+        "gamma": 0.99,
+        "learning_rate": 1e-4,
+        "batch_size": 32,
+        "target_update_interval": 1000,
+        "exploration_fraction": 0.1,
+        "exploration_final_eps": 0.01,
+        "n_steps": 3,
+        "exploration_steps": None,
+        "exploration_delay": 0,
+        "policy_kwargs": {"features_extractor_class": "impala", "optimizer_kwargs": {"eps": 1.5e-4}},
+    }
+
+
+def test_a_trial_on_flat_observations_names_layers():
+    assert propose(FLAT_PARAMS, pixels=False)["policy_kwargs"] == {"net_arch": [256, 256]}
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+def test_the_converter_makes_of_a_stored_trial_what_the_sampler_proposed(pixels):
+    search = optuna.create_study()
+    for _ in range(20):
+        trial = search.ask()
+        proposed = tuning.sample(trial, 0, 1, {}, pixels=pixels)
+        assert tuning.convert(trial.params) == proposed
+
+
+def test_returns_of_several_steps_are_not_proposed_where_the_memory_cannot_hold_them():
+    search = optuna.create_study()
+    proposed = [tuning.sample(search.ask(), 0, 1, {}, n_step=False) for _ in range(5)]
+    assert all("n_steps" not in hyperparams for hyperparams in proposed)
+
+
+@pytest.mark.parametrize("torso", tuning.TORSOS)
+def test_every_torso_of_the_search_space_builds(torso):
+    torso_class = resolve_torso(torso)
+    assert torso_class(spaces.Box(0, 255, (4, 84, 84), np.uint8)).features_dim > 0
+
+
+def test_tuning_on_real_pong_tries_torsos(runs):
+    printed = train(
+        *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-n", "200", "--eval-episodes", "1"),
+        *("--n-trials", "1", "--storage", "sqlite:///study.db", *SEARCH),
+        *("--env-kwargs", "max_num_frames_per_episode:600", "-params", *TINY_ATARI),
+    )
+    assert "Best trial" in printed
+    assert "torso" in study("sqlite:///study.db").best_trial.params
+    assert not list((runs / "logs" / "dqn_dueling").glob("Pong*")), "tuning left a run folder that enjoy would open"
+
+
+@pytest.mark.parametrize("storage", ["sqlite:///study.db", "journal.log"])
+def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
+    for finished in (1, 2):
+        train(*TINY_CARTPOLE, "--n-trials", "1", "--storage", storage, *SEARCH)
+        assert len(study(storage).trials) == finished
+    for number in (0, 1):
+        train(
+            *TINY_CARTPOLE,
+            "--eval-freq",
+            "-1",
+            "--storage",
+            storage,
+            "--study-name",
+            "pixels",
+            "--trial-id",
+            str(number),
+        )
+        saved = yaml.unsafe_load(
+            (runs / f"logs/dqn_dueling/CartPole-v1_{number + 1}/CartPole-v1/config.yml").read_text()
+        )
+        expected = tuning.convert(study(storage).trials[number].params)
+        assert {key: saved[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--storage", "sqlite:///study.db", "--study-name", "pixels", "--trial-id", "7"], "No trial 7"),
+        (["--storage", "sqlite:///study.db", "--study-name", "pixels", "--trial-id", "-1"], "No trial -1"),
+        (["--storage", "sqlite:///study.db", "--study-name", "pixel", "--trial-id", "0"], "No study 'pixel'.*pixels"),
+        (["--storage", "sqlite:///other.db", "--study-name", "pixels", "--trial-id", "0"], "No database file other.db"),
+        (["--storage", "other.log", "--study-name", "pixels", "--trial-id", "0"], "No journal file other.log"),
+        (["--trial-id", "0"], "--trial-id 0 needs the study"),
+    ],
+)
+def test_an_unknown_trial_is_an_error_that_creates_nothing(runs, arguments, says):
+    optuna.create_study(storage="sqlite:///study.db", study_name="pixels").enqueue_trial(FLAT_PARAMS)
+    with pytest.raises(ValueError, match=says):
+        train(*TINY_CARTPOLE, *arguments)
+    assert [path.name for path in runs.iterdir()] == ["study.db"]
+
+
+def test_a_storage_that_cannot_be_opened_is_named_without_its_password(runs):
+    with pytest.raises(ValueError, match=r"postgresql://zoo:\*\*\*@127.0.0.1:1/none") as error:
+        tuning.prepare_storage("postgresql://zoo:secret@127.0.0.1:1/none")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("storage", ["junk", "nodb://x", "sqlite:///text.db", "folder.log", "text.log"])
+def test_a_storage_that_is_none_is_named(runs, storage):
+    (runs / "folder.log").mkdir()
+    for name in ("text.db", "text.log"):
+        (runs / name).write_text("no database\n" * 100)
+    with pytest.raises(ValueError, match="--storage"):
+        tuning.prepare_storage(storage)
+
+
+def _open(url: str, prepare: bool) -> str:
+    try:
+        (tuning.prepare_storage if prepare else optuna.storages.RDBStorage)(url)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        return type(error).__name__
+    return "opened"
+
+
+def _empty(url: str) -> None:
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+    engine.dispose()
+
+
+def _meet(url: str, prepare: bool, n_processes: int = 4) -> list[str]:
+    """Let several processes open an empty database at the same moment."""
+    _empty(url)
+    with ProcessPoolExecutor(n_processes, mp_context=multiprocessing.get_context("fork")) as pool:
+        return list(pool.map(_open, [url] * n_processes, [prepare] * n_processes))
+
+
+def test_processes_that_meet_in_an_empty_database_all_find_it_ready(empty_database):
+    for _ in range(5):
+        assert _meet(empty_database, prepare=True) == ["opened"] * 4
+
+
+def test_upstream_still_dies_when_processes_meet_in_an_empty_database(empty_database):
+    outcomes = [outcome for _ in range(10) for outcome in _meet(empty_database, prepare=False)]
+    assert set(outcomes) - {"opened"}, "Optuna creates its tables safely now: prepare_storage can go"
+
+
+def test_two_processes_started_together_share_one_study_on_postgres(empty_database, runs):
+    _empty(empty_database)
+    command = [
+        *(sys.executable, "-m", "rl_zoo3.train", *TINY_CARTPOLE, "--n-trials", "2"),
+        *("--storage", empty_database, *SEARCH),
+    ]
+    started = [
+        subprocess.Popen(command, cwd=runs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    for process in started:
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+    assert len(study(empty_database).trials) == 4
+
+
+def test_an_unknown_study_is_an_error_as_a_user_meets_it(runs):
+    optuna.create_study(storage="sqlite:///study.db", study_name="pixels")
+    result = zoo(
+        "train", *TINY_CARTPOLE, "--storage", "sqlite:///study.db", "--study-name", "other", "--trial-id", "0", cwd=runs
+    )
+    assert result.returncode == 1
+    assert "No study 'other' in sqlite:///study.db; it holds: pixels" in result.stdout.splitlines()[-1]
+
+
+def test_every_algorithm_has_sampler_and_converter():
+    from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+
+    for algo, name in ALGORITHMS.items():
+        assert hasattr(sb3_atari_dqn, name)
+        assert algo in HYPERPARAMS_SAMPLER
+        assert algo in HYPERPARAMS_CONVERTER
