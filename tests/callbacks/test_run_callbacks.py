@@ -30,9 +30,9 @@ from sb3_atari_dqn.callbacks import (
     SaveOnBestTrainingMean,
     SaveProgress,
 )
+from tests.callbacks.test_log_episodes import column
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
-from tests.callbacks.test_log_episodes import column
 
 GAME_CALLBACKS = [LogEpisodes, RecordEpisodes, SaveEveryEpisode, SaveOnBestTrainingMean]
 
