@@ -31,7 +31,7 @@ BOTH = pytest.mark.parametrize("overlap", [False, True])
 class RecordingLearner:
     """Learns nothing and writes down what it is asked."""
 
-    records = False
+    captures = False
 
     def __init__(self, model, events):
         self.model, self.events, self.fail_at = model, events, None
