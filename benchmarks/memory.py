@@ -34,7 +34,7 @@ def ours(slots: int, stored: int, frames: str) -> BaseAlgorithm:
         replay="prioritized",
         replay_buffer_kwargs={"frames": frames},
         n_steps=3,
-        updates_per_transition=0.25,
+        replay_ratio=0.25,
         overlap=True,
         learner="fast",
         seed=0,

@@ -9,8 +9,8 @@ TYPE_CHECKING = False  # typing's own constant would cost an import; type checke
 
 if TYPE_CHECKING:
     from sb3_atari_dqn.algorithms.dqn import ClassicDQN as ClassicDQN
-    from sb3_atari_dqn.algorithms.dqn import DoubleDQN as DoubleDQN
-    from sb3_atari_dqn.algorithms.dqn import DuelingDQN as DuelingDQN
+    from sb3_atari_dqn.algorithms.variants import DoubleDQN as DoubleDQN
+    from sb3_atari_dqn.algorithms.variants import DuelingDQN as DuelingDQN
     from sb3_atari_dqn.atari import NativeAtariVecEnv as NativeAtariVecEnv
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari
     from sb3_atari_dqn.replay.buffer import FrameReplayBuffer as FrameReplayBuffer
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ClassicDQN": "sb3_atari_dqn.algorithms.dqn",
-    "DoubleDQN": "sb3_atari_dqn.algorithms.dqn",
-    "DuelingDQN": "sb3_atari_dqn.algorithms.dqn",
+    "DoubleDQN": "sb3_atari_dqn.algorithms.variants",
+    "DuelingDQN": "sb3_atari_dqn.algorithms.variants",
     "FrameReplayBuffer": "sb3_atari_dqn.replay.buffer",
     "NativeAtariVecEnv": "sb3_atari_dqn.atari",
     "NatureAtari": "sb3_atari_dqn.atari",

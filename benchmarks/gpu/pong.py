@@ -28,7 +28,7 @@ PROFILE = ROOT / "hyperparams/profiles/large_batch.yml"
 ALGORITHMS = {"dqn_classic": "ClassicDQN", "dqn_double": "DoubleDQN", "dqn_dueling": "DuelingDQN"}
 TOTAL_STEPS = 3_000_000  # over which the learning rate falls
 SMALL = {
-    **{"n_envs": 2, "batch_size": 8, "updates_per_transition": 0.25, "precision": "fp32"},
+    **{"n_envs": 2, "batch_size": 8, "replay_ratio": 0.25, "precision": "fp32"},
     **{"buffer_size": 2_000, "learning_starts": 160},
 }
 
@@ -129,7 +129,7 @@ def quickest(sweep: Path) -> dict[str, Any]:
     sizes = {name: best[name] for name in ("n_envs", "batch_size")}
     eps = 0.005 / best["batch_size"]  # as in the profile
     optimizer = {"policy_kwargs": {"optimizer_kwargs": {"eps": eps}}}
-    return {**sizes, "updates_per_transition": best["samples_per_step"] / best["batch_size"], **optimizer}
+    return {**sizes, "replay_ratio": best["samples_per_step"] / best["batch_size"], **optimizer}
 
 
 def _readable(settings: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -11,7 +11,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
-from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
 from sb3_atari_dqn.finite import check_observations, check_transition
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
@@ -20,13 +19,18 @@ from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
 
+if TYPE_CHECKING:
+    from stable_baselines3 import DQN as _Host
+else:
+    _Host = object
+
 # Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
 _NOT_YET = cast(ReplayBuffer, object())
 
 _HER_NEEDS_ENV = "HerReplayBuffer needs the environment: pass env= to load() or call set_env()."
 
 
-class ReplayMemory(OverlappedRollouts):
+class ReplayMemory(_Host):
     """
     A DQN whose replay buffer is of one of our kinds, or SB3's, or a class of the user's.
 

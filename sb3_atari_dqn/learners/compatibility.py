@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sb3_atari_dqn.learners.working_copy import WorkingCopy
-from sb3_atari_dqn.policies import HeadedQNetwork
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 
 _BATCH = 2
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.objectives.outputs import Outputs
-from sb3_atari_dqn.policies import HeadedQNetwork
 
 
 class WorkingCopy:

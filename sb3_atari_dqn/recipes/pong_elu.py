@@ -51,7 +51,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "exploration_initial_eps": 1.0,
         "exploration_final_eps": 0.01,
         "exploration_decay_rate": 0.00003,
-        "updates_per_transition": 1,
+        "replay_ratio": 1,
         "learner": "fast",
     }
 }

@@ -17,13 +17,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from sb3_atari_dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.finite import NonFiniteUpdate, UpdateWatch, check_update, non_finite
 from sb3_atari_dqn.learners.fast import FastLearner
-from sb3_atari_dqn.policies import DoubleCnnPolicy
+from sb3_atari_dqn.policies import CnnPolicy
 from tests.support.batches import RULE, batch, make_policy
 from tests.support.environments import Noise
 
 PACES: dict[str, dict[str, Any]] = {
     "SB3's loop": {"train_freq": 1},
-    "overlap, fast": {"updates_per_transition": 1.0, "overlap": True, "learner": "fast"},
+    "overlap, fast": {"replay_ratio": 1.0, "overlap": True, "learner": "fast"},
 }
 
 
@@ -175,7 +175,7 @@ def test_large_finite_numbers_and_whole_numbers_pass():
 
 @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.RAdam, torch.optim.RMSprop])
 def test_a_device_leaves_out_the_step_by_itself_and_tells_one_update_later(optimizer):
-    policy = make_policy(DoubleCnnPolicy, optimizer_class=optimizer)
+    policy = make_policy(CnnPolicy, optimizer_class=optimizer)
     learner = FastLearner(policy, "fp32", 8)
     learner.skips_on_device = True  # as where updates are recorded, and cannot ask the device in the middle
 

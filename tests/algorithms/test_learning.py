@@ -8,7 +8,7 @@ from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewar
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_dqn.algorithms.dqn import ClassicDQN, DoubleDQN, DuelingDQN
+from sb3_atari_dqn import ClassicDQN, DoubleDQN, DuelingDQN
 from tests.support.environments import Catch, DiscountProbe, PolicyProbe, ValueProbe
 
 ALGORITHMS = [ClassicDQN, DoubleDQN, DuelingDQN]

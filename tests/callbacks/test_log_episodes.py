@@ -42,7 +42,7 @@ def test_epsilon_is_the_one_of_the_last_action(tmp_path):
     assert [float(value) for value in column(tmp_path, "epsilon")] == pytest.approx([0.8, 0.55, 0.3, 0.05])
 
 
-@pytest.mark.parametrize("pace", [dict(train_freq=1), dict(train_freq=None, updates_per_transition=1.0)])
+@pytest.mark.parametrize("pace", [dict(train_freq=1), dict(train_freq=None, replay_ratio=1.0)])
 def test_the_mean_loss_goes_over_the_updates_since_the_game_before(tmp_path, monkeypatch, pace):
     """Losses 1, 2, 3, ...; one update per step from step 5 on, and the logs in between take nothing away."""
     model = ClassicDQN("MlpPolicy", countdowns(4), **SMALL | pace)

@@ -16,8 +16,8 @@ from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES, GraphedUpdate
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.optimizers import can_capture, make_capturable, unfuse
 from sb3_atari_dqn.learners.update import Update
-from sb3_atari_dqn.policies import DuelingCnnPolicy
-from tests.support.batches import RULE, batch, images, make_policy, rule_of
+from sb3_atari_dqn.policies import CnnPolicy
+from tests.support.batches import DUELING, RULE, batch, images, make_policy, rule_of
 from tests.support.environments import Catch
 
 PIXELS = images(2, 84, 84)
@@ -88,7 +88,7 @@ def taped(monkeypatch):
 
 
 def trained(captures, rules, rates=(2**-10,)):  # exact in float32, which the device holds it in
-    policy = make_policy(DuelingCnnPolicy, PIXELS, **SMALL_TORSO)
+    policy = make_policy(CnnPolicy, PIXELS, **DUELING, **SMALL_TORSO)
     learner = FastLearner(policy, "fp32", batch_size=8)
     learner.captures = captures
     for number, rule in enumerate(rules):
@@ -116,7 +116,7 @@ def test_a_training_whose_recording_gathers_the_frames_learns_what_another_learn
             buffer_size=60,
             batch_size=8,
             learning_starts=20,
-            updates_per_transition=0.25,
+            replay_ratio=0.25,
             learner="fast",
             precision="fp32",
             policy_kwargs=SMALL_TORSO,
@@ -165,7 +165,7 @@ def test_actions_stay_what_they_were_when_the_next_ones_are_chosen():
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_learner_acts_by_a_recording_as_it_acts_without_also_after_updates(taped, precision):
-    policy = make_policy(DuelingCnnPolicy, PIXELS, **SMALL_TORSO)
+    policy = make_policy(CnnPolicy, PIXELS, **DUELING, **SMALL_TORSO)
     learner = FastLearner(policy, precision, batch_size=8)
     rng, seen = np.random.default_rng(0), set()
     for number in range(12):

@@ -14,20 +14,12 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from sb3_atari_dqn.algorithms.dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.reference import ReferenceLearner
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.networks.torsos import NatureTorso
-from sb3_atari_dqn.policies import (
-    DoubleCnnPolicy,
-    DoubleMlpPolicy,
-    DoubleMultiInputPolicy,
-    DuelingMlpPolicy,
-    DuelingMultiInputPolicy,
-    HeadedQNetwork,
-    MlpPolicy,
-    MultiInputPolicy,
-)
+from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy
 from tests.support.batches import (
     FAMILIES,
     RULE,
@@ -125,18 +117,11 @@ DICTIONARY = spaces.Dict({"image": images(1, 36, 36), "numbers": spaces.Box(-1, 
 
 @pytest.mark.parametrize(
     ("policy_class", "space"),
-    [
-        (MlpPolicy, VECTORS),
-        (DoubleMlpPolicy, VECTORS),
-        (DuelingMlpPolicy, VECTORS),
-        (MlpPolicy, images(2, 12, 12)),
-        (MultiInputPolicy, DICTIONARY),
-        (DoubleMultiInputPolicy, DICTIONARY),
-        (DuelingMultiInputPolicy, DICTIONARY),
-    ],
+    [(MlpPolicy, VECTORS), (MlpPolicy, images(2, 12, 12)), (MultiInputPolicy, DICTIONARY)],
 )
-def test_they_agree_on_other_observations(policy_class, space):
-    share, largest = distance(lambda: make_policy(policy_class, space, optimizer_kwargs=SMOOTH))
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+def test_they_agree_on_other_observations(policy_class, space, head):
+    share, largest = distance(lambda: make_policy(policy_class, space, head=head, optimizer_kwargs=SMOOTH))
     assert share < 1e-5
     assert largest < 1e-6
 
@@ -386,7 +371,7 @@ class OwnNet(HeadedQNetwork):
         return 2 * super().forward(obs)
 
 
-class OwnNetPolicy(DoubleCnnPolicy):
+class OwnNetPolicy(CnnPolicy):
     def make_q_net(self):
         arguments = self._update_features_extractor(self.net_args, features_extractor=None)
         return OwnNet(**arguments, **self._head_args).to(self.device)
@@ -450,37 +435,37 @@ class FrozenTorso(Torso):
         self.requires_grad_(False)
 
 
-class OwnAction(DoubleCnnPolicy):
+class OwnAction(CnnPolicy):
     def _predict(self, observation, deterministic=True):
         return torch.full((len(observation),), 2)
 
 
 REFUSED = [
     (OwnAction, {}, "OwnAction overrides _predict, .* use learner='plain'"),
-    (DoubleCnnPolicy, {"features_extractor_class": FrozenTorso}, "DoubleCnnPolicy has parameters that are frozen"),
+    (CnnPolicy, {"features_extractor_class": FrozenTorso}, "CnnPolicy has parameters that are frozen"),
     (OwnNetPolicy, {}, "OwnNet .* overrides forward, .* use learner='plain'"),
     (
-        DoubleCnnPolicy,
+        CnnPolicy,
         {"features_extractor_class": Torso, "features_extractor_kwargs": {"layer": lambda: nn.BatchNorm2d(4)}},
-        r"network of DoubleCnnPolicy keeps statistics \(features_extractor.*running_mean\), .* use learner='plain'",
+        r"network of CnnPolicy keeps statistics \(features_extractor.*running_mean\), .* use learner='plain'",
     ),
     (
-        DoubleCnnPolicy,
+        CnnPolicy,
         {"features_extractor_class": Torso, "features_extractor_kwargs": {"layer": nn.Dropout}},
-        "network of DoubleCnnPolicy .*Dropout.* use learner='plain'",
+        "network of CnnPolicy .*Dropout.* use learner='plain'",
     ),
     (
-        DoubleCnnPolicy,
+        CnnPolicy,
         {"features_extractor_class": RandomTorso},
-        "network of DoubleCnnPolicy computes at random while it trains .* use learner='plain'",
+        "network of CnnPolicy computes at random while it trains .* use learner='plain'",
     ),
     (
-        DoubleCnnPolicy,
+        CnnPolicy,
         {"features_extractor_class": SpareTorso},
         r"parameters that no value depends on \(features_extractor.spare.weight, features_extractor.spare.bias\)",
     ),
     (
-        DoubleCnnPolicy,
+        CnnPolicy,
         {"features_extractor_class": ViewingTorso},
         r"does not run in torch.float32 and channels last \(view size .* use learner='plain'",
     ),
@@ -488,15 +473,15 @@ REFUSED = [
 
 
 def test_where_a_network_does_not_run_in_bfloat16_the_automatic_choice_is_float32():
-    learner = FastLearner(make_policy(DoubleCnnPolicy, features_extractor_class=FloatTorso), "auto", 8)
+    learner = FastLearner(make_policy(CnnPolicy, features_extractor_class=FloatTorso), "auto", 8)
     assert learner.precision == "fp32"
     assert learner.reason.startswith("the network does not run in torch.bfloat16")
     with pytest.raises(ValueError, match=r"does not run in torch.bfloat16 .* use learner='plain'"):
-        FastLearner(make_policy(DoubleCnnPolicy, features_extractor_class=FloatTorso), "bf16", 8)
+        FastLearner(make_policy(CnnPolicy, features_extractor_class=FloatTorso), "bf16", 8)
 
 
 def test_the_trial_moves_no_generator():
-    policy = make_policy(DoubleCnnPolicy)
+    policy = make_policy(CnnPolicy)
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -551,7 +536,7 @@ def _shift(module, inputs):
 
 @pytest.mark.parametrize("torso", [NormalizedTorso, ShiftedTorso, HookedTorso])
 def test_a_torso_that_does_something_to_the_images_first_gets_them_scaled(torso):
-    policy = make_policy(DoubleCnnPolicy, images(2, 44, 44), features_extractor_class=torso)
+    policy = make_policy(CnnPolicy, images(2, 44, 44), features_extractor_class=torso)
     seen = batch(images(2, 44, 44), 0).observations
     learner = FastLearner(policy, "fp32", 8)
     with torch.no_grad():

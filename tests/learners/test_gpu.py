@@ -21,11 +21,11 @@ from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.precision import choose_precision
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.update import LearningRule
-from sb3_atari_dqn.policies import DoubleCnnPolicy, DuelingCnnPolicy, QPolicy
+from sb3_atari_dqn.policies import CnnPolicy, QPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
 from sb3_atari_dqn.transfers import sent
-from tests.support.batches import RULE, batch, images, make_policy, rule_of
+from tests.support.batches import DUELING, RULE, batch, images, make_policy, rule_of
 from tests.support.environments import Catch
 from tests.support.streams import Stream
 
@@ -55,8 +55,8 @@ def exact():
     torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def policy_on_gpu(policy_class: type[QPolicy] = DuelingCnnPolicy, **kwargs: Any) -> QPolicy:
-    return make_policy(policy_class, PIXELS, **{**SMOOTH, **kwargs}).to(CUDA)
+def policy_on_gpu(**kwargs: Any) -> QPolicy:
+    return make_policy(CnnPolicy, PIXELS, **{**SMOOTH, **DUELING, **kwargs}).to(CUDA)
 
 
 def batch_on_gpu(seed: int, batch_size: int = 32) -> PrioritizedSamples:
@@ -102,10 +102,10 @@ def assert_close(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("policy_class", [DuelingCnnPolicy, DoubleCnnPolicy])
-def test_a_recorded_update_is_the_eager_one(record_property, policy_class, precision):
-    recorded, eager = (trained(captures, precision, policy_class=policy_class)[0] for captures in (True, False))
-    assert_close(recorded, eager, TOLERANCE[precision], record_property, policy_class=policy_class)
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+def test_a_recorded_update_is_the_eager_one(record_property, head, precision):
+    recorded, eager = (trained(captures, precision, head=head)[0] for captures in (True, False))
+    assert_close(recorded, eager, TOLERANCE[precision], record_property, head=head)
 
 
 def test_a_recorded_update_follows_the_learning_rate(record_property):
@@ -131,7 +131,7 @@ def test_optimizers_without_a_fused_kernel_are_recorded_too(record_property, opt
 
 
 def test_the_gpu_learns_what_the_plain_learner_learns_on_the_cpu(record_property):
-    policy = make_policy(DuelingCnnPolicy, PIXELS, **SMOOTH)
+    policy = make_policy(CnnPolicy, PIXELS, **DUELING, **SMOOTH)
     plain = ReferenceLearner(policy)
     for number in range(N_UPDATES):
         plain.update(batch(PIXELS, number, n_steps=3, weighted=True, batch_size=32), RULE)
@@ -271,7 +271,7 @@ def catch_model(**kwargs: Any) -> DuelingDQN:
         "batch_size": 8,
         "learning_starts": 20,
         "target_update_interval": 40,
-        "updates_per_transition": 0.25,
+        "replay_ratio": 0.25,
         "overlap": True,
         "learner": "fast",
         "precision": "fp32",

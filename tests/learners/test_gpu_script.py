@@ -224,7 +224,7 @@ def test_moments_in_which_several_kernels_run_count_once():
 def test_pong_is_played_at_the_quickest_size_of_the_sweep_that_learns_as_the_profile_does(measured):
     sizes = quickest(measured / "gpu_sweep.json")
     assert (sizes["n_envs"], sizes["batch_size"]) == (128, 512)
-    assert sizes["batch_size"] * sizes["updates_per_transition"] == 8
+    assert sizes["batch_size"] * sizes["replay_ratio"] == 8
     assert quickest(measured / "no_sweep.json") == {}
     dry = json.loads((measured / "gpu_sweep.json").read_text()) | {"dry_run": True}
     (measured / "gpu_sweep.json").write_text(json.dumps(dry))

@@ -57,7 +57,7 @@ def onnx_values(network: Any, example: Any, inputs: Any, path: Path) -> np.ndarr
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
-@pytest.mark.parametrize("head", ["plain", "dueling"])
+@pytest.mark.parametrize("head", ["linear", "dueling"])
 @pytest.mark.parametrize("torso", TORSOS)
 def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head):
     network = network_of(model_of(torso, head))
@@ -70,7 +70,7 @@ def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head
         assert torch.equal(torch.jit.script(network.q_net)(features).squeeze(2), expected)
 
 
-@pytest.mark.parametrize(("torso", "head"), [*((torso, "dueling") for torso in TORSOS), ("nature", "plain")])
+@pytest.mark.parametrize(("torso", "head"), [*((torso, "dueling") for torso in TORSOS), ("nature", "linear")])
 def test_every_torso_and_head_runs_as_onnx(torso, head, tmp_path):
     network = network_of(model_of(torso, head))
     observations = images(5)

@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import sb3_atari_dqn
 from sb3_atari_dqn.atari import VecRepeatFirstStack
+from sb3_atari_dqn.networks.heads import HEADS
 from sb3_atari_dqn.networks.torsos import PrintedEluTorso
 from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.recipes import NAMES, Recipe, find
@@ -50,7 +51,7 @@ def given(name: str, *, env, cls=None, **changes):
         "callback",
     )
     own = {key: value for key, value in settings(name).items() if key not in of_the_zoo}
-    return cls(env=env, **{**own, "learner": "plain", "buffer_size": 500, "seed": 0, **changes})
+    return cls(env=env, **{**own, "learner": "reference", "buffer_size": 500, "seed": 0, **changes})
 
 
 class Shape(gym.Env):
@@ -367,12 +368,12 @@ def test_everything_in_the_memory_is_sampled_after_it_has_wrapped(sampled):
 
 @pytest.mark.parametrize(
     ("cls", "bootstrap", "head"),
-    [("ClassicDQN", 3.0, "plain"), ("DoubleDQN", 1.0, "plain"), ("DuelingDQN", 1.0, "dueling")],
+    [("ClassicDQN", 3.0, "linear"), ("DoubleDQN", 1.0, "linear"), ("DuelingDQN", 1.0, "dueling")],
 )
 def test_space_invaders_switches_between_vanilla_double_and_dueling(cls, bootstrap, head, pixels):
     model = given("space_invaders_dueling", env=pixels(3), cls=getattr(sb3_atari_dqn, cls))
     policy = model.policy
-    assert policy.q_net.head == head
+    assert policy.q_net.head is HEADS[head]
     hidden = next(layer for layer in policy.q_net.modules() if isinstance(layer, torch.nn.Linear))
     assert hidden.out_features == 256
     online, target = (Outputs(torch.tensor([values]).unsqueeze(2)) for values in ([9.0, 1.0], [1.0, 3.0]))

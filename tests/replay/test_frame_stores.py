@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from sb3_atari_dqn import NatureAtari
-from sb3_atari_dqn.algorithms.dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn import ClassicDQN, DuelingDQN, NatureAtari
 from sb3_atari_dqn.replay import buffer as buffer_module
 from sb3_atari_dqn.replay import compressed_store, memory_check
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer

@@ -44,7 +44,7 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
 
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_trains_by_its_short_name(runs, name):
-    few = ("n_envs:2", "updates_per_transition:0.1")
+    few = ("n_envs:2", "replay_ratio:0.1")
     printed = train(
         *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", name),
         *("-n", "200", "--eval-freq", "-1", "-params", *TINY_ATARI, *few),
@@ -58,7 +58,7 @@ def test_a_profile_keeps_the_samples_per_transition_of_the_shipped_configuration
     profile, shipped = (
         yaml.safe_load(path.read_text())["atari"] for path in (profiles()[name], config_path("dqn_dueling"))
     )
-    samples = [each["batch_size"] * each["updates_per_transition"] for each in (profile, shipped)]
+    samples = [each["batch_size"] * each["replay_ratio"] for each in (profile, shipped)]
     assert samples[0] == samples[1]
 
 

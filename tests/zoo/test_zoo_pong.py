@@ -42,7 +42,7 @@ def test_training_went_past_learning_starts(trained):
     model = DuelingDQN.load(trained / "logs/dqn_dueling/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip", device="cpu")
     assert model.num_timesteps == 400
     # 8 environments, so 2 updates for each vector step beyond 150; those of the last one are made when training goes on
-    assert (model._n_updates, model.updates_owed) == (2 * len(range(152, 400, 8)), 2)
+    assert (model._n_updates, model.pending_updates) == (2 * len(range(152, 400, 8)), 2)
 
 
 def test_enjoy_plays_the_trained_model(trained):
