@@ -1,7 +1,8 @@
 """Checks of what a user passed: the error names the argument, its value and the way out. Pure Python."""
 
 import difflib
-from collections.abc import Collection, Iterable
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -41,6 +42,55 @@ def check_options(owner: str, options: Any) -> None:
     for name in options:
         if not isinstance(name, str):
             raise ValueError(f"{owner} have names, {name!r} ({type(name).__name__}) is none.")
+
+
+def renamed(owner: str, options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Accept options under the names they had before; a FutureWarning gives the new spelling.
+
+    :param owner: what the options belong to, for the message ("replay_buffer_kwargs")
+    :param options: those the user gave
+    :param names: old name -> new name
+    :return: a copy of the options under their new names
+    :raises ValueError: if an option is given under both of its names
+    """
+    given = dict(options)
+    for old, new in names.items():
+        if old not in given:
+            continue
+        value = given.pop(old)
+        if new in given:
+            raise ValueError(
+                f"{old}={value!r} and {new}={given[new]!r} in {owner} are the same option; give {new} only."
+            )
+        _warn_of_old_spelling(owner, f"{old}={value!r}", f"{new}={value!r}")
+        given[new] = value
+    return given
+
+
+def renamed_value(owner: str, argument: str, value: Any, values: Mapping[str, str]) -> Any:
+    """
+    Accept the value of an option as it was spelled before; a FutureWarning gives the new spelling.
+
+    :param owner: what the option belongs to, for the message
+    :param argument: name of the option
+    :param value: what the user gave
+    :param values: old spelling -> new spelling
+    :return: the value in its new spelling; any other value unchanged
+    """
+    if not isinstance(value, str) or value not in values:
+        return value
+    _warn_of_old_spelling(owner, f"{argument}={value!r}", f"{argument}={values[value]!r}")
+    return values[value]
+
+
+def _warn_of_old_spelling(owner: str, old: str, new: str) -> None:
+    """Python shows it once for each spelling; a FutureWarning is shown to users by default."""
+    warnings.warn(
+        f"{old} in {owner} is an old spelling that the next release no longer accepts; write {new}.",
+        FutureWarning,
+        stacklevel=3,
+    )
 
 
 def as_int(argument: str, value: Any, minimum: int) -> int:
