@@ -11,6 +11,8 @@ from sb3_atari_dqn.validation import (
     check_device,
     check_known,
     check_options,
+    renamed,
+    renamed_value,
 )
 
 
@@ -87,3 +89,30 @@ def test_options_have_names():
         check_options("the options of a preset", {3: 3})
     with pytest.raises(ValueError, match="the options of a preset are a mapping such as"):
         check_options("the options of a preset", None)
+
+
+RENAMES = {"frames": "frame_storage"}
+
+
+def test_an_option_under_its_old_name_is_taken_and_the_new_spelling_given():
+    with pytest.warns(FutureWarning, match=r"frames='ram' in replay_buffer_kwargs .*; write frame_storage='ram'\."):
+        options = renamed("replay_buffer_kwargs", {"frames": "ram", "alpha": 1}, RENAMES)
+    assert options == {"frame_storage": "ram", "alpha": 1}
+
+
+def test_an_option_under_both_of_its_names_is_refused():
+    with pytest.raises(ValueError, match="frames='ram' and frame_storage='device' in replay_buffer_kwargs"):
+        renamed("replay_buffer_kwargs", {"frames": "ram", "frame_storage": "device"}, RENAMES)
+
+
+def test_a_value_in_its_old_spelling_is_taken_and_the_new_one_given():
+    with pytest.warns(FutureWarning, match=r"learner='plain' in DQN .*; write learner='reference'\."):
+        assert renamed_value("DQN", "learner", "plain", {"plain": "reference"}) == "reference"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", ["reference", "fast", None, 3, ["plain"]])
+def test_new_spellings_and_other_values_pass_without_a_warning(value):
+    given = {"frame_storage": value}
+    assert renamed("replay_buffer_kwargs", given, RENAMES) == given
+    assert renamed_value("DQN", "learner", value, {"plain": "reference"}) == value

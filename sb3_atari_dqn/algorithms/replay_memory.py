@@ -17,6 +17,7 @@ from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.files import is_ours as is_replay_file
 from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
+from sb3_atari_dqn.replay.hooks import hooks_of
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class ReplayMemory(_Host):
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         own = self.optimize_memory_usage
-        if isinstance(self._replay_buffer, FrameReplayBuffer):
-            self.optimize_memory_usage = False  # SB3 would cut the last trajectory off: ours sees a reset by itself
+        if hooks_of(self._replay_buffer).sees_resets:
+            self.optimize_memory_usage = False  # SB3 would cut the last trajectory off
         self._normalization = NormalizationSnapshot(self._vec_normalize_env)
         try:
             with self._starting_anew():
@@ -111,9 +112,8 @@ class ReplayMemory(_Host):
                 check_observations(first, self.num_timesteps)
         finally:
             self.optimize_memory_usage = own
-        if isinstance(self.replay_buffer, FrameReplayBuffer):
-            normalizes = self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs
-            self.replay_buffer.memory.ends_are_exact = not normalizes
+        normalizes = self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs
+        hooks_of(self.replay_buffer).learning_starts(normalizes)
         self._normalization.take()
         return prepared
 

@@ -267,6 +267,27 @@ class FrameReplayBuffer(ReplayBuffer):
             discounts=None if discounts is None else self._tensor(discounts),
         )
 
+    # --- hooks, see ReplayHooks
+
+    sees_resets = True
+
+    def learning_starts(self, normalizes_observations: bool) -> None:
+        """:param normalizes_observations: of truncated episodes only the newest frame is then what it was"""
+        self.memory.ends_are_exact = not normalizes_observations
+
+    def anneal(self, progress_remaining: float) -> None:
+        """:param progress_remaining: 1 at the start of the training, 0 at its end; without effect here"""
+
+    def learned_from(self, batch: Any, priorities: torch.Tensor) -> None:
+        """
+        :param batch: an update was made with it
+        :param priorities: of its transitions, [B]; without effect here
+        """
+
+    def statistics(self) -> dict[str, float]:
+        """:return: numbers for the logs"""
+        return {}
+
     @contextmanager
     def gathering_later(self) -> Iterator[None]:
         """Where frames lie on a device, samples name their rows in here (`StackRows`) instead of bringing images."""

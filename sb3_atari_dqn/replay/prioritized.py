@@ -179,6 +179,17 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         self._batches_without_feedback = 0
         self._priority_updates.push(indices, td_errors)
 
+    def learned_from(self, batch: PrioritizedSamples, priorities: torch.Tensor) -> None:
+        """
+        :param batch: of this buffer
+        :param priorities: see :meth:`update_priorities`
+        """
+        self.update_priorities(batch.indices, priorities)
+
+    def statistics(self) -> dict[str, float]:
+        """:return: beta, for the logs"""
+        return {"beta": self.beta}
+
     def flush(self) -> None:
         """Let every TD error arrive that is still on its way from the device."""
         self._priority_updates.flush()
