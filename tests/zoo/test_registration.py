@@ -11,7 +11,7 @@ import pytest
 
 import sb3_atari_dqn
 from sb3_atari_dqn.__main__ import ZOO_COMMANDS
-from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from tests.support.commands import run, zoo
 
 ROOT = Path(sb3_atari_dqn.__file__).resolve().parent.parent
