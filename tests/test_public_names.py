@@ -44,7 +44,7 @@ def test_the_package_says_that_it_is_typed():
 
 @pytest.mark.parametrize("name", sorted(set(dir(sb3_atari_dqn)) - {"__version__"}))
 def test_every_public_name_is_in_the_documentation(name):
-    assert any(re.search(rf"\b{name}\b", page.read_text()) for page in PAGES)
+    assert any(re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", page.read_text()) for page in PAGES), "in code, `as here`"
 
 
 @pytest.mark.parametrize("name", ["DulingDQN", "_HOMES", "__path_of_nothing__"])

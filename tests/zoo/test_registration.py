@@ -88,6 +88,11 @@ def test_gymnasium_knows_our_environment_and_its_scripts_are_there(installed):
     assert result.stdout.split() == ["(80,", "80,", "4)", "5"], result.stdout
 
 
+def test_type_checkers_find_the_mark_of_a_typed_package(installed):
+    code = "from importlib.resources import files; print((files('sb3_atari_dqn') / 'py.typed').is_file())"
+    assert run([str(installed), "-c", code]).stdout == "True\n"
+
+
 def test_removing_the_package_removes_every_trace(tmp_path):
     python = make_venv(tmp_path / "venv")
     site = Path(run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.strip())
