@@ -33,6 +33,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),
+    f"{NAME}.catalogue": ("__init__.py", "zoo/", "commands/"),
     f"{NAME}.episodes": ("commands/",),
     f"{NAME}.recipes": ("recipes/", "zoo/", "commands/", "__main__.py"),
     f"{NAME}.pictures": ("pictures/", "commands/"),
@@ -59,6 +60,7 @@ STRANGERS_TO: dict[str, tuple[str, ...]] = {
     ),
     "pictures/*.py": (*HOST, "torch", "ale_py"),
     "recipes/*.py": (*HOST, "torch", "numpy", "ale_py"),
+    "catalogue.py": (*HOST, "torch", "numpy", "ale_py", "optuna"),
 }
 
 # What files may import of ours.
@@ -66,6 +68,7 @@ OURS_FOR: dict[str, tuple[str, ...]] = {
     "pictures/*.py": ("pictures", "files"),
     "recipes/*.py": ("recipes", "validation"),
     "objectives/*.py": ("objectives",),
+    "catalogue.py": (),
     "checkpoints/*.py": ("checkpoints", "files"),
     "replay/*.py": ("replay", "schedules", "validation", "transfers"),
 }

@@ -7,11 +7,11 @@ from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
 from sb3_atari_dqn.plotting.groups import group
 from sb3_atari_dqn.plotting.runs import RETURN, NothingToDraw, RunLog, read_run
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 
 _EXPLANATION = """\
 Draws learning curves of one or several training runs into one PNG: the return of each game and the mean of the last

@@ -19,11 +19,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import sb3_atari_dqn
 from sb3_atari_dqn.atari import VecRepeatFirstStack
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.networks.heads import HEADS
 from sb3_atari_dqn.networks.torsos import PrintedEluTorso
 from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.recipes import NAMES, Recipe, find
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 from sb3_atari_dqn.zoo.training_env import training_env
 from tests.support.commands import train
 from tests.support.environments import Noise
@@ -40,7 +40,7 @@ def settings(name: str) -> dict:
 
 def given(name: str, *, env, cls=None, **changes):
     """:return: the algorithm of a recipe (or another) with its settings, on another environment"""
-    cls = cls or getattr(sb3_atari_dqn, ALGORITHMS[find(name).algos[0]])
+    cls = cls or ALGORITHMS[find(name).algos[0]].import_class()
     of_the_zoo = (
         "env_kwargs",
         "env_wrapper",

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path, profiles
+from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 from tests.support.commands import TINY_ATARI, train
 from tests.support.dino import needs_browser
 

@@ -21,8 +21,8 @@ from huggingface_hub.repocard import metadata_save
 from requests.exceptions import HTTPError
 from rl_zoo3.utils import StoreDict
 
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo import hub
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 from tests.support.commands import TINY_ATARI, run, zoo
 from tests.support.hub_server import TOKEN, File, HubServer
 
@@ -303,7 +303,9 @@ def test_other_algorithms_keep_the_card_of_upstream(tmp_path):
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_each_of_our_algorithms_has_a_card_of_its_own(algo, tmp_path):
     card = write_card(tmp_path / f"{algo}-{ENV}", args={"algo": algo})
-    assert f"# **{ALGORITHMS[algo]}** agent playing **{ENV}**" in card
+    assert f"# **{ALGORITHMS[algo].class_name}** agent playing **{ENV}**" in card
+    assert f"The algorithm `{algo}` is {ALGORITHMS[algo].summary} (" in card
+    assert all(f"[{each.authors} {each.year}]({each.url})" in card for each in ALGORITHMS[algo].papers)
     assert f"rl_zoo3.load_from_hub --algo {algo} --env {ENV} -f logs/ -orga tester\n" in card
     assert "upstream" not in card
     assert re.findall(r"`docs/(\w+\.md)`", card) == [f"{algo}.md"]

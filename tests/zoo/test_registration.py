@@ -11,7 +11,7 @@ import pytest
 
 import sb3_atari_dqn
 from sb3_atari_dqn.__main__ import ZOO_COMMANDS
-from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from tests.support.commands import run, zoo
 
 ROOT = Path(sb3_atari_dqn.__file__).resolve().parent.parent
@@ -86,6 +86,11 @@ def test_gymnasium_knows_our_environment_and_its_scripts_are_there(installed):
     )
     result = run([str(installed), "-W", "ignore", "-c", code])
     assert result.stdout.split() == ["(80,", "80,", "4)", "5"], result.stdout
+
+
+def test_type_checkers_find_the_mark_of_a_typed_package(installed):
+    code = "from importlib.resources import files; print((files('sb3_atari_dqn') / 'py.typed').is_file())"
+    assert run([str(installed), "-c", code]).stdout == "True\n"
 
 
 def test_removing_the_package_removes_every_trace(tmp_path):

@@ -125,7 +125,7 @@ def test_record_training_joins_the_videos_of_all_checkpoints(trained):
 
 
 def test_a_missing_venv_module_is_one_clear_line(tmp_path):
-    from sb3_atari_dqn.zoo.names import config_path
+    from sb3_atari_dqn.zoo.packaged_configs import config_path
 
     root = config_path("dqn_dueling").parent.parent
     python = tmp_path / "python-without-venv"
