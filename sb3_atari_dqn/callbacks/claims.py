@@ -82,5 +82,5 @@ def _locked(folder: Path) -> int | None:
 
 def _in_use(folder: Path) -> str:
     return (
-        f"Another training is writing into {folder}: give each training its own folder, with folder= of its callbacks"
+        f"Another training is writing into {folder}: give each its own with folder= of the callbacks"
     )

@@ -135,8 +135,8 @@ class RunCallback(BaseCallback):
         if found and self.model.num_timesteps == 0:
             name = type(self).__name__
             raise ValueError(
-                f"{found[0]} already exists and belongs to another training: give {name}(folder=...) another folder, or "
-                f"move the file; to continue that training use the same {name} again, or load its model and call "
+                f"{found[0]} exists already and belongs to another training: give another folder, {name}(folder=...), "
+                f"or move the file; to continue that training use the same {name} again, or load its model and call "
                 "learn(reset_num_timesteps=False)"
             )
         if found:

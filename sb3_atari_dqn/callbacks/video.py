@@ -49,8 +49,8 @@ def check_encoder(file_format: str = "mp4") -> None:
             video.keep(Path(folder, f"test.{file_format}"))
         except OSError as error:
             raise ValueError(
-                f"{get_ffmpeg_exe()} cannot encode {file_format} ({error}): fix or unset IMAGEIO_FFMPEG_EXE; pip install "
-                "imageio-ffmpeg installs one that can"
+                f"{get_ffmpeg_exe()} cannot encode {file_format} ({error}): fix or unset IMAGEIO_FFMPEG_EXE; pip "
+                "install imageio-ffmpeg installs one that can"
             ) from error
         finally:
             video.discard()

@@ -89,7 +89,7 @@ def test_the_error_names_the_environments_without_a_monitor(tmp_path):
 )
 def test_every_kind_of_vectorized_environment_is_checked(tmp_path, build):
     env = build()
-    with pytest.raises(ValueError, match="Monitor.*environment"):
+    with pytest.raises(ValueError, match=r"LogEpisodes .*Monitor"):
         model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
     env.close()
 
@@ -245,7 +245,7 @@ def test_a_training_that_crashed_in_this_thread_does_not_block_the_next(tmp_path
     assert column(tmp_path, "episode") == ["1"]
 
 
-# Open files ------------------------------------------------------------------------------------------------------------
+# Open files ----------------------------------------------------------------------------------------------------------
 
 SCRIPT = """
 import gc, sys
@@ -296,5 +296,5 @@ def test_the_old_hook_of_a_direct_subclass_needs_a_monitor_too(tmp_path):
                 super()._on_game(game)
 
     model(countdowns(4)).learn(9, callback=Old(folder=tmp_path))
-    with pytest.raises(ValueError, match="Old .*Monitor"):
+    with pytest.raises(ValueError, match=r"Old .*Monitor"):
         model(bare()).learn(9, callback=Old(folder=tmp_path / "other"))

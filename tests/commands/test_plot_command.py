@@ -136,11 +136,11 @@ def test_an_output_that_takes_nothing_is_one_line_and_the_picture_is_there(pong,
     assert (runs / "plot.png").is_file()
 
 
-def test_a_cut_games_csv_is_told(pong, runs, capsys):
-    (runs / pong / "games.csv").write_text("env_steps,seconds,return,epsilon\n11,2.1,1.0,0.9\n")
+def test_an_incomplete_log_is_reported(pong, runs, capsys):
+    (runs / pong / "episodes.csv").write_text("env_steps,seconds,return,epsilon\n11,2.1,1.0,0.9\n")
     main([pong])
     assert capsys.readouterr().out == (
-        f"{pong}/games.csv is incomplete, it holds 1 of 30 games: drawn from the monitor files\nWrote plot.png\n"
+        f"{pong}/episodes.csv is incomplete (it holds 1 of 30 episodes): plotted the monitor files\nWrote plot.png\n"
     )
 
 
