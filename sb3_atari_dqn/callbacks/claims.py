@@ -81,6 +81,4 @@ def _locked(folder: Path) -> int | None:
 
 
 def _in_use(folder: Path) -> str:
-    return (
-        f"Another training is writing into {folder}: give each its own with folder= of the callbacks"
-    )
+    return f"Another training is writing into {folder}: give each its own with folder= of the callbacks"

@@ -83,9 +83,9 @@ class RunCallback(BaseCallback):
         super().__init_subclass__(**kwargs)
         if "_on_game" in vars(cls) and "_on_episode" not in vars(cls):
             warnings.warn(f"{cls.__name__}._on_game was renamed to _on_episode", FutureWarning, stacklevel=2)
-            cls._on_episode = cls._on_game  # type: ignore[attr-defined, method-assign]
+            cls._on_episode = cls._on_game  # type: ignore[method-assign]
         elif "_on_episode" in vars(cls):
-            cls._on_game = cls._on_episode  # type: ignore[attr-defined] # an old subclass calls super()._on_game
+            cls._on_game = cls._on_episode  # for an old subclass that calls super()
 
     @property
     def n_games(self) -> int:

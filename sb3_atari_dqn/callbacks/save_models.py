@@ -86,8 +86,8 @@ def save_model(model: BaseAlgorithm, path: Path, env_name: str | None = None) ->
     Save a model and, if its environment uses ``VecNormalize``, the current normalization statistics.
 
     ``models/episode_000012.zip`` comes with ``models/episode_000012_vecnormalize.pkl``, which ``play`` loads. The zoo's
-    ``-i MODEL`` expects ``ENVIRONMENT/vecnormalize.pkl`` in the folder of the model; that file is written too and belongs
-    to the model saved last.
+    ``-i MODEL`` expects ``ENVIRONMENT/vecnormalize.pkl`` in the folder of the model; that file is written too and
+    belongs to the model saved last.
 
     :param model: any algorithm of SB3
     :param path: of the zip; an interruption leaves an existing one intact

@@ -38,7 +38,7 @@ def group(runs: Sequence[RunLog], labels: Sequence[str] | None = None) -> list[G
     by_env = {run.settings.env_id: str(run.path) for run in runs}
     if len(by_env) > 1:
         found = ", ".join(f"{env} ({path})" for env, path in by_env.items())
-        raise ValueError(f"Runs of different environments cannot share one plot: {found}; plot each environment separately")
+        raise ValueError(f"Runs of different environments cannot share a plot: {found}; plot them separately")
     together: dict[str, list[RunLog]] = {}
     for run in runs:
         together.setdefault(_identity(run), []).append(run)

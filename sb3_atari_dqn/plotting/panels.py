@@ -56,9 +56,10 @@ def panels_for(groups: Sequence[Group]) -> list[Panel]:
     banded = shared if any(len(one.runs) > 1 for one in groups) else ()
     evaluated = (_EVALUATION,) if any(run.evaluations for run in runs) else ()
     value = runs[0].value
+    name = value.capitalize()
     panels = [
-        Panel(f"{value.capitalize()} of training episodes", value, _draw_returns, (_EPISODE, _RUNNING, *evaluated, *banded)),
-        Panel(f"{value.capitalize()} per {BLOCK} episodes", value, _draw_blocks, (_MEAN, _MAXIMUM)),
+        Panel(f"{name} of training episodes", value, _draw_returns, (_EPISODE, _RUNNING, *evaluated, *banded)),
+        Panel(f"{name} per {BLOCK} episodes", value, _draw_blocks, (_MEAN, _MAXIMUM)),
         Panel("Speed, including evaluations", "env steps / s", _draw_speed, (), (0, _highest_speed(groups))),
     ]
     if any(run.epsilon for run in runs):
@@ -79,7 +80,9 @@ def _draw_returns(axes: Any, one: Group, place: Place, style: Style) -> None:
         thinned = slice(None, None, max(1, -(-len(episodes.returns) // _MOST_DOTS)))
         along = place(episodes.env_steps, episodes.seconds)[thinned]
         alpha = 0.4 if len(along) > _FEW_DOTS else 0.8
-        axes.plot(along, episodes.returns[thinned], ".", ms=4.5, mew=0, alpha=alpha, color=style.colour, rasterized=True)
+        axes.plot(
+            along, episodes.returns[thinned], ".", ms=4.5, mew=0, alpha=alpha, color=style.colour, rasterized=True
+        )
         if run.evaluations is not None:
             found = run.evaluations
             places = place(found.env_steps, found.seconds)
@@ -93,7 +96,9 @@ def _running(run: RunLog, place: Place) -> Curve:
 
 
 def _draw_blocks(axes: Any, one: Group, place: Place, style: Style) -> None:
-    found = [blocks(place(run.episodes.env_steps, run.episodes.seconds), run.episodes.returns, BLOCK) for run in one.runs]
+    found = [
+        blocks(place(run.episodes.env_steps, run.episodes.seconds), run.episodes.returns, BLOCK) for run in one.runs
+    ]
     _draw_curves(axes, [(each.ends, each.means) for each in found], style, width=1.6)
     _draw_curves(axes, [(each.ends, each.maxima) for each in found], style, width=1, alpha=0.6, with_band=False)
 

@@ -99,7 +99,9 @@ def _monitor_files(path: Path) -> list[Path]:
     files = sorted(path.glob("*monitor.csv"))
     if not files:
         runs = sorted({str(file.parent) for file in path.glob("**/*monitor.csv")})
-        hint = f"choose from the runs in it, {', '.join(runs[:4])}{', ...' if len(runs) > 4 else ''}" if runs else _NO_RUN
+        hint = (
+            f"choose from the runs in it, {', '.join(runs[:4])}{', ...' if len(runs) > 4 else ''}" if runs else _NO_RUN
+        )
         raise NothingToDraw(f"{path} is not a run folder, it holds no monitor files: {hint}")
     return files
 

@@ -57,7 +57,9 @@ def blocks(along: np.ndarray, values: np.ndarray, size: int) -> Blocks:
     return Blocks(along[size - 1 : whole * size : size], table.mean(axis=1), table.max(axis=1))
 
 
-def speed(env_steps: np.ndarray, seconds: np.ndarray, most: int = 40, episodes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def speed(
+    env_steps: np.ndarray, seconds: np.ndarray, most: int = 40, episodes: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
     """
     Environment steps per second, over intervals of equal duration.
 
