@@ -209,8 +209,8 @@ def test_a_training_leaves_the_settings_of_the_recipe_as_they_are(runs):
 @pytest.mark.parametrize(
     ("name", "steps", "written"),
     [
-        ("pong_elu", "1900", ["videos/training_episode_000001.mp4", "models/episode_000001.zip", "games.csv"]),
-        ("space_invaders_dueling", "1500", ["videos/training_episode_000001.gif", "games.csv"]),
+        ("pong_elu", "1900", ["videos/training_episode_000001.mp4", "models/episode_000001.zip", "episodes.csv"]),
+        ("space_invaders_dueling", "1500", ["videos/training_episode_000001.gif", "episodes.csv"]),
     ],
 )
 def test_games_are_filmed_saved_and_logged_as_the_author_does(name, steps, written, runs):

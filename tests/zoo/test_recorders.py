@@ -109,8 +109,17 @@ def test_what_later_scripts_read_says_nothing_of_the_pictures(pong):
 
 def test_the_logged_games_are_those_of_the_monitor_files(pong):
     run = pong["training"][0]
-    logged, monitored = pd.read_csv(run / "games.csv"), load_results(str(run))
-    assert list(logged.columns) == ["game", "env", "env_steps", "seconds", "return", "length", "mean_loss", "epsilon"]
+    logged, monitored = pd.read_csv(run / "episodes.csv"), load_results(str(run))
+    assert list(logged.columns) == [
+        "episode",
+        "env",
+        "env_steps",
+        "seconds",
+        "return",
+        "length",
+        "mean_loss",
+        "epsilon",
+    ]
     assert len(logged) > 5
     assert sorted(logged["length"]) == sorted(monitored["l"])
     assert logged["return"].sum() == monitored["r"].sum()
