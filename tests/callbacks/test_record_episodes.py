@@ -8,9 +8,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNorm
 
 from sb3_atari_dqn import ClassicDQN, NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import RecordEpisodes
-from tests.callbacks.test_video import pictures_of
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
+from tests.support.videos import pictures_of
 
 
 def model(env):

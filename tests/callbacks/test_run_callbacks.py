@@ -30,9 +30,9 @@ from sb3_atari_dqn.callbacks import (
     SaveOnBestTrainingMean,
     SaveProgress,
 )
-from tests.callbacks.test_log_episodes import column
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
+from tests.support.logs import column
 
 GAME_CALLBACKS = [LogEpisodes, RecordEpisodes, SaveEveryEpisode, SaveOnBestTrainingMean]
 
@@ -248,13 +248,14 @@ def test_a_training_that_died_in_this_thread_blocks_nobody(tmp_path):
 
 SCRIPT = """
 import gc, sys
+from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import *
 from tests.support.games import countdowns
-from tests.callbacks.test_run_callbacks import model
 def run(folder):
     callbacks = [LogEpisodes(folder=folder), SaveEveryEpisode(folder=folder), SaveOnBestTrainingMean(1, folder=folder),
                  SaveProgress(2, folder=folder), RecordEpisodes(folder=folder, format="gif")]
-    model(countdowns(4)).learn(10, callback=callbacks)
+    model = ClassicDQN("MlpPolicy", countdowns(4), learning_starts=2, buffer_size=100, device="cpu")
+    model.learn(10, callback=callbacks)
 run(sys.argv[1])
 gc.collect()
 """

@@ -14,8 +14,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_normalize
 
 from sb3_atari_dqn.zoo.saved_run import find_run
-from tests.callbacks.test_video import pictures_of
 from tests.support.commands import TINY_ATARI, files, train, zoo
+from tests.support.videos import pictures_of
 
 HERE = "sb3_atari_dqn.callbacks"
 #: Games of 100 frames, 25 steps.
