@@ -1,7 +1,6 @@
 """Learning, end to end: probes in seconds, a pixel game and CartPole in less than a minute each."""
 
 import gymnasium as gym
-import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewardThreshold
@@ -73,5 +72,4 @@ def test_classic_dqn_balances_the_pole():
     stop = StopTrainingOnRewardThreshold(reward_threshold=475)
     evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), stop, n_eval_episodes=10, eval_freq=2_000, verbose=0)
     model.learn(50_000, callback=evaluation)
-    assert np.isfinite(evaluation.last_mean_reward)
     assert evaluation.best_mean_reward >= 475

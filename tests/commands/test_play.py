@@ -68,6 +68,7 @@ def worst(model, observation, **options):
         return model.q_net(model.policy.obs_to_tensor(observation)[0]).argmin(1).numpy(), None
 
 
+@pytest.mark.slow
 def test_the_command_films_a_game_of_pong_and_keeps_count(pong, runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "play", str(pong), "--max-steps", "12", "-o", "pong.mp4"]
     done = run(command)
@@ -294,6 +295,7 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
     assert not (runs / "video.mp4").exists()
 
 
+@pytest.mark.slow
 def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
     model = logs / "qrdqn" / "CartPole-v1_1"
     limits = ("--games", "9999", "--max-steps", "2000")
@@ -389,6 +391,7 @@ def test_cuda_without_cuda_is_refused_before_any_game(pong, runs, capsys, monkey
     assert not files(runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe")]
 )
@@ -401,6 +404,7 @@ def test_an_output_that_takes_nothing_is_one_line_and_the_video_is_there(logs, r
     assert files(runs) == ["video.json", "video.mp4"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_is_left(logs, runs):
     model = str(logs / "qrdqn" / "CartPole-v1_1")
     told = shell("play", model, "--max-steps", "20", "-o", "video.mp4", largest_file=8)

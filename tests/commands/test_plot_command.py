@@ -66,6 +66,7 @@ def test_folders_without_a_run_or_a_game_are_left_out_and_named(pong, runs, caps
     assert "There is no run folder nowhere" in error_of(capsys, pong, "nowhere")
 
 
+@pytest.mark.slow
 def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "plot"]
     result = run([*command, "no/such/run"])
@@ -99,6 +100,7 @@ def test_a_place_that_cannot_be_written_is_named_before_anything_is_drawn(pong, 
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_an_older_picture_stays_when_the_disk_is_full(pong, runs):
     (runs / "plot.png").write_bytes(b"older")
     before = files(runs)
@@ -127,6 +129,7 @@ def test_a_place_that_is_no_file_is_refused(pong, runs, capsys):
     assert "it is no ordinary file" in error_of(capsys, pong, "-o", "pipe.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe"), (">&-", None)]
 )

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from tests.support.dino import comes_true, dino, needs_browser, page_of, picture_of, play, script
+from tests.support.dino import comes_true, dino, page_of, picture_of, play, script
 
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 NOTHING, JUMP, DUCK = range(3)
 GAMES = ("chrome", "embedded")
 

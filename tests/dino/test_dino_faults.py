@@ -29,7 +29,6 @@ from tests.support.dino import (
     comes_true,
     dino,
     members,
-    needs_browser,
     nothing_left,
     page_of,
     picture_of,
@@ -38,7 +37,7 @@ from tests.support.dino import (
     users,
 )
 
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 
 
 # --- faults in the middle of a game

@@ -174,6 +174,7 @@ def test_every_script_of_the_zoo_builds_the_environment_that_was_trained_in(name
     assert len(built) == 5
 
 
+@pytest.mark.slow
 def test_recipes_are_data_that_cost_nothing_to_list():
     code = (
         "import sys; from sb3_atari_dqn.recipes import NAMES, find; [find(n) for n in NAMES];"

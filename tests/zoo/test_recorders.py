@@ -172,6 +172,7 @@ def test_a_normalized_run_goes_on_from_its_progress_with_its_statistics(normaliz
     assert count(statistics) > kept + 200
 
 
+@pytest.mark.slow
 def test_tuning_goes_without_and_says_so(runs):
     result = zoo(
         *("train", "--algo", "dqn_classic", *CARTPOLE, "-optimize", "--n-trials", "1", "--n-evaluations", "1"),

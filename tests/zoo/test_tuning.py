@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy.exc
+import torch
 import yaml
 from gymnasium import spaces
 
@@ -88,8 +89,8 @@ def test_returns_of_several_steps_are_not_proposed_where_the_memory_cannot_hold_
 
 @pytest.mark.parametrize("torso", tuning.TORSOS)
 def test_every_torso_of_the_search_space_builds(torso):
-    torso_class = resolve_torso(torso)
-    assert torso_class(spaces.Box(0, 255, (4, 84, 84), np.uint8)).features_dim > 0
+    built = resolve_torso(torso)(spaces.Box(0, 255, (4, 84, 84), np.uint8))
+    assert built(torch.zeros(2, 4, 84, 84)).shape == (2, 512)
 
 
 def test_tuning_on_real_pong_tries_torsos(runs):
@@ -182,16 +183,20 @@ def _meet(url: str, prepare: bool, n_processes: int = 4) -> list[str]:
         return list(pool.map(_open, [url] * n_processes, [prepare] * n_processes))
 
 
+@pytest.mark.postgres
 def test_processes_that_meet_in_an_empty_database_all_find_it_ready(empty_database):
     for _ in range(5):
         assert _meet(empty_database, prepare=True) == ["opened"] * 4
 
 
+@pytest.mark.postgres
 def test_upstream_still_dies_when_processes_meet_in_an_empty_database(empty_database):
     outcomes = [outcome for _ in range(10) for outcome in _meet(empty_database, prepare=False)]
     assert set(outcomes) - {"opened"}, "Optuna creates its tables safely now: prepare_storage can go"
 
 
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_two_processes_started_together_share_one_study_on_postgres(empty_database, runs):
     _empty(empty_database)
     command = [
@@ -208,6 +213,7 @@ def test_two_processes_started_together_share_one_study_on_postgres(empty_databa
     assert len(study(empty_database).trials) == 4
 
 
+@pytest.mark.slow
 def test_an_unknown_study_is_an_error_as_a_user_meets_it(runs):
     optuna.create_study(storage="sqlite:///study.db", study_name="pixels")
     result = zoo(
