@@ -105,7 +105,7 @@ def test_bad_arguments_are_named_at_construction(kwargs, message):
 
 
 def test_a_plain_policy_is_refused_by_the_double_algorithms():
-    with pytest.raises(ValueError, match="DoubleDQN needs a policy that is a DoubleQPolicy"):
+    with pytest.raises(ValueError, match=r"DoubleDQN .*DoubleQPolicy"):
         small(DoubleDQN, policy=MlpPolicy)
     assert type(small(DoubleDQN, policy=DuelingMlpPolicy).policy) is DuelingMlpPolicy
 
@@ -127,6 +127,7 @@ class StartsBelowZero(StartsElsewhere):
     first = -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replay", ["uniform", "prioritized", "sb3"])
 @pytest.mark.parametrize("env", [StartsElsewhere, StartsBelowZero])
 @pytest.mark.parametrize("pace", [{}, {"learner": "fast", "updates_per_transition": 1.0, "overlap": True}])
@@ -561,25 +562,23 @@ def test_a_policy_of_the_users_own_is_no_dqn_that_we_know(tmp_path):
         pass
 
     DQN(OwnPolicy, Catch(), device="cpu", buffer_size=10).save(tmp_path / "own")
-    with pytest.raises(ValueError, match="it holds a model with policy OwnPolicy"):
+    with pytest.raises(ValueError, match="OwnPolicy"):
         ClassicDQN.load(tmp_path / "own")
 
 
 def test_a_model_without_an_environment_says_what_is_missing(tmp_path):
     small().save(tmp_path / "model")
     model = ClassicDQN.load(tmp_path / "model")
-    with pytest.warns(
-        UserWarning, match=r"This ClassicDQN has no environment: pass env= to load\(\), or call set_env\(\)"
-    ):
+    with pytest.warns(UserWarning, match=r"ClassicDQN .*env= .*set_env\(\)"):
         assert model.get_env() is None
-    with pytest.raises(ValueError, match=r"has no environment to learn in: pass env= to load\(\)"):
+    with pytest.raises(ValueError, match=r"env= .*load\(\)"):
         model.learn(10)
 
 
 @pytest.mark.parametrize("saved_by", [DuelingDQN, PPO])
 def test_parameters_that_do_not_fit_are_refused_with_their_source(saved_by, tmp_path):
     other(saved_by).save(tmp_path / "model.zip")
-    with pytest.raises(RuntimeError, match=r"parameters in .*model\.zip do not fit .* ClassicDQN"):
+    with pytest.raises(RuntimeError, match=r"model\.zip .*ClassicDQN"):
         other(ClassicDQN).set_parameters(tmp_path / "model.zip")
 
 

@@ -36,6 +36,7 @@ def test_value_probe(algorithm):
     assert q_values(learn_probe(algorithm, ValueProbe()), 0.0) == pytest.approx([1, 1], abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_discount_probe(algorithm):
     model = learn_probe(algorithm, DiscountProbe(), gamma=0.5)
@@ -43,6 +44,7 @@ def test_discount_probe(algorithm):
     assert q_values(model, 0.0) == pytest.approx([0.5, 0.5], abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_policy_probe(algorithm):
     model = learn_probe(algorithm, PolicyProbe())
@@ -50,6 +52,7 @@ def test_policy_probe(algorithm):
     assert q_values(model, 1.0) == pytest.approx([-1, 1], abs=0.2)
 
 
+@pytest.mark.slow
 def test_dueling_dqn_learns_to_catch_from_pixels():
     model = DuelingDQN(
         "CnnPolicy", Catch(), learning_rate=1e-3, buffer_size=10_000, learning_starts=300, train_freq=4,
@@ -62,6 +65,7 @@ def test_dueling_dqn_learns_to_catch_from_pixels():
     assert mean_score(model, Catch()) >= 0.9
 
 
+@pytest.mark.slow
 def test_classic_dqn_balances_the_pole():
     model = ClassicDQN(
         "MlpPolicy", "CartPole-v1", learning_rate=lambda remaining: 2e-3 * remaining, buffer_size=50_000,

@@ -325,7 +325,7 @@ def test_every_step_returns_new_arrays():
 def test_an_action_that_the_game_does_not_have_is_refused_before_it_is_sent(actions):
     env = native(PONG)
     env.reset()
-    with pytest.raises(ValueError, match=r"give 1 whole numbers from 0 to 5"):
+    with pytest.raises(ValueError, match=r"1 .*0 to 5"):
         env.step(np.array(actions))
     env.step(np.array([5]))
 
@@ -649,7 +649,7 @@ def test_a_forked_child_is_told_instead_of_waiting_for_ever():
 
 @pytest.mark.parametrize("value", [2, -1, float("nan"), "x", None])
 def test_a_probability_that_is_none_is_refused_by_name(value):
-    with pytest.raises(ValueError, match="repeat_action_probability must be a number in"):
+    with pytest.raises(ValueError, match="repeat_action_probability"):
         native(BREAKOUT, env_kwargs={"repeat_action_probability": value})
 
 

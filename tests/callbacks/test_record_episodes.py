@@ -89,7 +89,7 @@ def test_a_video_that_fails_ends_no_training(tmp_path, monkeypatch):
 @pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=game_of_five)])
 def test_a_folder_that_takes_no_video_ends_no_training(tmp_path, options):
     (tmp_path / "videos").touch()
-    with pytest.warns(UserWarning, match=r"could not write .*_episode_000001\.gif: .*File exists.*folder="):
+    with pytest.warns(UserWarning, match=r"_episode_000001\.gif.*File exists.*folder="):
         trained, _ = record(tmp_path, countdowns(3), 7, **options)
     assert trained.num_timesteps == 7
 

@@ -75,7 +75,7 @@ def test_an_environment_without_a_monitor_is_refused_before_training_starts(tmp_
 
 def test_the_environments_without_one_are_named(tmp_path):
     env = DummyVecEnv([lambda: Monitor(Countdown()), Countdown, Countdown])
-    with pytest.raises(ValueError, match=r"no Monitor around environments 1, 2 "):
+    with pytest.raises(ValueError, match=r"Monitor .*\b1, 2\b"):
         model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
 
 
@@ -215,12 +215,13 @@ class Waits(RunCallback):
         self.may_end.wait(60)
 
 
+@pytest.mark.slow
 def test_a_training_in_another_thread_or_process_keeps_its_folder_to_itself(tmp_path):
     waits = Waits(tmp_path)
     thread = threading.Thread(target=lambda: model(countdowns(3)).learn(4, callback=waits))
     thread.start()
     assert waits.trains.wait(60)
-    with pytest.raises(ValueError, match=rf"Another training is writing into {tmp_path}.*folder="):
+    with pytest.raises(ValueError, match=rf"{tmp_path}.*folder="):
         model(countdowns(3)).learn(4, callback=LogEpisodes(folder=tmp_path))
     claim = (
         "import sys, pathlib; from sb3_atari_dqn.callbacks.claims import claim; claim(pathlib.Path(sys.argv[1]), set)"
@@ -261,6 +262,7 @@ gc.collect()
 """
 
 
+@pytest.mark.slow
 def test_every_file_is_closed_at_the_end(tmp_path):
     command = [sys.executable, "-X", "dev", "-W", "ignore", "-W", "error::ResourceWarning", "-c", SCRIPT, str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

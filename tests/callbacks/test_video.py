@@ -90,7 +90,7 @@ def test_a_picture_of_another_size_is_refused_with_both(tmp_path):
 @pytest.mark.parametrize("program", ["/nowhere/ffmpeg", "/bin/true", "/bin/false"])
 def test_a_program_that_makes_no_video_is_named_before_any_work(monkeypatch, program, file_format):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
-    with pytest.raises(ValueError, match=rf"{program} makes no {file_format} .*unset IMAGEIO_FFMPEG_EXE"):
+    with pytest.raises(ValueError, match=rf"{program} .*{file_format} .*IMAGEIO_FFMPEG_EXE"):
         check_encoder(file_format)
 
 

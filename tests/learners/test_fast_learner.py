@@ -491,7 +491,7 @@ def test_where_a_network_does_not_run_in_bfloat16_the_automatic_choice_is_float3
     learner = FastLearner(make_policy(DoubleCnnPolicy, features_extractor_class=FloatTorso), "auto", 8)
     assert learner.precision == "fp32"
     assert learner.reason.startswith("the network does not run in torch.bfloat16")
-    with pytest.raises(ValueError, match=r"does not run in torch.bfloat16 .* use learner='plain'"):
+    with pytest.raises(ValueError, match=r"torch.bfloat16 .*learner="):
         FastLearner(make_policy(DoubleCnnPolicy, features_extractor_class=FloatTorso), "bf16", 8)
 
 
@@ -577,7 +577,7 @@ def test_what_is_written_to_the_network_between_two_trainings_is_seen():
 
 
 def test_bf16_without_images_is_refused_when_the_model_is_built():
-    with pytest.raises(ValueError, match="precision='bf16' needs image observations; use precision='fp32' or 'auto'"):
+    with pytest.raises(ValueError, match=r"precision='bf16' .*image.*precision='fp32'"):
         ClassicDQN("MlpPolicy", "CartPole-v1", learner="fast", precision="bf16", buffer_size=10)
     ClassicDQN("MlpPolicy", "CartPole-v1", learner="plain", precision="bf16", buffer_size=10)
 

@@ -146,6 +146,7 @@ SMALL: dict[str, Any] = dict(buffer_size=400, learning_starts=20, batch_size=16,
 FAST: dict[str, Any] = dict(learner="fast", precision="fp32", updates_per_transition=1.0, overlap=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", [{"train_freq": 1}, FAST])
 @pytest.mark.parametrize("head", ["plain", "dueling"])
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])

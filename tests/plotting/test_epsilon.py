@@ -70,7 +70,7 @@ def test_a_damaged_progress_csv_is_named(run, content):
 def test_a_damaged_tensorboard_log_is_named(run, tmp_path, monkeypatch):
     write_board(tmp_path / "boards/PongNoFrameskip-v4/dqn_1", START, [(100, 0.5)])
     monkeypatch.setattr("tensorboard.backend.event_processing.event_accumulator.EventAccumulator.Reload", damaged)
-    with pytest.raises(ValueError, match=r"events\.out\.tfevents.*is not a log of TensorBoard.*RuntimeError"):
+    with pytest.raises(ValueError, match=r"events\.out\.tfevents.*RuntimeError"):
         read_run(run)
 
 

@@ -69,6 +69,7 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
     assert drawing.axes[4].lines[0].get_xydata().tolist() == [[100, 1.0], [2000, 0.1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "config", "kwargs", "label"),
     [
@@ -125,11 +126,13 @@ def test_groups_differ_in_colour_and_from_the_eighth_on_in_dashes(drawn, tmp_pat
     assert len({(one.get_color(), str(one.get_linestyle())) for one in handles}) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_games", [1, 2, 9])
 def test_a_run_of_few_games_can_be_drawn(drawn, tmp_path, n_games):
     assert len(drawn(write_run(tmp_path / "run", games(n_games))).axes) == 6
 
 
+@pytest.mark.slow
 def test_one_block_of_games_is_a_dot_as_a_line_would_not_be_seen(drawn, tmp_path):
     few, many = (drawn(write_run(tmp_path / str(n), games(n))).axes[2].lines[0].get_marker() for n in (9, 30))
     assert (few, many) == ("o", "None")
@@ -148,6 +151,7 @@ def test_a_name_that_begins_with_an_underscore_is_shown_as_well(drawn, tmp_path)
     assert drawing.legends[0].get_texts()[0].get_text().strip() == "_mine"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("length", [400, 0])
 @pytest.mark.parametrize("n_runs", [1, 2])

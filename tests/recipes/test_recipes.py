@@ -137,6 +137,7 @@ def described(env) -> tuple[np.ndarray, dict]:
     return (np.moveaxis(first, -1, 0) if first.ndim == 3 and first.shape[-1] < 5 else first), facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fps"),
     [("pong_elu", 20), ("mspacman_skip16", 3.75), ("mspacman_ram", 3.75), ("space_invaders_dueling", 20)],
@@ -147,6 +148,7 @@ def test_recorders_are_told_the_speed_of_the_game(name, fps):
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATARI)
 def test_every_script_of_the_zoo_builds_the_environment_that_was_trained_in(name, runs):
     from rl_zoo3.exp_manager import ExperimentManager
@@ -193,9 +195,7 @@ def test_a_recipe_says_what_it_is(name):
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"Unknown recipe 'pong'; known: chrome_dino, mspacman_ram, mspacman_skip16, pong_elu, space"
-    ):
+    with pytest.raises(ValueError, match=r"'pong'.*chrome_dino, mspacman_ram, mspacman_skip16, pong_elu, space"):
         find("pong")
 
 
@@ -206,6 +206,7 @@ def test_a_training_leaves_the_settings_of_the_recipe_as_they_are(runs):
     assert repr(settings("mspacman_ram")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps", "written"),
     [

@@ -111,7 +111,7 @@ def test_native_environments_that_are_demanded_and_impossible_are_an_error_that_
 
 @pytest.mark.parametrize("value", ["fast", 0, 1])
 def test_an_unknown_value_is_refused(runs, value):
-    with pytest.raises(ValueError, match=f"native_envs must be true, false or auto, got {value!r}"):
+    with pytest.raises(ValueError, match=f"native_envs .*true, false or auto.* {value!r}"):
         train(*SHORT, "-conf", configuration(runs, native_envs=value))
 
 
