@@ -300,7 +300,7 @@ def test_optimize_memory_usage_means_the_same_for_every_kind_of_replay(name, rep
 
 def test_a_space_without_frames_is_refused_by_its_name():
     nested = spaces.Dict({"a": spaces.Dict({"b": spaces.Discrete(2)})})
-    with pytest.raises(ValueError, match=r"flat Dict of these; got Dict\('b': Discrete\(2\)\) under 'a'"):
+    with pytest.raises(ValueError, match=r"Dict\('b': Discrete\(2\)\) under 'a'"):
         FrameReplayBuffer(10, nested, spaces.Discrete(2), n_stack=1)
 
 
@@ -324,9 +324,7 @@ def test_a_missing_or_misshapen_part_stores_nothing():
     env = envs_of(SPACES["dict"])
     buffer = our_buffer(env, 20)
     obs, reached, *rest = next(transitions(env, 1))
-    with pytest.raises(
-        ValueError, match=r"next_obs must be a dictionary with the keys \['discrete', .*got \['image'\]"
-    ):
+    with pytest.raises(ValueError, match=r"next_obs .*\['discrete', .*\['image'\]"):
         buffer.add(obs, {"image": reached["image"]}, *rest)
     with pytest.raises(ValueError, match=r"next_obs\['vector'\] has shape \(2, 2\)"):
         buffer.add(obs, {**reached, "vector": reached["vector"][:, :2]}, *rest)
@@ -342,7 +340,7 @@ def test_a_stack_that_breaks_in_one_part_stores_nothing_in_any():
         buffer.add(*step)
     obs, reached, *rest = steps[64]
     broken = {**reached, "joints": reached["joints"] + 1}
-    with pytest.raises(ValueError, match="next observation 'joints' of environment 0"):
+    with pytest.raises(ValueError, match="'joints' of environment 0"):
         buffer.add(obs, broken, *rest)
     assert {part.steps for part in buffer.memory.parts.values()} == {64}
     buffer.add(*steps[64])
@@ -443,9 +441,7 @@ def test_a_file_of_a_larger_discrete_space_is_refused():
     nine, four = (FrameReplayBuffer(10, spaces.Discrete(n), spaces.Discrete(2), "cpu", n_stack=1) for n in (9, 4))
     file = io.BytesIO()
     write(nine, file)
-    with pytest.raises(
-        ValueError, match=r"was saved with observation space Discrete\(9\), and this buffer has Discrete"
-    ):
+    with pytest.raises(ValueError, match=r"observation space Discrete\(9\).* Discrete"):
         read(four, file, "it")
 
 

@@ -1,6 +1,5 @@
 """One row per episode."""
 
-import csv
 import math
 import re
 from typing import Any
@@ -15,17 +14,9 @@ from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import LogEpisodes
 from sb3_atari_dqn.learners.update import Update
 from tests.support.games import countdowns
+from tests.support.logs import column
 
 SMALL: dict[str, Any] = dict(train_freq=1, learning_starts=4, batch_size=2, buffer_size=100, seed=0, device="cpu")
-
-
-def rows(folder):
-    with (folder / "episodes.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def column(folder, name):
-    return [row[name] for row in rows(folder)]
 
 
 def test_every_episode_of_all_environments_has_a_row(tmp_path):

@@ -30,9 +30,9 @@ from sb3_atari_dqn.callbacks import (
     SaveOnBestTrainingMean,
     SaveProgress,
 )
-from tests.callbacks.test_log_episodes import column
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
+from tests.support.logs import column
 
 EPISODE_CALLBACKS = [LogEpisodes, RecordEpisodes, SaveEveryEpisode, SaveOnBestTrainingMean]
 
@@ -215,6 +215,7 @@ class Waits(RunCallback):
         self.may_end.wait(60)
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_by_another_thread_or_process_raises(tmp_path):
     waits = Waits(tmp_path)
     thread = threading.Thread(target=lambda: model(countdowns(3)).learn(4, callback=waits))
@@ -249,18 +250,20 @@ def test_a_training_that_crashed_in_this_thread_does_not_block_the_next(tmp_path
 
 SCRIPT = """
 import gc, sys
+from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import *
 from tests.support.games import countdowns
-from tests.callbacks.test_run_callbacks import model
 def run(folder):
     callbacks = [LogEpisodes(folder=folder), SaveEveryEpisode(folder=folder), SaveOnBestTrainingMean(1, folder=folder),
                  SaveProgress(2, folder=folder), RecordEpisodes(folder=folder, format="gif")]
-    model(countdowns(4)).learn(10, callback=callbacks)
+    model = ClassicDQN("MlpPolicy", countdowns(4), learning_starts=2, buffer_size=100, device="cpu")
+    model.learn(10, callback=callbacks)
 run(sys.argv[1])
 gc.collect()
 """
 
 
+@pytest.mark.slow
 def test_every_file_is_closed_after_training(tmp_path):
     command = [sys.executable, "-X", "dev", "-W", "ignore", "-W", "error::ResourceWarning", "-c", SCRIPT, str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -3,24 +3,12 @@
 import gc
 import os
 
-import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
 
 from sb3_atari_dqn.callbacks import video
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
-
-
-def pictures_of(path):
-    """:return: uint8 [T, H, W, 3]"""
-    if path.suffix == ".gif":
-        with Image.open(path) as image:
-            return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
-    capture, frames = cv2.VideoCapture(str(path)), []
-    while (read := capture.read())[0]:
-        frames.append(read[1])
-    return np.stack(frames)
+from tests.support.videos import pictures_of
 
 
 def test_a_gif_shows_every_frame_enlarged_pixel_by_pixel_within_one_colour_level(tmp_path):

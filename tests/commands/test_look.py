@@ -25,6 +25,7 @@ def sections(*arguments):
     return drawn.call_args.args[1]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_sheet_of_pong(runs):
     done = run([sys.executable, "-m", "sb3_atari_dqn", "look", "--env", PONG, "--steps", "5", "-o", "pong.png"])
     assert done.returncode == 0, done.stdout
@@ -180,6 +181,7 @@ def test_missing_libraries_of_an_environment_are_one_line(runs, capsys, monkeypa
     assert list(runs.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe"), (">&-", None)]
 )
@@ -190,6 +192,7 @@ def test_a_closed_output_is_one_line_and_the_sheet_is_written(runs, output, reas
     assert cv2.imread("sheet.png") is not None
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_no_file(runs):
     told = shell("look", "--env", "CartPole-v1", "--steps", "1", "-o", "sheet.png", largest_file=1)
     assert "look: error: sheet.png cannot be written (File too large): give another path with -o\n" in told

@@ -68,6 +68,7 @@ def worst(model, observation, **options):
         return model.q_net(model.policy.obs_to_tensor(observation)[0]).argmin(1).numpy(), None
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_video_of_pong_and_its_statistics(pong, runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "play", str(pong), "--max-steps", "12", "-o", "pong.mp4"]
     done = run(command)
@@ -309,6 +310,7 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
     assert not (runs / "video.mp4").exists()
 
 
+@pytest.mark.slow
 def test_sigint_within_an_episode_keeps_the_video(logs, runs):
     model = logs / "qrdqn" / "CartPole-v1_1"
     limits = ("--episodes", "9999", "--max-steps", "2000")
@@ -404,6 +406,7 @@ def test_cuda_without_cuda_raises_before_playing(pong, runs, capsys, monkeypatch
     assert not files(runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe")]
 )
@@ -416,6 +419,7 @@ def test_a_closed_output_is_one_line_and_the_video_is_written(logs, runs, output
     assert files(runs) == ["video.json", "video.mp4"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_no_file(logs, runs):
     model = str(logs / "qrdqn" / "CartPole-v1_1")
     told = shell("play", model, "--max-steps", "20", "-o", "video.mp4", largest_file=8)

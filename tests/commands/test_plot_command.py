@@ -66,6 +66,7 @@ def test_folders_without_a_run_or_an_episode_are_skipped_and_named(pong, runs, c
     assert "There is no run folder nowhere" in error_of(capsys, pong, "nowhere")
 
 
+@pytest.mark.slow
 def test_the_command_exists_and_an_error_is_one_line_without_a_traceback(runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "plot"]
     result = run([*command, "no/such/run"])
@@ -99,6 +100,7 @@ def test_an_unwritable_path_is_named_before_anything_is_drawn(pong, runs, capsys
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_an_older_plot_intact(pong, runs):
     (runs / "plot.png").write_bytes(b"older")
     before = files(runs)
@@ -127,6 +129,7 @@ def test_a_path_that_is_not_a_regular_file_raises(pong, runs, capsys):
     assert "it is not a regular file" in error_of(capsys, pong, "-o", "pipe.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe"), (">&-", None)]
 )

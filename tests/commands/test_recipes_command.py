@@ -29,11 +29,13 @@ def test_the_help_says_how_to_train_one(capsys):
     assert "train --recipe NAME" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_help_of_the_zoos_commands_starts_with_our_option():
     told = run([*COMMAND, "train", "--help"]).stdout
     assert told.index("--recipe NAME replaces") < told.index("usage: ")
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_and_plays_from_anywhere(runs):
     small = ("learning_starts:20", "buffer_size:200", "batch_size:8", "policy_kwargs:dict(net_arch=[16])")
     budget = ("-n", "60", "--seed", "1", "--eval-freq", "-1")
@@ -46,6 +48,7 @@ def test_a_recipe_trains_and_plays_from_anywhere(runs):
     assert "Atari Episode Score" in played.stdout
 
 
+@pytest.mark.slow
 def test_a_user_error_is_one_line_without_a_traceback(runs):
     failed = run([*COMMAND, "train", "--recipe", "pongelu"])
     assert failed.returncode == 2

@@ -19,29 +19,10 @@ from sb3_atari_dqn.learners.update import Update
 from sb3_atari_dqn.policies import CnnPolicy
 from tests.support.batches import DUELING, RULE, batch, images, make_policy, rule_of
 from tests.support.environments import Catch
+from tests.support.tape import Tape
 
 PIXELS = images(2, 84, 84)
 SMALL_TORSO: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
-
-
-class Tape:
-    """Records by keeping the function; counts what it is asked for."""
-
-    def __init__(self):
-        self.runs = self.recordings = self.replays = 0
-
-    def run(self, function):
-        self.runs += 1
-        return function()
-
-    def capture(self, function):
-        self.recordings += 1
-
-        def replay():
-            self.replays += 1
-            return function()
-
-        return replay
 
 
 def summing():

@@ -29,10 +29,7 @@ from tests.support.batches import DUELING, RULE, batch, images, make_policy, rul
 from tests.support.environments import Catch
 from tests.support.streams import Stream
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="not run on a GPU: torch sees none"),
-]
+pytestmark = pytest.mark.gpu
 
 CUDA = torch.device("cuda")
 PIXELS = images(4, 84, 84)

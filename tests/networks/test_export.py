@@ -70,6 +70,7 @@ def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head
         assert torch.equal(torch.jit.script(network.q_net)(features).squeeze(2), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("torso", "head"), [*((torso, "dueling") for torso in TORSOS), ("nature", "linear")])
 def test_every_torso_and_head_runs_as_onnx(torso, head, tmp_path):
     network = network_of(model_of(torso, head))
@@ -85,6 +86,7 @@ VECTORS: dict[str, tuple[spaces.Space, str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VECTORS)
 def test_vectors_are_traced_and_run_as_onnx(name, tmp_path):
     space, extractor = VECTORS[name]
@@ -100,6 +102,7 @@ def test_vectors_are_traced_and_run_as_onnx(name, tmp_path):
     assert np.allclose(onnx_values(network, two, five, tmp_path / "network.onnx"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_dictionaries_are_traced_and_run_as_onnx(tmp_path):
     model = DuelingDQN("MultiInputPolicy", ImageAndVector(), device="cpu")
     network, space = network_of(model), model.observation_space
@@ -112,6 +115,7 @@ def test_dictionaries_are_traced_and_run_as_onnx(tmp_path):
     assert np.allclose(onnx_values(network, two, five, tmp_path / "network.onnx"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_run_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model_of("nature", "dueling").save("pong.zip")

@@ -17,9 +17,9 @@ from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy
 from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from tests.learners.test_cuda_graph import Tape
 from tests.support.batches import batch, images
 from tests.support.environments import Catch, PolicyProbe
+from tests.support.tape import Tape
 
 OBJECTIVE = Objective(ScalarValues("huber"), gamma=0.5)
 # Actions 1, 0, 1 were taken; 99 and -99 were not.
@@ -146,6 +146,7 @@ SMALL: dict[str, Any] = dict(buffer_size=400, learning_starts=20, batch_size=16,
 FAST: dict[str, Any] = dict(learner="fast", precision="fp32", replay_ratio=1.0, overlap=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", [{"train_freq": 1}, FAST])
 @pytest.mark.parametrize("head", ["linear", "dueling"])
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])

@@ -69,6 +69,7 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
     assert drawing.axes[4].lines[0].get_xydata().tolist() == [[100, 1.0], [2000, 0.1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "config", "kwargs", "label"),
     [
@@ -125,6 +126,8 @@ def test_groups_differ_in_colour_and_from_the_eighth_on_in_dashes(drawn, tmp_pat
     assert len({(one.get_color(), str(one.get_linestyle())) for one in handles}) == 9
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("n_episodes", [1, 2, 9])
 def test_a_run_of_few_episodes_can_be_drawn(drawn, tmp_path, n_episodes):
     assert len(drawn(write_run(tmp_path / "run", games(n_episodes))).axes) == 6
@@ -148,6 +151,7 @@ def test_a_name_that_starts_with_an_underscore_is_shown(drawn, tmp_path):
     assert drawing.legends[0].get_texts()[0].get_text().strip() == "_mine"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("length", [400, 0])
 @pytest.mark.parametrize("n_runs", [1, 2])

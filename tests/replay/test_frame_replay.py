@@ -73,6 +73,7 @@ streams = st.builds(
 places = st.sampled_from(PLACES)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(streams, places, st.integers(1, 12), st.integers(1, 4), st.integers(1, 40))
 def test_samples_equal_sb3s_for_the_same_stream_and_index(stream, frames, n_slots, n_steps, n_added):
@@ -188,7 +189,7 @@ def test_an_observation_that_is_no_stack_is_refused_by_environment_and_step_and_
     next_obs[1, 0] += 1  # not the second oldest frame of the observation
     if n_added == 5:  # between two checks: an episode that begins here is compared
         obs, next_obs = obs + np.array([0, 1], np.uint8).reshape(2, 1, 1, 1), next_obs
-    with pytest.raises(ValueError, match=rf"environment 1 at step {n_added} .* no stack of n_stack=4 frames"):
+    with pytest.raises(ValueError, match=rf"environment 1 at step {n_added} .*n_stack=4"):
         buffer.add(obs, next_obs, action, reward, done, infos)
     assert buffer.size() == n_added
 
@@ -202,7 +203,7 @@ def test_images_that_are_no_stacks_are_refused_within_64_steps_and_stored_whole_
         for now, after in pairwise(images):
             buffer.add(now, after, np.array([0]), np.array([0.0]), np.array([False]), [{}])
 
-    with pytest.raises(ValueError, match="n_stack=1 to store every observation whole"):
+    with pytest.raises(ValueError, match="n_stack=1"):
         add_all(stacked, images[:65])
     add_all(whole, images)
     batch = whole.samples_at(np.arange(100), np.zeros(100, int))
@@ -232,7 +233,7 @@ def test_a_stack_that_does_not_fit_the_observations_is_refused_by_shape(n_stack,
 
 @pytest.mark.parametrize("frames", ["Memory", "gpu", None])
 def test_an_unknown_place_for_the_frames_is_refused(frames):
-    with pytest.raises(ValueError, match=rf"Unknown frames={frames!r}; known: memory, compressed, device"):
+    with pytest.raises(ValueError, match=rf"frames={frames!r}.*memory, compressed, device"):
         ours(Stream(), 10, frames=frames)
 
 

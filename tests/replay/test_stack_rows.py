@@ -48,6 +48,7 @@ def filled(stream: Stream, n_steps: int, frames: str = "device", length: int = 1
     return buffer
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 2), st.integers(1, 3), st.booleans(), st.integers(0, 2**32 - 1))
 def test_images_gathered_later_are_those_gathered_at_once(n_stack, channels, n_steps, last, seed):

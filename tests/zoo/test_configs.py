@@ -6,7 +6,6 @@ import yaml
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 from tests.support.commands import TINY_ATARI, train
-from tests.support.dino import needs_browser
 
 TINY_FLAT = ("learning_starts:20", "buffer_size:500", "batch_size:8", "train_freq:4", "gradient_steps:1")
 ENVS = {
@@ -14,7 +13,7 @@ ENVS = {
     "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
     "default": ("Acrobot-v1", TINY_FLAT),
 }
-MARKS = {"ChromeDino-v0": needs_browser}
+MARKS = {"ChromeDino-v0": pytest.mark.browser}
 ENTRIES = [
     pytest.param(algo, entry, marks=MARKS.get(entry, ()))
     for algo in ALGORITHMS

@@ -14,8 +14,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_normalize
 
 from sb3_atari_dqn.zoo.saved_run import find_run
-from tests.callbacks.test_video import pictures_of
 from tests.support.commands import TINY_ATARI, files, train, zoo
+from tests.support.videos import pictures_of
 
 HERE = "sb3_atari_dqn.callbacks"
 #: Games of 100 frames, 25 steps.
@@ -181,6 +181,7 @@ def test_a_normalized_run_goes_on_from_its_progress_with_its_statistics(normaliz
     assert count(statistics) > kept + 200
 
 
+@pytest.mark.slow
 def test_tuning_goes_without_and_says_so(runs):
     result = zoo(
         *("train", "--algo", "dqn_classic", *CARTPOLE, "-optimize", "--n-trials", "1", "--n-evaluations", "1"),

@@ -12,9 +12,9 @@ import yaml
 
 from sb3_atari_dqn import ClassicDQN
 from tests.support.commands import TINY_ATARI, run, train, zoo
-from tests.support.dino import comes_true, needs_browser
+from tests.support.dino import comes_true
 
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 DINO = ("--algo", "dqn_dueling", "--env", "ChromeDino-v0")
 
 
