@@ -92,7 +92,7 @@ def test_a_training_whose_recording_gathers_the_frames_learns_what_another_learn
             "CnnPolicy",
             VecFrameStack(make_vec_env(Catch, n_envs=2, seed=1), 2),
             replay="prioritized",
-            replay_buffer_kwargs={"frames": "device"},
+            replay_buffer_kwargs={"frame_storage": "device"},
             n_steps=3,
             buffer_size=60,
             batch_size=8,

@@ -176,16 +176,23 @@ def test_recorded_acting_is_eager_acting_also_after_updates(record_property, pre
 
 @pytest.mark.parametrize("n_steps", [1, 3])
 def test_frames_on_the_device_are_the_frames_in_memory(n_steps):
-    def filled(frames: str) -> FrameReplayBuffer:
+    def filled(frame_storage: str) -> FrameReplayBuffer:
         stream = Stream(n_stack=4, channels=1, n_envs=2, seed=3, end=0.2, break_off=0.1)
         buffer = FrameReplayBuffer(
-            80, stream.observation_space, spaces.Discrete(5), CUDA, 2, n_stack=4, n_steps=n_steps, frames=frames
+            80,
+            stream.observation_space,
+            spaces.Discrete(5),
+            CUDA,
+            2,
+            n_stack=4,
+            n_steps=n_steps,
+            frame_storage=frame_storage,
         )
         for step in stream.steps(120):
             buffer.add(*step)
         return buffer
 
-    memory, device = filled("memory"), filled("device")
+    memory, device = filled("ram"), filled("device")
     slots, envs = np.random.default_rng(0).integers(40, size=256), np.random.default_rng(1).integers(2, size=256)
     theirs, ours = memory.samples_at(slots, envs), device.samples_at(slots, envs)
     with device.gathering_later():
@@ -239,7 +246,7 @@ def test_a_step_waits_for_the_gpu_only_for_its_actions():
 def test_td_errors_arrive_one_update_late_or_with_the_next_transition():
     stream = Stream(n_stack=2, n_envs=1, seed=3)
     buffer = PrioritizedFrameReplayBuffer(
-        6, stream.observation_space, stream.action_space, CUDA, 1, n_stack=2, alpha=1.0, frames="device"
+        6, stream.observation_space, stream.action_space, CUDA, 1, n_stack=2, alpha=1.0, frame_storage="device"
     )
     steps = list(stream.steps(4))
     for step in steps[:3]:
@@ -262,7 +269,7 @@ def test_td_errors_arrive_one_update_late_or_with_the_next_transition():
 def catch_model(**kwargs: Any) -> DuelingDQN:
     settings: dict[str, Any] = {
         "replay": "prioritized",
-        "replay_buffer_kwargs": {"frames": "device"},
+        "replay_buffer_kwargs": {"frame_storage": "device"},
         "n_steps": 3,
         "buffer_size": 400,
         "batch_size": 8,

@@ -108,13 +108,13 @@ def test_a_full_buffer_with_the_same_size_keeps_every_transition_in_its_slot():
 @given(streams, st.permutations(PLACES), st.integers(1, 20), st.integers(1, 45), st.sampled_from([0, 0, 1, 7]))
 def test_frames_of_one_place_load_into_any_other_and_their_files_are_the_same(stream, places, n_slots, n_added, more):
     first, second, *_ = places
-    original = filled(stream, n_slots, n_added, frames=first)
-    loaded = make(stream, n_slots + more, frames=second)
+    original = filled(stream, n_slots, n_added, frame_storage=first)
+    loaded = make(stream, n_slots + more, frame_storage=second)
     read(loaded, saved(original), "file")
     assert_same(original, loaded)
     if more == 0:
         assert saved(loaded).getvalue() == saved(original).getvalue()
-    again = make(stream, n_slots + more, frames=first)
+    again = make(stream, n_slots + more, frame_storage=first)
     read(again, saved(loaded), "file")
     for step in stream.steps(n_slots + 20):
         loaded.add(*step)

@@ -32,7 +32,7 @@ def rows_at(buffer: FrameReplayBuffer, slots: np.ndarray, envs: np.ndarray) -> A
         return buffer.samples_at(slots, envs)
 
 
-def filled(stream: Stream, n_steps: int, frames: str = "device", length: int = 120) -> FrameReplayBuffer:
+def filled(stream: Stream, n_steps: int, frame_storage: str = "device", length: int = 120) -> FrameReplayBuffer:
     buffer = FrameReplayBuffer(
         40 * stream.n_envs,
         stream.observation_space,
@@ -41,7 +41,7 @@ def filled(stream: Stream, n_steps: int, frames: str = "device", length: int = 1
         stream.n_envs,
         n_stack=stream.n_stack,
         n_steps=n_steps,
-        frames=frames,
+        frame_storage=frame_storage,
     )
     for step in stream.steps(length):
         buffer.add(*step)
@@ -91,7 +91,7 @@ def test_outside_of_the_context_even_after_an_error_samples_bring_images():
 
 
 def test_frames_in_host_memory_and_normalized_observations_are_gathered_at_once():
-    host = filled(Stream(), n_steps=1, frames="memory")
+    host = filled(Stream(), n_steps=1, frame_storage="ram")
     with host.gathering_later():
         assert isinstance(host.sample(4).observations, torch.Tensor)
     on_device = filled(Stream(), n_steps=1)
