@@ -330,7 +330,7 @@ def test_a_saved_training_is_resumed_and_recorded_again(tmp_path):
     assert steps == {float(resumed._n_updates)}
 
 
-@pytest.mark.parametrize("learner", ["fast", "plain"])
+@pytest.mark.parametrize("learner", ["fast", "reference"])
 def test_a_model_from_the_gpu_learns_on_on_the_cpu(tmp_path, learner):
     model = catch_model().learn(200)
     model.save(tmp_path / "model")
