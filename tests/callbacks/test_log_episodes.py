@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import LogEpisodes
+from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.update import Update
 from tests.support.games import countdowns
 from tests.support.logs import column
@@ -37,7 +38,7 @@ def test_epsilon_is_the_one_of_the_last_action(tmp_path):
 def test_the_mean_loss_goes_over_the_updates_since_the_game_before(tmp_path, monkeypatch, pace):
     """Losses 1, 2, 3, ...; one update per step from step 5 on, and the logs in between take nothing away."""
     model = ClassicDQN("MlpPolicy", countdowns(4), **SMALL | pace)
-    monkeypatch.setattr("sb3_atari_dqn.learners.reference.ReferenceLearner.update", numbered_losses())
+    monkeypatch.setattr(ReferenceLearner, "update", numbered_losses())
     model.learn(13, callback=LogEpisodes(folder=tmp_path), log_interval=1)
     losses = column(tmp_path, "mean_loss")
     # SB3's loop trains after the callbacks: updates 1 to 3 lie between the games that end at steps 4 and 8.

@@ -10,7 +10,7 @@ from sb3_atari_dqn import ClassicDQN, NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import RecordEpisodes
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
-from tests.support.videos import pictures_of
+from tests.support.videos import encoder_that_fails, pictures_of
 
 
 def model(env):
@@ -76,11 +76,9 @@ def test_an_evaluation_outside_of_the_zoo_needs_an_environment(tmp_path):
 
 
 def test_a_video_that_fails_ends_no_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "sb3_atari_dqn.callbacks.record_episodes.check_encoder", lambda file_format: None
-    )  # it did work
-    monkeypatch.setattr("sb3_atari_dqn.callbacks.video._ENCODERS", {"gif": ("-c:v", "no_such_codec")})
-    with pytest.warns(UserWarning, match=r"could not write .*training_episode_00000[12]\.gif.*no_such_codec"):
+    program = encoder_that_fails(tmp_path, "no such codec", works=1)  # when it is tried out before the training
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    with pytest.warns(UserWarning, match=r"training_episode_00000[12]\.gif.*no such codec"):
         trained, names = record(tmp_path, countdowns(3), 7)
     assert trained.num_timesteps == 7
     assert names == files(tmp_path / "videos") == []

@@ -19,7 +19,8 @@ import yaml
 from gymnasium import spaces
 
 from sb3_atari_dqn import DuelingDQN
-from sb3_atari_dqn.commands import play
+from sb3_atari_dqn.callbacks import video
+from sb3_atari_dqn.commands import play, rendering
 from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_unread
 from sb3_atari_dqn.episodes import EpisodePlayer
 from sb3_atari_dqn.zoo.saved_run import find_run
@@ -57,7 +58,7 @@ def views(*arguments):
         seen.append(view)
         return np.zeros((720, 1280, 3), np.uint8)
 
-    with mock.patch("sb3_atari_dqn.commands.rendering.draw_screen", draw):
+    with mock.patch.object(rendering, "draw_screen", draw):
         play.main([*arguments, "-o", "video.mp4"])
     return seen
 
@@ -326,7 +327,7 @@ def test_a_frame_rate_that_no_video_has_is_refused_before_any_game(pong, runs, c
 
 
 def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
-    missing = mock.patch("sb3_atari_dqn.callbacks.video.get_ffmpeg_exe", side_effect=RuntimeError("none"))
+    missing = mock.patch.object(video, "get_ffmpeg_exe", side_effect=RuntimeError("none"))
     with missing, pytest.raises(SystemExit):
         play.main([str(pong), "-o", "video.mp4"])
     assert "pip install imageio-ffmpeg" in capsys.readouterr().err

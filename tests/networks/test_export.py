@@ -57,6 +57,7 @@ def onnx_values(network: Any, example: Any, inputs: Any, path: Path) -> np.ndarr
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["plain", "dueling"])
 @pytest.mark.parametrize("torso", TORSOS)
 def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head):

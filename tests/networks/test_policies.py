@@ -72,6 +72,7 @@ def test_every_leaf_belongs_to_its_family_and_has_its_head(name):
     assert isinstance(policy.q_net.q_net, DuelingHead) == (family == "Dueling")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torso", TORSOS)
 @pytest.mark.parametrize("head", ["plain", "dueling"])
 def test_every_head_combines_with_every_torso(torso, head):
