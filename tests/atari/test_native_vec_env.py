@@ -135,6 +135,7 @@ def test_sticky_actions_of_the_preset_are_those_of_the_environment():
         play_both(native(BREAKOUT, 1, 1, noop_max=0, action_repeat_probability=0.25), plain, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [200, 203])
 def test_a_game_is_truncated_at_the_frame_limit_with_the_same_score(limit):
     kwargs = {"max_num_frames_per_episode": limit}
@@ -296,6 +297,7 @@ def test_games_of_one_environment_differ():
     assert len({info["episode_frame_number"] for info in env.step(np.zeros(4, int))[3]}) > 1
 
 
+@pytest.mark.slow
 def test_a_seed_and_a_reset_determine_all_that_follows_whatever_was_played_before():
     fresh, used = native(BREAKOUT, 2, 7), native(BREAKOUT, 2, 1)
     used.reset()

@@ -54,6 +54,7 @@ def game_of_five():
     return countdowns(5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=game_of_five)])
 def test_training_is_the_same_to_the_bit_with_and_without_a_recorder(tmp_path, options):
     recorded, names = record(tmp_path, countdowns(3, 4), 60, **options)
@@ -135,6 +136,7 @@ def test_an_evaluation_of_a_normalized_training_must_be_normalized_too(tmp_path)
     assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35, 45]] * 2
 
 
+@pytest.mark.slow
 def test_pictures_with_the_channels_last_fit_a_model_that_has_them_first(tmp_path):
     """SB3 puts a VecTransposeImage around the training's environment, and nobody around that of make_env."""
 
@@ -147,6 +149,7 @@ def test_pictures_with_the_channels_last_fit_a_model_that_has_them_first(tmp_pat
     assert "videos/evaluation_episode_000001.gif" in files(tmp_path)
 
 
+@pytest.mark.slow
 def test_native_games_are_filmed_in_training(tmp_path):
     kwargs = {"max_num_frames_per_episode": 100}
     env = NativeAtariVecEnv("PongNoFrameskip-v4", 2, seed=0, env_kwargs=kwargs, render_mode="rgb_array")

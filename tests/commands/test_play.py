@@ -125,12 +125,14 @@ def test_what_a_model_does_not_have_is_left_out(logs, pong, runs, capsys):
     assert views(str(logs / "ppo" / "Pendulum-v1_1"), "--max-steps", "1")[0].columns == []
 
 
+@pytest.mark.slow
 def test_an_action_that_is_not_the_best_is_said_to_explore(pong, runs):
     assert {view.note for view in views(str(pong), "--max-steps", "5", "--deterministic")} == {""}
     with mock.patch.object(DuelingDQN, "predict", worst):
         assert {view.note for view in views(str(pong), "--max-steps", "5")} == {"explores: not its best action"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_plays_the_same_game(pong, runs):
     first, again, other = (
         [view.frames[-1].tobytes() for view in views(str(pong), "--max-steps", "8", "--seed", seed)] for seed in "112"
@@ -363,6 +365,7 @@ def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place,
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_lists_all_that_can_be_played_of_it(pong, tmp_path, runs, capsys):
     copy = tmp_path / f"{PONG}_1"
     shutil.copytree(pong, copy, ignore=shutil.ignore_patterns("videos", "models"))

@@ -45,6 +45,7 @@ def test_runs_without_epsilon_beside_one_that_has_it_are_named(pong, runs, capsy
     assert capsys.readouterr().out == f"No epsilon of {pong}: not logged; {LOGGERS}\nWrote new/folder/both.png\n"
 
 
+@pytest.mark.slow
 def test_an_algorithm_without_epsilon_is_not_told_to_log_it(pong, runs, capsys):
     ppo = str(write_run(runs / "logs/ppo/PongNoFrameskip-v4_1", games(30), algo="ppo"))
     main([ppo])
@@ -110,6 +111,7 @@ def test_an_older_picture_stays_when_the_disk_is_full(pong, runs):
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_a_symbolic_link_is_written_through(pong, runs, capsys):
     (runs / "real").mkdir()
     for name in ("there.png", "not_yet.png"):

@@ -304,6 +304,7 @@ def test_a_replay_buffer_that_was_cut_off_is_damaged(runs):
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_a_replay_buffer_of_another_number_of_environments_is_refused(runs):
     train(*CARTPOLE, "--save-replay-buffer")
     before = files(runs)
@@ -330,6 +331,7 @@ def saved_args(runs, env: str) -> dict:
     return yaml.unsafe_load((runs / f"logs/dqn_dueling/{env}_1/{env}/args.yml").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["ALE/Pong-v5", "Pong-v4"])
 def test_an_environment_that_skips_is_built_without_its_skip_under_a_preset_that_skips(runs, env):
     train("--algo", "dqn_dueling", "--env", env, "-n", "160", "--eval-freq", "-1", "-params", *TINY_ATARI)
@@ -342,6 +344,7 @@ def test_a_skip_that_the_user_asks_for_beneath_a_preset_that_skips_is_refused(ru
     assert files(runs) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command_line", "expected"),
     [
@@ -377,6 +380,7 @@ def test_training_evaluation_and_every_later_script_get_the_same_env_kwargs(runs
     assert all(expected.items() <= kwargs.items() for kwargs in built)
 
 
+@pytest.mark.slow
 def test_scores_in_the_monitor_file_are_raw_scores_of_whole_games(runs):
     train(
         *("--algo", "dqn_classic", "--env", "BreakoutNoFrameskip-v4", "-n", "1500", "--eval-freq", "-1"),

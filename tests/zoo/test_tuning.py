@@ -96,6 +96,7 @@ def test_every_torso_of_the_search_space_builds(torso):
     assert built(torch.zeros(2, 4, 84, 84)).shape == (2, {"dqn2013": 256, "impala": 256}.get(torso, 512))
 
 
+@pytest.mark.slow
 def test_tuning_on_real_pong_tries_torsos(runs):
     printed = train(
         *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-n", "200", "--eval-episodes", "1"),
@@ -107,6 +108,7 @@ def test_tuning_on_real_pong_tries_torsos(runs):
     assert not list((runs / "logs" / "dqn_dueling").glob("Pong*")), "tuning left a run folder that enjoy would open"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["sqlite:///study.db", "journal.log"])
 def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
     for finished in (1, 2):
