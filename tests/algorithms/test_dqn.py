@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 from functools import partial
 from typing import Any, ClassVar
@@ -318,7 +319,7 @@ def test_logged_numbers_are_means_over_the_updates():
 
 def test_speeds_go_over_the_time_since_the_last_log(monkeypatch):
     memory, model, clock = Memory(), small(), iter([100.0, 102.0, 102.0, 106.0, 106.0])
-    monkeypatch.setattr("sb3_atari_dqn.algorithms.training_log.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     model._setup_learn(1)
     model.set_logger(Logger(None, [memory]))
     for env_steps, updates in ((200, 50), (240, 54)):
@@ -613,6 +614,7 @@ def test_episodes_of_several_environments_are_refused_at_load(tmp_path):
 # --- determinism
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("n_envs", [1, 3])
 def test_the_same_seed_gives_identical_parameters_and_another_seed_does_not(algorithm, n_envs):

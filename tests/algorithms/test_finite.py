@@ -207,6 +207,7 @@ def _close(left: Any, right: Any) -> bool:
     return all(np.allclose(getattr(left, name), getattr(right, name)) for name in ("mean", "var", "count"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "at"), [("reward", 32), ("observation", 32), ("first observation", 35)])
 @pytest.mark.parametrize("pace", PACES)
 @pytest.mark.parametrize("number", [np.nan, np.inf])

@@ -369,6 +369,7 @@ def same_actions(left, right):
 # --- determinism
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("n_envs", [1, 8])
 @pytest.mark.parametrize("learner", ["reference", "fast"])
@@ -574,6 +575,7 @@ def q_values(model, observation):
         return model.q_net(torch.tensor([[observation]])).numpy()[0]
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("n_envs", [1, 4])
 def test_discount_probe_whatever_the_number_of_environments(n_envs, overlap):
@@ -590,6 +592,7 @@ def mean_score(model):
     return np.mean(evaluate_policy(model, Monitor(Catch()), n_eval_episodes=50)[0])
 
 
+@pytest.mark.slow
 def test_the_fast_learner_learns_to_catch_from_pixels_while_the_environments_step():
     model = DuelingDQN(
         "CnnPolicy", make_vec_env(Catch, 4, seed=1), learning_rate=2e-3, buffer_size=10_000, learning_starts=300,

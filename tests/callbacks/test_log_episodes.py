@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import LogEpisodes
+from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.update import Update
 from tests.support.games import countdowns
 from tests.support.logs import column
@@ -38,7 +39,7 @@ def test_epsilon_is_the_one_of_the_last_action(tmp_path):
 def test_the_mean_loss_covers_the_updates_since_the_previous_episode(tmp_path, monkeypatch, pace):
     """Losses 1, 2, 3, ...; one update per step from step 5 on. SB3's own logging in between must not consume them."""
     model = ClassicDQN("MlpPolicy", countdowns(4), **SMALL | pace)
-    monkeypatch.setattr("sb3_atari_dqn.learners.reference.ReferenceLearner.update", numbered_losses())
+    monkeypatch.setattr(ReferenceLearner, "update", numbered_losses())
     model.learn(13, callback=LogEpisodes(folder=tmp_path), log_interval=1)
     losses = column(tmp_path, "mean_loss")
     # SB3's loop trains after the callbacks: updates 1 to 3 fall between the episodes that end at steps 4 and 8.

@@ -10,7 +10,7 @@ from sb3_atari_dqn import ClassicDQN, NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import RecordEpisodes
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
-from tests.support.videos import pictures_of
+from tests.support.videos import encoder_that_fails, pictures_of
 
 
 def model(env):
@@ -54,6 +54,7 @@ def episode_of_five():
     return countdowns(5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=episode_of_five)])
 def test_training_is_bit_identical_with_and_without_a_recorder(tmp_path, options):
     recorded, names = record(tmp_path, countdowns(3, 4), 60, **options)
@@ -76,11 +77,9 @@ def test_evaluation_outside_the_zoo_needs_make_env(tmp_path):
 
 
 def test_a_failing_encoder_does_not_stop_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "sb3_atari_dqn.callbacks.record_episodes.check_encoder", lambda file_format: None
-    )  # as if it had worked at the start
-    monkeypatch.setattr("sb3_atari_dqn.callbacks.video._ENCODERS", {"gif": ("-c:v", "no_such_codec")})
-    with pytest.warns(UserWarning, match=r"could not write .*training_episode_00000[12]\.gif.*no_such_codec"):
+    program = encoder_that_fails(tmp_path, "no such codec", works=1)  # when it is tried out before the training
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    with pytest.warns(UserWarning, match=r"training_episode_00000[12]\.gif.*no such codec"):
         trained, names = record(tmp_path, countdowns(3), 7)
     assert trained.num_timesteps == 7
     assert names == files(tmp_path / "videos") == []
@@ -137,6 +136,7 @@ def test_the_evaluation_of_a_normalized_training_must_be_normalized_too(tmp_path
     assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35, 45]] * 2
 
 
+@pytest.mark.slow
 def test_channels_last_images_fit_a_channels_first_model(tmp_path):
     """SB3 wraps the training environment in VecTransposeImage, but not the environment of make_env."""
 
@@ -149,6 +149,7 @@ def test_channels_last_images_fit_a_channels_first_model(tmp_path):
     assert "videos/evaluation_episode_000001.gif" in files(tmp_path)
 
 
+@pytest.mark.slow
 def test_native_games_are_filmed_in_training(tmp_path):
     kwargs = {"max_num_frames_per_episode": 100}
     env = NativeAtariVecEnv("PongNoFrameskip-v4", 2, seed=0, env_kwargs=kwargs, render_mode="rgb_array")

@@ -116,6 +116,7 @@ def test_two_threads_that_save_at_once_leave_one_whole_file_and_a_reader_never_s
     assert names(tmp_path) == ["numbers.zip"]
 
 
+@pytest.mark.slow
 def test_two_threads_can_save_one_model_at_once(tmp_path):
     model = ClassicDQN("MlpPolicy", countdowns(3), buffer_size=10, device="cpu")
     with ThreadPoolExecutor(2) as pool:

@@ -19,7 +19,8 @@ import yaml
 from gymnasium import spaces
 
 from sb3_atari_dqn import DuelingDQN
-from sb3_atari_dqn.commands import play
+from sb3_atari_dqn.callbacks import video
+from sb3_atari_dqn.commands import play, rendering
 from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_no_values
 from sb3_atari_dqn.episodes import EpisodePlayer
 from sb3_atari_dqn.zoo.saved_run import find_run
@@ -57,7 +58,7 @@ def views(*arguments):
         seen.append(view)
         return np.zeros((720, 1280, 3), np.uint8)
 
-    with mock.patch("sb3_atari_dqn.commands.rendering.draw_screen", draw):
+    with mock.patch.object(rendering, "draw_screen", draw):
         play.main([*arguments, "-o", "video.mp4"])
     return seen
 
@@ -139,12 +140,14 @@ def test_panels_that_a_model_does_not_support_are_left_out(logs, pong, runs, cap
     assert views(str(logs / "ppo" / "Pendulum-v1_1"), "--max-steps", "1")[0].columns == []
 
 
+@pytest.mark.slow
 def test_an_exploratory_action_is_marked(pong, runs):
     assert {view.note for view in views(str(pong), "--max-steps", "5", "--deterministic")} == {""}
     with mock.patch.object(DuelingDQN, "predict", worst):
         assert {view.note for view in views(str(pong), "--max-steps", "5")} == {"exploratory action"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_plays_the_same_episode(pong, runs):
     first, again, other = (
         [view.frames[-1].tobytes() for view in views(str(pong), "--max-steps", "8", "--seed", seed)] for seed in "112"
@@ -341,7 +344,7 @@ def test_an_invalid_frame_rate_raises_before_playing(pong, runs, capsys, rate):
 
 
 def test_a_missing_encoder_raises_before_playing(pong, runs, capsys):
-    missing = mock.patch("sb3_atari_dqn.callbacks.video.get_ffmpeg_exe", side_effect=RuntimeError("none"))
+    missing = mock.patch.object(video, "get_ffmpeg_exe", side_effect=RuntimeError("none"))
     with missing, pytest.raises(SystemExit):
         play.main([str(pong), "-o", "video.mp4"])
     assert "pip install imageio-ffmpeg" in capsys.readouterr().err
@@ -377,6 +380,7 @@ def test_a_user_error_is_one_line_with_a_way_out(logs, runs, capsys, place, argu
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_the_error_for_a_killed_run_lists_its_models(pong, tmp_path, runs, capsys):
     copy = tmp_path / f"{PONG}_1"
     shutil.copytree(pong, copy, ignore=shutil.ignore_patterns("videos", "models"))

@@ -45,6 +45,7 @@ def test_runs_without_epsilon_are_named_if_others_have_it(pong, runs, capsys):
     assert capsys.readouterr().out == f"No epsilon for {pong}: not logged; {LOGGERS}\nWrote new/folder/both.png\n"
 
 
+@pytest.mark.slow
 def test_algorithms_without_epsilon_get_no_advice_to_log_it(pong, runs, capsys):
     ppo = str(write_run(runs / "logs/ppo/PongNoFrameskip-v4_1", games(30), algo="ppo"))
     main([ppo])
@@ -110,6 +111,7 @@ def test_a_full_disk_leaves_an_older_plot_intact(pong, runs):
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_a_symbolic_link_is_written_through(pong, runs, capsys):
     (runs / "real").mkdir()
     for name in ("there.png", "not_yet.png"):

@@ -5,6 +5,7 @@ from unittest import mock
 
 import pytest
 
+from sb3_atari_dqn import __main__
 from sb3_atari_dqn.__main__ import main
 from sb3_atari_dqn.commands import recipes
 from sb3_atari_dqn.recipes import NAMES, find
@@ -57,7 +58,7 @@ def test_a_user_error_is_one_line_without_a_traceback(runs):
 
 
 def test_ctrl_c_while_a_command_starts_is_one_line(capsys):
-    loading = mock.patch("sb3_atari_dqn.__main__.import_module", side_effect=KeyboardInterrupt)
+    loading = mock.patch.object(__main__, "import_module", side_effect=KeyboardInterrupt)
     typed = mock.patch.object(sys, "argv", ["sb3_atari_dqn", "play", "somewhere"])
     with loading, typed, pytest.raises(SystemExit) as exit_:
         main()

@@ -10,7 +10,6 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn import DuelingDQN
-from sb3_atari_dqn.learners import fast
 from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES, GraphedUpdate
 from sb3_atari_dqn.learners.fast import FastLearner
@@ -20,7 +19,7 @@ from sb3_atari_dqn.policies import CnnPolicy
 from tests.support.batches import DUELING, RULE, batch, images, make_policy, rule_of
 from tests.support.environments import Catch
 from tests.support.layers import NoisyTorso, QuietTorso
-from tests.support.tape import Tape
+from tests.support.tape import Tape, let_capture, record_on_tape
 
 PIXELS = images(2, 84, 84)
 SMALL_TORSO: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
@@ -58,15 +57,7 @@ def test_a_batch_of_another_size_or_with_other_fields_starts_again():
 
 @pytest.fixture
 def taped(monkeypatch):
-    """Lets fast learners capture on this machine."""
-    tapes = []
-
-    def capture(device, generators):
-        tapes.append(Tape(generators))
-        return tapes[-1]
-
-    monkeypatch.setattr(fast, "CudaGraphCapture", capture)
-    return tapes
+    return record_on_tape(monkeypatch)
 
 
 def trained(captures, rules, rates=(2**-10,), **kwargs):  # exact in float32, which the device holds it in
@@ -123,7 +114,7 @@ def test_a_training_whose_graph_gathers_the_frames_learns_what_another_learns(ta
             learning_rate=2**-10,  # exact in float32, which the device holds it in
             seed=3,
         )
-        model._get_learner().captures = captures
+        let_capture(model, captures)
         model.learn(160)
         return torch.nn.utils.parameters_to_vector(model.q_net.parameters())
 

@@ -18,7 +18,7 @@ from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.precision import choose_precision
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.working_copy import WorkingCopy, generators
-from sb3_atari_dqn.policies import CnnPolicy, DoubleMlpPolicy
+from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy
 from tests.support import layers
 from tests.support.batches import RULE, batch, images, make_policy, observations
 from tests.support.environments import Noise
@@ -187,7 +187,7 @@ def test_vectors_are_trained_and_acted_on_in_the_same_modes(layer):
     space, states = spaces.Box(-1, 1, (5,), np.float32), []
     for kind in (ReferenceLearner, lambda policy: FastLearner(policy, "fp32", 8)):
         kwargs = {"features_extractor_class": OneLayer, "features_extractor_kwargs": {"layer": copy.deepcopy(layer)}}
-        learner = kind(make_policy(DoubleMlpPolicy, space, optimizer_kwargs=SMOOTH, **kwargs))
+        learner = kind(make_policy(MlpPolicy, space, optimizer_kwargs=SMOOTH, **kwargs))
         torch.manual_seed(0)
         for number in range(4):
             acted = learner.greedy_actions(observations(space, 6, np.random.default_rng(number)).numpy())

@@ -58,6 +58,7 @@ def onnx_values(network: Any, example: Any, inputs: Any, path: Path) -> np.ndarr
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "normalization"), [("linear", "none"), ("dueling", "none"), ("linear", "layer")])
 @pytest.mark.parametrize("torso", TORSOS)
 def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head, normalization):

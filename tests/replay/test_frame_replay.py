@@ -224,9 +224,9 @@ def test_a_truncation_without_its_final_observation_is_refused():
 @pytest.mark.parametrize(
     ("n_stack", "message"),
     [
-        (0, "n_stack must be at least 1, got 0"),
-        (3, r"n_stack=3 does not fit observations of shape \(4, 84, 84\)"),
-        (300, r"n_stack=300 does not fit observations of shape \(4, 84, 84\)"),
+        (0, "n_stack .*1.* 0"),
+        (3, r"n_stack=3 .*\(4, 84, 84\)"),
+        (300, r"n_stack=300 .*\(4, 84, 84\)"),
     ],
 )
 def test_a_stack_that_does_not_fit_the_observations_is_refused_by_shape(n_stack, message):
@@ -348,15 +348,15 @@ def test_observations_of_another_type_are_cast_as_sb3_does(frame_storage):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
-        ({"n_steps": 1.5}, "n_steps must be a whole number, got 1.5"),
-        ({"gamma": float("nan")}, r"gamma must be a number in \[0, 1\], got nan"),
+        ({"n_steps": 0}, "n_steps .*1.* 0"),
+        ({"n_steps": 1.5}, "n_steps .*whole number.* 1.5"),
+        ({"gamma": float("nan")}, r"gamma .*\[0, 1\].* nan"),
         ({"gamma": "x"}, "gamma must be a number"),
-        ({"buffer_size": -5}, "buffer_size must be at least 1, got -5"),
+        ({"buffer_size": -5}, "buffer_size .*1.* -5"),
         ({"alpha": "x"}, "alpha must be a number"),
         ({"alpha": float("inf")}, "alpha must be a number"),
-        ({"beta": 2}, r"beta must be a number in \[0, 1\], got 2"),
-        ({"epsilon": 0}, r"epsilon must be a number in \(0, "),
+        ({"beta": 2}, r"beta .*\[0, 1\].* 2"),
+        ({"epsilon": 0}, r"epsilon .*\(0,"),
     ],
 )
 def test_bad_numbers_are_refused_by_name(kwargs, message):

@@ -21,6 +21,7 @@ ENTRIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algo", "entry"), ENTRIES)
 def test_every_shipped_configuration_trains(runs, algo, entry):
     env, tiny = ENVS.get(entry, (entry, TINY_FLAT))
@@ -42,6 +43,7 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
     assert {"atari", "CartPole-v1", "default"} <= set(yaml.safe_load(config_path(algo).read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_trains_by_its_short_name(runs, name):
     few = ("n_envs:2", "replay_ratio:0.1")

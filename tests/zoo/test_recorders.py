@@ -78,6 +78,7 @@ def normalization(env):
     return cast(RunningMeanStd, found.obs_rms).count
 
 
+@pytest.mark.slow
 def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itself(pong):
     run, printed = pong["training"]
     names = [name for name in files(run) if name.startswith("videos/")]
@@ -89,10 +90,12 @@ def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itse
     assert "Native environments: 2 in C++" in printed
 
 
+@pytest.mark.slow
 def test_a_recorded_training_equals_one_that_is_not_to_the_bit(pong):
     assert same(pong["training"][0], pong["native"][0])
 
 
+@pytest.mark.slow
 def test_games_beside_a_native_training_are_recorded_and_leave_it_the_same_to_the_bit(pong):
     run, printed = pong["evaluation"]
     assert "Native environments: 2 in C++" in printed
@@ -102,11 +105,13 @@ def test_games_beside_a_native_training_are_recorded_and_leave_it_the_same_to_th
     assert same(run, pong["native"][0])
 
 
+@pytest.mark.slow
 def test_what_later_scripts_read_says_nothing_of_the_pictures(pong):
     args = yaml.unsafe_load((pong["training"][0] / "PongNoFrameskip-v4/args.yml").read_text())
     assert args["env_kwargs"] == {"max_num_frames_per_episode": 100}
 
 
+@pytest.mark.slow
 def test_the_logged_games_are_those_of_the_monitor_files(pong):
     run = pong["training"][0]
     logged, monitored = pd.read_csv(run / "episodes.csv"), load_results(str(run))
@@ -133,6 +138,7 @@ def test_a_bad_argument_leaves_no_run_folder(runs):
     assert files(runs) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["dqn", "ppo"])
 def test_the_zoo_s_own_algorithms_tell_their_folder_too(runs, algo):
     entries = [
@@ -147,6 +153,7 @@ def test_the_zoo_s_own_algorithms_tell_their_folder_too(runs, algo):
     )
 
 
+@pytest.mark.slow
 def test_the_zoo_s_own_algorithms_are_filmed_too_and_enjoy_is_told_nothing_of_it(runs):
     film = callback({f"{HERE}.RecordEpisodes": dict(every_n_episodes=99, scale=1)})
     train("--algo", "dqn", *CARTPOLE, "-params", film)
@@ -157,6 +164,7 @@ def test_the_zoo_s_own_algorithms_are_filmed_too_and_enjoy_is_told_nothing_of_it
     assert not yaml.unsafe_load((run / "CartPole-v1/args.yml").read_text())["env_kwargs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["progress.zip", "models/episode_000005.zip", "best_training_model.zip"])
 def test_a_model_of_a_normalized_run_is_played_and_continued_with_its_own_statistics(normalized, model):
     own = normalized / model.replace(".zip", "_vecnormalize.pkl")
@@ -173,6 +181,7 @@ def test_a_model_of_a_normalized_run_is_played_and_continued_with_its_own_statis
             other.rename(other.with_suffix(".pkl"))
 
 
+@pytest.mark.slow
 def test_a_normalized_run_goes_on_from_its_progress_with_its_statistics(normalized, runs):
     kept = count(normalized / "progress_vecnormalize.pkl")
     printed = train("--algo", "dqn", *CARTPOLE, "-params", "normalize:True", "-i", str(normalized / "progress.zip"))

@@ -62,6 +62,7 @@ def test_later_scripts_take_the_run_in_ordinary_environments(trained, command):
     assert "Native" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_native_run_is_continued_in_ordinary_environments_and_back(runs):
     train(*SHORT, "--save-replay-buffer", "-params", *TINY_ATARI)
     folder = "logs/dqn_dueling/PongNoFrameskip-v4"
@@ -86,6 +87,7 @@ def configuration(folder, **changes) -> str:
     return str(folder / "conf.yml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "arguments", "says"),
     [
@@ -115,6 +117,7 @@ def test_an_unknown_value_is_refused(runs, value):
         train(*SHORT, "-conf", configuration(runs, native_envs=value))
 
 
+@pytest.mark.slow
 def test_the_configuration_reaches_the_games_of_training_and_of_evaluation(runs, monkeypatch):
     asked = []
     build = NativeAtariVecEnv.__init__
@@ -139,6 +142,7 @@ def test_other_environments_are_not_spoken_of(runs):
     assert "environments:" not in printed
 
 
+@pytest.mark.slow
 def test_a_trial_of_the_tuning_plays_natively(runs):
     printed = train(*PONG, "-n", "160", "-optimize", "--n-trials", "1", "--n-evaluations", "1", "--eval-episodes", "1",
                     "--eval-env-kwargs", "max_num_frames_per_episode:200", "-params", *TINY_ATARI)  # fmt: skip
