@@ -155,7 +155,10 @@ def test_building_a_learner_moves_neither_buffers_nor_generators(torso, precisio
 @pytest.mark.parametrize(
     ("torso", "message"),
     [
-        (layers.NumpyNoiseTorso, "computes at random while it trains, and seeding torch's generators does not"),
+        (
+            layers.NumpyNoiseTorso,
+            "computes at random while it trains, and seeding torch's generators does not repeat it",
+        ),
         (
             layers.ReplacingTorso,
             r"replaces its buffers \(features_extractor.net.1.scale\) instead of writing into them",
@@ -219,10 +222,10 @@ def test_the_target_gets_the_running_statistics_at_each_target_update(learner):
     assert not torch.equal(own[name], target[name])
     model._update_target_network()
     assert torch.equal(own[name], target[name])
-    pixels = model.policy.obs_to_tensor(env.reset())[0]
+    pixels = observations(model.observation_space, 4, np.random.default_rng(0))
     model.policy.set_training_mode(False)
-    if learner == "fast":
-        copies = model._get_learner()
+    copies = model._get_learner()
+    if isinstance(copies, FastLearner):
         copies._set_training_mode(False)
         for working, network in ((copies.online, model.q_net), (copies.target, model.q_net_target)):
             torch.testing.assert_close(working(working.preprocess(pixels)).per_action[..., 0], network(pixels))
