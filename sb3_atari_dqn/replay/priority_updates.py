@@ -9,6 +9,11 @@ import torch
 from sb3_atari_dqn.transfers import fetched
 
 
+def arrives_at_once(errors: torch.Tensor) -> bool:
+    """:return: whether nothing is to be waited for"""
+    return errors.device.type == "cpu"
+
+
 class PriorityUpdates:
     """
     On the host, errors arrive at once. From another device they are fetched while it goes on computing, and arrive when
@@ -32,7 +37,7 @@ class PriorityUpdates:
         :param td_errors: of any sign, [B]; the memory of a tensor may be written to afterwards
         """
         errors = torch.as_tensor(td_errors).detach()
-        if errors.device.type == "cpu":
+        if arrives_at_once(errors):
             self._deliver(indices, errors.numpy())
             return
         self.flush()

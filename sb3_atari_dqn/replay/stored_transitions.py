@@ -186,6 +186,8 @@ class StoredTransitions(ReplayBuffer):
         :param step: vector steps that had been stored (`memory.steps`) when the frames were read last
         :return: all frames that the stored transitions need and that were not in the ring then, or have changed
         """
+        if not self.size():
+            return
         for name, first in self.memory.oldest_frames(self.size()).items():
             for env, steps, frames in self.memory.parts[name].frames_since(max(first, step)):
                 yield FrameChunk(name, env, int(steps[0]), frames)
