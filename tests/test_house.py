@@ -29,7 +29,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.networks": ("networks/", "policies.py", "learners/", "zoo/", "commands/"),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py",),
-    f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "zoo/"),
+    f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/"),
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),

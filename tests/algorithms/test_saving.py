@@ -57,7 +57,7 @@ def remains(model: ClassicDQN) -> list[Any]:
     model.save_replay_buffer(file)
     parameters = model.get_parameters()
     tensors = [tensor for name in ("policy", "policy.optimizer") for tensor in _tensors(parameters[name])]
-    states = [model.exploration_rng.bit_generator.state]
+    states = [model.explorer.state_dict()]
     if isinstance(model.replay_buffer, Stateful):
         values, arrays = split(model.replay_buffer.state_dict())
         states += [values, *(array.tobytes() for array in arrays.values())]  # type: ignore[union-attr]

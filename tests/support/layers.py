@@ -112,6 +112,7 @@ class RunningScale(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.scale: Tensor
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, images: Tensor) -> Tensor:
