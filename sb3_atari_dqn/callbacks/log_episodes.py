@@ -32,6 +32,7 @@ class LogEpisodes(RunCallback):
         self._begun = False
         self._losses = Losses()
         self._started = 0.0
+        self._continues = False
 
     @property
     def _path(self) -> Path:
@@ -47,8 +48,10 @@ class LogEpisodes(RunCallback):
     def _on_training_start(self) -> None:
         self._started = self._started or time.time()
         self._write_rows()
-        self._losses = Losses()
-        self._losses.mean_since_last(self.model)
+        if not self._continues:
+            self._losses = Losses()
+            self._losses.mean_since_last(self.model)
+        self._continues = False
 
     def _on_rollout_start(self) -> None:
         self._losses.record(self.model)
@@ -78,6 +81,23 @@ class LogEpisodes(RunCallback):
             elif is_new:
                 self._say(f"Logging episodes to {self._path}")
             self._begun = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: seconds of training, the losses since the last game, rows that are not in the file yet"""
+        seconds = time.time() - self._started if self._started else 0.0
+        own = {
+            "seconds": seconds,
+            "losses": self._losses.state_dict(),
+            "unwritten": [list(row) for row in self._unwritten],
+        }
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._started = time.time() - state["seconds"]
+        self._losses.load_state_dict(state["losses"])
+        self._unwritten = [list(row) for row in state["unwritten"]]
+        self._begun = self._continues = True
 
     def _tensorboards(self) -> list[Any]:
         """:return: the TensorBoard writers: SB3's logger would hold the values back until its next dump"""
@@ -110,3 +130,13 @@ class Losses:
             return (self._totals[1] - before[1]) / updates if updates else None
         recorded, self._recorded = self._recorded, []
         return sum(recorded) / len(recorded) if recorded else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: the running sum of the algorithm as it was at the last game, or what others have recorded since"""
+        return {"recorded": list(self._recorded), "totals": list(self._totals)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: of a model whose own sum goes on too"""
+        self._recorded = list(state["recorded"])
+        updates, loss = state["totals"]
+        self._totals = updates, loss

@@ -125,6 +125,21 @@ class RunCallback(BaseCallback):
                 raise
             self._own_folder = self.folder.resolve()
 
+    def state_dict(self) -> dict[str, Any]:
+        """:return: what counts on from here"""
+        return {"n_games": self.n_games, "n_calls": self.n_calls}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        The files in the folder are then its own, and are not looked at: what was written after the state was taken is
+        for the caller to remove.
+
+        :param state: as `state_dict` gave it
+        :raises ValueError: where nobody has named the folder
+        """
+        self._own_folder = self.folder.resolve()
+        self.n_games, self.n_calls = state["n_games"], state["n_calls"]
+
     def on_training_end(self) -> None:
         super().on_training_end()
         claims.release(self.folder, self)

@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from math import fsum
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -79,6 +80,16 @@ class SaveOnBestTrainingMean(RunCallback):
                 file.write(json.dumps(found, indent=2).encode())
             self.best_mean = mean  # only now: a model that could not be saved must not count
             self._say(f"Saved {path}: mean return of {self.window} training episodes {mean:.2f}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: the mean to beat (None: none yet), and the returns that the next one is taken from"""
+        best = None if self.best_mean == -float("inf") else self.best_mean
+        return {**super().state_dict(), "best_mean": best, "scores": list(self._scores)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.best_mean = -float("inf") if state["best_mean"] is None else state["best_mean"]
+        self._scores = deque(state["scores"], maxlen=self.window)
 
 
 def save_model(model: BaseAlgorithm, path: Path, env_name: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """What a stopped run needs to continue, saved in the run folder during training."""
 
 from pathlib import Path
+from typing import Any
 
 from sb3_atari_dqn.callbacks.run import RunCallback
 from sb3_atari_dqn.callbacks.save_models import save_model
@@ -26,15 +27,26 @@ class SaveProgress(RunCallback):
         super().__init__(folder, verbose)
         self.every_env_steps = as_int("every_env_steps", every_env_steps, 1)
         self._saved_at = 0
+        self._continues = False
 
     def _on_training_start(self) -> None:
-        self._saved_at = self.num_timesteps
+        if not self._continues:
+            self._saved_at = self.num_timesteps
+        self._continues = False
 
     def _on_step(self) -> bool:
         if self.num_timesteps - self._saved_at >= self.every_env_steps:
             self._save()
             self._saved_at = self.num_timesteps
         return super()._on_step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: when it saved last, too"""
+        return {**super().state_dict(), "saved_at": self._saved_at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._saved_at, self._continues = state["saved_at"], True
 
     def _save(self) -> None:
         with self._writing(self.folder / "progress.zip"):

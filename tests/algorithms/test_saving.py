@@ -38,7 +38,7 @@ def trained(saves: bool, **kwargs: Any) -> ClassicDQN:
             save(self)
 
     with patch.object(ClassicDQN, "_gradient_step", update_and_save):
-        return model.learn(80, callback=lambda scope, _: not saves or save(model))
+        return model.learn(48, callback=lambda scope, _: not saves or save(model))
 
 
 def save(model: ClassicDQN) -> bool:
@@ -57,13 +57,15 @@ def remains(model: ClassicDQN) -> list[Any]:
     model.save_replay_buffer(file)
     parameters = model.get_parameters()
     tensors = [tensor for name in ("policy", "policy.optimizer") for tensor in _tensors(parameters[name])]
-    states = [model.explorer.state_dict()]
+    states = [model.explorer.state_dict(), *_plain(generator_state(np.random))]
     if isinstance(model.replay_buffer, Stateful):
-        values, arrays = split(model.replay_buffer.state_dict())
-        states += [values, *(array.tobytes() for array in arrays.values())]  # type: ignore[union-attr]
-    values, arrays = split(generator_state(np.random))
-    states += [values, *(array.tobytes() for array in arrays.values())]  # type: ignore[union-attr]
+        states += _plain(model.replay_buffer.state_dict())
     return [model._n_updates, file.getvalue(), torch.get_rng_state().tolist(), states, *tensors]
+
+
+def _plain(state: dict[str, Any]) -> list[Any]:
+    values, arrays = split(state)
+    return [values, *(np.asarray(array).tobytes() for array in arrays.values())]
 
 
 def _tensors(state: Any) -> list[bytes]:

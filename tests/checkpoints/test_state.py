@@ -2,6 +2,7 @@
 
 import json
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def torch_generator() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
-MAKERS = {
+MAKERS: dict[str, Any] = {
     "numpy": (lambda: np.random.default_rng(3), lambda generator: generator.normal(size=3).tolist()),
     "numpy, another algorithm": (
         lambda: np.random.Generator(np.random.MT19937(3)),
@@ -78,9 +79,9 @@ def test_a_state_of_another_kind_of_generator_is_refused():
 
 
 def test_arrays_and_tensors_come_back_as_they_were_and_names_may_hold_anything():
-    state = {
+    state: dict[str, Any] = {
         "a": {"": np.arange(3, dtype=np.uint8), "b/c": torch.ones(2, dtype=torch.bfloat16)},
-        "a/b": [1, None, {"c": np.float64([0.1])}],
+        "a/b": [1, None, {"c": np.array([0.1])}],
         "number": 2**100,
     }
     back = through_json(state)

@@ -68,7 +68,7 @@ def model_with(env: str | type = Catch, **kwargs: Any) -> ClassicDQN:
 def test_a_class_with_one_more_argument_gets_it_and_refuses_others(buffer_class):
     buffer = model_with(replay_buffer_class=buffer_class, replay_buffer_kwargs={"bonus": 3}).replay_buffer
     assert buffer.bonus == 3  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match="Unknown argument in replay_buffer_kwargs 'bonsu'; known: .*bonus"):
+    with pytest.raises(ValueError, match=r"Unknown argument in replay_buffer_kwargs 'bonsu'; known: .*bonus"):
         model_with(replay_buffer_class=buffer_class, replay_buffer_kwargs={"bonsu": 3})
 
 
@@ -101,9 +101,9 @@ def test_buffers_by_themselves_take_the_old_spelling_too(kind):
     space = model_with().observation_space, model_with().action_space
     with pytest.warns(FutureWarning, match="write frame_storage='ram'"):
         assert type(kind(9, *space, n_stack=1, frames="memory").memory.plain.store) is HostFrameStore
-    with pytest.warns(FutureWarning, match="frame_storage='memory' .* write frame_storage='ram'"):
+    with pytest.warns(FutureWarning, match=r"frame_storage='memory' .* write frame_storage='ram'"):
         kind(9, *space, n_stack=1, frame_storage="memory")
-    with pytest.raises(ValueError, match="frames='memory' and frame_storage='device' .* give frame_storage only"):
+    with pytest.raises(ValueError, match=r"frames='memory' and frame_storage='device' .* give frame_storage only"):
         kind(9, *space, n_stack=1, frames="memory", frame_storage="device")
 
 
@@ -130,10 +130,10 @@ def test_a_model_that_was_saved_with_the_old_spelling_loads_and_is_saved_with_th
 
 def test_seeding_a_model_again_seeds_its_memory_too():
     model = model_with(seed=1).learn(40)
-    drawn = []
+    drawn: list[Any] = []
     for seed in (5, 5, 6):
         model.set_random_seed(seed)
         drawn.append(model.replay_buffer.sample(16).actions.tolist())
-        drawn.append(model.exploration_rng.random())
+        drawn.append(model.explorer.random())
     assert drawn[:2] == drawn[2:4]
     assert drawn[:2] != drawn[4:]
