@@ -130,7 +130,7 @@ def test_a_dueling_model_has_stack_values_and_saliency(pong, runs):
 def test_panels_that_a_model_does_not_support_are_left_out(logs, pong, runs, capsys):
     assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
     quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
-    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "action values: Q")
+    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "action value Q")
     policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1", "--stochastic")[0]
     assert "Stochastic policy, as in enjoy" in capsys.readouterr().out
     assert policy.note == "ppo has no action values to show"
