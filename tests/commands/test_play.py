@@ -359,7 +359,7 @@ def test_a_missing_encoder_raises_before_playing(pong, runs, capsys):
         (f"dqn_dueling/{PONG}_1/0.monitor.csv", (), "no zip file"),
         (f"dqn_dueling/{PONG}_1", ("-o", "video.avi"), ".mp4"),
         (f"dqn_dueling/{PONG}_1", ("-o", "/proc/video.mp4"), "/proc/video.mp4"),
-        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json (it is a folder)"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json cannot be written (it is a folder)"),
     ],
 )
 def test_a_user_error_is_one_line_with_a_way_out(logs, runs, capsys, place, arguments, way_out):
