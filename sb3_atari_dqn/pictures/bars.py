@@ -9,6 +9,7 @@ from PIL import ImageDraw
 from sb3_atari_dqn.pictures.drawing import BLUE, MUTED, ORANGE, RAISED, TEXT, Colour, shortened, text_width, write
 
 HEADING = 28
+HEADING_SIZE = 15
 NUMBER = 54  # pixels, for the text of _signed
 GAP = 8
 
@@ -81,14 +82,14 @@ class ActionBars:
             self.values.include(q)
             self.advantages.include(differences)
             return [
-                Column("action values: Q", q, self.values, MUTED),
+                Column("action value Q", q, self.values, MUTED),
                 Column("Q - mean", differences, self.advantages, BLUE),
             ]
         self.values.include(np.append(q, value))
         self.advantages.include(advantages)
         return [
-            Column("action values: Q = V + A", np.append(value, q), self.values, MUTED),
-            Column("advantages: A", np.append(np.nan, advantages), self.advantages, BLUE),
+            Column("Q = V + A", np.append(value, q), self.values, MUTED),
+            Column("advantage A", np.append(np.nan, advantages), self.advantages, BLUE),
         ]
 
     def frequencies(self, counts: np.ndarray) -> list[Column]:
@@ -146,7 +147,7 @@ def _draw_column(
     has_value: bool,
 ) -> None:
     left, top = corner
-    write(draw, (left, top), column.heading, 15)
+    write(draw, (left, top), shortened(column.heading, HEADING_SIZE, width), HEADING_SIZE)
     best = int(np.argmax(column.numbers[has_value:])) + has_value
     bar_width = width - NUMBER
     zero = left + column.axis.place(0, bar_width)

@@ -132,7 +132,7 @@ def test_a_dueling_model_has_stack_values_and_saliency(pong, runs):
 def test_panels_that_a_model_does_not_support_are_left_out(logs, pong, runs, capsys):
     assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
     quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
-    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "action values: Q")
+    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "action value Q")
     policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1", "--stochastic")[0]
     assert "Stochastic policy, as in enjoy" in capsys.readouterr().out
     assert policy.note == "ppo has no action values to show"
@@ -364,7 +364,7 @@ def test_a_missing_encoder_raises_before_playing(pong, runs, capsys):
         (f"dqn_dueling/{PONG}_1/0.monitor.csv", (), "no zip file"),
         (f"dqn_dueling/{PONG}_1", ("-o", "video.avi"), ".mp4"),
         (f"dqn_dueling/{PONG}_1", ("-o", "/proc/video.mp4"), "/proc/video.mp4"),
-        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json (it is a folder)"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json cannot be written (it is a folder)"),
     ],
 )
 def test_a_user_error_is_one_line_with_a_way_out(logs, runs, capsys, place, arguments, way_out):

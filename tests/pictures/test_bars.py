@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sb3_atari_dqn.pictures.bars import ActionBars, Axis
+from sb3_atari_dqn.pictures.bars import GAP, HEADING_SIZE, ActionBars, Axis
 from sb3_atari_dqn.pictures.drawing import BLUE, MUTED, ORANGE, RAISED, text_width
 
 BOX = (10, 10, 360, 380)
@@ -53,7 +53,7 @@ def test_without_advantages_values_minus_their_mean_are_shown():
 def test_state_value_and_advantages_have_their_own_bars():
     bars = ActionBars(["A", "B"])
     columns = bars.columns(np.array([3.0, 1.0]), 2.0, np.array([1.0, -1.0]))
-    assert [column.heading for column in columns] == ["action values: Q = V + A", "advantages: A"]
+    assert [column.heading for column in columns] == ["Q = V + A", "advantage A"]
     assert columns[0].numbers.tolist() == [2.0, 3.0, 1.0]
     picture = drawn(bars, columns)
     assert widest(picture, ORANGE)
@@ -74,6 +74,13 @@ def test_all_eighteen_actions_of_atari_fit():
     left, top, width, height = BOX
     assert rows.max() <= top + height
     assert columns.max() <= left + width
+
+
+@pytest.mark.parametrize(("value", "advantages"), [(None, None), (1.0, np.zeros(2))])
+def test_headings_fit_beside_the_widest_labels(value, advantages):
+    columns = ActionBars(["A", "B"]).columns(np.zeros(2), value, advantages)
+    narrowest = (BOX[2] - BOX[2] // 3) // len(columns) - GAP
+    assert max(text_width(column.heading, HEADING_SIZE) for column in columns) <= narrowest
 
 
 @pytest.mark.parametrize("number", [0.0, -9.99, 55.11, -123.4, 99999.0])
