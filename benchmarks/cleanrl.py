@@ -1,13 +1,13 @@
-"""CleanRL's ``dqn_atari.py`` as a peer: the script as it is, stopped and continued from outside.
+"""CleanRL's ``dqn_atari.py`` as a peer: the unmodified script, stopped and continued with signals.
 
-It wants releases of gymnasium and ale-py that are years older than ours, and therefore an interpreter of its own:
+It needs releases of gymnasium and ale-py that are years older than ours, and therefore its own interpreter:
 
     git clone https://github.com/vwxyzjn/cleanrl
     python -m venv cleanrl/venv
     cleanrl/venv/bin/pip install torch==2.13.0 gymnasium==0.29.1 ale-py==0.9.1 opencv-python-headless tensorboard tyro
     python benchmarks/throughput.py --cleanrl cleanrl
 
-What it does differently: squared errors, no bound on the gradient's norm, no transition after a truncation.
+Differences: squared error, no gradient clipping, no transition stored at a truncation.
 """
 
 import os
@@ -20,10 +20,10 @@ from typing import Any
 
 NAME = "CleanRL dqn_atari"
 
-#: The script prints a line that begins with this every so many environment steps, once it learns.
+#: Once it learns, the script prints a line with this prefix every _STEPS_PER_LINE environment steps.
 _LINE, _STEPS_PER_LINE = "SPS:", 100
 
-# This ale-py registers its games with the old gymnasium only when asked to.
+# This ale-py does not register its games with the old gymnasium by itself.
 _LAUNCHER = """
 import runpy, sys
 from ale_py.registration import register_v0_v4_envs
@@ -35,11 +35,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 class CleanRL:
     """
-    :param checkout: folder of the repository, with an interpreter in ``venv``
+    :param checkout: repository, with a virtual environment in ``venv``
     :param game: environment id
-    :param settings: of the contestants
-    :param replay_ratio: likewise
-    :raises FileNotFoundError: if the script or its interpreter is not there
+    :param settings: hyperparameters of all contestants
+    :param replay_ratio: updates per transition
+    :raises FileNotFoundError: if the script or its interpreter is missing
     """
 
     def __init__(self, checkout: Path, game: str, settings: dict[str, Any], replay_ratio: float) -> None:
@@ -62,7 +62,7 @@ class CleanRL:
         self._process = subprocess.Popen(
             [python, "-u", "-c", _LAUNCHER, script, *(f"--{name}={value}" for name, value in options.items())],
             env={**os.environ, "PYTHONPATH": str(checkout.absolute())},
-            cwd=tempfile.mkdtemp(),  # it writes its logs where it stands
+            cwd=tempfile.mkdtemp(),  # it writes its logs to the working directory
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -73,7 +73,7 @@ class CleanRL:
     def window(self, steps: int) -> dict[str, float]:
         """:return: environment steps and updates per second, and the peak memory of the process so far"""
         self._process.send_signal(signal.SIGCONT)
-        self._read(1)  # in the middle of a line's steps it was stopped
+        self._read(1)  # it was stopped between two lines
         begin = time.perf_counter()
         lines = max(steps // _STEPS_PER_LINE, 1)
         self._read(lines)
@@ -87,14 +87,14 @@ class CleanRL:
         }
 
     def breakdown(self, steps: int) -> None:
-        """Nothing: nobody looks into that process."""
+        """Not available: the process is not instrumented."""
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
 
     def _read(self, lines: int) -> None:
-        """Wait until so many lines of speed have been printed."""
+        """Wait for this many lines of speed."""
         assert self._process.stdout is not None
         while lines:
             line = self._process.stdout.readline()

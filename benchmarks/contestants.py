@@ -1,4 +1,4 @@
-"""Who takes part in the throughput benchmark, and how a contestant is built and measured in a process of its own."""
+"""The contestants of the throughput benchmark, and how each is built and measured in its own process."""
 
 import resource
 import time
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "batch_size": 32,
     "learning_starts": 1_000,
     "target_update_interval": 1_000,
-    # constant, so that every window acts by the network equally often
+    # constant, so that the share of greedy actions is the same in every window
     "exploration_initial_eps": 0.05,
     "exploration_final_eps": 0.05,
 }
@@ -38,14 +38,14 @@ UPDATES_PER_TRANSITION = 0.25
 class Contestant:
     """
     :param algorithm: class
-    :param n_envs: environments at once
-    :param native: ALE's own vector environment, else SB3's make_vec_env
-    :param learner: "reference" or "fast"; None: not ours
+    :param n_envs: number of environments
+    :param native: use NativeAtariVecEnv, else SB3's make_vec_env
+    :param learner: "reference" or "fast"; None for SB3's algorithms
     :param precision: of the fast learner
-    :param threads: of torch; None: its own choice
+    :param threads: of torch; None: torch's default
     :param batch_size: transitions per update
-    :param samples_per_step: transitions that are learned from for each one that is stored
-    :param replay: kind of replay; None: SB3's or our default
+    :param samples_per_step: transitions sampled per transition stored
+    :param replay: kind of replay; None: the algorithm's default
     :param frame_storage: where its frames are stored; None: our default
     :param learning_starts: environment steps before the first update
     """
@@ -67,7 +67,7 @@ class Contestant:
         return self.samples_per_step / self.batch_size
 
     def build(self, game: str, device: str, env: VecEnv | None = None) -> DQN:
-        """:param env: to use instead of one of its own"""
+        """:param env: environment to use; None: build one"""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         gym.register_envs(ale_py)
@@ -82,7 +82,7 @@ class Contestant:
         return VecFrameStack(make_vec_env(game, self.n_envs, seed=0, wrapper_class=wrapper), n_stack=4)
 
     def _pace(self) -> dict[str, Any]:
-        """The same gradient steps per transition for all."""
+        """The same replay ratio for all contestants, as arguments of each."""
         if self.learner == "fast":
             pace = {"replay_ratio": self.replay_ratio, "overlap": True}
             return {"learner": "fast", "precision": self.precision, **pace}
@@ -117,9 +117,9 @@ CONTESTANTS = {
 
 def serve(pipe: Connection, contestant: Contestant, game: str, device: str) -> None:
     """
-    Build a contestant and play windows as they are asked for, until None arrives.
+    Build a contestant and run measurements on request, until None arrives.
 
-    :param pipe: brings a measurement, called with the model and the steps, and these steps; takes its dictionary
+    :param pipe: receives pairs of a measurement, which is called with model and steps, and the steps; sends its result
     """
     model = contestant.build(game, device)
     warm_up(model, contestant)
@@ -130,13 +130,13 @@ def serve(pipe: Connection, contestant: Contestant, game: str, device: str) -> N
 
 
 def warm_up(model: DQN, contestant: Contestant) -> None:
-    """Fill the memory, and make the first updates: on a GPU these end with a recording."""
+    """Fill the replay buffer and make the first updates; on a GPU, these capture the CUDA graph."""
     starts = contestant.learning_starts
     window(model, starts + max(starts, round(10 / contestant.replay_ratio)))
 
 
 def window(model: DQN, steps: int) -> dict[str, float]:
-    """:return: environment steps and updates per second, and the peak memory of the process so far"""
+    """:return: environment steps and updates per second, and the peak memory of the process"""
     env_steps, updates, begin = model.num_timesteps, model._n_updates, time.perf_counter()
     model.learn(steps, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
     elapsed = time.perf_counter() - begin
@@ -148,7 +148,7 @@ def window(model: DQN, steps: int) -> dict[str, float]:
 
 
 class Stopwatch:
-    """Where the time goes, each moment counted once: for the innermost part that is running."""
+    """Exclusive time per part: nested parts count for the innermost one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -169,7 +169,7 @@ class Stopwatch:
         self._since = now
 
     def time(self, owner: Any, method: str, name: str) -> None:
-        """Count the time inside a method for a part."""
+        """Attribute the time inside a method to a part."""
         inner: Callable[..., Any] = getattr(owner, method)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -180,7 +180,7 @@ class Stopwatch:
 
 
 def broken_down(model: DQN, steps: int) -> dict[str, float]:
-    """:return: milliseconds per update spent in each part; the model is spoilt for other windows"""
+    """:return: milliseconds per update in each part; do not measure the instrumented model again"""
     watch, updates = Stopwatch(), model._n_updates
     env: Any = model.env
     if isinstance(model, ClassicDQN) and model.learner == "fast":

@@ -1,8 +1,8 @@
-"""How many hidden units of a trained network are dead: 0 in every one of some states of random play.
+"""Count the dead hidden units of a trained network: those that output 0 in all sampled states of a random policy.
 
     python benchmarks/dead_units.py logs/space_invaders_dueling/dqn_dueling/SpaceInvaders-v0_1 --load-checkpoint 75000
 
-A filter of a convolution counts as one unit. With ReLU such a unit learns no more in these states.
+A convolution filter counts as one unit. Dead ReLU units receive no gradient in these states.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 import sb3_atari_dqn
 from sb3_atari_dqn.zoo.saved_run import find_run
 
-APART = 4  # random steps from one state to the next
+APART = 4  # random steps between sampled states
 
 
 def random_states(env: VecEnv, n: int, seed: int) -> np.ndarray:
-    """:return: n stacks of frames"""
+    """:return: n frame stacks"""
     rng = random_actions(seed)
     observations: Any = env.reset()
     states = []
@@ -37,9 +37,9 @@ def random_states(env: VecEnv, n: int, seed: int) -> np.ndarray:
 @torch.no_grad()
 def dead_units(network: nn.Module, states: Tensor) -> dict[str, dict[str, int]]:
     """
-    :param network: with ReLU as modules
+    :param network: its ReLUs are modules
     :param states: [n, C, H, W]
-    :return: dead units and all of them, by the name of their layer
+    :return: number of dead units and of all units, by layer name
     """
     found: dict[str, dict[str, int]] = {}
     for name, layer in network.named_modules():

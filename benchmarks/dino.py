@@ -1,13 +1,13 @@
-"""Environment steps per second of the browser game, ours and driven as the tutorial drives it, in one run.
+"""Environment steps per second of the browser game: our environment and the tutorial's setup, in one run.
 
     python benchmarks/dino.py                 # needs `pip install -e '.[bench]'` and Debian's chromium-driver
 
-The contestants play random actions (nothing, jump) and take turns, window by window:
+The contestants take random actions (nothing, jump); their windows alternate:
 
-- lockstep: ``ChromeDino-v0`` as it is, 4 frames per step, one browser
-- lockstep_2: two browsers, each in a process of its own (steps of both together)
-- selenium: the tutorial's way, in real time: a key through Selenium and chromedriver, then the score, the picture (the
-  whole canvas as PNG, decoded and resized with OpenCV) and whether the game is over, one trip each
+- lockstep: ``ChromeDino-v0`` with its defaults, 4 frames per step, one browser
+- lockstep_2: two browsers in separate processes (total steps of both)
+- selenium: the tutorial's setup, in real time: Selenium and chromedriver press a key, then query the score, the image
+  (the whole canvas as PNG, decoded and resized with OpenCV) and the end of the game, one round trip each
 """
 
 import argparse
@@ -27,7 +27,7 @@ from sb3_atari_dqn.dino.env import ChromeDinoEnv
 from sb3_atari_dqn.dino.game import ADDRESS
 
 Stepper = Callable[[], int]
-"""Plays one step; returns how many environment steps that was."""
+"""Makes one step; returns the number of environment steps."""
 
 SCORE = "return Number(Runner.getInstance().distanceMeter.digits.join(''))"
 PICTURE = "return document.querySelector('.runner-canvas').toDataURL().substring(22)"
@@ -54,7 +54,7 @@ class OneBrowser:
 
 
 class TwoBrowsers:
-    """``ChromeDino-v0`` twice, side by side."""
+    """``ChromeDino-v0`` twice, in parallel."""
 
     def __init__(self) -> None:
         self.envs = gym.make_vec(
@@ -72,7 +72,7 @@ class TwoBrowsers:
 
 
 class Tutorial:
-    """The tutorial's way; its names of the game's objects are brought up to date, and the browser is headless."""
+    """The tutorial's setup, with the game's current object names and a headless browser."""
 
     def __init__(self) -> None:
         from selenium import webdriver
@@ -112,7 +112,7 @@ class Tutorial:
 
         try:
             self.driver.get(ADDRESS)
-        except WebDriverException as error:  # the page says that there is no network, and is the game
+        except WebDriverException as error:  # this error page is the game
             if "ERR_INTERNET_DISCONNECTED" not in str(error):
                 raise
 
@@ -140,7 +140,7 @@ def main() -> None:
     for _ in range(args.windows):
         for name in args.only:
             contestant = CONTESTANTS[name]()
-            steps_per_second(contestant.step, 1.0)  # until the browser has compiled its scripts
+            steps_per_second(contestant.step, 1.0)  # warm-up: the browser compiles its scripts
             measured[name].append(steps_per_second(contestant.step, args.seconds))
             contestant.close()
     figures = {f"{name}_steps_per_second": spread(values) for name, values in measured.items()}

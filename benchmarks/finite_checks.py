@@ -1,10 +1,10 @@
-"""What it costs to notice numbers that are not finite: microseconds of each check beside what it guards.
+"""The cost of the checks for NaN and infinity: microseconds per check, and their share of the training time.
 
     GOMP_SPINCOUNT=10000 python benchmarks/finite_checks.py
 
-A training of dqn_dueling on native Pong, 8 games, fast learner, one update for every 4 transitions, as shipped; and one
-on CartPole with 8 environments, whose observations are floats and have to be looked at. The checks are timed inside of
-the training itself: every call of theirs, and the whole of it.
+Trains dqn_dueling on native Pong (8 environments, fast learner, one update per 4 transitions, as shipped) and on
+CartPole with 8 environments, whose float observations have to be checked. Times every call of the checks during
+training, and the training as a whole.
 """
 
 import argparse
@@ -37,7 +37,7 @@ GAMES: dict[str, Callable[[], DuelingDQN]] = {"Pong, native": pong, "CartPole": 
 
 
 class Stopwatch:
-    """Adds up the seconds that functions take, by name."""
+    """Accumulates the time of function calls, by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -56,9 +56,9 @@ class Stopwatch:
 
 
 def measure(make: Callable[[], DuelingDQN], env_steps: int) -> dict[str, Any]:
-    """:return: share of the training's time, and microseconds a call of each check"""
+    """:return: share of the training time, and microseconds per call of each check"""
     model, watch = make(), Stopwatch()
-    model.learn(1_000)  # the learner is built, the memory has something in it
+    model.learn(1_000)  # builds the learner and fills part of the replay buffer
     with (
         mock.patch.object(fast, "check_update", watch.watching(fast.check_update, "update")),
         mock.patch.object(

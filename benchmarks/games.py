@@ -1,4 +1,4 @@
-"""Whole games, played by anybody: raw scores and their summary."""
+"""Raw scores of full episodes of any policy, and their summary."""
 
 import statistics
 from collections.abc import Callable
@@ -12,17 +12,17 @@ Act = Callable[[Any], np.ndarray]
 
 
 def random_actions(seed: int) -> np.random.Generator:
-    """:return: what random play draws its actions from, apart from anything else that ``seed`` starts"""
+    """:return: generator of random actions, independent of other generators with the same ``seed``"""
     return np.random.default_rng([seed, 1])
 
 
 def play(env: VecEnv, act: Act, games: int, value: str, name: str) -> dict[str, Any]:
     """
     :param env: one environment
-    :param act: observations to actions
-    :param games: how many
-    :param value: "return", or what the environment's info calls it
-    :param name: of the player, for the progress bar
+    :param act: maps observations to actions
+    :param games: number of episodes
+    :param value: "return", or a key of the environment's info
+    :param name: of the policy, for the progress bar
     """
     observations: Any = env.reset()
     scores: list[float] = []
@@ -38,7 +38,7 @@ def play(env: VecEnv, act: Act, games: int, value: str, name: str) -> dict[str, 
 
 
 def summary(scores: list[float]) -> dict[str, float]:
-    """:return: mean, spread, error of the mean, and the ends"""
+    """:return: mean, standard deviation, standard error, minimum and maximum"""
     spread = statistics.stdev(scores)
     return {
         "games": len(scores),

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Prove and measure the GPU path: one command, every result in a file of its own as soon as it is there.
+# Test and measure the GPU path. Each part writes its result file as soon as it has results.
 #
 #   bash benchmarks/gpu.sh [--minutes 8] [--parts NAME ...] [--out FOLDER] [--commit HASH]
-#   bash benchmarks/gpu.sh --dry-run     every part small, on a machine without a GPU too
-#   bash benchmarks/gpu.sh --wheels      fetch what a machine without a network lacks, see benchmarks/README.md
-#   bash benchmarks/gpu.sh --table       the table of docs/performance.md from the results
+#   bash benchmarks/gpu.sh --dry-run     run every part at a small size, also without a GPU
+#   bash benchmarks/gpu.sh --wheels      download packages for a machine without network, see benchmarks/README.md
+#   bash benchmarks/gpu.sh --table       write the tables of docs/performance.md from the results
 #
-# PYTHON names the interpreter that has torch (default: .venv/bin/python where there is one, else python3).
+# PYTHON: interpreter with torch (default: .venv/bin/python if it exists, else python3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${PYTHON:-}" ]; then

@@ -1,9 +1,9 @@
-"""Draw the learning curves of zoo runs: every training game, their moving mean, and the evaluations.
+"""Draw learning curves of zoo runs: training episodes, their moving average, and evaluations.
 
     python benchmarks/learning_curve.py logs/dqn_dueling/PongNoFrameskip-v4_1 --out docs/images/pong_learning_curve.png
     python benchmarks/learning_curve.py RUN RUN --labels ours SB3 --over minutes --out docs/images/pong_wall_clock.png
 
-Scores are raw scores of whole games, as the zoo's monitor and evaluation files hold them.
+Scores are the raw returns of full episodes in the zoo's monitor and evaluation files.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import numpy as np
 
 def training_games(run: Path, frames_per_step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    :return: of each game of all environments, in the order in which they ended: environment steps of the games ended by
-        then, minutes since the start, and the score
+    :return: for each episode of all environments, ordered by their end: total environment steps of the episodes so far,
+        minutes since the start, and the score
     """
     games = []
     for path in run.glob("*.monitor.csv"):
@@ -36,7 +36,7 @@ def training_games(run: Path, frames_per_step: int) -> tuple[np.ndarray, np.ndar
 
 
 def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """:return: mean over the last ``window`` values, over fewer at the beginning"""
+    """:return: mean of the last ``window`` values, or of all values so far if there are fewer"""
     sums = np.concatenate([[0.0], values.cumsum()])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)

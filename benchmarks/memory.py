@@ -1,9 +1,9 @@
-"""Memory of the whole process while it learns real Pong, ours beside SB3's.
+"""Memory of whole training processes on Pong, ours and SB3's.
 
     python benchmarks/memory.py
 
-Each training runs in a process of its own: random play until 200,000 transitions are stored, then learning. Reported is
-what the system says is resident, before the memory is reserved and while the model learns.
+Each training runs in its own process: random actions until 200,000 transitions are stored, then learning. Reports
+resident memory before the replay buffer is allocated and during training.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def resident_mb() -> float:
 
 
 def measure(name: str, stored: int) -> dict[str, Any]:
-    """:return: what this process takes; to be called in a fresh one"""
+    """:return: memory of this process, which must be a fresh one"""
     before = resident_mb()
     try:
         model = TRAININGS[name](stored)

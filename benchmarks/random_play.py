@@ -1,10 +1,10 @@
-"""What random play scores on the environment of each recipe: raw scores of whole games.
+"""Random-policy baseline of each recipe: raw scores of full episodes.
 
     python benchmarks/random_play.py --out benchmarks/results/random_play.json
     python benchmarks/random_play.py --recipes pong_elu --games 100
 
-The environment is the one that `train --recipe` builds, with its frame skip and its sticky actions; the spread is the
-standard deviation over the games, the error that of the mean.
+The environment is that of `train --recipe`, including frame skip and sticky actions. Reports standard deviation
+(spread) and standard error (error of the mean).
 """
 
 import argparse
@@ -22,7 +22,7 @@ GAMES = 60
 def play_recipe(name: str, games: int, seed: int) -> dict[str, Any]:
     """
     :param name: of the recipe
-    :param games: how many
+    :param games: number of episodes
     :param seed: of environment and actions
     """
     recipe = find(name)

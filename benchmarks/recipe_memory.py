@@ -1,9 +1,9 @@
-"""Memory of the whole process while a recipe learns with its replay memory filled to the last transition.
+"""Memory of a training process of a recipe with a full replay buffer.
 
     python benchmarks/recipe_memory.py --out benchmarks/results/recipe_memory.json
 
-Plays the recipe's own environment at random for 20,000 steps, feeds these games to its replay memory again and again
-until that is full, and learns for 1,000 more steps. Reported is what the system says is resident.
+Records 20,000 random steps in the recipe's environment, adds them to the replay buffer repeatedly until it is full, and
+trains for 1,000 more steps. Reports resident memory.
 """
 
 import argparse
@@ -23,7 +23,7 @@ LEARNED_STEPS = 1_000
 
 
 class Step(NamedTuple):
-    """One step of a game; stacks are compressed, so that the recording itself takes next to nothing."""
+    """One step; stacks are compressed, so that the recording itself takes little memory."""
 
     stack: bytes
     action: int
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 def record(model: Any, n_steps: int) -> list[Step]:
-    """:return: random play"""
+    """:return: steps of a random policy"""
     steps = []
     env, rng = model.env, np.random.default_rng(0)
     stack = env.reset()
@@ -48,7 +48,7 @@ def record(model: Any, n_steps: int) -> list[Step]:
 
 
 def fill(model: Any, steps: list[Step]) -> None:
-    """Store the steps over and over until the memory has wrapped."""
+    """Add the steps repeatedly, until the ring buffer has wrapped."""
     buffer = model.replay_buffer
     shape = (1, *model.observation_space.shape)
 
@@ -68,7 +68,7 @@ def fill(model: Any, steps: list[Step]) -> None:
 
 
 def measure(recipe: Recipe, played: int) -> dict[str, Any]:
-    """:param played: steps of real play"""
+    """:param played: number of recorded steps"""
     model = recipe_model(recipe)
     steps = record(model, played)
     before = resident_mb()
@@ -93,7 +93,7 @@ def resident_mb() -> int:
 
 
 def peak_mb() -> int | None:
-    """:return: None where the system does not tell"""
+    """:return: None on platforms other than Linux"""
     if sys.platform != "linux":
         return None
     import resource

@@ -1,4 +1,4 @@
-"""Models of the recipes outside of the zoo's command line."""
+"""Models of the recipes, without the zoo's command line."""
 
 from importlib import import_module
 from typing import Any
@@ -15,9 +15,9 @@ _OF_THE_ZOO = {
 
 def recipe_model(recipe: Recipe, **changes: Any) -> Any:
     """
-    :param recipe: whose settings and environment
-    :param changes: arguments of the algorithm that replace the recipe's
-    :return: not yet trained, seed 0
+    :param recipe: defines hyperparameters and environment
+    :param changes: arguments of the algorithm that override the recipe's
+    :return: an untrained model, seed 0
     """
     settings = import_module(recipe.module).hyperparams[recipe.env_id]
     own = {key: value for key, value in settings.items() if key not in _OF_THE_ZOO}

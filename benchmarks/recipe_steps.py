@@ -1,9 +1,9 @@
-"""Environment steps per second of the recipes while they learn.
+"""Environment steps per second of the recipes during training.
 
     GOMP_SPINCOUNT=10000 python benchmarks/recipe_steps.py --out benchmarks/results/recipe_steps.json
 
-Each training is a process of its own; they take turns. The first steps are played at random and not timed, the replay
-memory is small, and there are no callbacks.
+Each training runs in its own process; they alternate. The first steps are random and not timed. The replay buffer is
+small, and there are no callbacks.
 """
 
 import argparse
@@ -27,7 +27,7 @@ RANDOM_STEPS, WARM_UP = 400, 30
 
 
 class StepTimes(BaseCallback):
-    """When each step was over."""
+    """Records the time at the end of each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class StepTimes(BaseCallback):
 
 
 def train(name: str, steps: int) -> dict[str, Any]:
-    """:return: of this process"""
+    """:return: speed of a training in this process"""
     model = recipe_model(find(name), buffer_size=10_000, learning_starts=RANDOM_STEPS)
     clock = StepTimes()
     model.learn(RANDOM_STEPS + WARM_UP + steps, callback=clock, log_interval=None)
@@ -48,7 +48,7 @@ def train(name: str, steps: int) -> dict[str, Any]:
 
 
 def train_apart(name: str, steps: int) -> dict[str, Any]:
-    """:return: of a process of its own"""
+    """:return: speed of a training in its own process"""
     command = [sys.executable, __file__, "--here", "--steps", str(steps), name]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""Frames of a real game, recorded once and played again as often as a measurement needs them.
+"""Record frames of a game once, and replay them as often as a measurement needs.
 
 python benchmarks/recording.py --env PongNoFrameskip-v4 --steps 20000 --model MODEL.zip --algo dqn_dueling FILE.npz
 """
@@ -27,7 +27,7 @@ def randomly(env: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def playing(model_path: Path, algorithm: str) -> Callable[[np.ndarray], np.ndarray]:
-    """:return: a saved model of ours, which explores a little"""
+    """:return: epsilon-greedy policy of a saved model"""
     model = ALGORITHMS[algorithm].import_class().load(model_path, device="cpu")
     model.exploration_rate = PLAYING_EPSILON
     return lambda observation: model.predict(observation)[0]
@@ -35,9 +35,9 @@ def playing(model_path: Path, algorithm: str) -> Callable[[np.ndarray], np.ndarr
 
 def record(game: str, n_steps: int, path: Path, act: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
     """
-    Frames, and where an episode ended.
+    Save frames and episode ends.
 
-    :param act: chooses actions; None: at random
+    :param act: policy; None: random actions
     """
     gym.register_envs(ale_py)
     env: Any = VecFrameStack(make_vec_env(game, n_envs=1, seed=0, wrapper_class=NatureAtari), N_STACK)
@@ -52,7 +52,7 @@ def record(game: str, n_steps: int, path: Path, act: Callable[[np.ndarray], np.n
 
 
 def stream(frames: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """:return: observation, next observation and end, as VecFrameStack and VecTransposeImage lay them in memory"""
+    """:return: observation, next observation and end, in the memory layout of VecFrameStack and VecTransposeImage"""
     stack, place = np.zeros((1, 84, 84, N_STACK), np.uint8), 0
     stack[..., -1] = frames[0]
     while True:

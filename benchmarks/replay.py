@@ -1,11 +1,11 @@
-"""Memory and speed of replay buffers, SB3's and ours, fed with the same stream of real Pong.
+"""Memory and speed of replay buffers, SB3's and ours, on the same frames of Pong.
 
     python benchmarks/replay.py --out benchmarks/results/replay.json --picture docs/images/replay.png
     python benchmarks/replay.py --games PongNoFrameskip-v4 BreakoutNoFrameskip-v4 MsPacmanNoFrameskip-v4
 
-Every buffer runs in a process of its own, one after the other, and is filled completely, so that the memory is what
-the system says is resident. The game is recorded once and played again as often as it takes to fill the buffers. With
-`--games`, only the compressed buffer is measured, with each of these games.
+Each buffer runs in its own process, one after the other, and is filled completely before resident memory is read. The
+game is recorded once and repeated until the buffers are full. With `--games`, only the compressed buffer is measured,
+on each of these games.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def _timed(work: Callable[[], Any], repeats: int) -> dict[str, Any]:
 
 
 def measure(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any]:
-    """:return: the figures of one buffer, in a process that does nothing else"""
+    """:return: measurements of one buffer, in a process that does nothing else"""
     th.set_num_threads(1)
     recording = dict(np.load(path))
     steps = stream(recording["frames"], recording["ends"])
@@ -99,7 +99,7 @@ def measure(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any
     buffer = BUFFERS[name](slots, SPACE, spaces.Discrete(int(recording["n_actions"])), "cpu", 1)
     action, reward = np.array([1]), np.array([1.0], np.float32)
     add_seconds = []
-    for number in range(slots + 2_000):  # the last ones into a buffer whose memory is all there
+    for number in range(slots + 2_000):  # time the last ones, when all memory is resident
         obs, next_obs, over = next(steps)
         begin = time.perf_counter()
         buffer.add(obs, next_obs, action, reward, over, [{}])
@@ -121,7 +121,7 @@ def measure(name: str, slots: int, path: Path, with_file: bool) -> dict[str, Any
 
 
 def _resident() -> int:
-    """:return: what the system, and the GPU where there is one, have handed out"""
+    """:return: resident bytes, plus allocated GPU memory if there is a GPU"""
     on_gpu = th.cuda.memory_allocated() if th.cuda.is_available() else 0
     return psutil.Process().memory_info().rss + on_gpu
 
@@ -138,7 +138,7 @@ def _update(buffer: PrioritizedFrameReplayBuffer) -> None:
 
 
 def _on_disk(buffer: FrameReplayBuffer) -> dict[str, Any]:
-    """:return: what saving and loading take; loading compares the whole file first, as the buffer is not empty"""
+    """:return: cost of saving and loading; loading verifies the whole file first, because the buffer is not empty"""
     with tempfile.TemporaryFile() as file:
         resident = psutil.Process().memory_info().rss
         begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Draw the figures of `benchmarks/replay.py`: what a transition takes, and how long a batch takes.
+"""Draw the results of `benchmarks/replay.py`: bytes per transition and time per batch.
 
 python benchmarks/replay_figure.py benchmarks/results/replay.json --out docs/images/replay.png
 """
@@ -34,8 +34,8 @@ def _bars(axes: Any, names: list[str], values: list[float], errors: list[list[fl
 
 def draw(result: dict[str, Any], out: Path) -> None:
     """
-    :param result: what `benchmarks/replay.py` writes; buffers that failed are left out
-    :param out: picture to write
+    :param result: output of `benchmarks/replay.py`; buffers that failed are omitted
+    :param out: image file
     """
     figures = {name: one for name, one in result["figures"].items() if "failed" not in one}
     names = list(figures)

@@ -1,4 +1,4 @@
-"""What every benchmark prints beside its figures: the command, the commit, the machine, medians with their spread."""
+"""What every benchmark reports with its results: command, commit, machine, and medians with their spread."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def circumstances(*distributions: str) -> dict[str, Any]:
-    """:param distributions: packages whose versions belong to the figures"""
+    """:param distributions: packages whose versions to report"""
     return {
         "command": " ".join(["python", *sys.argv]),
         "commit": _commit(),
@@ -28,7 +28,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def write(result: dict[str, Any], out: str | None) -> None:
-    """Print the result, and keep it where the user said."""
+    """Print the result, and write it to the user's file."""
     text = json.dumps(result, indent=2)
     print(text)
     if out:
@@ -36,7 +36,7 @@ def write(result: dict[str, Any], out: str | None) -> None:
 
 
 def _commit() -> str:
-    """:return: of this checkout; BENCHMARK_COMMIT names it where the folder is none"""
+    """:return: of this checkout; set BENCHMARK_COMMIT where the folder is not a checkout"""
     if given := os.environ.get("BENCHMARK_COMMIT"):
         return given
     here = Path(__file__).parent

@@ -1,9 +1,9 @@
-"""What an installed sb3_atari_dqn costs a Python start that never touches the zoo.
+"""The cost of an installed sb3_atari_dqn at the start of a Python process that never imports the zoo.
 
     python benchmarks/startup.py
 
-Every sample is a fresh interpreter that processes a site directory with our two start-up files, beside one that
-processes an empty start-up line; then imports the package. Samples alternate.
+Each sample is a fresh interpreter: one processes a site directory with our two start-up files, one a directory with an
+empty start-up line, and one imports the package. Samples alternate.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def site_directory(folder: Path, *, ours: bool) -> Path:
     if ours:
         shutil.copy(ROOT / "sb3_atari_dqn.pth", folder)
         module = Path(shutil.copy(ROOT / "sb3_atari_dqn_autoload.py", folder))
-        py_compile.compile(str(module))  # as pip does on installing
+        py_compile.compile(str(module))  # as pip does at installation
     else:
         (folder / "empty.pth").write_text("import sys\n")
     return folder

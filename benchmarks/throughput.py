@@ -1,10 +1,10 @@
-"""Environment steps per second while learning, ours beside SB3's DQN: same settings, same game, one run.
+"""Environment steps per second during training, ours and SB3's DQN: same hyperparameters, same game, one run.
 
     GOMP_SPINCOUNT=10000 python benchmarks/throughput.py --figure docs/images/throughput.png
 
-Every contestant lives in a process of its own and is measured past ``learning_starts`` in windows that take turns, so
-that a machine that slows down slows all of them; while one plays the others wait. One gradient step per four
-transitions, batch 32. Last comes a window that says where the time goes.
+Each contestant has its own process and is measured after ``learning_starts``, in alternating windows, so that
+slowdowns of the machine affect all of them; while one runs, the others wait. One update per four transitions, batch
+size 32. A last instrumented window breaks down the time per step.
 """
 
 import argparse
@@ -28,18 +28,18 @@ PEER = "SB3 dqn"
 
 
 class Worker:
-    """A contestant in a process of its own, warmed up when this is built or, without `wait`, after :meth:`wait`."""
+    """A contestant in its own process. The constructor returns after its warm-up or, with `wait=False`, at once."""
 
     def __init__(self, contestant: Contestant, game: str, device: str, wait: bool = True) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         context.Process(target=serve, args=(theirs, contestant, game, device), daemon=True).start()
-        theirs.close()  # so that the end of the process is an error here
+        theirs.close()  # so that recv() raises if the process ends
         if wait:
             self.wait()
 
     def wait(self) -> None:
-        """Until it is warmed up."""
+        """Block until the warm-up is over."""
         assert self._pipe.recv() == "ready"
 
     def window(self, steps: int) -> dict[str, float]:
@@ -52,13 +52,13 @@ class Worker:
         self._pipe.send(None)
 
     def ask(self, measurement: Callable[[DQN, int], dict[str, Any]], steps: int) -> dict[str, Any]:
-        """:param measurement: a function of a module, called there with the model and the steps"""
+        """:param measurement: module-level function, called in the process with model and steps"""
         self._pipe.send((measurement, steps))
         return self._pipe.recv()
 
 
 def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
-    """:return: the contestants by name, those of other projects last"""
+    """:return: contestants by name, other projects last"""
     workers: dict[str, Any] = {name: Worker(CONTESTANTS[name], game, args.device) for name in args.contestants}
     if args.cleanrl:
         workers[cleanrl.NAME] = cleanrl.CleanRL(args.cleanrl, game, SETTINGS, UPDATES_PER_TRANSITION)
@@ -66,7 +66,7 @@ def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(game: str, args: argparse.Namespace) -> dict[str, Any]:
-    """:return: by contestant: speeds with their spread, ratio to SB3 window by window, memory, breakdown"""
+    """:return: by contestant: speeds with their spread, ratio to SB3 in paired windows, memory, breakdown"""
     workers = open_workers(game, args)
     rounds = [{name: worker.window(args.steps) for name, worker in workers.items()} for _ in range(args.windows)]
     result: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def update_flops() -> int:
 
 
 def bounds(device: str) -> dict[str, Any]:
-    """What the machine's matrix units allow: if nothing but the products of the update took time."""
+    """Upper bounds of this machine: speeds if only the matrix products of the updates took time."""
     flops = update_flops()
     rates = {"fp32": matrix_rate(torch.float32, device), "bf16": matrix_rate(torch.bfloat16, device)}
     return {
@@ -124,7 +124,7 @@ def bounds(device: str) -> dict[str, Any]:
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Bars of the speeds, game by game, with their spread, and the bounds of the machine."""
+    """Draw a bar chart of the speeds with their spread, one panel per game."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,10 +1,10 @@
-"""Raw scores of whole games by a trained model that plays greedily, beside random play on the same environment.
+"""Raw scores of full episodes of a trained greedy policy and of a random policy in the same environment.
 
     python benchmarks/trained_play.py logs/space_invaders_dueling/dqn_dueling/SpaceInvaders-v0_1 --games 30
     python benchmarks/trained_play.py logs/dqn_dueling/ChromeDino-v0_1 --load-best --value score --out scores.json
 
-The environment is the one that `enjoy` builds. Games in which a greedy model meets no chance repeat each other: the
-number of different scores says how many games there really were.
+The environment is that of `enjoy`. If the environment is deterministic, all episodes of a greedy policy are the same:
+the number of different scores shows how many distinct episodes there are.
 """
 
 import argparse

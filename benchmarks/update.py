@@ -1,9 +1,9 @@
-"""Milliseconds of one update of the Nature network, lever by lever: batch 32, from bytes to moved parameters.
+"""Milliseconds per update of the Nature network, one optimization at a time: batch 32, bytes to new parameters.
 
     GOMP_SPINCOUNT=10000 python benchmarks/update.py
 
-The models take turns, one update at a time. The levers between SB3's update and our fast learner are put on one by one
-in a few lines of PyTorch; those that were left out come last.
+The models alternate, one update at a time. Plain PyTorch code adds the optimizations between SB3's update and our fast
+learner one by one. Optimizations that we did not adopt come last.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def network() -> nn.Sequential:
 def with_levers(
     batch: ReplayBufferSamples, fused: bool = True, last: bool = True, autocast: bool = False, compiled: bool = False
 ) -> Update:
-    """Deep Q-learning in plain PyTorch with some levers on."""
+    """Deep Q-learning in plain PyTorch, with some optimizations on."""
     online, target = network(), network()
     optimizer = torch.optim.Adam(online.parameters(), fused=fused)
     actions, rewards = batch.actions, batch.rewards.squeeze(1)
@@ -99,7 +99,7 @@ def with_levers(
 
 
 def first_convolution(space_to_depth: bool, dtype: torch.dtype) -> Update:
-    """Forward and weight gradient of the first convolution, as it is or as 2x2/1 over 64 channels."""
+    """Forward pass and weight gradient of the first convolution, as 8x8/4 or as 2x2/1 over 64 channels."""
     images = torch.rand(BATCH, 4, 84, 84)
     convolution = nn.Conv2d(64, 32, 2, 1) if space_to_depth else nn.Conv2d(4, 32, 8, 4)
     if space_to_depth:
@@ -146,7 +146,7 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in updates}
     for turn in range(args.rounds + 3):
         for name, update in updates.items():
-            update()  # the caches hold what the others left
+            update()  # warm the caches, which hold the data of the others
             begin = time.perf_counter()
             update()
             if turn >= 3:

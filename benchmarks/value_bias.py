@@ -1,9 +1,9 @@
-"""What a trained model takes its states for beside what they turn out to be worth, and how far its actions differ.
+"""Overestimation of a trained model: its Q-values compared with the observed returns, and its action gaps.
 
     python benchmarks/value_bias.py logs/pong_elu/dqn_classic/Pong-v4_1 --steps 5000
 
-The model plays with a little exploration; the return is discounted by its own gamma, from the rewards that followed.
-Also told apart for the states so many steps before a lost point (a negative reward).
+The model acts epsilon-greedily; returns are discounted with its own gamma. Also reports the same for the states a given
+number of steps before a lost point (a negative reward).
 """
 
 import argparse
@@ -23,7 +23,7 @@ BEFORE_A_LOSS = (1, 2, 4, 8, 16, 24)
 
 
 class Played(NamedTuple):
-    """:param values: action values before each step [n, A]; ``rewards`` [n]; ``ends`` of games, bool [n]"""
+    """:param values: action values before each step [n, A]; ``rewards`` [n]; ``ends`` of episodes, bool [n]"""
 
     values: np.ndarray
     rewards: np.ndarray
@@ -32,7 +32,7 @@ class Played(NamedTuple):
 
 @torch.no_grad()
 def play(model: Any, env: VecEnv, steps: int, epsilon: float, rng: np.random.Generator) -> Played:
-    """:param epsilon: share of random actions"""
+    """:param epsilon: probability of a random action"""
     observations: Any = env.reset()
     values, rewards, ends = [], [], []
     for _ in trange(steps, unit="step"):
@@ -46,7 +46,7 @@ def play(model: Any, env: VecEnv, steps: int, epsilon: float, rng: np.random.Gen
 
 
 def returns(rewards: np.ndarray, ends: np.ndarray, gamma: float) -> np.ndarray:
-    """:return: discounted, of the rest of the game as far as it was played [n]"""
+    """:return: discounted returns to the end of the episode, or to the last recorded step [n]"""
     found, later = np.zeros(len(rewards)), 0.0
     for step in reversed(range(len(rewards))):
         later = rewards[step] + gamma * (0.0 if ends[step] else later)
@@ -55,7 +55,7 @@ def returns(rewards: np.ndarray, ends: np.ndarray, gamma: float) -> np.ndarray:
 
 
 def summary(values: np.ndarray, worth: np.ndarray) -> dict[str, float]:
-    """:return: mean value of the best action, mean return, and mean distance from the best action to the worst"""
+    """:return: mean of max Q, mean return, and mean gap between the best and the worst action"""
     best = values.max(axis=1)
     gap = best - values.min(axis=1)
     means = {"value": best.mean(), "return": worth.mean(), "action_gap": gap.mean()}

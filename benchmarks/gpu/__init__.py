@@ -1,1 +1,1 @@
-"""The parts of `bash benchmarks/gpu.sh`: each a script of its own, run by :mod:`gpu.runner` within a budget of time."""
+"""The parts of `bash benchmarks/gpu.sh`: separate scripts, which :mod:`gpu.runner` runs within a time budget."""

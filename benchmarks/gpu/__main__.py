@@ -1,4 +1,4 @@
-"""Prove and measure the GPU path, see benchmarks/gpu.sh. Exit codes: 0 all done, 1 not all, 10 to 14 in gpu.machine."""
+"""Test and measure the GPU path, see benchmarks/gpu.sh. Exit codes: 0 all done, 1 not all, 10 to 14 in gpu.machine."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from gpu.runner import Order, run_all
 
 def main() -> int:
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that is running ends with this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the running part together with this process
     args = _arguments()
     if args.wheels is not None:
         return setup.fetch_wheels(args.wheels, args.python_version)
@@ -78,7 +78,7 @@ def _set_up() -> Trouble | None:
 
 
 def _facts() -> Facts:
-    """In a process of its own: one that has asked CUDA keeps memory there."""
+    """Query a separate process, because a process that initializes CUDA keeps GPU memory."""
     printed = subprocess.run([sys.executable, "-m", "gpu.machine"], capture_output=True, text=True, check=True).stdout
     return Facts(**json.loads(printed.splitlines()[-1]))
 

@@ -1,4 +1,4 @@
-"""Part 1: the tests marked `gpu`. The result holds each test by name, with what it recorded (a difference, say)."""
+"""Part 1: the tests marked `gpu`. The result lists each test with its recorded properties, such as a difference."""
 
 import re
 import subprocess
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def outcomes(log: ElementTree.Element) -> list[dict[str, Any]]:
-    """:return: of each test its name, status, seconds, what it recorded, and why if it did not pass"""
+    """:return: name, status, seconds and recorded properties of each test, and the reason if it did not pass"""
     return [_outcome(case) for case in log.iter("testcase")]
 
 

@@ -1,4 +1,4 @@
-"""What the machine offers, and the one sentence that says what it lacks: `python -m gpu.machine` prints it as JSON."""
+"""Facts about the machine, and what makes it unsuitable; `python -m gpu.machine` prints the facts as JSON."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-#: Frames of the largest memory that a part fills, and room for networks, batches and the recordings.
+#: Frames of the largest replay buffer of a part, plus networks, batches and captured graphs.
 NEEDED_BYTES = 6_000_000_000
 
 NO_GPU, NO_CUDA, OLD_DRIVER, LITTLE_MEMORY, NO_PACKAGES = 10, 11, 12, 13, 14
@@ -17,13 +17,13 @@ NO_GPU, NO_CUDA, OLD_DRIVER, LITTLE_MEMORY, NO_PACKAGES = 10, 11, 12, 13, 14
 @dataclass(frozen=True)
 class Facts:
     """
-    :param cards: name of each GPU that the driver shows
-    :param driver: its version; None without one
-    :param torch: version; None where it cannot be imported
-    :param cuda: version that torch was built for; None without
-    :param usable: whether torch can compute on a GPU
-    :param free_bytes: free memory of the first one
-    :param cores: processors that this process may use
+    :param cards: name of each GPU
+    :param driver: version of the NVIDIA driver, None without a driver
+    :param torch: version, None if it cannot be imported
+    :param cuda: version for which torch was built, None for CPU builds
+    :param usable: whether torch can use a GPU
+    :param free_bytes: free memory of the first GPU
+    :param cores: CPU cores available to this process
     """
 
     cards: tuple[str, ...]
@@ -36,14 +36,14 @@ class Facts:
 
 
 class Trouble(NamedTuple):
-    """Why nothing can be measured here: exit code and one sentence."""
+    """Why this machine is unsuitable: exit code and error message."""
 
     code: int
     sentence: str
 
 
 def trouble(facts: Facts) -> Trouble | None:
-    """:return: the first thing that is in the way, None on a machine that can be measured"""
+    """:return: the first problem, None on a suitable machine"""
     if not (facts.cards or facts.driver or facts.usable):
         return Trouble(NO_GPU, "There is no NVIDIA GPU here (nvidia-smi shows none), and only --dry-run needs none.")
     if facts.torch is None:
@@ -66,7 +66,7 @@ def trouble(facts: Facts) -> Trouble | None:
 
 
 def look() -> Facts:
-    """:return: the facts of this machine"""
+    """:return: facts about this machine"""
     cards, driver = _ask_driver()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
@@ -79,7 +79,7 @@ def look() -> Facts:
 
 
 def _ask_driver() -> tuple[tuple[str, ...], str | None]:
-    """:return: names of the cards, and version of the driver"""
+    """:return: names of the GPUs, and version of the driver"""
     if shutil.which("nvidia-smi") is None:
         version = Path("/sys/module/nvidia/version")
         return (), version.read_text().strip() if version.exists() else None

@@ -1,4 +1,4 @@
-"""The parts, in order of worth. Knows the standard library only."""
+"""The parts, the most important first. Imports the standard library only."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Part:
     """
-    :param name: of the part and of its file, gpu_NAME.json
+    :param name: of the part and of its result file, gpu_NAME.json
     :param module: script that runs it
-    :param limit_s: seconds after which it is cut off
-    :param least_s: seconds without which it is not begun
-    :param what: in a few words
-    :param arguments: further ones of the script
+    :param limit_s: time limit in seconds
+    :param least_s: minimum seconds left to start it
+    :param what: short description
+    :param arguments: further arguments of the script
     """
 
     name: str
@@ -22,7 +22,7 @@ class Part:
     arguments: tuple[str, ...] = ()
 
 
-#: Time that a part of a dry run has.
+#: Time limit of each part of a dry run.
 DRY_LIMIT_S = 120
 
 PARTS = (

@@ -1,7 +1,7 @@
-"""Parts 5 and 6: Pong to a mean of 18, with its clock; `-conf large_batch` at the quickest size that the sweep found.
+"""Parts 5 and 6: time to a mean score of 18 on Pong, with `-conf large_batch` at the fastest size of the sweep.
 
-The clock starts when training does: games are loaded before, which is said beside it. Scores are raw and of whole
-training games, at epsilon 0.01 once exploration is over.
+The clock starts when training starts; the time to load the games is reported separately. Scores are raw scores of full
+training episodes, at epsilon 0.01 once exploration has decayed.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 
 GOAL = 18.0
 PROFILE = ROOT / "hyperparams/profiles/large_batch.yml"
-TOTAL_STEPS = 3_000_000  # over which the learning rate falls
+TOTAL_STEPS = 3_000_000  # over which the learning rate decays
 SMALL = {
     **{"n_envs": 2, "batch_size": 8, "replay_ratio": 0.25, "precision": "fp32"},
     **{"buffer_size": 2_000, "learning_starts": 160},
@@ -34,10 +34,10 @@ SMALL = {
 
 class Clock(BaseCallback):
     """
-    Stops at the goal, or when the time is up; writes the curve as it goes.
+    Stops training at the goal or at the time limit; writes the learning curve during training.
 
-    :param report: receives it
-    :param reserve_s: seconds to leave
+    :param report: receives the learning curve
+    :param reserve_s: seconds to keep in reserve
     """
 
     def __init__(self, report: Report, reserve_s: float) -> None:
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def configuration(args: argparse.Namespace) -> dict[str, Any]:
-    """:return: arguments of the algorithm and the number of environments, from the profile and the sweep"""
+    """:return: arguments of the algorithm and number of environments, from the profile and the sweep"""
     settings = yaml.safe_load(PROFILE.read_text())["atari"]
     for of_the_zoo in ("env_wrapper", "frame_stack", "policy", "n_timesteps"):
         del settings[of_the_zoo]
@@ -118,7 +118,7 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def quickest(sweep: Path) -> dict[str, Any]:
-    """:return: sizes that made most steps at the profile's samples per step, batches up to 512; {} without a sweep"""
+    """:return: fastest sizes at the profile's samples per step, batch size at most 512; {} without a sweep"""
     found = json.loads(sweep.read_text()) if sweep.exists() else {}
     measured = found["rows"] if found.get("on_gpu") and not found["dry_run"] else []
     rows = [row for row in measured if row["samples_per_step"] == 8 and 256 <= row["batch_size"] <= 512]

@@ -1,4 +1,4 @@
-"""The file of a part: written anew, under a temporary name, whenever there is something more in it."""
+"""The result file of a part, rewritten under a temporary name and renamed whenever results are added."""
 
 import argparse
 import json
@@ -11,12 +11,12 @@ from report import circumstances
 
 from gpu.machine import Facts
 
-#: Environment variables by which the runner tells a part what it cannot see itself.
+#: Environment variables with which the runner passes command and facts to a part.
 COMMAND, FACTS = "GPU_COMMAND", "GPU_FACTS"
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(json.dumps(content, indent=1) + "\n")
@@ -24,7 +24,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """:return: what every part takes"""
+    """:return: parser of the arguments that all parts accept"""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="file for the result")
     parser.add_argument("--seconds", type=float, default=60, help="time that the part has, from its start")
@@ -35,10 +35,10 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 class Report:
     """
-    Figures of a part, kept in its file from the first one on.
+    Results of a part, saved to its file as they arrive.
 
     :param part: name
-    :param args: what :func:`arguments` parsed
+    :param args: parsed by :func:`arguments`
     """
 
     def __init__(self, part: str, args: argparse.Namespace) -> None:
@@ -66,14 +66,14 @@ class Report:
         return self._deadline - time.monotonic()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """:return: figures that are in it already"""
+        """:return: a result reported before"""
         return self._content.get(name, default)
 
     def put(self, **figures: Any) -> None:
-        """Add figures, or replace those of the same name, and write the file."""
+        """Add or replace results, and write the file."""
         self._content.update(figures, seconds=round(time.monotonic() - self._began, 1))
         write(self._path, self._content)
 
     def done(self, **figures: Any) -> None:
-        """Nothing will follow."""
+        """Add the last results, and mark the file as complete."""
         self.put(**figures, complete=True)

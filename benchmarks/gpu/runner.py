@@ -1,6 +1,6 @@
-"""Runs the parts one by one within a budget of time; however one of them ends, the next is run.
+"""Run the parts one by one within a time budget. If one fails, the next still runs.
 
-Knows the standard library only.
+Imports the standard library only.
 """
 
 import json
@@ -20,19 +20,19 @@ from gpu.parts import DRY_LIMIT_S, Part
 from gpu.results import COMMAND, FACTS, write
 from gpu.setup import ROOT
 
-#: Seconds that a part gets to end by itself before it is cut off.
+#: Seconds before its time limit at which a part should stop by itself.
 GRACE_S = 5
 
 
 @dataclass(frozen=True)
 class Order:
     """
-    :param out: folder of the results
-    :param deadline: as :func:`time.monotonic` counts
+    :param out: folder for the results
+    :param deadline: in the time of :func:`time.monotonic`
     :param device: "cuda" or "cpu"
-    :param dry_run: every part small
-    :param facts: of the machine
-    :param command: as the user gave it
+    :param dry_run: run every part at a small size
+    :param facts: about the machine
+    :param command: the user's command line
     """
 
     out: Path
@@ -47,9 +47,9 @@ class Order:
 class Outcome:
     """
     :param status: "done", "failed", "cut off" or "not run"
-    :param reason: why, unless it is done
-    :param seconds: it took
-    :param last_lines: of what it printed, unless it is done
+    :param reason: for any status but "done"
+    :param seconds: wall-clock time
+    :param last_lines: of the output, for any status but "done"
     """
 
     part: str
@@ -61,8 +61,8 @@ class Outcome:
 
 def run_all(parts: Sequence[Part], order: Order, about: dict[str, Any]) -> list[Outcome]:
     """
-    :param about: goes into the file gpu_run.json, which is written anew after each part
-    :return: how the parts ended
+    :param about: included in gpu_run.json, which is rewritten after each part
+    :return: outcomes of all parts
     """
     outcomes: list[Outcome] = []
     for number, part in enumerate(parts):
@@ -74,9 +74,9 @@ def run_all(parts: Sequence[Part], order: Order, about: dict[str, Any]) -> list[
 
 def run(part: Part, order: Order, later_s: float = 0) -> Outcome:
     """
-    Run one part, in a process group of its own, for as long as it may.
+    Run one part in its own process group, up to its time limit.
 
-    :param later_s: seconds that the parts after it want; what is left beyond them is its own too
+    :param later_s: time limits of the following parts, in seconds; this part may use the time left beyond them
     """
     left = order.deadline - time.monotonic()
     if left < (0 if order.dry_run else part.least_s):
@@ -91,7 +91,7 @@ def run(part: Part, order: Order, later_s: float = 0) -> Outcome:
             code: int | None = process.wait(timeout=limit)
         except subprocess.TimeoutExpired:
             code = None
-        finally:  # Ctrl-C included: no part is left behind, nor what it started
+        finally:  # also on Ctrl-C: leave no process of the part behind
             _end(process)
         took = round(time.monotonic() - began, 1)
         log.seek(0)
@@ -104,7 +104,7 @@ def run(part: Part, order: Order, later_s: float = 0) -> Outcome:
 
 
 def say(part: Part, outcome: Outcome, order: Order) -> str:
-    """:return: a line for the user"""
+    """:return: one line about the outcome"""
     where = "" if order.device == "cuda" else "; not run on a GPU"
     why = f" ({outcome.reason})" if outcome.reason else ""
     return f"{part.name}: {outcome.status}{why} in {outcome.seconds:.0f} s{where} - {part.what}"
@@ -117,7 +117,7 @@ def _command(part: Part, order: Order, limit: float) -> list[str]:
 
 
 def _environment(order: Order) -> dict[str, str]:
-    # A dry run is no measurement: one thread each disturbs least.
+    # A dry run measures nothing: use one thread, to leave the CPU to others.
     threads = {} if order.device == "cuda" else {"OMP_NUM_THREADS": "1"}
     return {**os.environ, **threads, COMMAND: order.command, FACTS: json.dumps(asdict(order.facts))}
 
@@ -134,5 +134,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_lines(printed: str) -> tuple[str, ...]:
-    """:return: without the folder that this checkout happens to lie in"""
+    """:return: last lines, with paths relative to the checkout"""
     return tuple(line.replace(f"{ROOT}/", "")[:300] for line in printed.strip().splitlines()[-25:])

@@ -1,6 +1,6 @@
-"""What the parts need beside torch, installed where it is missing: as few packages as possible, none compiled.
+"""Install the missing dependencies of the parts, except torch: as few packages as possible, all from wheels.
 
-Knows the standard library only: it runs before anything is installed.
+Imports the standard library only, because it runs before anything is installed.
 """
 
 import importlib.util
@@ -11,10 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SITE, WHEELS = ROOT / ".gpu-site", ROOT / "wheels"
 
-#: What no image for deep learning brings: fetched by --wheels unless other names are given.
+#: Packages that deep learning images lack: the default of --wheels.
 RARE = ("stable-baselines3", "gymnasium", "Farama-Notifications", "ale-py", "zstandard")
 
-#: Module -> what to install where it is missing: its distribution, and what that needs and nothing else here does.
+#: Module -> distributions to install if it is missing: its own, and dependencies that no other entry covers.
 NEEDED = {
     "stable_baselines3": ("stable-baselines3",),
     "gymnasium": ("gymnasium",),
@@ -46,17 +46,17 @@ _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_
 
 
 def missing() -> list[str]:
-    """:return: distributions to install, each once"""
+    """:return: distributions to install, without duplicates"""
     absent = [names for module, names in NEEDED.items() if importlib.util.find_spec(module) is None]
     return list(dict.fromkeys(name for names in absent for name in names))
 
 
 def install(names: list[str]) -> str | None:
     """
-    From `wheels/` where there is such a folder, else from the package index.
+    Install from `wheels/` if that folder exists, else from the package index.
 
     :param names: distributions
-    :return: None, or what went wrong, in a sentence
+    :return: error message, None on success
     """
     source = ["--no-index", "--find-links", str(WHEELS)] if WHEELS.is_dir() else ["-c", str(ROOT / "constraints.txt")]
     quick = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile", "--only-binary=:all:"]
@@ -71,7 +71,7 @@ def install(names: list[str]) -> str | None:
 
 def fetch_wheels(names: list[str], python_version: str) -> int:
     """
-    :param names: distributions; none: those that are rarely there
+    :param names: distributions; an empty list stands for the default ones
     :param python_version: of the machine with the GPU, such as "3.12"
     :return: exit code
     """

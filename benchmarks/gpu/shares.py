@@ -1,4 +1,4 @@
-"""Where the time of a training goes: on the host by what the main thread does, on the GPU by what keeps it busy."""
+"""Time shares of a training: of the main thread on the host, and of the GPU."""
 
 import time
 from collections import defaultdict
@@ -13,13 +13,13 @@ from sb3_atari_dqn import ClassicDQN
 
 
 class GpuClock:
-    """Seconds between the GPU's own time stamps before and after what a method gives it to do."""
+    """GPU time of the work that methods launch, measured with CUDA events."""
 
     def __init__(self) -> None:
         self._stamps: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]] = defaultdict(list)
 
     def time(self, owner: Any, method: str, name: str) -> None:
-        """Stamp what a method launches; it must not launch anything that another stamped method does."""
+        """Time what a method launches; timed methods must not call each other."""
         inner: Callable[..., Any] = getattr(owner, method)
 
         def stamped(*args: Any, **kwargs: Any) -> Any:
@@ -33,7 +33,7 @@ class GpuClock:
         setattr(owner, method, stamped)
 
     def seconds(self) -> dict[str, float]:
-        """Waits for the GPU."""
+        """:return: GPU seconds by name; synchronizes"""
         torch.cuda.synchronize()
         return {
             name: sum(before.elapsed_time(after) for before, after in stamps) / 1000
@@ -43,9 +43,9 @@ class GpuClock:
 
 def shares(model: DQN, steps: int) -> dict[str, Any]:
     """
-    :param model: is spoilt for other measurements
+    :param model: do not measure it again, its methods stay instrumented
     :param steps: environment steps
-    :return: parts of the wall-clock time: of the main thread, and, on a GPU, of the GPU with what it is idle
+    :return: fractions of the wall-clock time: of the main thread, and, on a GPU, of the GPU, including idle time
     """
     watch, clock = Stopwatch(), GpuClock()
     env: Any = model.env
@@ -58,7 +58,7 @@ def shares(model: DQN, steps: int) -> dict[str, Any]:
     else:
         acts, updates = (model, "predict"), (model, "train")
         watch.time(env, "step", "environment")
-    if model.device.type == "cuda":  # inside the stopwatch's own wrappers
+    if model.device.type == "cuda":  # applied first: the stopwatch wraps these wrappers
         clock.time(*acts, "acting")
         clock.time(*updates, "update")
     watch.time(*acts, "acting")

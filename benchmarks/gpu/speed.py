@@ -1,6 +1,6 @@
-"""Part 2: environment steps per second while learning Pong, SB3's dqn and ours, in windows that take turns.
+"""Part 2: environment steps per second during training on Pong, SB3's dqn and ours, in alternating windows.
 
-8 samples per environment step for everybody; each contestant in a process of its own. Then where the time goes.
+8 samples per environment step for all; each contestant has its own process. A last window measures time shares.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SPEED = "env_steps_per_second"
 
 
 def ours(n_envs: int, batch_size: int, precision: str = "bf16", samples_per_step: float = 8) -> Contestant:
-    """:return: dqn_dueling as `-conf large_batch` has it, at other sizes"""
+    """:return: dqn_dueling as in `-conf large_batch`, at other sizes"""
     return Contestant(
         *(DuelingDQN, n_envs, True, "fast", precision),
         batch_size=batch_size,
@@ -40,7 +40,7 @@ CONTESTANTS = {
 
 
 def tiny(batch_size: int = 8, samples_per_step: float = 4) -> Contestant:
-    """:return: the same for a dry run"""
+    """:return: a small contestant for dry runs"""
     return replace(ours(2, batch_size, "fp32", samples_per_step), learning_starts=32)
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     report = Report("throughput", args)
     contestants, window_s = (SMALL, 0.2) if args.dry_run else (CONTESTANTS, 2.0)
     workers = {name: Worker(each, GAME, args.device, wait=False) for name, each in contestants.items()}
-    for worker in workers.values():  # all of them load at once
+    for worker in workers.values():  # they warm up in parallel
         worker.wait()
     report.put(warm_up_seconds=round(args.seconds - report.seconds_left(), 1))
     rounds = measure(workers, window_s, report, args)
@@ -66,10 +66,10 @@ def main() -> None:
 def measure(
     workers: dict[str, Worker], window_s: float, report: Report, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Rounds of windows of equal time while there is some left; each round is reported at once."""
+    """Run rounds of windows of equal duration while time is left; report after each round."""
     first = {name: worker.window(32 if args.dry_run else 512) for name, worker in workers.items()}
-    rounds = [first]  # sets the lengths of the windows, and counts for nothing else
-    needed_s = 2 * window_s * len(workers) + 3  # a round, and the shares
+    rounds = [first]  # only calibrates the lengths of the windows
+    needed_s = 2 * window_s * len(workers) + 3  # a round and the time shares
     while len(rounds) < 2 or (report.seconds_left() > needed_s and len(rounds) < (2 if args.dry_run else 12)):
         rounds.append({name: worker.window(_steps(rounds, name, window_s)) for name, worker in workers.items()})
         report.put(contestants=figures(rounds[1:]))
@@ -77,7 +77,7 @@ def measure(
 
 
 def figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """:return: by contestant speed, ratio to SB3 window by window, memory"""
+    """:return: by contestant: speed, ratio to SB3 in paired windows, memory"""
     return {
         name: {
             SPEED: spread([each[name][SPEED] for each in rounds]),
@@ -89,7 +89,7 @@ def figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _steps(rounds: list[dict[str, Any]], name: str, seconds: float) -> int:
-    """:return: environment steps that take about as long, by the last window"""
+    """:return: environment steps that take this long, estimated from the last window"""
     return max(round(rounds[-1][name][SPEED] * seconds), 16)
 
 

@@ -1,7 +1,7 @@
-"""Part 3: environments x batch x samples per environment step, each with where its time goes; the most telling first.
+"""Part 3: sweep over environments x batch size x samples per environment step, with time shares; most informative first.
 
-Batches of every size learn from equally many samples per step within a group. One process; games are loaded once for
-each number of environments.
+Within a group, all batch sizes use the same number of samples per step. One process; games are loaded once per number
+of environments.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from gpu.results import Report, arguments
 from gpu.shares import shares
 from gpu.speed import GAME, SPEED, ours, tiny
 
-#: environments, batch, samples per environment step. 256 x 1024 x 8 and 512 x 1 are what a published CUDA Atari learner
-#: was measured with.
+#: Environments, batch size, samples per environment step. A published CUDA Atari learner was measured at 256 x 1024 x 8
+#: and 512 x 1.
 GRID = (
     *((128, 512, 8), (128, 512, 1), (128, 1024, 8), (128, 256, 8)),
     *((256, 1024, 8), (256, 512, 1), (256, 512, 8)),
@@ -30,7 +30,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     envs: dict[int, VecEnv] = {}
     for n_envs, batch_size, samples in grid:
-        # Loading a game takes about 0.13 s, a row the windows and as much again for the warm-up.
+        # Loading a game takes about 0.13 s; a row takes the windows, and as long again for the warm-up.
         needed_s = 4 * window_s + (0 if n_envs in envs else 0.13 * n_envs)
         if rows and report.seconds_left() < needed_s:
             continue
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measure(contestant: Contestant, device: str, window_s: float, envs: dict[int, VecEnv]) -> dict[str, Any]:
-    """:param envs: by their number; one that is missing is added"""
+    """:param envs: vector environments by number of environments; missing ones are added"""
     n_envs = contestant.n_envs
     if n_envs not in envs:
         envs[n_envs] = contestant.environment(GAME)
@@ -50,7 +50,7 @@ def measure(contestant: Contestant, device: str, window_s: float, envs: dict[int
     steps = round(window(model, 8 * n_envs)[SPEED] * window_s)
     measured = window(model, steps)
     divided = shares(model, steps)
-    for method in ("step_async", "step_wait"):  # the environment is used again, without the stopwatch
+    for method in ("step_async", "step_wait"):  # remove the stopwatch: the environment is reused
         vars(model.env).pop(method, None)
     return {
         "n_envs": n_envs,

@@ -1,6 +1,6 @@
-"""The results as tables, put between two marks of docs/performance.md: `bash benchmarks/gpu.sh --table`.
+"""Write the results as tables between two marks of docs/performance.md: `bash benchmarks/gpu.sh --table`.
 
-A dry run is no result, nor is one on a CPU; what there is no result of is said to be not measured.
+Ignores dry runs and runs on a CPU. Missing results appear as "not measured".
 """
 
 import argparse
@@ -21,7 +21,7 @@ Result = dict[str, Any]
 
 
 def results(folder: Path) -> dict[str, Result]:
-    """:return: by part, those that were measured on a GPU"""
+    """:return: results measured on a GPU, by part"""
     found = {}
     for part in PARTS:
         path = folder / f"gpu_{part.name}.json"
@@ -39,7 +39,7 @@ def tables(found: dict[str, Result]) -> str:
         ("update", "rows", _updates),
         ("profile", "operations", _operations),
     )
-    # A part that was cut off early may have left a file without its figures.
+    # The file of a part that was cut off early may lack results.
     return "\n\n".join(
         [_goals(found), *(table(found[part]) for part, key, table in of_parts if key in found.get(part, {}))]
     )
@@ -153,7 +153,7 @@ def _number(value: float | None, form: str) -> str | None:
 def filled(page: str, tables_: str) -> str:
     """
     :param page: text with both marks
-    :return: the same with these tables between them
+    :return: text with these tables between the marks
     :raises ValueError: without the marks
     """
     before, begin, rest = page.partition(BEGIN)

@@ -1,4 +1,4 @@
-"""Part 4: torch's profiler over 50 vector steps of dqn_dueling: the operations that take most, and idle time."""
+"""Part 4: torch profiler over 50 vector steps of dqn_dueling: the most expensive operations, and GPU idle time."""
 
 import time
 from typing import Any
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def operations(profiler: Any) -> list[dict[str, Any]]:
-    """:return: those that take most, by their own time on the GPU and then on the CPU"""
+    """:return: most expensive operations, by self time on the GPU, then on the CPU"""
     rows = [
         {
             "name": average.key[:90],
@@ -58,7 +58,7 @@ def operations(profiler: Any) -> list[dict[str, Any]]:
 
 
 def union(spans: list[tuple[float, float]]) -> float:
-    """:return: length of what the spans cover, each moment counted once"""
+    """:return: total length of the union of the spans"""
     covered, until = 0.0, float("-inf")
     for start, end in sorted(spans):
         covered += max(end - max(start, until), 0)

@@ -1,6 +1,7 @@
-"""Part 7: milliseconds of one update of dqn_dueling: eager, recorded, and recorded after torch.compile's max-autotune.
+"""Part 7: milliseconds per update of dqn_dueling: eager, as a CUDA graph, and with torch.compile's max-autotune.
 
-They take turns, one update at a time. The GPU is waited for after each: what the host could do meanwhile is not in it.
+The variants run one after the other. Each update ends with a device synchronization, so the time excludes any overlap
+with the host.
 """
 
 import statistics
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def candidates(size: int, device: str, dry_run: bool) -> dict[str, Update]:
-    """:return: updates by name; what is compiled compiles at its first call"""
+    """:return: updates by name; compiled ones compile at their first call"""
     recorded = device == "cuda"
     updates = {
         "eager": of_learner(size, device, record=False),
@@ -59,7 +60,7 @@ def of_learner(size: int, device: str, record: bool, backend: str | None = None)
     learner = FastLearner(policy, "bf16" if device == "cuda" else "fp32", size)
     learner.captures = record
     if backend is not None:
-        mode = "max-autotune-no-cudagraphs" if backend == "inductor" else None  # the graph is ours
+        mode = "max-autotune-no-cudagraphs" if backend == "inductor" else None  # we capture the graph ourselves
         for copy in (learner.online, learner.target):
             network: Any = copy._network
             network.outputs_of_images = torch.compile(network.outputs_of_images, backend=backend, mode=mode)
@@ -77,10 +78,10 @@ def random_batch(size: int, device: str) -> PrioritizedSamples:
 
 
 def measured(update: Update, args: Any) -> dict[str, Any]:
-    """:return: median and quartiles of its time, and how long the first call took; or why it does not run"""
+    """:return: median and quartiles of its time, and the time of the first call; or the error"""
     try:
         first = timed(update, args.device)
-    except Exception as error:  # a compiler that is not there, say: the others still count
+    except Exception as error:  # for example a missing compiler: the other variants still run
         return {"does_not_run": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
     times = [timed(update, args.device) for _ in range(8 if args.dry_run else 60)][4:]
     low, median, high = statistics.quantiles(times, n=4)

@@ -134,6 +134,6 @@ def test_seeding_a_model_again_seeds_its_memory_too():
     for seed in (5, 5, 6):
         model.set_random_seed(seed)
         drawn.append(model.replay_buffer.sample(16).actions.tolist())
-        drawn.append(model.explorer.random())
+        drawn.append(model.explorer.state_dict())
     assert drawn[:2] == drawn[2:4]
     assert drawn[:2] != drawn[4:]
