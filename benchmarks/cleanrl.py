@@ -38,11 +38,11 @@ class CleanRL:
     :param checkout: folder of the repository, with an interpreter in ``venv``
     :param game: environment id
     :param settings: of the contestants
-    :param updates_per_transition: likewise
+    :param replay_ratio: likewise
     :raises FileNotFoundError: if the script or its interpreter is not there
     """
 
-    def __init__(self, checkout: Path, game: str, settings: dict[str, Any], updates_per_transition: float) -> None:
+    def __init__(self, checkout: Path, game: str, settings: dict[str, Any], replay_ratio: float) -> None:
         python, script = (checkout.absolute() / part for part in ("venv/bin/python", "cleanrl/dqn_atari.py"))
         for path in (python, script):
             if not path.exists():
@@ -56,9 +56,9 @@ class CleanRL:
             "target-network-frequency": settings["target_update_interval"],
             "start-e": settings["exploration_initial_eps"],
             "end-e": settings["exploration_final_eps"],
-            "train-frequency": round(1 / updates_per_transition),
+            "train-frequency": round(1 / replay_ratio),
         }
-        self._updates_per_transition = updates_per_transition
+        self._replay_ratio = replay_ratio
         self._process = subprocess.Popen(
             [python, "-u", "-c", _LAUNCHER, script, *(f"--{name}={value}" for name, value in options.items())],
             env={**os.environ, "PYTHONPATH": str(checkout.absolute())},
@@ -82,7 +82,7 @@ class CleanRL:
         speed = lines * _STEPS_PER_LINE / elapsed
         return {
             "env_steps_per_second": speed,
-            "updates_per_second": speed * self._updates_per_transition,
+            "updates_per_second": speed * self._replay_ratio,
             "peak_memory_mb": self._peak_memory_mb(),
         }
 

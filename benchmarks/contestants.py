@@ -40,13 +40,13 @@ class Contestant:
     :param algorithm: class
     :param n_envs: environments at once
     :param native: ALE's own vector environment, else SB3's make_vec_env
-    :param learner: "plain" or "fast"; None: not ours
+    :param learner: "reference" or "fast"; None: not ours
     :param precision: of the fast learner
     :param threads: of torch; None: its own choice
     :param batch_size: transitions per update
     :param samples_per_step: transitions that are learned from for each one that is stored
     :param replay: kind of replay; None: SB3's or our default
-    :param frames: where its frames lie; None: our default
+    :param frame_storage: where its frames are stored; None: our default
     :param learning_starts: environment steps before the first update
     """
 
@@ -59,11 +59,11 @@ class Contestant:
     batch_size: int = SETTINGS["batch_size"]
     samples_per_step: float = SETTINGS["batch_size"] * UPDATES_PER_TRANSITION
     replay: str | None = None
-    frames: str | None = None
+    frame_storage: str | None = None
     learning_starts: int = SETTINGS["learning_starts"]
 
     @property
-    def updates_per_transition(self) -> float:
+    def replay_ratio(self) -> float:
         return self.samples_per_step / self.batch_size
 
     def build(self, game: str, device: str, env: VecEnv | None = None) -> DQN:
@@ -84,29 +84,33 @@ class Contestant:
     def _pace(self) -> dict[str, Any]:
         """The same gradient steps per transition for all."""
         if self.learner == "fast":
-            pace = {"updates_per_transition": self.updates_per_transition, "overlap": True}
+            pace = {"replay_ratio": self.replay_ratio, "overlap": True}
             return {"learner": "fast", "precision": self.precision, **pace}
-        vector_steps = max(round(1 / self.updates_per_transition / self.n_envs), 1)
-        updates = round(self.updates_per_transition * self.n_envs * vector_steps)
+        vector_steps = max(round(1 / self.replay_ratio / self.n_envs), 1)
+        updates = round(self.replay_ratio * self.n_envs * vector_steps)
         return {"train_freq": vector_steps, "gradient_steps": updates}
 
     def _replay(self) -> dict[str, Any]:
         kind = {} if self.replay is None else {"replay": self.replay}
-        return kind if self.frames is None else {**kind, "replay_buffer_kwargs": {"frames": self.frames}}
+        return (
+            kind
+            if self.frame_storage is None
+            else {**kind, "replay_buffer_kwargs": {"frame_storage": self.frame_storage}}
+        )
 
 
 CONTESTANTS = {
     "SB3 dqn": Contestant(DQN),
     "SB3 dqn, 1 thread": Contestant(DQN, threads=1),
     "SB3 dqn, 8 envs": Contestant(DQN, n_envs=8),
-    "dqn_classic, plain": Contestant(ClassicDQN, learner="plain"),
+    "dqn_classic, reference": Contestant(ClassicDQN, learner="reference"),
     "dqn_classic, fast fp32, 1 env": Contestant(ClassicDQN, 1, True, "fast"),
     "dqn_classic, fast fp32, 4 envs": Contestant(ClassicDQN, 4, True, "fast"),
     "dqn_classic, fast fp32, 8 envs": Contestant(ClassicDQN, 8, True, "fast"),
     "dqn_classic, fast bf16, 1 env": Contestant(ClassicDQN, 1, True, "fast", "bf16"),
     "dqn_classic, fast bf16, 4 envs": Contestant(ClassicDQN, 4, True, "fast", "bf16"),
     "dqn_classic, fast bf16, 8 envs": Contestant(ClassicDQN, 8, True, "fast", "bf16"),
-    "dqn_dueling, plain": Contestant(DuelingDQN, learner="plain"),
+    "dqn_dueling, reference": Contestant(DuelingDQN, learner="reference"),
     "dqn_dueling, fast bf16, 8 envs": Contestant(DuelingDQN, 8, True, "fast", "bf16"),
 }
 
@@ -128,7 +132,7 @@ def serve(pipe: Connection, contestant: Contestant, game: str, device: str) -> N
 def warm_up(model: DQN, contestant: Contestant) -> None:
     """Fill the memory, and make the first updates: on a GPU these end with a recording."""
     starts = contestant.learning_starts
-    window(model, starts + max(starts, round(10 / contestant.updates_per_transition)))
+    window(model, starts + max(starts, round(10 / contestant.replay_ratio)))
 
 
 def window(model: DQN, steps: int) -> dict[str, float]:

@@ -21,7 +21,7 @@ from sb3_atari_dqn import DuelingDQN, NativeAtariVecEnv
 from sb3_atari_dqn.algorithms import replay_memory
 from sb3_atari_dqn.learners import fast
 
-PACE: dict[str, Any] = dict(updates_per_transition=0.25, overlap=True, learner="fast")
+PACE: dict[str, Any] = dict(replay_ratio=0.25, overlap=True, learner="fast")
 
 
 def pong() -> DuelingDQN:

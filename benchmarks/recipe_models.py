@@ -3,9 +3,8 @@
 from importlib import import_module
 from typing import Any
 
-import sb3_atari_dqn
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.recipes import Recipe
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 from sb3_atari_dqn.zoo.training_env import training_env
 
 _OF_THE_ZOO = {
@@ -22,5 +21,5 @@ def recipe_model(recipe: Recipe, **changes: Any) -> Any:
     """
     settings = import_module(recipe.module).hyperparams[recipe.env_id]
     own = {key: value for key, value in settings.items() if key not in _OF_THE_ZOO}
-    algorithm = getattr(sb3_atari_dqn, ALGORITHMS[recipe.algos[0]])
+    algorithm = ALGORITHMS[recipe.algos[0]].import_class()
     return algorithm(env=training_env(recipe, seed=0), seed=0, **{**own, **changes})

@@ -14,9 +14,8 @@ import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
-import sb3_atari_dqn
 from sb3_atari_dqn import NatureAtari
-from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS
 
 N_STACK = 4
 PLAYING_EPSILON = 0.01
@@ -29,7 +28,7 @@ def randomly(env: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 def playing(model_path: Path, algorithm: str) -> Callable[[np.ndarray], np.ndarray]:
     """:return: a saved model of ours, which explores a little"""
-    model = getattr(sb3_atari_dqn, ALGORITHMS[algorithm]).load(model_path, device="cpu")
+    model = ALGORITHMS[algorithm].import_class().load(model_path, device="cpu")
     model.exploration_rate = PLAYING_EPSILON
     return lambda observation: model.predict(observation)[0]
 

@@ -169,7 +169,7 @@ def main() -> None:
         **circumstances("stable-baselines3", "torch", "ale-py", "gymnasium"),
         "torch_threads": torch.get_num_threads(),
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT"),
-        "settings": {**SETTINGS, "updates_per_transition": UPDATES_PER_TRANSITION},
+        "settings": {**SETTINGS, "replay_ratio": UPDATES_PER_TRANSITION},
         "bounds": bounds(args.device),
         "games": {game: measure(game, args) for game in args.envs},
     }

@@ -117,14 +117,14 @@ def candidates(with_compiler: bool) -> dict[str, Update]:
     batch = random_batch()
     updates = {
         "SB3 dqn": of_model(DQN, batch),
-        "dqn_classic, plain": of_model(ClassicDQN, batch),
+        "dqn_classic, reference": of_model(ClassicDQN, batch),
         "lever: none (PyTorch as SB3 uses it)": with_levers(batch, fused=False, last=False),
         "lever: + fused Adam": with_levers(batch, last=False),
         "lever: + channels last": with_levers(batch),
         "lever: + bf16 by autocast": with_levers(batch, autocast=True),
         "dqn_classic, fast fp32": of_model(ClassicDQN, batch, learner="fast", precision="fp32"),
         "dqn_classic, fast bf16": of_model(ClassicDQN, batch, learner="fast", precision="bf16"),
-        "dqn_dueling, plain": of_model(DuelingDQN, batch),
+        "dqn_dueling, reference": of_model(DuelingDQN, batch),
         "dqn_dueling, fast fp32": of_model(DuelingDQN, batch, learner="fast", precision="fp32"),
         "dqn_dueling, fast bf16": of_model(DuelingDQN, batch, learner="fast", precision="bf16"),
     }

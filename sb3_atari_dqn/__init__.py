@@ -7,20 +7,18 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # typing's own constant would cost an import; type checkers know the name
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they cannot follow the catalogue; tests/test_public_names.py compares the two
     from sb3_atari_dqn.algorithms.dqn import ClassicDQN as ClassicDQN
-    from sb3_atari_dqn.algorithms.dqn import DoubleDQN as DoubleDQN
-    from sb3_atari_dqn.algorithms.dqn import DuelingDQN as DuelingDQN
+    from sb3_atari_dqn.algorithms.variants import DoubleDQN as DoubleDQN
+    from sb3_atari_dqn.algorithms.variants import DuelingDQN as DuelingDQN
     from sb3_atari_dqn.atari import NativeAtariVecEnv as NativeAtariVecEnv
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari
     from sb3_atari_dqn.replay.buffer import FrameReplayBuffer as FrameReplayBuffer
     from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
     from sb3_atari_dqn.zoo.plugin import register as register
 
+#: Public names beside the classes of the catalogue, and the modules that define them.
 _HOME = {
-    "ClassicDQN": "sb3_atari_dqn.algorithms.dqn",
-    "DoubleDQN": "sb3_atari_dqn.algorithms.dqn",
-    "DuelingDQN": "sb3_atari_dqn.algorithms.dqn",
     "FrameReplayBuffer": "sb3_atari_dqn.replay.buffer",
     "NativeAtariVecEnv": "sb3_atari_dqn.atari",
     "NatureAtari": "sb3_atari_dqn.atari",
@@ -28,26 +26,24 @@ _HOME = {
     "register": "sb3_atari_dqn.zoo.plugin",
 }
 
-__all__ = [
-    "ClassicDQN",
-    "DoubleDQN",
-    "DuelingDQN",
-    "FrameReplayBuffer",
-    "NativeAtariVecEnv",
-    "NatureAtari",
-    "PrioritizedFrameReplayBuffer",
-    "__version__",
-    "register",
-]
+
+def _homes() -> dict[str, str]:
+    from sb3_atari_dqn.catalogue import ALGORITHMS  # its dataclasses cost more than a Python start may
+
+    return _HOME | {algorithm.class_name: algorithm.module for algorithm in ALGORITHMS.values()}
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker would take it for a definition of every name, misspelled ones included
 
-    return getattr(import_module(_HOME[name]), name)
+    def __getattr__(name: str) -> object:
+        if name == "__all__":
+            return __dir__()
+        if name.startswith("_") or name not in (homes := _homes()):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(homes[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_homes(), "__version__"])

@@ -1,7 +1,8 @@
 """Checks of what a user passed: the error names the argument, its value and the way out. Pure Python."""
 
 import difflib
-from collections.abc import Collection, Iterable
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -41,6 +42,66 @@ def check_options(owner: str, options: Any) -> None:
     for name in options:
         if not isinstance(name, str):
             raise ValueError(f"{owner} have names, {name!r} ({type(name).__name__}) is none.")
+
+
+def renamed(
+    owner: str,
+    options: Mapping[str, Any],
+    names: Mapping[str, str],
+    values: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, Any]:
+    """
+    Accept options under the names they had before; a FutureWarning gives the new spelling.
+
+    :param owner: what the options belong to, for the message ("replay_buffer_kwargs")
+    :param options: those the user gave
+    :param names: old name -> new name
+    :param values: new name -> {old value -> new value}, where these changed too
+    :return: a copy of the options in their new spelling
+    :raises ValueError: if an option is given under both of its names
+    """
+    given, values = dict(options), values or {}
+    for old, new in names.items():
+        if old not in given:
+            continue
+        before = given.pop(old)
+        if new in given:
+            raise ValueError(
+                f"{old}={before!r} and {new}={given[new]!r} in {owner} are the same option; give {new} only."
+            )
+        given[new] = _new_value(before, values.get(new, {}))
+        _warn_of_old_spelling(owner, f"{old}={before!r}", f"{new}={given[new]!r}")
+    for name in given.keys() & values.keys():
+        given[name] = renamed_value(owner, name, given[name], values[name])
+    return given
+
+
+def renamed_value(owner: str, argument: str, value: Any, values: Mapping[str, str]) -> Any:
+    """
+    Accept the value of an option as it was spelled before; a FutureWarning gives the new spelling.
+
+    :param owner: what the option belongs to, for the message
+    :param argument: name of the option
+    :param value: what the user gave
+    :param values: old spelling -> new spelling
+    :return: the value in its new spelling; any other value unchanged
+    """
+    if (new := _new_value(value, values)) is not value:
+        _warn_of_old_spelling(owner, f"{argument}={value!r}", f"{argument}={new!r}")
+    return new
+
+
+def _new_value(value: Any, values: Mapping[str, str]) -> Any:
+    return values.get(value, value) if isinstance(value, str) else value
+
+
+def _warn_of_old_spelling(owner: str, old: str, new: str) -> None:
+    """Python shows it once for each spelling; a FutureWarning is shown to users by default."""
+    warnings.warn(
+        f"{old} in {owner} is an old spelling that the next release no longer accepts; write {new}.",
+        FutureWarning,
+        stacklevel=3,
+    )
 
 
 def as_int(argument: str, value: Any, minimum: int) -> int:
@@ -101,88 +162,3 @@ def check_device(device: Any) -> None:
     except Exception as error:  # each kind of device has an exception of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
         raise ValueError(f"device={str(device)!r} cannot be used on this machine ({reason}); {way_out}.") from error
-
-
-# Whole numbers among the arguments of the algorithms, with the smallest sensible value of each.
-WHOLE_NUMBERS = {
-    "buffer_size": 1,
-    "learning_starts": 0,
-    "batch_size": 1,
-    "gradient_steps": -1,  # as many gradient steps as environment steps
-    "n_steps": 1,
-    "target_update_interval": 0,  # as 1: after each vector step, as in SB3
-    "exploration_delay": 0,
-    "_stats_window_size": 1,
-}
-
-
-def check_dqn_arguments(model: Any) -> None:
-    """
-    Check the numbers that a deep Q-learning algorithm was given, whether by its constructor or by `load()`.
-
-    :param model: the algorithm; its arguments are read from the attributes of the same names, and whole numbers
-        are brought to int there
-    :raises ValueError: on the first bad one
-    """
-    for name, minimum in WHOLE_NUMBERS.items():
-        setattr(model, name, as_int(name.lstrip("_"), getattr(model, name), minimum))
-    if not callable(model.learning_rate):
-        check_between("learning_rate", model.learning_rate, 0, float("inf"))
-    check_between("gamma", model.gamma, 0, 1)
-    check_between("tau", model.tau, 0, 1)
-    check_between("max_grad_norm", model.max_grad_norm, 0, float("inf"))
-    check_between("exploration_initial_eps", model.exploration_initial_eps, 0, 1)
-    check_between("exploration_final_eps", model.exploration_final_eps, 0, 1)
-    check_between("exploration_fraction", model.exploration_fraction, 0, float("inf"))
-    if model.exploration_steps is not None:
-        model.exploration_steps = as_int("exploration_steps", model.exploration_steps, minimum=1)
-    check_between("exploration_decay_rate", model.exploration_decay_rate, 0, float("inf"), above_low=True)
-    model.train_freq = checked_train_freq(model.train_freq, model.n_envs)
-
-
-def checked_train_freq(train_freq: Any, n_envs: int) -> tuple[int, str]:
-    """
-    :param train_freq: whole number, or a pair (whole number, "step" or "episode")
-    :param n_envs: how many environments run at once
-    :return: the pair
-    :raises ValueError: on a frequency below 1, an unknown unit, or episodes of several environments
-    """
-    is_pair = isinstance(train_freq, tuple | list) and len(train_freq) == 2
-    frequency, unit = train_freq if is_pair else (train_freq, "step")
-    unit = getattr(unit, "value", unit)  # SB3's TrainFreq holds an Enum
-    frequency = as_int("train_freq", frequency, minimum=1)
-    check_known("unit of train_freq", unit, ("step", "episode"))
-    if unit == "episode" and n_envs > 1:
-        raise ValueError(
-            f"train_freq={(frequency, unit)!r} counts episodes, which {n_envs} environments at once cannot do; "
-            "give steps (train_freq=4) or use one environment."
-        )
-    return frequency, unit
-
-
-def check_exploration_delay(delay: int, exploration: str, steps: int | None) -> None:
-    """
-    :param delay: environment steps
-    :param exploration: short name of the schedule
-    :param steps: over which linear exploration falls, None if that is a part of the training
-    :raises ValueError: if the schedule does not count environment steps
-    """
-    if delay and exploration != "exponential" and (exploration != "linear" or steps is None):
-        raise ValueError(
-            f"exploration_delay={delay} delays a schedule that counts environment steps: give exploration_steps, or "
-            f"exploration='exponential' (it is {exploration!r})."
-        )
-
-
-def check_single_pace(updates_per_transition: Any, train_freq: Any, gradient_steps: Any) -> None:
-    """
-    :param updates_per_transition: one way to say how often to learn, None if not used
-    :param train_freq: and the other, None if not used
-    :param gradient_steps: likewise
-    :raises ValueError: if both are used
-    """
-    if updates_per_transition is not None and (train_freq is not None or gradient_steps is not None):
-        raise ValueError(
-            f"updates_per_transition={updates_per_transition!r} and train_freq={train_freq!r}, gradient_steps="
-            f"{gradient_steps!r} both say how often to learn; give one or the other (None leaves it out)."
-        )

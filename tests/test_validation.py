@@ -9,10 +9,10 @@ from sb3_atari_dqn.validation import (
     as_int,
     check_between,
     check_device,
-    check_exploration_delay,
     check_known,
     check_options,
-    checked_train_freq,
+    renamed,
+    renamed_value,
 )
 
 
@@ -25,13 +25,13 @@ def test_whole_numbers_of_any_kind_become_int(value):
 
 @pytest.mark.parametrize("value", ["1e6", 2.5, None, True, float("nan"), float("inf"), [4]])
 def test_what_is_no_whole_number_is_shown(value):
-    with pytest.raises(ValueError, match="buffer_size must be a whole number, got") as error:
+    with pytest.raises(ValueError, match=r"buffer_size .*whole number") as error:
         as_int("buffer_size", value, 1)
     assert repr(value) in str(error.value)
 
 
 def test_a_number_below_the_minimum_is_shown_with_the_minimum():
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got -5"):
+    with pytest.raises(ValueError, match=r"batch_size .*\b1\b.*-5"):
         as_int("batch_size", -5, 1)
 
 
@@ -42,7 +42,7 @@ def test_numbers_inside_an_interval_pass(value, above_low):
 
 @pytest.mark.parametrize(("value", "above_low"), [(0, True), (-0.1, False), (1.1, False), ("0.5", False), (None, True)])
 def test_numbers_outside_an_interval_are_shown_with_it(value, above_low):
-    with pytest.raises(ValueError, match=r"tau must be a number in .0, 1\], got") as error:
+    with pytest.raises(ValueError, match=r"tau .*0, 1\]") as error:
         check_between("tau", value, 0, 1, above_low)
     assert repr(value) in str(error.value)
 
@@ -54,41 +54,8 @@ def test_nan_lies_outside_every_interval():
 
 @pytest.mark.parametrize("name", ["Huber", None, 3, ["huber"]])
 def test_unknown_names_are_answered_with_the_known_ones(name):
-    with pytest.raises(ValueError, match=r"Unknown loss .*; known: huber, mse"):
+    with pytest.raises(ValueError, match=r"loss .*huber, mse"):
         check_known("loss", name, {"mse": 1, "huber": 2})
-
-
-@pytest.mark.parametrize(
-    ("given", "checked"), [(4, (4, "step")), (np.int64(4), (4, "step")), ([2, "episode"], (2, "episode"))]
-)
-def test_train_freq_becomes_a_pair(given, checked):
-    assert checked_train_freq(given, n_envs=1) == checked
-
-
-@pytest.mark.parametrize(
-    ("train_freq", "n_envs", "message"),
-    [
-        (0, 1, "train_freq must be at least 1, got 0"),
-        ((1, "epoch"), 1, "Unknown unit of train_freq 'epoch'; known: episode, step"),
-        ((1, "episode"), 2, r"train_freq=\(1, 'episode'\) counts episodes, which 2 environments at once cannot do"),
-        ((1, 2, 3), 1, "train_freq must be a whole number"),
-    ],
-)
-def test_bad_train_freq_is_shown(train_freq, n_envs, message):
-    with pytest.raises(ValueError, match=message):
-        checked_train_freq(train_freq, n_envs)
-
-
-@pytest.mark.parametrize(("exploration", "steps"), [("linear", 100), ("exponential", None)])
-def test_schedules_that_count_environment_steps_can_be_delayed(exploration, steps):
-    check_exploration_delay(50, exploration, steps)
-
-
-@pytest.mark.parametrize(("exploration", "steps"), [("linear", None), ("none", 100)])
-def test_a_delay_of_a_schedule_that_counts_no_steps_is_refused(exploration, steps):
-    check_exploration_delay(0, exploration, steps)
-    with pytest.raises(ValueError, match=r"exploration_delay=50 .* give exploration_steps"):
-        check_exploration_delay(50, exploration, steps)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cpu:0", torch.device("cpu")])
@@ -112,13 +79,40 @@ def test_cuda_without_cuda_is_refused_by_whatever_takes_a_device(device, monkeyp
 
 @pytest.mark.parametrize("device", ["cdua", "", 3, None])
 def test_what_is_no_device_is_named(device):
-    with pytest.raises(ValueError, match="is no device that PyTorch knows; give 'cpu', or 'auto'"):
+    with pytest.raises(ValueError, match=r"'cpu'.*'auto'"):
         check_device(device)
 
 
 def test_options_have_names():
     check_options("the options of a preset", {"size": 3})
-    with pytest.raises(ValueError, match=r"the options of a preset have names, 3 \(int\) is none"):
+    with pytest.raises(ValueError, match=r"options of a preset.* 3 \(int\)"):
         check_options("the options of a preset", {3: 3})
-    with pytest.raises(ValueError, match="the options of a preset are a mapping such as"):
+    with pytest.raises(ValueError, match=r"options of a preset .*mapping"):
         check_options("the options of a preset", None)
+
+
+RENAMES = {"frames": "frame_storage"}
+
+
+def test_an_option_under_its_old_name_is_taken_and_the_new_spelling_given():
+    with pytest.warns(FutureWarning, match=r"frames='ram' in replay_buffer_kwargs .*; write frame_storage='ram'\."):
+        options = renamed("replay_buffer_kwargs", {"frames": "ram", "alpha": 1}, RENAMES)
+    assert options == {"frame_storage": "ram", "alpha": 1}
+
+
+def test_an_option_under_both_of_its_names_is_refused():
+    with pytest.raises(ValueError, match="frames='ram' and frame_storage='device' in replay_buffer_kwargs"):
+        renamed("replay_buffer_kwargs", {"frames": "ram", "frame_storage": "device"}, RENAMES)
+
+
+def test_a_value_in_its_old_spelling_is_taken_and_the_new_one_given():
+    with pytest.warns(FutureWarning, match=r"learner='plain' in DQN .*; write learner='reference'\."):
+        assert renamed_value("DQN", "learner", "plain", {"plain": "reference"}) == "reference"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", ["reference", "fast", None, 3, ["plain"]])
+def test_new_spellings_and_other_values_pass_without_a_warning(value):
+    given = {"frame_storage": value}
+    assert renamed("replay_buffer_kwargs", given, RENAMES) == given
+    assert renamed_value("DQN", "learner", value, {"plain": "reference"}) == value

@@ -17,18 +17,17 @@ import yaml
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import LinearSchedule
 
-import sb3_atari_dqn
 from gpu.results import Report, arguments
 from gpu.setup import ROOT
 from gpu.speed import GAME, SPEED
 from sb3_atari_dqn import NativeAtariVecEnv
+from sb3_atari_dqn.catalogue import ALGORITHMS
 
 GOAL = 18.0
 PROFILE = ROOT / "hyperparams/profiles/large_batch.yml"
-ALGORITHMS = {"dqn_classic": "ClassicDQN", "dqn_double": "DoubleDQN", "dqn_dueling": "DuelingDQN"}
 TOTAL_STEPS = 3_000_000  # over which the learning rate falls
 SMALL = {
-    **{"n_envs": 2, "batch_size": 8, "updates_per_transition": 0.25, "precision": "fp32"},
+    **{"n_envs": 2, "batch_size": 8, "replay_ratio": 0.25, "precision": "fp32"},
     **{"buffer_size": 2_000, "learning_starts": 160},
 }
 
@@ -100,7 +99,7 @@ def main() -> None:
     began = time.monotonic()
     env = NativeAtariVecEnv(GAME, n_envs, seed=0)
     loading_s = round(time.monotonic() - began, 1)
-    algorithm = getattr(sb3_atari_dqn, ALGORITHMS[args.algo])
+    algorithm = ALGORITHMS[args.algo].import_class()
     report.put(algo=args.algo, n_envs=n_envs, settings=_readable(settings), loading_games_seconds=loading_s)
     model = algorithm("CnnPolicy", env, seed=1, device=args.device, **settings)
     model.learn(200 if args.dry_run else TOTAL_STEPS, callback=Clock(report, reserve_s=1), log_interval=None)
@@ -129,7 +128,7 @@ def quickest(sweep: Path) -> dict[str, Any]:
     sizes = {name: best[name] for name in ("n_envs", "batch_size")}
     eps = 0.005 / best["batch_size"]  # as in the profile
     optimizer = {"policy_kwargs": {"optimizer_kwargs": {"eps": eps}}}
-    return {**sizes, "updates_per_transition": best["samples_per_step"] / best["batch_size"], **optimizer}
+    return {**sizes, "replay_ratio": best["samples_per_step"] / best["batch_size"], **optimizer}
 
 
 def _readable(settings: dict[str, Any]) -> dict[str, Any]:

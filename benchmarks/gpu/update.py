@@ -17,7 +17,7 @@ from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.update import LearningRule
 from sb3_atari_dqn.objectives.bootstrap import Double
 from sb3_atari_dqn.objectives.objective import Objective
-from sb3_atari_dqn.policies import DuelingCnnPolicy
+from sb3_atari_dqn.policies import CnnPolicy
 from sb3_atari_dqn.replay.prioritized import PrioritizedSamples
 
 IMAGES, ACTIONS = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6)
@@ -55,7 +55,7 @@ def candidates(size: int, device: str, dry_run: bool) -> dict[str, Update]:
 
 def of_learner(size: int, device: str, record: bool, backend: str | None = None) -> Update:
     torch.manual_seed(0)
-    policy = DuelingCnnPolicy(IMAGES, ACTIONS, lambda _: 1e-4).to(device)
+    policy = CnnPolicy(IMAGES, ACTIONS, lambda _: 1e-4, head="dueling").to(device)
     learner = FastLearner(policy, "bf16" if device == "cuda" else "fp32", size)
     learner.captures = record
     if backend is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -11,14 +11,20 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
-from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
 from sb3_atari_dqn.finite import check_observations, check_transition
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.files import is_ours as is_replay_file
 from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
+from sb3_atari_dqn.replay.hooks import hooks_of
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
+from sb3_atari_dqn.replay.stores import in_new_spelling
+
+if TYPE_CHECKING:
+    from stable_baselines3 import DQN as _Host
+else:
+    _Host = object
 
 # Stands for the replay buffer while SB3 builds the model: SB3 allocates at once what it finds to be None.
 _NOT_YET = cast(ReplayBuffer, object())
@@ -26,7 +32,7 @@ _NOT_YET = cast(ReplayBuffer, object())
 _HER_NEEDS_ENV = "HerReplayBuffer needs the environment: pass env= to load() or call set_env()."
 
 
-class ReplayMemory(OverlappedRollouts):
+class ReplayMemory(_Host):
     """
     A DQN whose replay buffer is of one of our kinds, or SB3's, or a class of the user's.
 
@@ -65,12 +71,21 @@ class ReplayMemory(OverlappedRollouts):
         self._replay_buffer = buffer
 
     def _choose_replay(self) -> ReplayChoice:
-        """:return: class of the replay buffer and its further arguments"""
-        if self.replay_buffer_class is not None and issubclass(self.replay_buffer_class, FrameReplayBuffer):
-            return frames_once(self, self.replay_buffer_class)
-        if self.replay_buffer_class is not None:
-            return self.replay_buffer_class, dict(self.replay_buffer_kwargs)
-        return REPLAY_KINDS[self.replay](self)
+        """
+        :return: class of the replay buffer and its further arguments, which are brought to their new spelling in
+            `replay_buffer_kwargs` too
+        """
+        own_class = self.replay_buffer_class
+        if own_class is not None and not issubclass(own_class, FrameReplayBuffer):
+            return own_class, dict(self.replay_buffer_kwargs)
+        self.replay_buffer_kwargs = in_new_spelling(self.replay_buffer_kwargs)
+        return REPLAY_KINDS[self.replay](self) if own_class is None else frames_once(self, own_class)
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """:param seed: of all random generators, that of a replay buffer that exists already included"""
+        super().set_random_seed(seed)
+        if seed is not None:
+            hooks_of(self._replay_buffer).seed(seed)
 
     def _make_replay_buffer(self) -> ReplayBuffer:
         buffer_class, kwargs = self._choose_replay()
@@ -97,8 +112,8 @@ class ReplayMemory(OverlappedRollouts):
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         own = self.optimize_memory_usage
-        if isinstance(self._replay_buffer, FrameReplayBuffer):
-            self.optimize_memory_usage = False  # SB3 would cut the last trajectory off: ours sees a reset by itself
+        if hooks_of(self._replay_buffer).sees_resets:
+            self.optimize_memory_usage = False  # SB3 would cut the last trajectory off
         self._normalization = NormalizationSnapshot(self._vec_normalize_env)
         try:
             with self._starting_anew():
@@ -107,9 +122,8 @@ class ReplayMemory(OverlappedRollouts):
                 check_observations(first, self.num_timesteps)
         finally:
             self.optimize_memory_usage = own
-        if isinstance(self.replay_buffer, FrameReplayBuffer):
-            normalizes = self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs
-            self.replay_buffer.memory.ends_are_exact = not normalizes
+        normalizes = self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs
+        hooks_of(self.replay_buffer).learning_starts(normalizes)
         self._normalization.take()
         return prepared
 

@@ -1,8 +1,8 @@
-"""Acting and learning in step: updates counted per transition, and made while the environments compute.
+"""Collecting and learning: updates counted per transition, and made while the environments step.
 
 N: environments.
 
-    main thread     act | ---- updates owed for what is stored ---- | take in | act | ...
+    main thread     act | -- pending updates, on what is stored --- | store   | act | ...
     environments        | step ........................... |  idle  |         |     | step ...
 
 The updates made during a step see the transitions stored before it, and the actions of that step were chosen before
@@ -11,34 +11,37 @@ a run depends on its seed and the number of environments alone, not on who was f
 """
 
 import math
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
-# What sums of decimal fractions may lack of a whole update.
+if TYPE_CHECKING:
+    from stable_baselines3 import DQN as _Host
+else:
+    _Host = object
+
+# Rounding error of sums of decimal fractions.
 _ROUNDING = 1e-9
 
 
-class OverlappedRollouts(DQN):
+class OverlappedRollouts(_Host):
     """
-    SB3's DQN, whose loop it leaves alone until `updates_per_transition` is set.
+    A mixin for SB3's off-policy algorithms, whose loop it leaves unchanged until `replay_ratio` is set.
 
-    Each vector step then adds N * `updates_per_transition` to what is owed, and whole updates are made: right after the
-    step, or with `overlap` during the next one. What is still owed when training stops is made when it goes on.
+    Each vector step then adds N * `replay_ratio` to the pending updates, and whole updates are made: right after the
+    step, or with `overlap` during the next one. Updates still pending when training stops are made when it continues.
 
-    Deviation from SB3's loop: a transition is stored before the callbacks are asked whether to go on, so that none is
-    lost when they stop the training.
+    Deviation from SB3's loop: a transition is stored before the callbacks may stop the training, so that none is lost.
     """
 
-    updates_per_transition: float | None
+    replay_ratio: float | None
     overlap: bool
-    updates_owed: float
+    pending_updates: float
 
     def collect_rollouts(
         self,
@@ -51,7 +54,7 @@ class OverlappedRollouts(DQN):
         log_interval: int | None = None,
     ) -> RolloutReturn:
         """One vector step, with its updates; parameters as in SB3."""
-        if self.updates_per_transition is None:
+        if self.replay_ratio is None:
             try:
                 return super().collect_rollouts(
                     env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
@@ -64,15 +67,15 @@ class OverlappedRollouts(DQN):
         try:
             env.step_async(actions)
         except BaseException:
-            self._last_obs = None  # nobody knows whether the step is on its way: the next learn() resets them
+            self._last_obs = None  # the step may be on its way: the next learn() resets them
             raise
         try:
             if self.overlap:
-                self._make_updates_owed()
+                self._make_pending_updates()
         finally:  # the step is on its way: whatever happened, Ctrl-C included, it is waited for and stored
-            seen = self._take_in(env, replay_buffer, actions)
+            seen = self._store_step(env, replay_buffer, actions)
         if not self.overlap:
-            self._make_updates_owed()
+            self._make_pending_updates()
         callback.update_locals(seen)
         go_on = callback.on_step()
         if go_on:
@@ -90,16 +93,16 @@ class OverlappedRollouts(DQN):
         """:return: actions [N]"""
         raise NotImplementedError
 
-    def _take_in(self, env: VecEnv, replay_buffer: ReplayBuffer, actions: np.ndarray) -> dict[str, Any]:
+    def _store_step(self, env: VecEnv, replay_buffer: ReplayBuffer, actions: np.ndarray) -> dict[str, Any]:
         """
-        Wait for the step and store it; the updates for it are owed from here on.
+        Wait for the step and store it; its updates are pending from here on.
 
-        :return: what callbacks may look at, under SB3's names
+        :return: the local variables for callbacks, under SB3's names
         """
         try:
             new_obs, rewards, dones, infos = env.step_wait()
         except BaseException:
-            self._last_obs = None  # nobody knows how far they got: the next learn() resets them
+            self._last_obs = None  # how far they got is unknown: the next learn() resets them
             raise
         self.num_timesteps += env.num_envs
         self._update_info_buffer(infos, dones)
@@ -107,7 +110,7 @@ class OverlappedRollouts(DQN):
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         self._on_step()
         if self.num_timesteps > self.learning_starts:
-            self.updates_owed += env.num_envs * cast(float, self.updates_per_transition)
+            self.pending_updates += env.num_envs * cast(float, self.replay_ratio)
         return {
             "self": self,
             "env": env,
@@ -119,17 +122,17 @@ class OverlappedRollouts(DQN):
             "infos": infos,
         }
 
-    def _make_updates_owed(self) -> None:
-        """An update is taken off the account when it is made: one that is interrupted is still owed."""
-        if self.updates_owed + _ROUNDING < 1 or not self._may_learn():
+    def _make_pending_updates(self) -> None:
+        """An update is subtracted once it is made: an interrupted one is still pending."""
+        if self.pending_updates + _ROUNDING < 1 or not self._may_learn():
             return
         self._prepare_training()
-        for _ in range(math.floor(self.updates_owed + _ROUNDING)):
+        for _ in range(math.floor(self.pending_updates + _ROUNDING)):
             self._gradient_step(self.batch_size)
-            self.updates_owed = max(self.updates_owed - 1, 0.0)
+            self.pending_updates = max(self.pending_updates - 1, 0.0)
 
     def _may_learn(self) -> bool:
-        """:return: false for a loaded model whose memory did not come along, and where learning starts over again"""
+        """:return: false before learning starts, and for a loaded model without its replay memory"""
         return self.num_timesteps > self.learning_starts and cast(ReplayBuffer, self.replay_buffer).size() > 0
 
     def _prepare_training(self) -> None:

@@ -1,4 +1,4 @@
-"""What a stopped run needs to go on, kept in the run folder while it trains."""
+"""What a stopped run needs to continue, saved in the run folder during training."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from sb3_atari_dqn.validation import as_int
 
 class SaveProgress(RunCallback):
     """
-    Save the model as ``progress.zip`` and the replay memory as ``replay_buffer.pkl``: the zoo's ``-i`` finds both, and
+    Save the model as ``progress.zip`` and the replay buffer as ``replay_buffer.pkl``: the zoo's ``-i`` loads both, and
     the statistics of ``VecNormalize`` (see :func:`~sb3_atari_dqn.callbacks.save_models.save_model`).
 
-    The zoo's checkpoints (``--save-freq``) hold no replay memory, and its own copy of that is written at the end only.
+    The zoo's checkpoints (``--save-freq``) do not contain the replay buffer; the zoo saves it at the end only.
 
-    :param every_env_steps: environment steps between two savings, over all environments together
+    :param every_env_steps: environment steps between two saves, over all environments
     :param folder: see :class:`RunCallback`
     :param verbose: likewise
     """
@@ -42,4 +42,4 @@ class SaveProgress(RunCallback):
             if hasattr(self.model, "save_replay_buffer"):
                 with replacing(self.folder / "replay_buffer.pkl") as file:
                     self.model.save_replay_buffer(file)
-            self._say(f"Saved the progress of {self.num_timesteps} environment steps in {self.folder}")
+            self._say(f"Saved model and replay buffer after {self.num_timesteps} environment steps in {self.folder}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sb3_atari_dqn.learners.working_copy import WorkingCopy, generators
-from sb3_atari_dqn.policies import HeadedQNetwork
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 
 _BATCH, _SEED = 2, 0
 

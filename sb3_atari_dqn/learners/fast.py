@@ -18,9 +18,10 @@ from sb3_atari_dqn.learners.optimizers import can_capture, can_fuse, fuse, make_
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
 from sb3_atari_dqn.learners.update import LearningRule, Update, update_of, with_observations
 from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy, generators
-from sb3_atari_dqn.policies import HeadedQNetwork, QPolicy
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
+from sb3_atari_dqn.policies import QPolicy
 
-_WAY_OUT = "use learner='plain'"
+_WAY_OUT = "use learner='reference'"
 
 
 class FastLearner:

@@ -12,7 +12,7 @@ import torch
 from sb3_atari_dqn.learners.compatibility import incompatibility
 from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES, CudaGraphCapture, Replayed
 from sb3_atari_dqn.learners.working_copy import WorkingCopy
-from sb3_atari_dqn.policies import HeadedQNetwork
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sb3_atari_dqn.learners.conversion import convert
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.objectives.outputs import Outputs
-from sb3_atari_dqn.policies import HeadedQNetwork
 
 
 class WorkingCopy:

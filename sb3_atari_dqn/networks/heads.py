@@ -1,17 +1,21 @@
-"""Heads: what turns features into outputs per action.
+"""Heads: from features to outputs per action.
 
-B: batch, F: features, A: actions, D: numbers per action (1 for expected returns).
+B: batch, F: features, A: actions, D: outputs per action (1 for expected returns).
 """
 
-from typing import NamedTuple
+import inspect
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
 
 from stable_baselines3.common.torch_layers import create_mlp
 from torch import Tensor, nn
 
+from sb3_atari_dqn.validation import check_known, renamed_value
+
 
 class Streams(NamedTuple):
     """
-    What a head can tell of how its outputs come about.
+    The parts that the outputs are the sum of.
 
     :param value: of the state, [B, 1, D]
     :param advantages: less their mean over the actions, [B, A, D]
@@ -21,9 +25,66 @@ class Streams(NamedTuple):
     advantages: Tensor
 
 
-class LinearHead(nn.Sequential):
+class HeadSize(NamedTuple):
     """
-    One stream: SB3's own layers under SB3's own names.
+    :param features_dim: F
+    :param n_actions: A
+    :param n_outputs: D
+    :param net_arch: units of the hidden layers, of each stream where there are several
+    :param activation_fn: after each hidden layer
+    """
+
+    features_dim: int
+    n_actions: int
+    n_outputs: int
+    net_arch: list[int]
+    activation_fn: type[nn.Module]
+
+    def mlp(self, rows: int) -> list[nn.Module]:
+        """:param rows: of outputs: A, or 1 for the state value"""
+        return create_mlp(self.features_dim, rows * self.n_outputs, self.net_arch, self.activation_fn)
+
+
+class Head(ABC, nn.Module):
+    """Base of all heads. Those that split the features into streams set :attr:`has_streams`."""
+
+    #: Whether the features enter several streams: the torso's dense layer then moves into each of them.
+    has_streams: ClassVar[bool] = False
+
+    n_actions: int
+    n_outputs: int
+
+    @classmethod
+    @abstractmethod
+    def build(cls, size: HeadSize, sb3_layers: list[nn.Module]) -> "Head":
+        """
+        :param size: of the head
+        :param sb3_layers: what SB3's constructor has just made: linear layers with one output per action. A head that
+            has the same ones takes them, so that one seed gives SB3's weights
+        """
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """
+        :param features: float32 [B, F]
+        :return: float32 [B, A, D]
+        """
+
+    @abstractmethod
+    def float32_layers(self) -> list[nn.Linear]:
+        """:return: the layers whose outputs are values: the 8 bits of bfloat16's mantissa are too few for them"""
+
+    def streams(self, features: Tensor) -> Streams | None:
+        """
+        :param features: float32 [B, F]
+        :return: the parts of the outputs, None for a head without streams
+        """
+        return None
+
+
+class LinearHead(nn.Sequential, Head):
+    """
+    One stream: SB3's layers under SB3's parameter names.
 
     :param layers: the last one has A * D outputs
     :param n_actions: A
@@ -35,80 +96,53 @@ class LinearHead(nn.Sequential):
         self.n_actions, self.n_outputs = n_actions, n_outputs
 
     @classmethod
-    def build(
-        cls, features_dim: int, n_actions: int, n_outputs: int, net_arch: list[int], activation_fn: type[nn.Module]
-    ) -> "LinearHead":
-        """Parameters: see :class:`DuelingHead`."""
-        return cls(create_mlp(features_dim, n_actions * n_outputs, net_arch, activation_fn), n_actions, n_outputs)
+    def build(cls, size: HeadSize, sb3_layers: list[nn.Module]) -> "LinearHead":
+        layers = sb3_layers if size.n_outputs == 1 else size.mlp(size.n_actions)
+        return cls(layers, size.n_actions, size.n_outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """
-        :param features: float32 [B, F]
-        :return: float32 [B, A, D]
-        """
         for layer in self:
             features = layer(features)
         return features.view(-1, self.n_actions, self.n_outputs)
 
     def float32_layers(self) -> list[nn.Linear]:
-        """:return: those whose outputs are values: 8 bits of mantissa are too few for them"""
         return [_last_linear(self)]
 
-    def streams(self, features: Tensor) -> Streams | None:
-        """:return: None: there is one stream"""
-        return None
 
-
-class DuelingHead(nn.Module):
+class DuelingHead(Head):
     """
     Two streams, one for the state value and one for the advantages, joined per sample and per output.
 
-    :param features_dim: F
-    :param n_actions: A
-    :param net_arch: hidden layers of each stream
-    :param activation_fn: after each hidden layer
-    :param n_outputs: D
+    :param size: of the head
     Source: Wang et al. 2016, section 3. Deviation: none.
     """
 
-    def __init__(
-        self,
-        features_dim: int,
-        n_actions: int,
-        net_arch: list[int],
-        activation_fn: type[nn.Module] = nn.ReLU,
-        n_outputs: int = 1,
-    ) -> None:
+    has_streams = True
+
+    def __init__(self, size: HeadSize) -> None:
         super().__init__()
-        self.n_actions, self.n_outputs = n_actions, n_outputs
-        self.value = nn.Sequential(*create_mlp(features_dim, n_outputs, net_arch, activation_fn))
-        self.advantage = nn.Sequential(*create_mlp(features_dim, n_actions * n_outputs, net_arch, activation_fn))
+        self.n_actions, self.n_outputs = size.n_actions, size.n_outputs
+        self.value = nn.Sequential(*size.mlp(1))
+        self.advantage = nn.Sequential(*size.mlp(size.n_actions))
 
     @classmethod
-    def build(
-        cls, features_dim: int, n_actions: int, n_outputs: int, net_arch: list[int], activation_fn: type[nn.Module]
-    ) -> "DuelingHead":
-        """Parameters: see above."""
-        return cls(features_dim, n_actions, net_arch, activation_fn, n_outputs)
+    def build(cls, size: HeadSize, sb3_layers: list[nn.Module]) -> "DuelingHead":
+        return cls(size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """
-        :param features: float32 [B, F]
-        :return: float32 [B, A, D]
-        """
-        value = self.value(features).view(-1, 1, self.n_outputs)
-        advantage = self.advantage(features).view(-1, self.n_actions, self.n_outputs)
-        return join_streams(value, advantage)
+        return join_streams(*self._parts(features))
 
     def float32_layers(self) -> list[nn.Linear]:
-        """:return: those whose outputs are values or advantages"""
         return [_last_linear(self.value), _last_linear(self.advantage)]
 
-    def streams(self, features: Tensor) -> Streams | None:
-        """:param features: float32 [B, F]"""
-        value = self.value(features).view(-1, 1, self.n_outputs)
-        advantage = self.advantage(features).view(-1, self.n_actions, self.n_outputs)
+    def streams(self, features: Tensor) -> Streams:
+        value, advantage = self._parts(features)
         return Streams(value, advantage - advantage.mean(dim=1, keepdim=True))
+
+    def _parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """:return: value [B, 1, D] and advantages with their mean [B, A, D]"""
+        value = self.value(features).view(-1, 1, self.n_outputs)
+        return value, self.advantage(features).view(-1, self.n_actions, self.n_outputs)
 
 
 def join_streams(value: Tensor, advantage: Tensor) -> Tensor:
@@ -127,6 +161,16 @@ def _last_linear(stream: nn.Sequential) -> nn.Linear:
     return [layer for layer in stream if isinstance(layer, nn.Linear)][-1]
 
 
-Head = LinearHead | DuelingHead
+HEADS: dict[str, type[Head]] = {"linear": LinearHead, "dueling": DuelingHead}
 
-HEADS: dict[str, type[LinearHead] | type[DuelingHead]] = {"plain": LinearHead, "dueling": DuelingHead}
+
+def resolve_head(head: Any) -> type[Head]:
+    """
+    :param head: short name, or a class
+    :raises ValueError: on anything else
+    """
+    if inspect.isclass(head) and issubclass(head, Head):
+        return head
+    head = renamed_value("policy_kwargs", "head", head, {"plain": "linear"})
+    check_known("head", head, HEADS)
+    return HEADS[head]

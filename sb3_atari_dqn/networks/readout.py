@@ -11,6 +11,8 @@ import torch
 from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
+from sb3_atari_dqn.networks.q_network import Explanation
+
 
 @dataclass(frozen=True)
 class Readout:
@@ -50,7 +52,7 @@ def read(policy: Any, observation: np.ndarray, saliency: bool = True) -> Readout
     policy.set_training_mode(False)
     inputs = policy.obs_to_tensor(observation)[0].float().requires_grad_(saliency)
     with torch.set_grad_enabled(saliency):
-        q, value, advantages = _outputs(policy, inputs)
+        q, value, advantages = _explain(policy, inputs)
     is_image = is_image_space(policy.observation_space)
     best = (q if advantages is None else advantages).max()
     return Readout(
@@ -62,12 +64,11 @@ def read(policy: Any, observation: np.ndarray, saliency: bool = True) -> Readout
     )
 
 
-def _outputs(policy: Any, inputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """:return: action values [1, A], state value [1, 1] and centred advantages [1, A]"""
+def _explain(policy: Any, inputs: Tensor) -> Explanation:
     if hasattr(policy, "quantile_net"):
-        return policy.quantile_net(inputs).mean(dim=1), None, None
+        return Explanation(policy.quantile_net(inputs).mean(dim=1))
     if not hasattr(policy.q_net, "explain"):  # SB3's own
-        return policy.q_net(inputs), None, None
+        return Explanation(policy.q_net(inputs))
     return policy.q_net.explain(inputs)
 
 

@@ -51,7 +51,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "exploration_initial_eps": 0.1,
         "exploration_final_eps": 0.0001,
         "exploration_steps": 100_000,
-        "updates_per_transition": 1,
+        "replay_ratio": 1,
         "learner": "fast",
     }
 }

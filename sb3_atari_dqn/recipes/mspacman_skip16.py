@@ -41,7 +41,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "exploration_steps": 247_500,
         "exploration_initial_eps": 1.0,
         "exploration_final_eps": 0.01,
-        "updates_per_transition": 1,
+        "replay_ratio": 1,
         "learner": "fast",
     }
 }

@@ -38,7 +38,7 @@ hyperparams: dict[str, dict[str, Any]] = {
             "sb3_atari_dqn.callbacks.LogEpisodes",
         ],
         "buffer_size": 1_000_000,
-        "replay_buffer_kwargs": {"frames": "compressed"},
+        "replay_buffer_kwargs": {"frame_storage": "compressed"},
         "learning_starts": 64,
         "batch_size": 64,
         "gamma": 0.9,
@@ -51,7 +51,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "exploration_initial_eps": 1.0,
         "exploration_final_eps": 0.01,
         "exploration_decay_rate": 0.00003,
-        "updates_per_transition": 1,
+        "replay_ratio": 1,
         "learner": "fast",
     }
 }

@@ -50,7 +50,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "exploration_steps": 500_000,
         "exploration_initial_eps": 1.0,
         "exploration_final_eps": 0.1,
-        "updates_per_transition": 1,
+        "replay_ratio": 1,
         "learner": "fast",
     }
 }

@@ -14,12 +14,11 @@ from typing import Any
 import yaml
 from stable_baselines3.common.callbacks import BaseCallback
 
-import sb3_atari_dqn
 from sb3_atari_dqn import validation
 from sb3_atari_dqn.callbacks import RunCallback
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.validation import as_int, check_between, check_options
 from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 
 #: Constructor arguments that the zoo fills in itself, from the command line.
 _SET_BY_THE_ZOO = {"self", "env", "tensorboard_log", "seed", "verbose", "device", "_init_setup_model"}
@@ -172,9 +171,21 @@ def check_callbacks(callback: Any) -> None:
 
 def check_keys(algo: str, config: str, hyperparams: dict[str, Any]) -> None:
     """:raises ValueError: on a key that is neither the zoo's nor the algorithm's, with the one that may be meant"""
-    signature = inspect.signature(getattr(sb3_atari_dqn, ALGORITHMS[algo]).__init__)
     validation.check_keys(
         f"the hyperparameters of {algo} (from {config} or -params)",
         hyperparams,
-        set(signature.parameters) - _SET_BY_THE_ZOO,
+        _arguments(ALGORITHMS[algo].import_class()) - _SET_BY_THE_ZOO,
     )
+
+
+def _arguments(cls: type) -> set[str]:
+    """:return: names of the constructor's arguments; where it passes ``**kwargs`` on, its parents' too"""
+    names: set[str] = set()
+    for owner in cls.__mro__:
+        if "__init__" not in vars(owner):
+            continue
+        parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+        names |= {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+        if all(each.kind is not each.VAR_KEYWORD for each in parameters):
+            break
+    return names

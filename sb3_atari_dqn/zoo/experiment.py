@@ -7,7 +7,6 @@ Each function stands in for the method of the same name of the zoo's ``Experimen
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,11 +17,12 @@ import rl_zoo3
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.validation import check_device
 from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_command_line, check_file, check_keys, check_mappings, check_values
 from sb3_atari_dqn.zoo.named_classes import named_classes
-from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path, profiles
+from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 
 Upstream = Callable[..., Any]
 Hyperparams = dict[str, Any]
@@ -180,7 +180,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     pixels = "Cnn" in getattr(policy, "__name__", policy)
     options = manager._hyperparams
     n_step = not (options.get("optimize_memory_usage") and options.get("replay") == "sb3")  # one or the other
-    HYPERPARAMS_SAMPLER[manager.algo] = partial(tuning.sample, pixels=pixels, n_step=n_step)
+    HYPERPARAMS_SAMPLER[manager.algo] = tuning.sampler(ALGORITHMS[manager.algo], pixels, n_step)
     if manager.storage is not None:
         tuning.prepare_storage(manager.storage)
     upstream(manager)

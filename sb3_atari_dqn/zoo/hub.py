@@ -20,9 +20,9 @@ from huggingface_hub import repocard as repocard
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from requests.exceptions import HTTPError
 
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.files import replacing
 from sb3_atari_dqn.zoo import model_card
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path
 
 Upstream = Callable[..., Any]
@@ -59,7 +59,7 @@ def evaluate_agent(
 ) -> tuple[float, float]:
     """Evaluate, and for our algorithms write the protocol of the score beside it into ``results.json``."""
     scores = upstream(model, eval_env, n_eval_episodes, is_deterministic, local_path)
-    if type(model).__module__.startswith("sb3_atari_dqn."):
+    if type(model) in {algorithm.import_class() for algorithm in ALGORITHMS.values()}:
         results_path = Path(local_path) / "results.json"
         results = json.loads(results_path.read_text())
         with replacing(results_path) as file:

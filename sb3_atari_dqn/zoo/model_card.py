@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import sb3_atari_dqn
-from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS, Algorithm
 
 _PACKAGES = ("stable_baselines3", "rl_zoo3", "gymnasium", "ale-py", "torch")
 
@@ -23,15 +23,6 @@ _TRAIN_FLAGS = (
     ("vec_env", "--vec-env", "dummy"),
     ("seed", "--seed", None),
 )
-
-_OF_THE_ALGORITHM = {
-    "dqn_classic": "the deep Q-network of [Mnih et al. 2015](https://doi.org/10.1038/nature14236)",
-    "dqn_double": "double Q-learning ([van Hasselt et al. 2016](https://arxiv.org/abs/1509.06461))",
-    "dqn_dueling": (
-        "a dueling network ([Wang et al. 2016](https://arxiv.org/abs/1511.06581)) "
-        "with double Q-learning ([van Hasselt et al. 2016](https://arxiv.org/abs/1509.06461))"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,10 @@ class Facts:
         return self.args["algo"]
 
     @property
+    def algorithm(self) -> Algorithm:
+        return ALGORITHMS[self.algo]
+
+    @property
     def env_id(self) -> str:
         return self.args["env"]
 
@@ -80,12 +75,14 @@ def render(facts: Facts) -> str:
 
 
 def _introduction(facts: Facts) -> list[str]:
+    algorithm = facts.algorithm
+    papers = ", ".join(paper.link for paper in algorithm.papers)
     lines = [
-        f"# **{ALGORITHMS[facts.algo]}** agent playing **{facts.env_id}**",
+        f"# **{algorithm.class_name}** agent playing **{facts.env_id}**",
         "",
-        f"The algorithm `{facts.algo}` is {_OF_THE_ALGORITHM[facts.algo]}. It comes with sb3-atari-dqn, a plug-in for "
+        f"The algorithm `{facts.algo}` is {algorithm.summary} ({papers}). It comes with sb3-atari-dqn, a plug-in for "
         "[Stable-Baselines3](https://github.com/DLR-RM/stable-baselines3) and the "
-        f"[RL Zoo](https://github.com/DLR-RM/rl-baselines3-zoo); `docs/{facts.algo}.md` in its source distribution "
+        f"[RL Zoo](https://github.com/DLR-RM/rl-baselines3-zoo); `{algorithm.page}` in its source distribution "
         "says how it differs from the papers.",
     ]
     if facts.endpoint is not None:

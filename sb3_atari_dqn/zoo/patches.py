@@ -17,8 +17,8 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo import experiment, recorders, run_folder
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 
 #: The zoo whose seams were read, as the beginning of its version.
 SUPPORTED = "2.9."

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 
-import sb3_atari_dqn
-from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS
 
 
 def register() -> None:
@@ -48,7 +47,7 @@ def _environments(envs: ModuleType | None, error: ImportError | None) -> bool:
 def _algorithms(utils: ModuleType | None, error: ImportError | None) -> bool:
     if utils is None or error is not None:
         return False
-    utils.ALGOS.update({name: getattr(sb3_atari_dqn, cls) for name, cls in ALGORITHMS.items()})
+    utils.ALGOS.update({name: algorithm.import_class() for name, algorithm in ALGORITHMS.items()})
     return False
 
 
@@ -66,7 +65,8 @@ def _search_spaces(hyperparams_opt: ModuleType | None, error: ImportError | None
         return False
     from sb3_atari_dqn.zoo import tuning
 
-    hyperparams_opt.HYPERPARAMS_SAMPLER.update(dict.fromkeys(ALGORITHMS, tuning.sample))
+    samplers = {name: tuning.sampler(algorithm) for name, algorithm in ALGORITHMS.items()}
+    hyperparams_opt.HYPERPARAMS_SAMPLER.update(samplers)
     hyperparams_opt.HYPERPARAMS_CONVERTER.update(dict.fromkeys(ALGORITHMS, tuning.convert))
     return False
 

@@ -13,7 +13,7 @@ from typing import Any
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_atari_dqn.callbacks import RecordEpisodes, Run, RunCallback
-from sb3_atari_dqn.zoo.names import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS
 
 
 def create_callbacks(upstream: Callable[..., Any], manager: Any) -> None:

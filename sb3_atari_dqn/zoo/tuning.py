@@ -1,10 +1,12 @@
 """Tuning our algorithms with the zoo: a search space made for pixels, and the care Optuna's databases need.
 
-:func:`sample` and :func:`convert` are registered together: what one proposes, the other turns into constructor
-arguments, in a trial as well as when ``--trial-id`` loads one.
+:func:`sampler` and :func:`convert` are registered together: what one proposes, the other turns into constructor
+arguments, in a trial as well as when ``--trial-id`` loads one. How the search of one algorithm differs from the common
+one, its entry in the catalogue says.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from sb3_atari_dqn.catalogue import Algorithm, Choice, Range
+from sb3_atari_dqn.validation import check_known
+
 #: Torsos worth a trial: those whose cost on 84x84 frames stays within about ten times the Nature network's.
 TORSOS = ("nature", "nature_stride2", "dqn2013", "impala")
 #: Adam's, on pixels: as in the shipped configuration of dqn_dueling.
@@ -21,47 +26,60 @@ ADAM_EPSILON = 1.5e-4
 #: Layers of a flat-observation network, under the zoo's own names.
 NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
 
+#: What every algorithm searches unless its entry says otherwise, by the names of docs/tuning.md. The ranges bracket the
+#: published settings: Nature DQN (Mnih et al. 2015), Rainbow (Hessel et al. 2018, table 1), SB3's Atari configuration.
+COMMON: dict[str, Range | Choice] = {
+    "gamma": Range("one_minus_gamma", 0.001, 0.1, log=True),
+    "learning_rate": Range("learning_rate", 1e-5, 1e-3, log=True),
+    "batch_size": Range("batch_size_pow", 4, 8),
+    "target_update_interval": Range("target_update_interval", 10, 20_000, log=True),
+    "exploration_fraction": Range("exploration_fraction", 0.02, 0.3),
+    "exploration_final_eps": Range("exploration_final_eps", 0.001, 0.1, log=True),
+    "n_steps": Choice("n_steps", (1, 3, 5)),
+    "torso": Choice("torso", TORSOS),
+    "net_arch": Choice("net_arch", tuple(NET_ARCHS)),
+}
+
 # Two processes meet while one creates the tables: the loser fails within milliseconds of the winner's commit.
 _ATTEMPTS = 20
 _PAUSE_S = 0.5
 
 
-def sample(
-    trial: optuna.Trial,
-    n_actions: int,
-    n_envs: int,
-    additional_args: dict[str, Any],
-    pixels: bool = True,
-    n_step: bool = True,
-) -> dict[str, Any]:
-    """Propose hyperparameters for one trial.
-
-    Ranges bracket the published settings: Nature DQN (Mnih et al. 2015), Rainbow (Hessel et al. 2018, table 1) and
-    SB3's Atari configuration.
-
-    :param trial: the trial
-    :param n_actions: unused, our action spaces are discrete
-    :param n_envs: unused
-    :param additional_args: unused, hindsight replay does not apply
+def search_space(algorithm: Algorithm, pixels: bool = True, n_step: bool = True) -> list[Range | Choice]:
+    """
+    :param algorithm: whose
     :param pixels: whether the policy sees images; otherwise layers are proposed instead of a torso
     :param n_step: whether the replay memory can hold returns of several steps
-    :return: constructor arguments
+    :return: dimensions under the names that the study stores
+    :raises ValueError: if the entry leaves out a dimension that does not exist
     """
-    params: dict[str, Any] = {
-        "one_minus_gamma": trial.suggest_float("one_minus_gamma", 0.001, 0.1, log=True),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-3, log=True),
-        "batch_size_pow": trial.suggest_int("batch_size_pow", 4, 8),
-        "target_update_interval": trial.suggest_int("target_update_interval", 10, 20_000, log=True),
-        "exploration_fraction": trial.suggest_float("exploration_fraction", 0.02, 0.3),
-        "exploration_final_eps": trial.suggest_float("exploration_final_eps", 0.001, 0.1, log=True),
-    }
-    if n_step:
-        params["n_steps"] = trial.suggest_categorical("n_steps", [1, 3, 5])
-    if pixels:
-        params["torso"] = trial.suggest_categorical("torso", TORSOS)
-    else:
-        params["net_arch"] = trial.suggest_categorical("net_arch", list(NET_ARCHS))
-    return convert(params)
+    for name in algorithm.not_tuned:
+        check_known(f"not_tuned of {algorithm.name}", name, COMMON)
+    unwanted = {*algorithm.not_tuned, "net_arch" if pixels else "torso", *([] if n_step else ["n_steps"])}
+    common = [dimension for name, dimension in COMMON.items() if name not in unwanted]
+    return [*common, *algorithm.also_tuned]
+
+
+def sampler(algorithm: Algorithm, pixels: bool = True, n_step: bool = True) -> Callable[..., dict[str, Any]]:
+    """
+    :param algorithm: see :func:`search_space`, as the others
+    :return: what the zoo calls with a trial and three arguments for algorithms that are not ours
+    """
+    dimensions = search_space(algorithm, pixels, n_step)
+
+    def sample(trial: optuna.Trial, *_: Any) -> dict[str, Any]:
+        return convert({dimension.name: _suggest(trial, dimension) for dimension in dimensions})
+
+    return sample
+
+
+def _suggest(trial: optuna.Trial, dimension: Range | Choice) -> Any:
+    if isinstance(dimension, Choice):
+        return trial.suggest_categorical(dimension.name, dimension.options)
+    name, low, high = dimension.name, dimension.low, dimension.high
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=dimension.log)
+    return trial.suggest_float(name, low, high, log=dimension.log)
 
 
 def convert(params: dict[str, Any]) -> dict[str, Any]:
@@ -71,10 +89,12 @@ def convert(params: dict[str, Any]) -> dict[str, Any]:
     :return: constructor arguments, as the configuration would name them
     """
     hyperparams = dict(params)
-    hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
-    # Those of the configuration go: trials tune the fraction.
-    hyperparams["exploration_steps"], hyperparams["exploration_delay"] = None, 0
-    hyperparams["batch_size"] = 2 ** hyperparams.pop("batch_size_pow")
+    if "one_minus_gamma" in hyperparams:
+        hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
+    if "exploration_fraction" in hyperparams:  # those of the configuration would win over it
+        hyperparams["exploration_steps"], hyperparams["exploration_delay"] = None, 0
+    if "batch_size_pow" in hyperparams:
+        hyperparams["batch_size"] = 2 ** hyperparams.pop("batch_size_pow")
     if "torso" in hyperparams:
         # policy_kwargs replace the configuration's: the epsilon that keeps its first convolution alive comes along
         optimizer_kwargs = {"eps": ADAM_EPSILON}

@@ -17,7 +17,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnvWrapper
 
-from sb3_atari_dqn.algorithms.dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.learners.update import Update
 from tests.support.environments import Catch, DiscountProbe, ImageAndVector, Noise, PolicyProbe, ValueProbe
 from tests.support.logs import Memory
@@ -90,8 +90,8 @@ class EachStep(BaseCallback):
         return True
 
 
-def small(n_envs=1, env=ValueProbe, algorithm=ClassicDQN, updates_per_transition=0.25, policy="MlpPolicy", **kwargs):
-    kwargs = {**SMALL, "updates_per_transition": updates_per_transition, **kwargs}
+def small(n_envs=1, env=ValueProbe, algorithm=ClassicDQN, replay_ratio=0.25, policy="MlpPolicy", **kwargs):
+    kwargs = {**SMALL, "replay_ratio": replay_ratio, **kwargs}
     return algorithm(policy, env if not isinstance(env, type) else make_vec_env(env, n_envs, seed=3), **kwargs)
 
 
@@ -126,62 +126,62 @@ RATIOS = [0.25, 0.1, 1, 2.5]
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("n_envs", [1, 3, 8])
 def test_updates_are_the_ratio_times_the_transitions_past_learning_starts(n_envs, ratio):
-    model, _ = recorded(n_envs, updates_per_transition=ratio, learning_starts=24)
+    model, _ = recorded(n_envs, replay_ratio=ratio, learning_starts=24)
     made = EachStep(lambda: model._n_updates)
     model.learn(24 + 240, callback=made)
     transitions = np.maximum(n_envs * np.arange(1, 264 // n_envs + 1) - 24, 0)
     assert made.seen == np.floor(transitions * ratio + 1e-6).astype(int).tolist()
     assert model._n_updates == 240 * ratio
-    assert model.updates_owed == pytest.approx(0, abs=1e-6)
+    assert model.pending_updates == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("n_envs", [1, 3, 8])
 def test_with_overlap_the_updates_for_a_step_are_made_during_the_next(n_envs, ratio):
-    model, _ = recorded(n_envs, updates_per_transition=ratio, overlap=True)
+    model, _ = recorded(n_envs, replay_ratio=ratio, overlap=True)
     made = EachStep(lambda: model._n_updates)
     model.learn(240, callback=made)
     before_the_last_step = n_envs * np.arange(0, 240 // n_envs)
     assert made.seen == np.floor(before_the_last_step * ratio + 1e-6).astype(int).tolist()
-    assert model._n_updates + model.updates_owed == pytest.approx(240 * ratio)
+    assert model._n_updates + model.pending_updates == pytest.approx(240 * ratio)
 
 
 @BOTH
 @pytest.mark.parametrize("ratio", RATIOS)
 def test_nothing_is_lost_between_two_calls_to_learn(ratio, overlap):
-    model, _ = recorded(3, updates_per_transition=ratio, overlap=overlap)
+    model, _ = recorded(3, replay_ratio=ratio, overlap=overlap)
     for _ in range(4):
         model.learn(3 * 7, reset_num_timesteps=False)
     assert model.num_timesteps == 84
-    assert model._n_updates + model.updates_owed == pytest.approx(84 * ratio)
-    assert model.updates_owed < (3 * ratio + 1 if overlap else 1)
+    assert model._n_updates + model.pending_updates == pytest.approx(84 * ratio)
+    assert model.pending_updates < (3 * ratio + 1 if overlap else 1)
 
 
 @pytest.mark.parametrize("n_envs", [1, 8])
 def test_rounding_does_not_add_up_over_a_hundred_thousand_steps(n_envs, monkeypatch):
     made: list[int] = []
-    model = small(n_envs, updates_per_transition=0.1)
+    model = small(n_envs, replay_ratio=0.1)
     monkeypatch.setattr(model, "_may_learn", lambda: True)
     monkeypatch.setattr(model, "_prepare_training", lambda: None)
     monkeypatch.setattr(model, "_gradient_step", made.append)
     for _ in range(100_000):
-        model.updates_owed += n_envs * 0.1
-        model._make_updates_owed()
+        model.pending_updates += n_envs * 0.1
+        model._make_pending_updates()
     assert len(made) == n_envs * 10_000
 
 
 @BOTH
 def test_what_is_owed_travels_in_the_file(overlap, tmp_path):
-    model = small(8, updates_per_transition=0.3, overlap=overlap, learning_starts=8)
+    model = small(8, replay_ratio=0.3, overlap=overlap, learning_starts=8)
     model.learn(24)
     model.save(tmp_path / "model")
     model.save_replay_buffer(tmp_path / "memory")
     loaded = ClassicDQN.load(tmp_path / "model", env=make_vec_env(ValueProbe, 8), device="cpu")
     loaded.load_replay_buffer(tmp_path / "memory")
-    assert loaded.updates_owed == model.updates_owed > 0
-    assert (loaded.updates_per_transition, loaded.overlap) == (0.3, overlap)
+    assert loaded.pending_updates == model.pending_updates > 0
+    assert (loaded.replay_ratio, loaded.overlap) == (0.3, overlap)
     loaded.learn(16, reset_num_timesteps=False)
-    assert loaded._n_updates + loaded.updates_owed == pytest.approx((40 - 8) * 0.3)
+    assert loaded._n_updates + loaded.pending_updates == pytest.approx((40 - 8) * 0.3)
 
 
 @BOTH
@@ -189,16 +189,16 @@ def test_what_is_owed_travels_in_the_file(overlap, tmp_path):
 def test_a_model_loaded_without_its_memory_waits_until_there_is_something_to_learn_from(
     reset_num_timesteps, overlap, tmp_path
 ):
-    model = small(8, updates_per_transition=0.5, overlap=overlap, learning_starts=16)
+    model = small(8, replay_ratio=0.5, overlap=overlap, learning_starts=16)
     model.learn(40)
-    model.updates_owed = 4.0  # as an interruption leaves it
+    model.pending_updates = 4.0  # as an interruption leaves it
     model.save(tmp_path / "model")
     loaded = ClassicDQN.load(tmp_path / "model", env=make_vec_env(ValueProbe, 8), device="cpu")
     updates = loaded._n_updates
     made = EachStep(lambda: loaded._n_updates - updates)
     loaded.learn(40, callback=made, reset_num_timesteps=reset_num_timesteps)
     counted = 24 if reset_num_timesteps else 40
-    assert made.seen[-1] + loaded.updates_owed == pytest.approx(4 + 0.5 * counted)
+    assert made.seen[-1] + loaded.pending_updates == pytest.approx(4 + 0.5 * counted)
     if reset_num_timesteps:
         assert made.seen[:2] == [0, 0]  # learning starts after 16 again
 
@@ -209,16 +209,16 @@ def test_a_model_loaded_without_its_memory_waits_until_there_is_something_to_lea
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"train_freq": 4}, "updates_per_transition=0.25 and train_freq=4, gradient_steps=None both say how often"),
-        ({"gradient_steps": 2}, "updates_per_transition=0.25 and train_freq=None, gradient_steps=2 both say"),
-        ({"updates_per_transition": 0}, r"updates_per_transition must be a number in \(0, 1000\], got 0"),
-        ({"updates_per_transition": -1}, "updates_per_transition must be a number"),
-        ({"updates_per_transition": "0.25"}, "updates_per_transition must be a number in .*, got '0.25'"),
-        ({"updates_per_transition": float("nan")}, "updates_per_transition must be a number .* got nan"),
-        ({"updates_per_transition": None, "overlap": True}, "overlap=True needs updates_per_transition"),
+        ({"train_freq": 4}, "replay_ratio=0.25 and train_freq=4, gradient_steps=None both say how often"),
+        ({"gradient_steps": 2}, "replay_ratio=0.25 and train_freq=None, gradient_steps=2 both say"),
+        ({"replay_ratio": 0}, r"replay_ratio must be a number in \(0, 1000\], got 0"),
+        ({"replay_ratio": -1}, "replay_ratio must be a number"),
+        ({"replay_ratio": "0.25"}, "replay_ratio must be a number in .*, got '0.25'"),
+        ({"replay_ratio": float("nan")}, "replay_ratio must be a number .* got nan"),
+        ({"replay_ratio": None, "overlap": True}, "overlap=True needs replay_ratio"),
         ({"overlap": "no"}, "overlap must be True or False, got 'no'"),
         ({"overlap": float("nan")}, "overlap must be True or False, got nan"),
-        ({"learner": "quick"}, "Unknown learner 'quick'; known: fast, plain"),
+        ({"learner": "quick"}, "Unknown learner 'quick'; known: fast, reference"),
         ({"precision": "fp16"}, "Unknown precision 'fp16'; known: auto, bf16, fp32"),
     ],
 )
@@ -230,10 +230,10 @@ def test_bad_arguments_are_named(kwargs, message):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"train_freq": 8}, "updates_per_transition=0.25 and train_freq=8, gradient_steps=None both say how often"),
-        ({"updates_per_transition": 0.5, "gradient_steps": 2}, "updates_per_transition=0.5 and .* gradient_steps=2"),
-        ({"updates_per_transition": -0.5}, "updates_per_transition must be a number .* got -0.5"),
-        ({"updates_per_transition": None}, "overlap=True needs updates_per_transition"),
+        ({"train_freq": 8}, "replay_ratio=0.25 and train_freq=8, gradient_steps=None both say how often"),
+        ({"replay_ratio": 0.5, "gradient_steps": 2}, "replay_ratio=0.5 and .* gradient_steps=2"),
+        ({"replay_ratio": -0.5}, "replay_ratio must be a number .* got -0.5"),
+        ({"replay_ratio": None}, "overlap=True needs replay_ratio"),
     ],
 )
 def test_bad_arguments_are_named_at_load(kwargs, message, tmp_path):
@@ -247,20 +247,18 @@ def test_bad_arguments_are_named_at_load(kwargs, message, tmp_path):
     [({}, 10), ({"train_freq": 8}, 5), ({"gradient_steps": 2}, 20), ({"train_freq": 2, "gradient_steps": 3}, 60)],
 )
 def test_a_loaded_model_may_go_back_to_sb3s_pace(kwargs, updates, tmp_path):
-    small(updates_per_transition=0.1).save(tmp_path / "model")
+    small(replay_ratio=0.1).save(tmp_path / "model")
     env = make_vec_env(ValueProbe)
-    loaded = ClassicDQN.load(tmp_path / "model", env=env, updates_per_transition=None, device="cpu", **kwargs)
+    loaded = ClassicDQN.load(tmp_path / "model", env=env, replay_ratio=None, device="cpu", **kwargs)
     loaded.learn(40)
     assert loaded._n_updates == updates  # what is left out is what the constructor takes: 4 and 1
 
 
 def test_a_loaded_model_may_leave_sb3s_pace(tmp_path):
-    small(updates_per_transition=None, train_freq=8).save(tmp_path / "model")
-    loaded = ClassicDQN.load(
-        tmp_path / "model", env=make_vec_env(ValueProbe, 2), updates_per_transition=0.5, overlap=True
-    )
+    small(replay_ratio=None, train_freq=8).save(tmp_path / "model")
+    loaded = ClassicDQN.load(tmp_path / "model", env=make_vec_env(ValueProbe, 2), replay_ratio=0.5, overlap=True)
     loaded.learn(40)
-    assert loaded._n_updates + loaded.updates_owed == 20
+    assert loaded._n_updates + loaded.pending_updates == 20
 
 
 # --- the order of events
@@ -271,7 +269,7 @@ def kinds(events):
 
 
 def test_without_overlap_updates_follow_the_step():
-    model, events = recorded(2, updates_per_transition=0.75)
+    model, events = recorded(2, replay_ratio=0.75)
     model.learn(8)
     step = ["act", "begin", "end"]
     assert kinds(events) == [*step, "update", *step, "update", "update", *step, "update", *step, "update", "update"]
@@ -279,7 +277,7 @@ def test_without_overlap_updates_follow_the_step():
 
 
 def test_with_overlap_updates_lie_within_the_next_step_and_see_what_was_stored_before_it():
-    model, events = recorded(2, updates_per_transition=0.75, overlap=True)
+    model, events = recorded(2, replay_ratio=0.75, overlap=True)
     model.learn(8)
     assert kinds(events) == [
         *("act", "begin", "end"),
@@ -293,7 +291,7 @@ def test_with_overlap_updates_lie_within_the_next_step_and_see_what_was_stored_b
 def test_actions_are_at_most_one_block_of_updates_behind():
     made = {}
     for overlap in (False, True):
-        model, events = recorded(4, updates_per_transition=0.5, overlap=overlap)
+        model, events = recorded(4, replay_ratio=0.5, overlap=overlap)
         model.learn(40)
         made[overlap] = [updates for kind, updates in events if kind == "act"]
     assert made[False] == [2 * step for step in range(10)]
@@ -320,8 +318,8 @@ def watched(monkeypatch, n_envs, **pace):
 
 @pytest.mark.parametrize("n_envs", [1, 3])
 def test_target_network_and_epsilon_move_as_in_sb3s_loop(n_envs, monkeypatch):
-    moves, epsilons = watched(monkeypatch, n_envs, updates_per_transition=0.25)
-    moves_of_sb3, epsilons_of_sb3 = watched(monkeypatch, n_envs, updates_per_transition=None, train_freq=4)
+    moves, epsilons = watched(monkeypatch, n_envs, replay_ratio=0.25)
+    moves_of_sb3, epsilons_of_sb3 = watched(monkeypatch, n_envs, replay_ratio=None, train_freq=4)
     assert moves == moves_of_sb3 == [12, 24, 36, 48]
     assert epsilons[:-1] == epsilons_of_sb3[1:]  # SB3 asks the callbacks before it moves epsilon
 
@@ -342,8 +340,8 @@ def test_one_environment_without_overlap_is_sb3s_loop_bit_for_bit(env, policy, n
     """An update for every 4 transitions = train_freq 4, one gradient step; schedules, target network and all."""
     models = []
     for pace in (
-        {"updates_per_transition": 0.25},
-        {"updates_per_transition": None, "train_freq": 4, "gradient_steps": 1},
+        {"replay_ratio": 0.25},
+        {"replay_ratio": None, "train_freq": 4, "gradient_steps": 1},
     ):
         kwargs = {"policy_kwargs": {"features_extractor_class": "dqn2013"}} if policy == "CnnPolicy" else {}
         model = small(
@@ -356,7 +354,7 @@ def test_one_environment_without_overlap_is_sb3s_loop_bit_for_bit(env, policy, n
     assert ours._n_updates == sb3s._n_updates == (100 - learning_starts) // 4
     assert torch.equal(parameters(ours), parameters(sb3s))
     assert same_actions(ours, sb3s)
-    assert ours.exploration_rng.random() == sb3s.exploration_rng.random()
+    assert ours.explorer.state_dict() == sb3s.explorer.state_dict()
 
 
 def same_actions(left, right):
@@ -373,7 +371,7 @@ def same_actions(left, right):
 
 @BOTH
 @pytest.mark.parametrize("n_envs", [1, 8])
-@pytest.mark.parametrize("learner", ["plain", "fast"])
+@pytest.mark.parametrize("learner", ["reference", "fast"])
 def test_the_same_seed_gives_the_same_parameters_and_memory(learner, n_envs, overlap):
     runs = []
     for seed in (1, 1, 2):
@@ -406,21 +404,21 @@ def test_environments_in_other_processes_change_nothing():
 
 @BOTH
 def test_a_callback_that_stops_loses_no_transition_and_no_update(overlap):
-    model, _ = recorded(2, updates_per_transition=0.5, overlap=overlap)
+    model, _ = recorded(2, replay_ratio=0.5, overlap=overlap)
     model.learn(100, callback=lambda scope, _: model.num_timesteps < 20)
     assert model.num_timesteps == 20
     assert model.replay_buffer.size() == 10
     assert model.env.in_flight == 0
-    assert model._n_updates + model.updates_owed == 10
+    assert model._n_updates + model.pending_updates == 10
     model.learn(20, reset_num_timesteps=False)
     assert model.replay_buffer.size() == 20
-    assert model._n_updates + model.updates_owed == 20
+    assert model._n_updates + model.pending_updates == 20
 
 
 @BOTH
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_update_is_still_owed_and_the_step_on_its_way_is_stored(error, overlap):
-    model, events = recorded(2, updates_per_transition=1, overlap=overlap)
+    model, events = recorded(2, replay_ratio=1, overlap=overlap)
     model._learner.fail_at = (7, error())
     with pytest.raises(error):
         model.learn(100)
@@ -429,14 +427,14 @@ def test_an_interrupted_update_is_still_owed_and_the_step_on_its_way_is_stored(e
     steps = 5 if overlap else 4  # with overlap the fourth step's updates are made during the fifth
     assert kinds(events).count("end") == model.replay_buffer.size() == steps
     assert model.num_timesteps == 2 * steps
-    assert model._n_updates + model.updates_owed == 2 * steps
+    assert model._n_updates + model.pending_updates == 2 * steps
     model.learn(20, reset_num_timesteps=False)
     assert model.replay_buffer.size() == steps + 10
-    assert model._n_updates + model.updates_owed == 2 * steps + 20
+    assert model._n_updates + model.pending_updates == 2 * steps + 20
 
 
 def test_the_observation_after_an_interruption_follows_the_stored_one():
-    model = small(env=make_vec_env(DiscountProbe, 1, seed=3), updates_per_transition=1, overlap=True)
+    model = small(env=make_vec_env(DiscountProbe, 1, seed=3), replay_ratio=1, overlap=True)
     model._learner = RecordingLearner(model, [])
     model._learner.fail_at = (4, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -448,7 +446,7 @@ def test_the_observation_after_an_interruption_follows_the_stored_one():
 
 
 def test_an_error_in_a_callback_loses_nothing():
-    model, _ = recorded(2, updates_per_transition=1, overlap=True)
+    model, _ = recorded(2, replay_ratio=1, overlap=True)
 
     def fail(scope, _):
         if model.num_timesteps == 10:
@@ -458,19 +456,19 @@ def test_an_error_in_a_callback_loses_nothing():
     with pytest.raises(RuntimeError, match="callback"):
         model.learn(100, callback=fail)
     assert model.replay_buffer.size() == 5
-    assert model._n_updates + model.updates_owed == 10
+    assert model._n_updates + model.pending_updates == 10
 
 
 @BOTH
 def test_the_environment_may_be_exchanged_between_two_calls(overlap):
-    model = small(2, env=PolicyProbe, overlap=overlap, updates_per_transition=0.5)
+    model = small(2, env=PolicyProbe, overlap=overlap, replay_ratio=0.5)
     model.learn(20)
     events: list[tuple[str, Any]] = []
     model.set_env(RecordingVecEnv(make_vec_env(PolicyProbe, 2, seed=8), events))
     model.learn(20, reset_num_timesteps=False)
     assert kinds(events).count("end") == 10
     assert model.replay_buffer.size() == 20
-    assert model._n_updates + model.updates_owed == 20
+    assert model._n_updates + model.pending_updates == 20
 
 
 # --- callbacks and logs
@@ -521,7 +519,8 @@ def test_logs_are_written_every_so_many_episodes(overlap):
     assert last["rollout/ep_len_mean"] == 2
     assert last["train/n_updates"] == model._n_updates
     assert "train/loss" in memory.dumps[0]
-    assert np.isfinite([last["train/learning_rate"], last["time/env_steps_per_second"]]).all()
+    assert last["train/learning_rate"] == model.learning_rate
+    assert "time/env_steps_per_second" in last
 
 
 @BOTH
@@ -544,7 +543,7 @@ def test_sb3s_callbacks_work(overlap, tmp_path):
     loaded = ClassicDQN.load(tmp_path / "rl_model_16_steps", env=model.env)
     loaded.load_replay_buffer(tmp_path / "rl_model_replay_buffer_16_steps")
     assert loaded.num_timesteps == 16
-    assert loaded._n_updates + loaded.updates_owed == 4
+    assert loaded._n_updates + loaded.pending_updates == 4
     loaded.learn(10, reset_num_timesteps=False)
 
 
@@ -552,9 +551,9 @@ def test_sb3s_callbacks_work(overlap, tmp_path):
 
 
 @BOTH
-@pytest.mark.parametrize("learner", ["plain", "fast"])
+@pytest.mark.parametrize("learner", ["reference", "fast"])
 def test_dictionaries_and_prioritized_images_go_through_the_loop(learner, overlap):
-    kwargs = {"learner": learner, "overlap": overlap, "n_envs": 3, "updates_per_transition": 0.5}
+    kwargs = {"learner": learner, "overlap": overlap, "n_envs": 3, "replay_ratio": 0.5}
     dictionary = small(env=ImageAndVector, policy="MultiInputPolicy", **kwargs).learn(30)
     torso = {"features_extractor_class": "dqn2013"}
     images = small(
@@ -567,7 +566,7 @@ def test_dictionaries_and_prioritized_images_go_through_the_loop(learner, overla
         **kwargs,
     ).learn(30)
     for model in (dictionary, images):
-        assert model._n_updates + model.updates_owed == 15
+        assert model._n_updates + model.pending_updates == 15
 
 
 def q_values(model, observation):
@@ -579,7 +578,7 @@ def q_values(model, observation):
 @pytest.mark.parametrize("n_envs", [1, 4])
 def test_discount_probe_whatever_the_number_of_environments(n_envs, overlap):
     model = small(
-        n_envs, env=DiscountProbe, learner="fast", overlap=overlap, updates_per_transition=0.5, learning_rate=5e-3,
+        n_envs, env=DiscountProbe, learner="fast", overlap=overlap, replay_ratio=0.5, learning_rate=5e-3,
         learning_starts=48, batch_size=32, gamma=0.5, target_update_interval=20, exploration_fraction=1.0,
         policy_kwargs={"net_arch": [16]},
     ).learn(1000)  # fmt: skip
@@ -594,7 +593,7 @@ def mean_score(model):
 def test_the_fast_learner_learns_to_catch_from_pixels_while_the_environments_step():
     model = DuelingDQN(
         "CnnPolicy", make_vec_env(Catch, 4, seed=1), learning_rate=2e-3, buffer_size=10_000, learning_starts=300,
-        updates_per_transition=0.25, overlap=True, learner="fast", precision="fp32", target_update_interval=200,
+        replay_ratio=0.25, overlap=True, learner="fast", precision="fp32", target_update_interval=200,
         exploration_fraction=0.5, gamma=0.95, seed=0, device="cpu",
         policy_kwargs={"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}},
     )  # fmt: skip
@@ -632,7 +631,7 @@ class BreakingVecEnv(VecEnvWrapper):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("pace", [{"updates_per_transition": 0.25, "overlap": True}, {"updates_per_transition": None}])
+@pytest.mark.parametrize("pace", [{"replay_ratio": 0.25, "overlap": True}, {"replay_ratio": None}])
 @pytest.mark.parametrize("moment", ["beginning", "end"])
 def test_after_a_step_that_was_cut_short_the_environments_are_reset(pace, moment):
     env = BreakingVecEnv(make_vec_env(ValueProbe, 2, seed=0))

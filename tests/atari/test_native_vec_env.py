@@ -249,9 +249,10 @@ def equal(ours: list[Any], theirs: list[Any]) -> bool:
 
 def test_many_games_are_loaded_and_pictured_on_several_threads_and_are_the_same(monkeypatch):
     def played() -> list[Any]:
+        threads = threading.active_count()
         env = native(BREAKOUT, 3, 5, {"repeat_action_probability": 0.25})
-        threaded.append(env._pool._workers is not None)
         first = stream(env, 40)
+        threaded.append(threading.active_count() > threads)
         env.seed(9)
         return first + stream(env, 10)
 
@@ -324,7 +325,7 @@ def test_every_step_returns_new_arrays():
 def test_an_action_that_the_game_does_not_have_is_refused_before_it_is_sent(actions):
     env = native(PONG)
     env.reset()
-    with pytest.raises(ValueError, match=r"give 1 whole numbers from 0 to 5"):
+    with pytest.raises(ValueError, match=r"1 .*0 to 5"):
         env.step(np.array(actions))
     env.step(np.array([5]))
 
@@ -367,25 +368,24 @@ def test_it_can_be_closed_at_any_time_and_twice(moment):
 
 
 def test_the_games_play_while_python_does_something_else():
-    """A step of 1200 frames: sending it is nothing beside it, and after as long a computation it has been played."""
+    """Between sending a step of 1200 frames and asking for it, other threads do most of its work."""
+
+    def work_of_others() -> float:
+        return time.process_time() - time.thread_time()  # CPU seconds
+
     env = native(PONG, 1, noop_max=0, fire_on_reset=False, frame_skip=1200)
     env.reset()
-    ratios = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        env.step(np.array([0]))
-        alone = time.perf_counter() - begin
-        begin = time.perf_counter()
-        env.step_async(np.array([0]))
-        sent = time.perf_counter()
-        while time.perf_counter() < sent + 3 * alone:
-            pass  # Python code, which holds the interpreter's lock
-        computed = time.perf_counter()
-        env.step_wait()
-        ratios.append(((sent - begin) / alone, (time.perf_counter() - computed) / alone))
-    sending, waiting = np.min(ratios, axis=0)
-    assert sending < 0.1
-    assert waiting < 0.5
+    before = work_of_others()
+    env.step(np.array([0]))
+    whole = work_of_others() - before
+    env.step_async(np.array([0]))
+    sent, deadline = work_of_others(), time.monotonic() + 60
+    while work_of_others() < sent + whole / 2 and time.monotonic() < deadline:
+        pass  # Python code, which holds the interpreter's lock
+    computed = work_of_others()
+    env.step_wait()
+    assert whole > 0.01
+    assert computed >= sent + whole / 2
 
 
 @pytest.mark.parametrize("many_games", [2, 16])
@@ -649,7 +649,7 @@ def test_a_forked_child_is_told_instead_of_waiting_for_ever():
 
 @pytest.mark.parametrize("value", [2, -1, float("nan"), "x", None])
 def test_a_probability_that_is_none_is_refused_by_name(value):
-    with pytest.raises(ValueError, match="repeat_action_probability must be a number in"):
+    with pytest.raises(ValueError, match="repeat_action_probability"):
         native(BREAKOUT, env_kwargs={"repeat_action_probability": value})
 
 

@@ -107,7 +107,7 @@ def test_nature_equals_sb3_frame_by_frame(game):
     assert ours.action_space == theirs.action_space
     tally = play_both(ours, theirs, 1100)
     assert tally["games"] >= 1
-    assert tally["lives"] >= (0 if game == "Pong" else 4)
+    assert tally["lives"] >= 4 or game == "Pong"  # which has none
 
 
 @pytest.mark.parametrize(

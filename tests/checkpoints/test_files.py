@@ -124,6 +124,7 @@ def test_two_threads_can_save_one_model_at_once(tmp_path):
     assert names(tmp_path) == ["model.zip"]
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_left_goes_with_the_next_write_of_that_file_alone(tmp_path):
     kill(half_writer(tmp_path / "model.zip"))
     kill(half_writer(tmp_path / "other.zip"))
@@ -133,6 +134,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_of_that_file_alone(t
     assert other.startswith(".other.zip.")
 
 
+@pytest.mark.slow
 def test_a_file_that_another_process_is_writing_is_no_leftover(tmp_path):
     writer = half_writer(tmp_path / "model.zip")
     write(tmp_path / "model.zip", b"new")
@@ -204,6 +206,7 @@ def test_links_are_followed(tmp_path):
     assert names(tmp_path / "elsewhere") == ["real.zip"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127])
 def test_a_name_as_long_as_the_file_system_allows_can_be_written(tmp_path, name):
     kill(half_writer(tmp_path / name))

@@ -36,7 +36,7 @@ def test_a_dueling_network_of_images_acts_as_it_did_and_learns_on():
     shape = (3, *model.observation_space.shape)  # type: ignore[misc]
     images = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     assert np.allclose(action_values(model, images), expected("dueling_cnn"), atol=1e-6)
-    settings = model.updates_per_transition, model.overlap, model.learner, model.replay, model.exploration
+    settings = model.replay_ratio, model.overlap, model.learner, model.replay, model.exploration
     assert settings == (0.25, True, "fast", "prioritized", "exponential")
     updates = model._n_updates
     model.learn(60, reset_num_timesteps=False)

@@ -105,13 +105,11 @@ def test_the_environment_variable_names_the_browser_and_the_option_wins(monkeypa
     monkeypatch.setenv(VARIABLE, str(tmp_path / "mine"))
     assert find_browser() == str(tmp_path / "mine")
     assert find_browser("other") == str(tmp_path / "other")
-    with pytest.raises(
-        NoBrowser, match=r"option browser names 'third', .* no such program: .* Chromium or Chrome"
-    ) as no:
+    with pytest.raises(NoBrowser, match=r"browser .*'third'.*Chromium") as no:
         find_browser("third")
     assert VARIABLE not in str(no.value)
     monkeypatch.setenv(VARIABLE, "/not/there")
-    with pytest.raises(NoBrowser, match=f"variable {VARIABLE} names '/not/there', and there is no such program"):
+    with pytest.raises(NoBrowser, match=f"{VARIABLE} .*'/not/there'"):
         find_browser()
 
 

@@ -16,34 +16,14 @@ from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES, GraphedUpdate
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.optimizers import can_capture, make_capturable, unfuse
 from sb3_atari_dqn.learners.update import Update
-from sb3_atari_dqn.policies import DuelingCnnPolicy
-from tests.support.batches import RULE, batch, images, make_policy, rule_of
+from sb3_atari_dqn.policies import CnnPolicy
+from tests.support.batches import DUELING, RULE, batch, images, make_policy, rule_of
 from tests.support.environments import Catch
 from tests.support.layers import NoisyTorso, QuietTorso
+from tests.support.tape import Tape
 
 PIXELS = images(2, 84, 84)
 SMALL_TORSO: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
-
-
-class Tape:
-    """Captures by keeping the function; counts its calls."""
-
-    def __init__(self, generators=()):
-        self.runs = self.captures = self.replays = 0
-        self.generators = generators
-
-    def run(self, function):
-        self.runs += 1
-        return function()
-
-    def capture(self, function):
-        self.captures += 1
-
-        def replay():
-            self.replays += 1
-            return function()
-
-        return replay
 
 
 def summing():
@@ -90,7 +70,7 @@ def taped(monkeypatch):
 
 
 def trained(captures, rules, rates=(2**-10,), **kwargs):  # exact in float32, which the device holds it in
-    policy = make_policy(DuelingCnnPolicy, PIXELS, **{**SMALL_TORSO, **kwargs})
+    policy = make_policy(CnnPolicy, PIXELS, **{**DUELING, **SMALL_TORSO, **kwargs})
     torch.manual_seed(0)
     learner = FastLearner(policy, "fp32", batch_size=8)
     learner.captures = captures
@@ -110,7 +90,7 @@ def test_a_captured_learner_learns_what_another_one_learns(taped, rates):
 
 @pytest.mark.parametrize("optimizer_class", [torch.optim.RAdam, torch.optim.NAdam, torch.optim.RMSprop])
 def test_optimizers_that_do_not_fuse_are_captured_too(taped, optimizer_class):
-    """PyTorch refuses a capturable step on the CPU: all else of the captured update is tested, with its learning rate."""
+    """PyTorch refuses a capturable step on the CPU: the rest of the captured update is tested, with learning rates."""
     rules, rates = [RULE] * 7, (2**-10, 2**-8)
     captured, other = (trained(captures, rules, rates, optimizer_class=optimizer_class) for captures in (True, False))
     torch.testing.assert_close(captured, other, rtol=0, atol=1e-6)  # NAdam rounds tensors as numbers
@@ -131,12 +111,12 @@ def test_a_training_whose_graph_gathers_the_frames_learns_what_another_learns(ta
             "CnnPolicy",
             VecFrameStack(make_vec_env(Catch, n_envs=2, seed=1), 2),
             replay="prioritized",
-            replay_buffer_kwargs={"frames": "device"},
+            replay_buffer_kwargs={"frame_storage": "device"},
             n_steps=3,
             buffer_size=60,
             batch_size=8,
             learning_starts=20,
-            updates_per_transition=0.25,
+            replay_ratio=0.25,
             learner="fast",
             precision="fp32",
             policy_kwargs=SMALL_TORSO,
@@ -185,7 +165,7 @@ def test_actions_stay_what_they_were_when_the_next_ones_are_chosen():
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_learner_acts_by_a_graph_as_it_acts_without_also_after_updates(taped, precision):
-    policy = make_policy(DuelingCnnPolicy, PIXELS, **SMALL_TORSO)
+    policy = make_policy(CnnPolicy, PIXELS, **DUELING, **SMALL_TORSO)
     learner = FastLearner(policy, precision, batch_size=8)
     rng, seen = np.random.default_rng(0), set()
     for number in range(12):

@@ -12,13 +12,13 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from sb3_atari_dqn.algorithms.dqn import DuelingDQN
+from sb3_atari_dqn import DuelingDQN
 from sb3_atari_dqn.learners.compatibility import incompatibility
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.precision import choose_precision
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.working_copy import WorkingCopy, generators
-from sb3_atari_dqn.policies import DoubleCnnPolicy, DoubleMlpPolicy
+from sb3_atari_dqn.policies import CnnPolicy, DoubleMlpPolicy
 from tests.support import layers
 from tests.support.batches import RULE, batch, images, make_policy, observations
 from tests.support.environments import Noise
@@ -37,7 +37,7 @@ TORSOS = [*NOISY, *WITH_BUFFERS, layers.LayerNormTorso]
 
 
 def policy_of(torso, **kwargs):
-    return make_policy(DoubleCnnPolicy, PIXELS, features_extractor_class=torso, optimizer_kwargs=SMOOTH, **kwargs)
+    return make_policy(CnnPolicy, PIXELS, features_extractor_class=torso, optimizer_kwargs=SMOOTH, **kwargs)
 
 
 def state_of(policy):
@@ -166,7 +166,7 @@ def test_building_a_learner_moves_neither_buffers_nor_generators(torso, precisio
     ],
 )
 def test_what_the_master_would_not_see_is_refused(torso, message):
-    with pytest.raises(ValueError, match=f"network of DoubleCnnPolicy {message}: use learner="):
+    with pytest.raises(ValueError, match=f"network of CnnPolicy {message}: use learner="):
         FastLearner(policy_of(torso), "fp32", 8)
 
 

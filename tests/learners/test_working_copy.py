@@ -9,7 +9,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from sb3_atari_dqn.learners.working_copy import WorkingCopy
-from sb3_atari_dqn.policies import DoubleMlpPolicy, MlpPolicy
+from sb3_atari_dqn.policies import MlpPolicy
 from tests.support.batches import GAMMA, RULE, TORSOS, batch, images, make_policy, observations, torso_policy
 
 DTYPES = [torch.float32, torch.bfloat16]
@@ -45,7 +45,7 @@ def test_in_bfloat16_values_are_close_and_float32(torso):
     assert not torch.equal(rounded, exact)
 
 
-@pytest.mark.parametrize("head", ["plain", "dueling"])
+@pytest.mark.parametrize("head", ["linear", "dueling"])
 @pytest.mark.parametrize("net_arch", [None, [16]])
 def test_large_values_keep_their_small_differences_in_bfloat16(head, net_arch):
     """Near 100 bfloat16 knows 100 and 100.5 only: the third action would win no longer."""
@@ -89,10 +89,9 @@ def test_the_factor_stands_in_the_first_weights_if_images_are_normalized(normali
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("policy_class", [MlpPolicy, DoubleMlpPolicy])
 @pytest.mark.parametrize("normalize_images", [True, False])
-def test_images_without_a_convolution_are_scaled_themselves(normalize_images, policy_class, dtype):
-    network = make_policy(policy_class, normalize_images=normalize_images).q_net
+def test_images_without_a_convolution_are_scaled_themselves(normalize_images, dtype):
+    network = make_policy(MlpPolicy, normalize_images=normalize_images).q_net
     pixels = pictures(network)
     exact = network(pixels)
     bound = 1e-5 if dtype == torch.float32 else 0.02

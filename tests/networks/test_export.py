@@ -58,7 +58,7 @@ def onnx_values(network: Any, example: Any, inputs: Any, path: Path) -> np.ndarr
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
-@pytest.mark.parametrize(("head", "normalization"), [("plain", "none"), ("dueling", "none"), ("plain", "layer")])
+@pytest.mark.parametrize(("head", "normalization"), [("linear", "none"), ("dueling", "none"), ("linear", "layer")])
 @pytest.mark.parametrize("torso", TORSOS)
 def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head, normalization):
     network = network_of(model_of(torso, head, normalization))
@@ -71,10 +71,11 @@ def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head
         assert torch.equal(torch.jit.script(network.q_net)(features).squeeze(2), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("torso", TORSOS)
 def test_every_torso_head_and_normalization_runs_as_onnx(torso, normalization, tmp_path):
-    head = "plain" if normalization == "layer" else "dueling"  # the plain one leaves the torso its dense layer
+    head = "linear" if normalization == "layer" else "dueling"  # the linear one leaves the torso its dense layer
     network = network_of(model_of(torso, head, normalization))
     observations = images(5)
     values = onnx_values(network, images(2), observations, tmp_path / "network.onnx")
@@ -88,6 +89,7 @@ VECTORS: dict[str, tuple[spaces.Space, str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VECTORS)
 def test_vectors_are_traced_and_run_as_onnx(name, tmp_path):
     space, extractor = VECTORS[name]
@@ -103,6 +105,7 @@ def test_vectors_are_traced_and_run_as_onnx(name, tmp_path):
     assert np.allclose(onnx_values(network, two, five, tmp_path / "network.onnx"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_dictionaries_are_traced_and_run_as_onnx(tmp_path):
     model = DuelingDQN("MultiInputPolicy", ImageAndVector(), device="cpu")
     network, space = network_of(model), model.observation_space
@@ -115,6 +118,7 @@ def test_dictionaries_are_traced_and_run_as_onnx(tmp_path):
     assert np.allclose(onnx_values(network, two, five, tmp_path / "network.onnx"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_run_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model_of("nature", "dueling").save("pong.zip")

@@ -7,11 +7,11 @@ from torch.testing import assert_close
 
 from sb3_atari_dqn.networks import DuelingHead
 from sb3_atari_dqn.networks.gradient import scale_gradient
-from sb3_atari_dqn.networks.heads import HEADS, join_streams
+from sb3_atari_dqn.networks.heads import HEADS, HeadSize, join_streams
 
 
 def test_each_stream_has_its_own_hidden_layers():
-    head = DuelingHead(features_dim=5, n_actions=3, net_arch=[7, 6], activation_fn=nn.ELU)
+    head = DuelingHead(HeadSize(5, n_actions=3, n_outputs=1, net_arch=[7, 6], activation_fn=nn.ELU))
     shapes = {name: tuple(weight.shape) for name, weight in head.named_parameters() if name.endswith("weight")}
     assert shapes == {
         "value.0.weight": (7, 5),
@@ -25,7 +25,7 @@ def test_each_stream_has_its_own_hidden_layers():
 
 
 def test_without_hidden_layers_the_streams_are_linear():
-    head = DuelingHead(features_dim=5, n_actions=3, net_arch=[])
+    head = DuelingHead(HeadSize(5, n_actions=3, n_outputs=1, net_arch=[], activation_fn=nn.ReLU))
     assert not any(isinstance(layer, nn.ReLU) for layer in head.modules())
 
 
@@ -50,20 +50,21 @@ def test_a_constant_moved_from_value_to_advantage_changes_the_value_alone():
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("n_outputs", [1, 5])
 def test_every_head_gives_its_outputs_for_each_action(head, n_outputs):
-    built = HEADS[head].build(6, 3, n_outputs, [8], nn.ReLU)
+    size = HeadSize(6, 3, n_outputs, [8], nn.ReLU)
+    built = HEADS[head].build(size, size._replace(n_outputs=1).mlp(3))
     features = torch.randn(4, 6)
     assert built(features).shape == (4, 3, n_outputs)
     assert {layer.out_features for layer in built.float32_layers()} <= {n_outputs, 3 * n_outputs}
     streams = built.streams(features)
     if streams is None:
-        assert head == "plain"
+        assert head == "linear"
     else:
         assert_close(streams.value + streams.advantages, built(features))
         assert_close(streams.advantages.mean(dim=1), torch.zeros(4, n_outputs), atol=1e-6, rtol=0)
 
 
 def test_a_sample_has_the_same_values_alone_as_in_a_batch():
-    head, features = DuelingHead(5, 3, [8]), torch.randn(4, 5)
+    head, features = DuelingHead(HeadSize(5, 3, 1, [8], nn.ReLU)), torch.randn(4, 5)
     assert_close(head(features)[2:3], head(features[2:3]))
 
 

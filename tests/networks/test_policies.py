@@ -1,7 +1,6 @@
 """Policies: who gets the dense layer, and surviving a file."""
 
 import copy
-import itertools
 import math
 import pickle
 
@@ -14,31 +13,16 @@ from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
 from torch import nn
 from torch.testing import assert_close
 
-from sb3_atari_dqn import policies
-from sb3_atari_dqn.networks import TORSOS, DuelingHead
-from sb3_atari_dqn.policies import (
-    CnnPolicy,
-    DoubleCnnPolicy,
-    DoubleQPolicy,
-    DuelingCnnPolicy,
-    DuelingMlpPolicy,
-    DuelingMultiInputPolicy,
-    DuelingQPolicy,
-    MlpPolicy,
-    MultiInputPolicy,
-    QPolicy,
-)
+from sb3_atari_dqn import policies, policies_0_1_0
+from sb3_atari_dqn.networks import HEADS, TORSOS, DuelingHead
+from sb3_atari_dqn.networks.heads import LinearHead
+from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy
 
 ACTIONS = spaces.Discrete(3)
 VECTOR = spaces.Box(-1, 1, (5,), np.float32)
 IMAGE = spaces.Box(0, 255, (4, 60, 64), np.uint8)
 DICTIONARY = spaces.Dict({"image": spaces.Box(0, 255, (1, 36, 36), np.uint8), "numbers": VECTOR})
-FAMILIES = {"": QPolicy, "Double": DoubleQPolicy, "Dueling": DuelingQPolicy}
-LEAVES = {
-    f"{family}{kind}": space
-    for family in FAMILIES
-    for kind, space in [("MlpPolicy", VECTOR), ("CnnPolicy", IMAGE), ("MultiInputPolicy", DICTIONARY)]
-}
+LEAVES = {MlpPolicy: VECTOR, CnnPolicy: IMAGE, MultiInputPolicy: DICTIONARY}
 
 
 def constant_rate(progress_remaining: float) -> float:
@@ -59,21 +43,48 @@ def observations(space, batch_size=2):
     return torch.as_tensor(generator.normal(size=shape).astype(np.float32))
 
 
-def test_no_leaf_of_one_family_is_a_leaf_of_another():
-    leaves = [getattr(policies, name) for name in LEAVES]
-    assert not [pair for pair in itertools.permutations(leaves, 2) if issubclass(*pair)]
+@pytest.mark.parametrize("name", ["linear", "dueling"])
+@pytest.mark.parametrize("policy_class", LEAVES)
+def test_every_policy_takes_every_head_by_name_or_class(policy_class, name):
+    space = LEAVES[policy_class]
+    for head in (name, HEADS[name]):
+        assert type(build(policy_class, space, head=head).q_net.q_net) is HEADS[name]
+    assert type(build(policy_class, space).q_net.q_net) is LinearHead
 
 
-@pytest.mark.parametrize("name", LEAVES)
-def test_every_leaf_belongs_to_its_family_and_has_its_head(name):
-    family = name.removesuffix("MlpPolicy").removesuffix("CnnPolicy").removesuffix("MultiInputPolicy")
-    policy = build(getattr(policies, name), LEAVES[name])
-    assert isinstance(policy, FAMILIES[family])
-    assert isinstance(policy.q_net.q_net, DuelingHead) == (family == "Dueling")
+class CappedHead(LinearHead):
+    """A head of a user's own: no action value exceeds 1."""
+
+    def forward(self, features):
+        return super().forward(features).clamp(max=1.0)
+
+
+def test_a_head_of_the_users_own_is_built_and_survives_a_file(tmp_path):
+    policy = build(MlpPolicy, head=CappedHead)
+    seen = 1e3 * observations(VECTOR)
+    assert policy.q_net(seen).max() == 1
+    policy.save(tmp_path / "policy.pt")
+    assert torch.equal(MlpPolicy.load(tmp_path / "policy.pt").q_net(seen), policy.q_net(seen))
+
+
+@pytest.mark.parametrize("name", policies_0_1_0.REPLACEMENTS)
+def test_the_policies_of_0_1_0_still_work_and_say_what_replaces_them(name):
+    kind = name.removeprefix("Double").removeprefix("Dueling")
+    with pytest.warns(FutureWarning, match=f"{name} is deprecated .* use {kind}"):
+        old = getattr(policies, name)
+    assert issubclass(old, getattr(policies, kind))
+    built = build(old, LEAVES.get(getattr(policies, kind), VECTOR))
+    assert type(built.q_net.q_net) is (DuelingHead if name.startswith("Dueling") else LinearHead)
+    assert pickle.loads(pickle.dumps(old)) is old
+
+
+def test_the_old_name_of_the_linear_head_still_works():
+    with pytest.warns(FutureWarning, match="head='plain' in policy_kwargs .* head='linear'"):
+        assert type(build(MlpPolicy, head="plain").q_net.q_net) is LinearHead
 
 
 @pytest.mark.parametrize("torso", TORSOS)
-@pytest.mark.parametrize("head", ["plain", "dueling"])
+@pytest.mark.parametrize("head", ["linear", "dueling"])
 def test_every_head_combines_with_every_torso(torso, head):
     kwargs = {"strides": (4, 2, 1)} if torso == "elu" else {}
     policy = build(CnnPolicy, IMAGE, features_extractor_class=torso, features_extractor_kwargs=kwargs, head=head)
@@ -104,7 +115,7 @@ def test_default_cnn_policy_is_sb3s_network_under_sb3s_names():
     ],
 )
 def test_dueling_streams_part_at_the_flattened_convolutions(kwargs, hidden):
-    q_net = build(DuelingCnnPolicy, IMAGE, **kwargs).q_net
+    q_net = build(CnnPolicy, IMAGE, head="dueling", **kwargs).q_net
     for stream, outputs in ((q_net.q_net.value, 1), (q_net.q_net.advantage, 3)):
         layers = [layer for layer in stream if isinstance(layer, nn.Linear)]
         assert [layer.out_features for layer in layers] == [*hidden, outputs]
@@ -113,7 +124,7 @@ def test_dueling_streams_part_at_the_flattened_convolutions(kwargs, hidden):
 
 
 def test_mlp_streams_have_two_hidden_layers_of_64():
-    streams = build(DuelingMlpPolicy).q_net.q_net
+    streams = build(MlpPolicy, head="dueling").q_net.q_net
     assert [layer.out_features for layer in streams.value if isinstance(layer, nn.Linear)] == [64, 64, 1]
 
 
@@ -125,13 +136,15 @@ def test_plain_head_leaves_the_dense_layer_to_the_torso(kwargs, features):
 
 def test_streams_take_the_torsos_activation_unless_told_otherwise():
     elu = {"features_extractor_class": "elu", "features_extractor_kwargs": {"strides": (4, 2, 1), "hidden_size": 8}}
-    assert isinstance(build(DuelingCnnPolicy, IMAGE, **elu).q_net.q_net.value[1], nn.ELU)
-    assert isinstance(build(DuelingCnnPolicy, IMAGE, **elu, activation_fn="tanh").q_net.q_net.value[1], nn.Tanh)
+    assert isinstance(build(CnnPolicy, IMAGE, head="dueling", **elu).q_net.q_net.value[1], nn.ELU)
+    assert isinstance(
+        build(CnnPolicy, IMAGE, head="dueling", **elu, activation_fn="tanh").q_net.q_net.value[1], nn.Tanh
+    )
 
 
 def test_initialization_reaches_the_streams():
     policy = build(
-        DuelingCnnPolicy, IMAGE, features_extractor_kwargs={"initialization": "orthogonal", "hidden_size": 8}
+        CnnPolicy, IMAGE, head="dueling", features_extractor_kwargs={"initialization": "orthogonal", "hidden_size": 8}
     )
     first = policy.q_net.q_net.value[0]
     assert_close(first.weight @ first.weight.T, 2 * torch.eye(8), atol=1e-4, rtol=0)
@@ -140,8 +153,8 @@ def test_initialization_reaches_the_streams():
 
 def test_rescaling_multiplies_the_torsos_gradient_alone_by_one_over_root_two():
     torch.manual_seed(0)
-    policy = build(DuelingCnnPolicy, IMAGE)
-    rescaled = build(DuelingCnnPolicy, IMAGE, rescale_shared_gradient=True)
+    policy = build(CnnPolicy, IMAGE, head="dueling")
+    rescaled = build(CnnPolicy, IMAGE, head="dueling", rescale_shared_gradient=True)
     rescaled.load_state_dict(policy.state_dict())
     values = [network(observations(IMAGE)) for network in (policy.q_net, rescaled.q_net)]
     assert torch.equal(values[0], values[1])
@@ -156,15 +169,15 @@ def test_rescaling_multiplies_the_torsos_gradient_alone_by_one_over_root_two():
 @pytest.mark.parametrize(
     ("policy_class", "space", "kwargs", "message"),
     [
-        (CnnPolicy, IMAGE, {"head": "duelling"}, "Unknown head 'duelling'; known: dueling, plain"),
+        (CnnPolicy, IMAGE, {"head": "duelling"}, "Unknown head 'duelling'; known: dueling, linear"),
         (CnnPolicy, IMAGE, {"features_extractor_class": "natur"}, "Unknown torso .* 'natur'; known: bytes, dqn2013"),
         (CnnPolicy, IMAGE, {"activation_fn": "relux"}, "Unknown activation 'relux'"),
-        (CnnPolicy, IMAGE, {"rescale_shared_gradient": True}, "needs head='dueling'"),
+        (CnnPolicy, IMAGE, {"rescale_shared_gradient": True}, "rescale_shared_gradient .* head='linear'"),
         (CnnPolicy, VECTOR, {}, "NatureTorso takes images"),
         (
-            DuelingCnnPolicy,
+            CnnPolicy,
             IMAGE,
-            {"net_arch": [64], "features_extractor_kwargs": {"hidden_size": 32}},
+            {"head": "dueling", "net_arch": [64], "features_extractor_kwargs": {"hidden_size": 32}},
             r"hidden_size=32 and net_arch=\[64\] both size the streams",
         ),
     ],
@@ -176,13 +189,13 @@ def test_bad_arguments_are_named(policy_class, space, kwargs, message):
 
 def test_the_users_dictionaries_stay_untouched():
     kwargs = {"features_dim": 32}
-    build(DuelingCnnPolicy, IMAGE, features_extractor_kwargs=kwargs, normalize_images=False)
+    build(CnnPolicy, IMAGE, head="dueling", features_extractor_kwargs=kwargs, normalize_images=False)
     assert kwargs == {"features_dim": 32}
 
 
 def test_float_images_are_taken_when_normalization_is_off():
     floats = spaces.Box(0, 1, (4, 60, 64), np.float32)
-    assert build(DuelingCnnPolicy, floats, normalize_images=False).q_net(observations(floats)).shape == (2, 3)
+    assert build(CnnPolicy, floats, head="dueling", normalize_images=False).q_net(observations(floats)).shape == (2, 3)
 
 
 def test_sb3s_own_extractors_are_taken_too():
@@ -193,11 +206,15 @@ def test_sb3s_own_extractors_are_taken_too():
 VARIANTS = [
     (MlpPolicy, VECTOR, {"net_arch": [16]}),
     (CnnPolicy, IMAGE, {}),
-    (DoubleCnnPolicy, IMAGE, {"features_extractor_class": "impala", "features_extractor_kwargs": {"width": 2}}),
-    (DuelingCnnPolicy, IMAGE, {"rescale_shared_gradient": True, "activation_fn": "elu"}),
-    (DuelingCnnPolicy, IMAGE, {"features_extractor_kwargs": {"hidden_size": 24, "initialization": "he_normal"}}),
-    (DuelingMlpPolicy, VECTOR, {"net_arch": [16]}),
-    (DuelingMultiInputPolicy, DICTIONARY, {"optimizer_kwargs": {"eps": 1e-4}}),
+    (CnnPolicy, IMAGE, {"features_extractor_class": "impala", "features_extractor_kwargs": {"width": 2}}),
+    (CnnPolicy, IMAGE, {"head": "dueling", "rescale_shared_gradient": True, "activation_fn": "elu"}),
+    (
+        CnnPolicy,
+        IMAGE,
+        {"head": "dueling", "features_extractor_kwargs": {"hidden_size": 24, "initialization": "he_normal"}},
+    ),
+    (MlpPolicy, VECTOR, {"head": "dueling", "net_arch": [16]}),
+    (MultiInputPolicy, DICTIONARY, {"head": "dueling", "optimizer_kwargs": {"eps": 1e-4}}),
     (CnnPolicy, IMAGE, {"head": "dueling"}),
 ]
 

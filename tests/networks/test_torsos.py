@@ -103,9 +103,10 @@ def test_elu_torso_keeps_every_pixel_without_strides():
     [("dqn2013", 20), ("nature", 36), ("nature_stride2", 36), ("maxpool", 53), ("impala", 1), ("elu_printed", 12)],
 )
 def test_the_smallest_image_works_and_one_pixel_less_is_an_error_that_names_both(name, smallest):
-    assert TORSOS[name](images(smallest, smallest + 3)).features_dim > 0
+    torso = TORSOS[name](images(smallest, smallest + 3))
+    assert torso(torch.zeros(2, 4, smallest, smallest + 3)).shape == (2, torso.features_dim)
     if smallest > 1:
-        with pytest.raises(ValueError, match=rf"at least {smallest}x{smallest} pixels, got {smallest - 1}x99"):
+        with pytest.raises(ValueError, match=rf"{smallest}x{smallest}\b.*\b{smallest - 1}x99"):
             TORSOS[name](images(smallest - 1, 99))
 
 
@@ -206,7 +207,7 @@ def test_bad_strides_are_named(strides):
 def test_a_torso_is_found_by_name_or_passed_through():
     assert resolve_torso("nature") is NatureTorso
     assert resolve_torso(NatureCNN) is NatureCNN
-    with pytest.raises(ValueError, match=r"Unknown torso .* 'natur'; known: bytes, dqn2013, elu, elu_printed, impala"):
+    with pytest.raises(ValueError, match=r"'natur'.*bytes, dqn2013, elu, elu_printed, impala"):
         resolve_torso("natur")
 
 

@@ -17,9 +17,9 @@ from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy
 from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from tests.learners.test_cuda_graph import Tape
 from tests.support.batches import batch, images
 from tests.support.environments import Catch, PolicyProbe
+from tests.support.tape import Tape
 
 OBJECTIVE = Objective(ScalarValues("huber"), gamma=0.5)
 # Actions 1, 0, 1 were taken; 99 and -99 were not.
@@ -143,11 +143,12 @@ class EnsembleDQN(DuelingDQN):
 
 
 SMALL: dict[str, Any] = dict(buffer_size=400, learning_starts=20, batch_size=16, seed=0, device="cpu")
-FAST: dict[str, Any] = dict(learner="fast", precision="fp32", updates_per_transition=1.0, overlap=True)
+FAST: dict[str, Any] = dict(learner="fast", precision="fp32", replay_ratio=1.0, overlap=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", [{"train_freq": 1}, FAST])
-@pytest.mark.parametrize("head", ["plain", "dueling"])
+@pytest.mark.parametrize("head", ["linear", "dueling"])
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
 def test_it_learns_with_either_learner_and_memory_and_survives_a_file(replay, head, pace, tmp_path):
     kwargs: dict[str, Any] = dict(replay=replay, learning_rate=5e-3, policy_kwargs={"head": head, "net_arch": [16]})
@@ -178,11 +179,9 @@ def test_it_is_recorded_as_a_cuda_graph_would_be(monkeypatch):
 
 def test_both_learners_agree_on_it():
     torso = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
-    kwargs: dict[str, Any] = dict(
-        policy_kwargs={**torso, "optimizer_kwargs": {"eps": 1.5e-4}}, updates_per_transition=0.5
-    )
+    kwargs: dict[str, Any] = dict(policy_kwargs={**torso, "optimizer_kwargs": {"eps": 1.5e-4}}, replay_ratio=0.5)
     ends = []
-    for learner in ("plain", "fast"):
+    for learner in ("reference", "fast"):
         env = make_vec_env(Catch, 2, seed=1)
         model = EnsembleDQN("CnnPolicy", env, learner=learner, precision="fp32", **kwargs, **SMALL)
         model.learn(60)

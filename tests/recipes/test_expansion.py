@@ -127,7 +127,7 @@ def test_help_is_the_zoos_and_needs_no_run(asks, runs):
 
 
 def test_a_recipe_without_a_run_names_the_way_out(runs):
-    with pytest.raises(ValueError, match=r"no run of pong_elu in logs/pong_elu/dqn_classic: train one with .*--recipe"):
+    with pytest.raises(ValueError, match=r"pong_elu .*logs/pong_elu/dqn_classic.*--recipe"):
         expand("enjoy", ["--recipe", "pong_elu"])
 
 
@@ -165,5 +165,5 @@ def test_the_recipes_own_run_and_one_that_does_not_say_are_opened(shared, runs):
 
 def test_without_a_run_of_the_recipe_a_folder_of_its_own_is_the_way_out(shared, runs):
     shutil.rmtree(runs / "logs/dqn_classic/Pong-v4_1")
-    with pytest.raises(ValueError, match="train one with -f logs/pong_elu, or leave --recipe out"):
+    with pytest.raises(ValueError, match=r"-f logs/pong_elu.*--recipe"):
         expand("enjoy", ["--recipe", "pong_elu", "-f", shared])

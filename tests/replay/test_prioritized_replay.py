@@ -10,7 +10,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from sb3_atari_dqn.algorithms.dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.replay import priority_updates
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
@@ -188,7 +188,7 @@ def test_weights_multiply_the_losses_and_priorities_are_the_td_errors_before_the
         after = model.q_net_target(spy.batch.next_observations).max(dim=1).values
         target = spy.batch.rewards.squeeze(1) + (1 - spy.batch.dones.squeeze(1)) * model.gamma * after
     model._gradient_step(8)
-    loss = model._statistics.take()[0]
+    loss = model.loss_totals()[1] / model.loss_totals()[0]
     assert loss == pytest.approx(((q - target) ** 2 * spy.batch.weights.squeeze(1)).mean().item(), rel=1e-4)
     assert torch.allclose(spy.td_errors, (target - q).abs(), atol=1e-5)
     assert spy.indices.tolist() == spy.batch.indices.tolist()

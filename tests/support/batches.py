@@ -10,12 +10,14 @@ from sb3_atari_dqn.learners.update import LearningRule
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy
 from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from sb3_atari_dqn.policies import CnnPolicy, DoubleCnnPolicy, DuelingCnnPolicy, QPolicy
+from sb3_atari_dqn.policies import CnnPolicy, QPolicy
 from sb3_atari_dqn.replay.prioritized import PrioritizedSamples
 
 N_ACTIONS = 3
 GAMMA = 0.9
-FAMILIES: dict[str, type[QPolicy]] = {"classic": CnnPolicy, "double": DoubleCnnPolicy, "dueling": DuelingCnnPolicy}
+DUELING: dict[str, Any] = {"head": "dueling"}
+#: Algorithm -> policy_kwargs that it sets.
+FAMILIES: dict[str, dict[str, Any]] = {"classic": {}, "double": {}, "dueling": DUELING}
 
 
 def rule_of(
@@ -45,7 +47,7 @@ def images(*shape: int) -> spaces.Box:
 
 
 def make_policy(
-    policy_class: type[QPolicy] = DoubleCnnPolicy,
+    policy_class: type[QPolicy] = CnnPolicy,
     space: spaces.Space | None = None,
     seed: int = 0,
     learning_rate: float = 1e-3,
@@ -63,7 +65,7 @@ def make_policy(
 def torso_policy(family: str, torso: str, **kwargs: Any) -> QPolicy:
     torso_kwargs, shape = TORSOS[torso]
     arguments = {"features_extractor_class": torso, "features_extractor_kwargs": torso_kwargs, **kwargs}
-    return make_policy(FAMILIES[family], images(*shape), **arguments)
+    return make_policy(CnnPolicy, images(*shape), **FAMILIES[family], **arguments)
 
 
 def observations(space: Any, batch_size: int, generator: np.random.Generator) -> Any:

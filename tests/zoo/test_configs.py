@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from sb3_atari_dqn.zoo.names import ALGORITHMS, config_path, profiles
+from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 from tests.support.commands import TINY_ATARI, train
-from tests.support.dino import needs_browser
 
 TINY_FLAT = ("learning_starts:20", "buffer_size:500", "batch_size:8", "train_freq:4", "gradient_steps:1")
 ENVS = {
@@ -13,7 +13,7 @@ ENVS = {
     "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
     "default": ("Acrobot-v1", TINY_FLAT),
 }
-MARKS = {"ChromeDino-v0": needs_browser}
+MARKS = {"ChromeDino-v0": pytest.mark.browser}
 ENTRIES = [
     pytest.param(algo, entry, marks=MARKS.get(entry, ()))
     for algo in ALGORITHMS
@@ -44,7 +44,7 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
 
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_trains_by_its_short_name(runs, name):
-    few = ("n_envs:2", "updates_per_transition:0.1")
+    few = ("n_envs:2", "replay_ratio:0.1")
     printed = train(
         *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", name),
         *("-n", "200", "--eval-freq", "-1", "-params", *TINY_ATARI, *few),
@@ -58,7 +58,7 @@ def test_a_profile_keeps_the_samples_per_transition_of_the_shipped_configuration
     profile, shipped = (
         yaml.safe_load(path.read_text())["atari"] for path in (profiles()[name], config_path("dqn_dueling"))
     )
-    samples = [each["batch_size"] * each["updates_per_transition"] for each in (profile, shipped)]
+    samples = [each["batch_size"] * each["replay_ratio"] for each in (profile, shipped)]
     assert samples[0] == samples[1]
 
 

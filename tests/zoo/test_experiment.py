@@ -120,7 +120,7 @@ def test_a_mistyped_configuration_file_is_not_replaced_by_ours(runs):
 
 @pytest.mark.parametrize("key", ["env_kwargs", "monitor_kwargs"])
 def test_a_key_without_its_value_is_refused(runs, key):
-    with pytest.raises(ValueError, match=f"{key} are a mapping .*not None; leave them out for none"):
+    with pytest.raises(ValueError, match=f"{key} .*mapping .*None"):
         train(*CARTPOLE, "-params", f"{key}:None")
     assert files(runs) == []
 
@@ -145,9 +145,7 @@ def test_a_configuration_that_is_none_is_named(runs, config, error, says):
 
 @pytest.mark.parametrize(("options", "wanted"), [(PONG, "PongNoFrameskip-v4: or atari:"), (CARTPOLE, "or default:")])
 def test_a_module_for_another_game_says_what_it_holds(runs, options, wanted):
-    with pytest.raises(
-        ValueError, match=f"chrome_dino holds ChromeDino-v0, and nothing for .*{wanted}, or change --env"
-    ):
+    with pytest.raises(ValueError, match=f"chrome_dino .*ChromeDino-v0.*{wanted}.*--env"):
         train(*options, "-conf", "sb3_atari_dqn.recipes.chrome_dino")
     assert files(runs) == []
 
@@ -179,14 +177,14 @@ def test_without_n_the_configured_budget_is_trained(runs):
 def test_cuda_without_cuda_is_refused_before_anything(runs, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(ValueError, match="device='cuda' cannot be used on this machine"):
+    with pytest.raises(ValueError, match="device='cuda' "):
         train(*CARTPOLE, "--device", "cuda")
     assert files(runs) == []
 
 
 def test_an_unknown_option_of_a_torso_is_named(runs):
     options = "dict(features_extractor_class='impala', features_extractor_kwargs=dict(with_=2))"
-    with pytest.raises(ValueError, match=r"Unknown key 'with_' in features_extractor_kwargs of ImpalaTorso.*width"):
+    with pytest.raises(ValueError, match=r"'with_' .*features_extractor_kwargs .*ImpalaTorso.*width"):
         train(*PONG, "-n", "100", "-params", f"policy_kwargs:{options}")
     assert files(runs) == []
 
@@ -197,13 +195,13 @@ def test_an_unknown_option_of_a_torso_is_named(runs):
 )
 def test_a_skip_around_a_preset_that_skips_is_refused(runs, outside):
     path = configuration(runs, policy="CnnPolicy", env_wrapper=["sb3_atari_dqn.atari.NatureAtari", outside])
-    with pytest.raises(ValueError, match="around NatureAtari would skip frames twice"):
+    with pytest.raises(ValueError, match=r"NatureAtari .*twice"):
         train(*PONG, "-conf", path)
     assert files(runs) == ["conf.yml"]
 
 
 def test_a_bad_parameter_on_the_command_line_is_refused_too(runs):
-    with pytest.raises(ValueError, match=r"Unknown key 'gama'.*did you mean 'gamma'"):
+    with pytest.raises(ValueError, match=r"'gama'.*'gamma'"):
         train(*CARTPOLE, "-params", "gama:0.9")
     assert files(runs) == []
 
@@ -291,9 +289,7 @@ def test_a_damaged_model_is_not_trained_on(runs):
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
     before = files(runs)
-    with pytest.raises(
-        ValueError, match=r"CartPole-v1\.zip is damaged: its entry 'policy\.pth' is not as it was written"
-    ):
+    with pytest.raises(ValueError, match=r"CartPole-v1\.zip is damaged: .*'policy\.pth'"):
         train(*CARTPOLE, "-i", str(model))
     assert files(runs) == before
 
@@ -303,9 +299,7 @@ def test_a_replay_buffer_that_was_cut_off_is_damaged(runs):
     buffer = runs / "logs/dqn_dueling/CartPole-v1_1/replay_buffer.pkl"
     buffer.write_bytes(buffer.read_bytes()[:3000])
     before = files(runs)
-    with pytest.raises(
-        ValueError, match=r"replay_buffer\.pkl is damaged, no replay buffer comes out of it .*: take another"
-    ):
+    with pytest.raises(ValueError, match=r"replay_buffer\.pkl is damaged"):
         train(*CARTPOLE, "-i", "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip")
     assert files(runs) == before
 
@@ -314,7 +308,7 @@ def test_a_replay_buffer_of_another_number_of_environments_is_refused(runs):
     train(*CARTPOLE, "--save-replay-buffer")
     before = files(runs)
     model = "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
-    with pytest.raises(ValueError, match=r"replay_buffer\.pkl has n_envs=1, this model has 2"):
+    with pytest.raises(ValueError, match=r"replay_buffer\.pkl .*n_envs=1.* 2\b"):
         train(*CARTPOLE, "-i", model, "-params", "n_envs:2", "train_freq:8")
     assert files(runs) == before
 

@@ -14,8 +14,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_normalize
 
 from sb3_atari_dqn.zoo.saved_run import find_run
-from tests.callbacks.test_video import pictures_of
 from tests.support.commands import TINY_ATARI, files, train, zoo
+from tests.support.videos import pictures_of
 
 HERE = "sb3_atari_dqn.callbacks"
 #: Games of 100 frames, 25 steps.
@@ -109,8 +109,17 @@ def test_what_later_scripts_read_says_nothing_of_the_pictures(pong):
 
 def test_the_logged_games_are_those_of_the_monitor_files(pong):
     run = pong["training"][0]
-    logged, monitored = pd.read_csv(run / "games.csv"), load_results(str(run))
-    assert list(logged.columns) == ["game", "env", "env_steps", "seconds", "return", "length", "mean_loss", "epsilon"]
+    logged, monitored = pd.read_csv(run / "episodes.csv"), load_results(str(run))
+    assert list(logged.columns) == [
+        "episode",
+        "env",
+        "env_steps",
+        "seconds",
+        "return",
+        "length",
+        "mean_loss",
+        "epsilon",
+    ]
     assert len(logged) > 5
     assert sorted(logged["length"]) == sorted(monitored["l"])
     assert logged["return"].sum() == monitored["r"].sum()
@@ -172,6 +181,7 @@ def test_a_normalized_run_goes_on_from_its_progress_with_its_statistics(normaliz
     assert count(statistics) > kept + 200
 
 
+@pytest.mark.slow
 def test_tuning_goes_without_and_says_so(runs):
     result = zoo(
         *("train", "--algo", "dqn_classic", *CARTPOLE, "-optimize", "--n-trials", "1", "--n-evaluations", "1"),

@@ -1,22 +1,24 @@
 """Tuning through the zoo: the search space, resumed studies, a shared database, loading a trial."""
 
 import multiprocessing
+import re
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import optuna
 import pytest
 import sqlalchemy.exc
+import torch
 import yaml
 from gymnasium import spaces
 
-import sb3_atari_dqn
+from sb3_atari_dqn.catalogue import ALGORITHMS, Algorithm, Choice, Range
 from sb3_atari_dqn.networks import resolve_torso
 from sb3_atari_dqn.zoo import tuning
-from sb3_atari_dqn.zoo.names import ALGORITHMS
 from tests.support import postgres
 from tests.support.commands import TINY_ATARI, train, zoo
 
@@ -35,7 +37,12 @@ def study(storage: str) -> optuna.Study:
 
 
 def propose(params: dict, pixels: bool) -> dict:
-    return tuning.sample(cast(optuna.Trial, optuna.trial.FixedTrial(params)), 0, 1, {}, pixels=pixels)
+    return sampled(cast(optuna.Trial, optuna.trial.FixedTrial(params)), pixels=pixels)
+
+
+def sampled(trial: optuna.Trial, algorithm: Algorithm = ALGORITHMS["dqn_dueling"], **options) -> dict:
+    """As the zoo calls a sampler: with the number of actions, of environments, and further arguments."""
+    return tuning.sampler(algorithm, **options)(trial, 0, 1, {})
 
 
 PIXEL_PARAMS = {
@@ -76,20 +83,53 @@ def test_the_converter_makes_of_a_stored_trial_what_the_sampler_proposed(pixels)
     search = optuna.create_study()
     for _ in range(20):
         trial = search.ask()
-        proposed = tuning.sample(trial, 0, 1, {}, pixels=pixels)
+        proposed = sampled(trial, pixels=pixels)
         assert tuning.convert(trial.params) == proposed
 
 
 def test_returns_of_several_steps_are_not_proposed_where_the_memory_cannot_hold_them():
     search = optuna.create_study()
-    proposed = [tuning.sample(search.ask(), 0, 1, {}, n_step=False) for _ in range(5)]
+    proposed = [sampled(search.ask(), n_step=False) for _ in range(5)]
     assert all("n_steps" not in hyperparams for hyperparams in proposed)
+
+
+def greedy_by_noise(**tunes) -> Algorithm:
+    """An entry whose class explores without an epsilon, with a search space of its own."""
+    return Algorithm("dqn_noisy", "NoisyDQN", "an example", (), not_tuned=tunes.pop("not_tuned"), **tunes)
+
+
+def test_an_algorithm_searches_what_its_entry_adds_and_not_what_it_leaves_out():
+    noisy = greedy_by_noise(
+        not_tuned=("exploration_fraction", "exploration_final_eps", "gamma", "batch_size"),
+        also_tuned=(Range("tau", 0.1, 1.0), Range("train_freq", 1, 8, log=True), Choice("loss", ("huber", "mse"))),
+    )
+    trial = optuna.create_study().ask()
+    proposed = sampled(trial, noisy)
+    assert set(proposed) == {
+        *("learning_rate", "target_update_interval", "n_steps", "policy_kwargs"),
+        *("tau", "train_freq", "loss"),
+    }
+    assert 0.1 <= proposed["tau"] <= 1
+    assert proposed["train_freq"] in range(1, 9)
+    assert proposed["loss"] in ("huber", "mse")
+    assert tuning.convert(trial.params) == proposed
+
+
+def test_an_entry_that_leaves_out_an_unknown_dimension_is_named():
+    with pytest.raises(ValueError, match=r"not_tuned of dqn_noisy 'gama'; known: .*gamma"):
+        tuning.sampler(greedy_by_noise(not_tuned=("gama",)))
+
+
+def test_the_page_lists_every_dimension_of_the_search():
+    page = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text()
+    rows = re.findall(r"^\| `?(\w+)`?.*\|$", page.split("| parameter |")[1], re.MULTILINE)
+    assert rows == list(tuning.COMMON)
 
 
 @pytest.mark.parametrize("torso", tuning.TORSOS)
 def test_every_torso_of_the_search_space_builds(torso):
-    torso_class = resolve_torso(torso)
-    assert torso_class(spaces.Box(0, 255, (4, 84, 84), np.uint8)).features_dim > 0
+    built = resolve_torso(torso)(spaces.Box(0, 255, (4, 84, 84), np.uint8))
+    assert built(torch.zeros(2, 4, 84, 84)).shape == (2, 512)
 
 
 def test_tuning_on_real_pong_tries_torsos(runs):
@@ -182,16 +222,20 @@ def _meet(url: str, prepare: bool, n_processes: int = 4) -> list[str]:
         return list(pool.map(_open, [url] * n_processes, [prepare] * n_processes))
 
 
+@pytest.mark.postgres
 def test_processes_that_meet_in_an_empty_database_all_find_it_ready(empty_database):
     for _ in range(5):
         assert _meet(empty_database, prepare=True) == ["opened"] * 4
 
 
+@pytest.mark.postgres
 def test_upstream_still_dies_when_processes_meet_in_an_empty_database(empty_database):
     outcomes = [outcome for _ in range(10) for outcome in _meet(empty_database, prepare=False)]
     assert set(outcomes) - {"opened"}, "Optuna creates its tables safely now: prepare_storage can go"
 
 
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_two_processes_started_together_share_one_study_on_postgres(empty_database, runs):
     _empty(empty_database)
     command = [
@@ -208,6 +252,7 @@ def test_two_processes_started_together_share_one_study_on_postgres(empty_databa
     assert len(study(empty_database).trials) == 4
 
 
+@pytest.mark.slow
 def test_an_unknown_study_is_an_error_as_a_user_meets_it(runs):
     optuna.create_study(storage="sqlite:///study.db", study_name="pixels")
     result = zoo(
@@ -220,7 +265,6 @@ def test_an_unknown_study_is_an_error_as_a_user_meets_it(runs):
 def test_every_algorithm_has_sampler_and_converter():
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 
-    for algo, name in ALGORITHMS.items():
-        assert hasattr(sb3_atari_dqn, name)
+    for algo in ALGORITHMS:
         assert algo in HYPERPARAMS_SAMPLER
         assert algo in HYPERPARAMS_CONVERTER

@@ -1,11 +1,8 @@
-"""What the zoo calls our algorithms. Knows neither torch nor the zoo, so that asking costs nothing."""
+"""The YAML files that come with this package: one per algorithm, and profiles for kinds of machines."""
 
 from pathlib import Path
 
 import sb3_atari_dqn
-
-#: Zoo name -> name of the class in :mod:`sb3_atari_dqn`.
-ALGORITHMS = {"dqn_classic": "ClassicDQN", "dqn_double": "DoubleDQN", "dqn_dueling": "DuelingDQN"}
 
 
 def config_path(algo: str) -> Path:

@@ -1,0 +1,140 @@
+"""Arguments of the deep Q-learning algorithms: names, bounds and what excludes what. Nothing here writes to a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sb3_atari_dqn.validation import as_int, check_between, check_known, renamed, renamed_value
+
+MAX_REPLAY_RATIO = 1000  # far beyond any use
+SB3_TRAIN_FREQ, SB3_GRADIENT_STEPS = 4, 1  # SB3's defaults
+
+#: Whole numbers, with the smallest sensible value of each.
+WHOLE_NUMBERS = {
+    "buffer_size": 1,
+    "learning_starts": 0,
+    "batch_size": 1,
+    "gradient_steps": -1,  # as many gradient steps as environment steps
+    "n_steps": 1,
+    "target_update_interval": 0,  # as 1: after each vector step, as in SB3
+    "exploration_delay": 0,
+    "_stats_window_size": 1,
+}
+
+_INFINITE = float("inf")
+
+#: Names of version 0.1.0, accepted for one more release.
+_OLD_NAMES = {"updates_per_transition": "replay_ratio"}
+_OLD_LEARNERS = {"plain": "reference"}
+
+
+def under_new_names(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :param owner: what the options belong to, for the warning
+    :param options: of the constructor or of `load()`
+    :return: a copy with the present names and values, after a FutureWarning for each old one
+    :raises ValueError: if an option is given under both names
+    """
+    given = renamed(owner, options, _OLD_NAMES)
+    if "learner" in given:
+        given["learner"] = renamed_value(owner, "learner", given["learner"], _OLD_LEARNERS)
+    return given
+
+
+def renamed_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :param attributes: of a model, which may come from a file of version 0.1.0
+    :return: new values for those that have another name or form now
+    """
+    old_to_new = {**_OLD_NAMES, "updates_owed": "pending_updates"}
+    found = {new: attributes[old] for old, new in old_to_new.items() if attributes.get(old) is not None}
+    if (learner := attributes.get("learner")) in _OLD_LEARNERS:
+        found["learner"] = _OLD_LEARNERS[learner]
+    return found
+
+
+def whole_numbers(model: Any) -> dict[str, int]:
+    """
+    :param model: an algorithm, its arguments are the attributes of the same names
+    :return: those that are whole numbers, as int
+    :raises ValueError: on the first that is none or is too small
+    """
+    numbers = {name: as_int(name.lstrip("_"), getattr(model, name), least) for name, least in WHOLE_NUMBERS.items()}
+    if model.exploration_steps is not None:
+        numbers["exploration_steps"] = as_int("exploration_steps", model.exploration_steps, minimum=1)
+    return numbers
+
+
+def check_real_numbers(model: Any) -> None:
+    """
+    :param model: see :func:`whole_numbers`
+    :raises ValueError: on the first number outside its bounds
+    """
+    if not callable(model.learning_rate):
+        check_between("learning_rate", model.learning_rate, 0, _INFINITE)
+    for name in ("gamma", "tau", "exploration_initial_eps", "exploration_final_eps"):
+        check_between(name, getattr(model, name), 0, 1)
+    for name in ("max_grad_norm", "exploration_fraction"):
+        check_between(name, getattr(model, name), 0, _INFINITE)
+    check_between("exploration_decay_rate", model.exploration_decay_rate, 0, _INFINITE, above_low=True)
+
+
+def as_train_freq(train_freq: Any, n_envs: int) -> tuple[int, str]:
+    """
+    :param train_freq: whole number, or a pair (whole number, "step" or "episode")
+    :param n_envs: number of parallel environments
+    :return: the pair
+    :raises ValueError: on a frequency below 1, an unknown unit, or episodes of several environments
+    """
+    is_pair = isinstance(train_freq, tuple | list) and len(train_freq) == 2
+    frequency, unit = train_freq if is_pair else (train_freq, "step")
+    unit = getattr(unit, "value", unit)  # SB3's TrainFreq holds an Enum
+    frequency = as_int("train_freq", frequency, minimum=1)
+    check_known("unit of train_freq", unit, ("step", "episode"))
+    if unit == "episode" and n_envs > 1:
+        raise ValueError(
+            f"train_freq={(frequency, unit)!r} counts episodes, which {n_envs} environments at once cannot do; "
+            "give steps (train_freq=4) or use one environment."
+        )
+    return frequency, unit
+
+
+def check_exploration_delay(delay: int, exploration: str, steps: int | None) -> None:
+    """
+    :param delay: environment steps
+    :param exploration: short name of the schedule
+    :param steps: over which linear exploration falls, None if that is a fraction of the training
+    :raises ValueError: if the schedule does not count environment steps
+    """
+    if delay and exploration != "exponential" and (exploration != "linear" or steps is None):
+        raise ValueError(
+            f"exploration_delay={delay} delays a schedule that counts environment steps: give exploration_steps, or "
+            f"exploration='exponential' (it is {exploration!r})."
+        )
+
+
+def check_single_pace(replay_ratio: Any, train_freq: Any, gradient_steps: Any) -> None:
+    """
+    :param replay_ratio: one way to say how often to learn, None if not used
+    :param train_freq: and the other, None if not used
+    :param gradient_steps: likewise
+    :raises ValueError: if both are used
+    """
+    if replay_ratio is not None and (train_freq is not None or gradient_steps is not None):
+        raise ValueError(
+            f"replay_ratio={replay_ratio!r} and train_freq={train_freq!r}, gradient_steps={gradient_steps!r} both say "
+            "how often to learn; give one or the other (None leaves it out)."
+        )
+
+
+def check_replay_ratio(replay_ratio: Any, overlap: Any) -> None:
+    """
+    :param replay_ratio: updates per transition, None if not used
+    :param overlap: whether updates are made while the environments step
+    :raises ValueError: on a bad number, or overlap without a replay ratio
+    """
+    if replay_ratio is not None:
+        check_between("replay_ratio", replay_ratio, 0, MAX_REPLAY_RATIO, above_low=True)
+    if not isinstance(overlap, bool):
+        raise ValueError(f"overlap must be True or False, got {overlap!r}.")
+    if overlap and replay_ratio is None:
+        raise ValueError("overlap=True needs replay_ratio (0.25 is an update for every 4 transitions).")

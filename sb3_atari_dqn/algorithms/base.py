@@ -1,0 +1,222 @@
+"""What every value-based algorithm has: an objective, a learner, exploration, a target network and logs.
+
+B: batch, N: environments.
+"""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import polyak_update
+
+from sb3_atari_dqn.algorithms.training_log import TrainingLog
+from sb3_atari_dqn.exploration import EpsilonGreedy
+from sb3_atari_dqn.finite import NonFiniteUpdate
+from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.learners.reference import ReferenceLearner
+from sb3_atari_dqn.learners.update import LearningRule
+from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Greedy
+from sb3_atari_dqn.objectives.objective import Objective
+from sb3_atari_dqn.objectives.outputs import Values
+from sb3_atari_dqn.objectives.scalar import ScalarValues
+from sb3_atari_dqn.policies import QPolicy
+from sb3_atari_dqn.replay.hooks import hooks_of
+from sb3_atari_dqn.schedules import EpsilonSchedule
+
+if TYPE_CHECKING:
+    from stable_baselines3 import DQN as _Host
+else:
+    _Host = object
+
+Learner = ReferenceLearner | FastLearner
+LEARNERS = ("reference", "fast")
+
+
+class ValueBasedAlgorithm(_Host):
+    """A mixin for SB3's DQN: its update, its exploration and its logs, through objective, learner and hooks."""
+
+    #: What enters the target; see :mod:`~sb3_atari_dqn.objectives.bootstrap`.
+    bootstrap: ClassVar[Bootstrap] = Greedy()
+    #: Defaults of `policy_kwargs`, which the user's override.
+    policy_defaults: ClassVar[dict[str, Any]] = {}
+
+    policy: QPolicy
+    explorer: EpsilonGreedy
+    learner: str
+    precision: str
+    loss: str
+    _learner: Learner | None
+    _log: TrainingLog
+    _n_updates_at_target_update: int
+
+    def make_values(self) -> Values:
+        """:return: how this algorithm represents returns; called once, when the networks are built"""
+        return ScalarValues(self.loss)
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned from a batch, by any learner."""
+        return Objective(self.policy.q_net.values, self.bootstrap, self.gamma)
+
+    @property
+    def _learning_rule(self) -> LearningRule:
+        return LearningRule(self.objective, self.max_grad_norm)
+
+    # --- acting
+
+    @property  # type: ignore[override]
+    def exploration_schedule(self) -> EpsilonSchedule:
+        """Epsilon over time; SB3's name"""
+        return self.explorer.schedule
+
+    @exploration_schedule.setter
+    def exploration_schedule(self, schedule: EpsilonSchedule) -> None:
+        if "explorer" in vars(self):  # SB3's constructor sets its own before there is one
+            self.explorer.schedule = schedule
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        super().set_random_seed(seed)
+        if seed is not None and "explorer" in vars(self):
+            self.explorer.seed(seed)
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        Epsilon-greedy actions, sampled for each observation.
+
+        :param observation: one observation, or N of them
+        :param state: handed through
+        :param episode_start: not used
+        :param deterministic: greedy actions only
+        :return: actions [N], or one for one observation, and the state
+        """
+
+        def greedy() -> np.ndarray:
+            nonlocal state
+            actions, state = self.policy.predict(observation, state, episode_start, deterministic)
+            return actions
+
+        shape = self._batch_shape(observation)
+        actions = greedy() if deterministic else self.explorer.actions(self.exploration_rate, shape, greedy)
+        return np.asarray(actions, dtype=self.action_space.dtype), state
+
+    def _explore(self, observations: Any) -> np.ndarray:
+        """As in :meth:`predict`, but the greedy actions are those of the learner, in its precision."""
+        return self.explorer.actions(
+            self.exploration_rate, (self.n_envs,), lambda: self._get_learner().greedy_actions(observations)
+        )
+
+    def _batch_shape(self, observation: np.ndarray | dict[str, np.ndarray]) -> tuple[int, ...]:
+        """:return: (N,), or () for a single observation"""
+        if not self.policy.is_vectorized_observation(observation):
+            return ()
+        array = next(iter(observation.values())) if isinstance(observation, dict) else observation
+        return (len(array),)
+
+    # --- learning
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        prepared = super()._setup_learn(*args, **kwargs)
+        if self._learner is not None:
+            self._learner.refresh()
+        self._log.open_speed_window(self.num_timesteps, self._n_updates)
+        return prepared
+
+    def _on_step(self) -> None:
+        """Called after each vector step: target network and epsilon."""
+        self._n_calls += 1
+        if self._n_calls % max(self.target_update_interval // self.n_envs, 1) == 0:
+            self._update_target_network()
+        self.exploration_rate = self.explorer.schedule(self._current_progress_remaining, self.num_timesteps)
+        self.logger.record("rollout/exploration_rate", self.exploration_rate)
+
+    def _update_target_network(self) -> None:
+        polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
+        polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)  # copied, see SB3 #996
+        self._n_updates_at_target_update = self._n_updates
+        if self._learner is not None:
+            self._learner.target_changed()
+
+    def _get_learner(self) -> Learner:
+        """:return: the learner, built when first needed, as it may time the machine"""
+        if self._learner is None:
+            if self.learner == "reference":
+                self._learner = ReferenceLearner(self.policy)
+            else:
+                self._learner = FastLearner(self.policy, self.precision, self.batch_size)
+                if self.verbose >= 1:
+                    print(f"Learning in {self._learner.precision}: {self._learner.reason}")
+        return self._learner
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """
+        Update the online network.
+
+        :param gradient_steps: how many updates
+        :param batch_size: B
+        """
+        self._prepare_training()
+        for _ in range(gradient_steps):
+            self._gradient_step(batch_size)
+        self._record_training()
+
+    def _prepare_training(self) -> None:
+        self._update_learning_rate(self.policy.optimizer)
+        hooks = hooks_of(self.replay_buffer)
+        hooks.anneal(self._current_progress_remaining)
+        self._record_each(hooks.statistics())
+
+    def _gradient_step(self, batch_size: int) -> None:
+        """
+        Sample, update, and pass the priorities to the replay buffer.
+
+        :param batch_size: B
+        :raises ValueError: if the loss or its gradient is not finite; the parameters are then those before the update
+        """
+        learner, hooks = self._get_learner(), hooks_of(self.replay_buffer)
+        batch = hooks.sample(batch_size, self._vec_normalize_env, learner.captures)
+        try:
+            update = learner.update(self._counted_from_zero(batch), self._learning_rule)
+        except NonFiniteUpdate as error:
+            raise ValueError(
+                f"Update {self._n_updates + 1}, at environment step {self.num_timesteps}, has {error}: the training "
+                "has diverged, and the parameters are those before this update. Lower learning_rate, scale or clip "
+                "the rewards, or use loss='huber'."
+            ) from error
+        hooks.learned_from(batch, update.priorities)
+        self._n_updates += 1
+        self._log.add(update.statistics)
+
+    def _counted_from_zero(self, batch: Any) -> Any:
+        """:return: the batch, its actions as the networks number them"""
+        first = self.policy.first_action
+        return batch._replace(actions=batch.actions - first) if first else batch
+
+    # --- logs
+
+    def _record_each(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.logger.record(f"train/{name}", value)
+
+    def _record_training(self) -> None:
+        """Record means over the updates since the last record; the device is read here, once."""
+        if means := self._log.take(self._learning_rule.statistics):
+            self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+            self._record_each(means)
+            self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
+
+    def loss_totals(self) -> tuple[int, float]:
+        """:return: number of updates of this object, and the sum of their losses; the logs are not disturbed"""
+        return self._log.loss_totals()
+
+    def dump_logs(self) -> None:
+        """Write the logs, with the speeds since they were last written."""
+        self._record_training()
+        for name, speed in self._log.take_speeds(self.num_timesteps, self._n_updates).items():
+            self.logger.record(f"time/{name}", speed)
+        super().dump_logs()

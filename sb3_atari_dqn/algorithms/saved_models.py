@@ -1,0 +1,165 @@
+"""Saving and loading: models of this package, of its version 0.1.0, and those of SB3's DQN where the algorithm is the
+same."""
+
+import warnings
+from collections.abc import Iterable
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_atari_dqn.algorithms.arguments import SB3_GRADIENT_STEPS, SB3_TRAIN_FREQ, check_single_pace, under_new_names
+from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
+from sb3_atari_dqn.checkpoints.model_files import (
+    ModelPath,
+    destination,
+    is_sb3_dqn,
+    read_attributes,
+    refuse_damaged,
+    refuse_foreign,
+    refuse_unknown,
+    replacing,
+)
+from sb3_atari_dqn.objectives.bootstrap import Greedy
+from sb3_atari_dqn.replay.kinds import SB3_BUFFERS
+from sb3_atari_dqn.validation import check_device
+
+_Self = TypeVar("_Self", bound="SavedModels")
+
+GIVE_ENV = "pass env= to load(), or call set_env()"
+
+if TYPE_CHECKING:
+    _Host = ValueBasedAlgorithm
+else:
+    _Host = object
+
+
+class SavedModels(_Host):
+    """A mixin: models are written whole or not at all, and opened only by the algorithm that saved them."""
+
+    algorithm: str
+    exploration_state: dict[str, Any]
+
+    def _excluded_save_params(self) -> list[str]:
+        own = "_replay_buffer", "_learner", "_log", "_normalization", "explorer"
+        return [*super()._excluded_save_params(), *own]
+
+    def save(self, path: ModelPath, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
+        """
+        Save the model, without its replay buffer; an interruption leaves an older file whole.
+
+        :param path: file, named as SB3 names it (".zip" is added to a bare name), or a file object
+        :param exclude: attributes to leave out
+        :param include: attributes to keep although SB3 leaves them out
+        """
+        self.exploration_state = self.explorer.state_dict()
+        if not isinstance(path, str | Path):
+            super().save(path, exclude, include)
+            return
+        with replacing(destination(path)) as file:
+            super().save(file, exclude, include)
+
+    @classmethod
+    def load(
+        cls: type[_Self],
+        path: ModelPath,
+        env: GymEnv | None = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> _Self:
+        """
+        Load a model that this class saved, or, as the two are the same algorithm, :class:`ClassicDQN` one that SB3's
+        DQN saved; parameters: see SB3.
+
+        Without `seed` among them exploration continues from the state of the saved model.
+
+        :raises ValueError: if another algorithm saved the file, or an argument is unknown or bad
+        """
+        check_device(device)
+        attributes = read_attributes(path, custom_objects)
+        if cls._equals_sb3_dqn() and is_sb3_dqn(attributes):
+            custom_objects = {**cls._in_place_of_sb3s(attributes), **(custom_objects or {})}
+        else:
+            refuse_foreign(path, attributes, cls.__name__)
+        kwargs = under_new_names(f"{cls.__name__}.load()", kwargs)
+        saved_ratio = attributes.get("replay_ratio", attributes.get("updates_per_transition"))
+        check_single_pace(
+            kwargs.get("replay_ratio", saved_ratio), kwargs.get("train_freq"), kwargs.get("gradient_steps")
+        )
+        refuse_unknown(kwargs, {*attributes, *signature(cls.__init__).parameters}, cls.__name__)
+        if kwargs.get("replay_ratio", 0) is None and saved_ratio is not None:
+            kwargs = {"train_freq": SB3_TRAIN_FREQ, "gradient_steps": SB3_GRADIENT_STEPS} | kwargs
+        model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        if kwargs.get("seed") is None:
+            model._restore_exploration(attributes)
+        return model
+
+    def _restore_exploration(self, attributes: dict[str, Any]) -> None:
+        if "exploration_state" in attributes:
+            self.explorer.load_state_dict(attributes["exploration_state"])
+        elif isinstance(rng := attributes.get("exploration_rng"), np.random.Generator):  # of version 0.1.0
+            self.explorer.load_state_dict({"generator": rng.bit_generator.state})
+
+    @classmethod
+    def _equals_sb3_dqn(cls) -> bool:
+        return cls.bootstrap == Greedy() and not cls.policy_defaults
+
+    @classmethod
+    def _in_place_of_sb3s(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+        """
+        :param attributes: of a model of SB3's DQN
+        :return: replacements for those that differ here: our policy of the same networks, no schedule (it is built
+            anew), and of the buffer what the user chose, as SB3 overwrites that with its own choice
+        """
+        name = attributes["policy_class"].__name__
+        adapted: dict[str, Any] = {
+            "policy_class": cls.policy_aliases[name if name in cls.policy_aliases else "MlpPolicy"],
+            "exploration_schedule": None,
+        }
+        if attributes.get("replay_buffer_class") in SB3_BUFFERS:
+            buffer_kwargs = attributes.get("replay_buffer_kwargs") or {}
+            kept = {key: value for key, value in buffer_kwargs.items() if key == "handle_timeout_termination"}
+            adapted |= {"replay_buffer_class": None, "replay_buffer_kwargs": kept}
+        return adapted
+
+    def get_env(self) -> VecEnv | None:
+        """
+        The training environment, None without one.
+
+        A model loaded without an environment has none, and the failure that None then causes is far from its cause
+        (`evaluate_policy(model, model.get_env())`): hence the warning.
+        """
+        env = super().get_env()
+        if env is None:
+            warnings.warn(f"This {self.algorithm} has no environment: {GIVE_ENV}.", stacklevel=2)
+        return env
+
+    def set_parameters(
+        self,
+        load_path_or_dict: Any,
+        exact_match: bool = True,
+        device: torch.device | str = "auto",
+    ) -> None:
+        """
+        Load weights and optimizer state; those of SB3's DQN fit a linear head. Parameters: see SB3.
+
+        :raises RuntimeError: if the networks differ, as in SB3
+        """
+        refuse_damaged(load_path_or_dict)
+        self._learner = None  # it may hold copies of parameters, some of which change even if an error follows
+        try:
+            super().set_parameters(load_path_or_dict, exact_match, device)
+        except RuntimeError as error:
+            source = "the dictionary" if isinstance(load_path_or_dict, dict) else load_path_or_dict
+            raise RuntimeError(
+                f"The parameters in {source} do not fit the networks of this {self.algorithm} "
+                f"({self.policy_class.__name__}, policy_kwargs={self.policy_kwargs}); build it with the policy and "
+                f"policy_kwargs they come from. {error}"
+            ) from error

@@ -1,0 +1,51 @@
+"""Exploration: which actions are random, drawn from a generator of its own. N: environments."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from sb3_atari_dqn.schedules import EpsilonSchedule
+
+
+class EpsilonGreedy:
+    """
+    A uniformly random action with probability epsilon, drawn for each environment by itself.
+
+    Source: Mnih et al. 2015, Methods, algorithm 1. Deviation: SB3 draws once for all environments.
+
+    :param schedule: of epsilon
+    :param action_space: discrete
+    :param seed: of the generator
+    """
+
+    def __init__(self, schedule: EpsilonSchedule, action_space: spaces.Discrete, seed: int | None = None) -> None:
+        self.schedule = schedule
+        self._first, self._n_actions = int(action_space.start), int(action_space.n)
+        self.seed(seed)
+
+    def seed(self, seed: int | None) -> None:
+        """:param seed: of the generator, None: from the operating system"""
+        self._rng = np.random.default_rng(seed)
+
+    def actions(self, epsilon: float, shape: tuple[int, ...], greedy: Callable[[], np.ndarray]) -> np.ndarray:
+        """
+        :param epsilon: probability of a random action
+        :param shape: (N,), or () for a single action
+        :param greedy: returns the greedy actions, of this shape; not called if all actions are random
+        :return: as numbered in the action space, of this shape
+        """
+        if epsilon == 0:
+            return greedy()
+        explores = self._rng.random(shape) < epsilon
+        random = self._first + self._rng.integers(self._n_actions, size=shape)
+        return random if np.all(explores) else np.where(explores, random, greedy())
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: state of the generator, JSON values"""
+        return {"generator": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: what :meth:`state_dict` returned"""
+        self._rng.bit_generator.state = state["generator"]
