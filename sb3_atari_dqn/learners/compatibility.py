@@ -70,8 +70,7 @@ class _Trial:
 
     @torch.no_grad()
     def act_on(self, images: Tensor) -> None:
-        self._master.eval()
-        self._copy.match_mode()
+        self._copy.train(False)
         self._copy(self._copy.preprocess(images))
 
     def replaced_buffers(self) -> list[str]:

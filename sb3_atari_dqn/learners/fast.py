@@ -45,6 +45,7 @@ class FastLearner:
         self.policy = policy
         self.is_image = is_image_space(policy.observation_space)
         self.precision, self.reason = self._choose(precision, batch_size)
+        policy.set_training_mode(True)  # the target's copy keeps the mode that updates find it in: SB3's evaluates
         self.online, self.target = self._copy(policy.q_net), self._copy(policy.q_net_target)
         on_cuda = policy.device.type == "cuda"
         if can_fuse(policy.optimizer):
@@ -95,7 +96,7 @@ class FastLearner:
 
     def _greedy(self, observations: Any) -> Tensor:
         """:return: int64 [N]"""
-        self._set_training_mode(False)
+        self.online.train(False)  # a captured graph keeps the mode of its capture
         return self.policy.q_net.values.mean(self.online(self.online.preprocess(observations))).argmax(dim=1)
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
@@ -119,13 +120,6 @@ class FastLearner:
     def _capture(self) -> GraphCapture:
         return CudaGraphCapture(self.policy.device, generators(self.policy))
 
-    def _set_training_mode(self, mode: bool) -> None:
-        """As the reference learner does; the copies follow. A captured graph keeps the mode of its capture."""
-        if self.policy.training != mode:
-            self.policy.set_training_mode(mode)
-        self.online.match_mode()
-        self.target.match_mode()
-
     def _keep_learning_rates_on_device(self) -> None:
         """A schedule writes a number into the optimizer; a captured update reads it from the device."""
         for group, on_device in zip(self.policy.optimizer.param_groups, self._learning_rates, strict=True):
@@ -134,7 +128,7 @@ class FastLearner:
                 group["lr"] = on_device
 
     def _update(self, batch: Any, rule: LearningRule) -> Update:
-        self._set_training_mode(True)
+        self.online.train(True)
         preprocess = self.online.preprocess
         batch = with_observations(batch, preprocess(batch.observations), preprocess(batch.next_observations))
         targets = rule.objective.targets(self.online, self.target, batch)

@@ -18,7 +18,7 @@ from sb3_atari_dqn.objectives.outputs import Outputs
 
 class WorkingCopy:
     """
-    Computes what the network computes, from images as they are stored.
+    Computes what the network computes, from images as they are stored; in the master's mode until :meth:`train`.
 
     Parameters that need no conversion are shared with the master, and so are all buffers and random generators: running
     statistics and power iterations are updated there. The factor 1/255 of normalized images is folded into the weights
@@ -32,9 +32,11 @@ class WorkingCopy:
     def __init__(self, master: HeadedQNetwork, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.masters = list(master.parameters())
-        self._master = master
         self._network = _copy_sharing_state(master)
         convert(self._network, dtype)
+        layers = list(self._network.modules())
+        self._flags = [vars(layer) for layer in layers]
+        self._has_own_modes = any(type(layer).train is not nn.Module.train for layer in layers)
         self._scale = 1 / 255 if master.normalize_images else 1.0
         first = self._network.first_convolution()
         self._scales_input = first is None and self._scale != 1
@@ -59,10 +61,19 @@ class WorkingCopy:
         """
         return self._network.outputs_of_images(images)
 
-    def match_mode(self) -> None:
-        """Switch to the master's mode, training or evaluation: dropout, noise and running statistics depend on it."""
-        if self._network.training != self._master.training:
-            self._network.train(self._master.training)
+    def train(self, mode: bool) -> None:
+        """
+        As `nn.Module.train`, in microseconds: acting and updates alternate.
+
+        :param mode: training or evaluation: dropout, noise and running statistics depend on it
+        """
+        if self._network.training == mode:
+            return
+        if self._has_own_modes:
+            self._network.train(mode)
+        else:
+            for flags in self._flags:
+                flags["training"] = mode
 
     def generators(self) -> list[torch.Generator]:
         """:return: those that layers keep, the master's own"""
@@ -120,8 +131,10 @@ class OwnNetwork:
         """:return: the observations"""
         return observations
 
-    def match_mode(self) -> None:
-        """Nothing: there is one network."""
+    def train(self, mode: bool) -> None:
+        """:param mode: training or evaluation"""
+        if self._network.training != mode:
+            self._network.set_training_mode(mode)
 
     def refresh(self) -> None:
         """Nothing: there is one set of parameters."""

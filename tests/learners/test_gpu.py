@@ -25,6 +25,7 @@ from sb3_atari_dqn.policies import CnnPolicy, QPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer, PrioritizedSamples
 from sb3_atari_dqn.transfers import sent
+from tests.support import layers
 from tests.support.batches import DUELING, RULE, batch, images, make_policy, rule_of
 from tests.support.environments import Catch
 from tests.support.streams import Stream
@@ -100,34 +101,54 @@ def assert_close(
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("head", ["linear", "dueling"])
-def test_a_recorded_update_is_the_eager_one(record_property, head, precision):
-    recorded, eager = (trained(captures, precision, head=head)[0] for captures in (True, False))
-    assert_close(recorded, eager, TOLERANCE[precision], record_property, head=head)
+def test_a_captured_update_is_the_eager_one(record_property, head, precision):
+    captured, eager = (trained(captures, precision, head=head)[0] for captures in (True, False))
+    assert_close(captured, eager, TOLERANCE[precision], record_property, head=head)
 
 
-def test_a_recorded_update_follows_the_learning_rate(record_property):
+def test_a_captured_update_follows_the_learning_rate(record_property):
     rates = (1e-3, 1e-4, 0.0)
-    recorded, eager = (trained(captures, rates=rates)[0] for captures in (True, False))
-    assert_close(recorded, eager, TOLERANCE["fp32"], record_property)
+    captured, eager = (trained(captures, rates=rates)[0] for captures in (True, False))
+    assert_close(captured, eager, TOLERANCE["fp32"], record_property)
     until_zero, _ = trained(True, rates=(1e-3, 1e-4, 1e-4))
-    assert not torch.equal(until_zero, recorded), "the last rate counts too"
+    assert not torch.equal(until_zero, captured), "the last rate counts too"
 
 
-def test_another_objective_is_recorded_anew(record_property):
+def test_another_objective_is_captured_anew(record_property):
     rules = (RULE, rule_of(error="mse", gamma=0.5, max_grad_norm=1))
-    recorded, eager = (trained(captures, rules=rules)[0] for captures in (True, False))
-    assert_close(recorded, eager, TOLERANCE["fp32"], record_property)
+    captured, eager = (trained(captures, rules=rules)[0] for captures in (True, False))
+    assert_close(captured, eager, TOLERANCE["fp32"], record_property)
 
 
 @pytest.mark.parametrize("optimizer_class", [torch.optim.RAdam, torch.optim.NAdam, torch.optim.RMSprop])
-def test_optimizers_without_a_fused_kernel_are_recorded_too(record_property, optimizer_class):
-    recorded, learner = trained(True, optimizer_class=optimizer_class)
+def test_optimizers_without_a_fused_kernel_are_captured_too(record_property, optimizer_class):
+    captured, learner = trained(True, optimizer_class=optimizer_class)
     assert FastLearner(learner.policy, "fp32", 32).captures
     eager, _ = trained(False, optimizer_class=optimizer_class)
-    assert_close(recorded, eager, TOLERANCE["fp32"], record_property, optimizer_class=optimizer_class)
+    assert_close(captured, eager, TOLERANCE["fp32"], record_property, optimizer_class=optimizer_class)
 
 
-def test_the_gpu_learns_what_the_plain_learner_learns_on_the_cpu(record_property):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("torso", [layers.SpectralTorso, layers.BatchNormTorso, layers.RunningScaleTorso])
+def test_a_captured_update_moves_buffers_as_an_eager_one_does(record_property, torso, precision):
+    captured, eager = (trained(on, precision, features_extractor_class=torso) for on in (True, False))
+    assert_close(captured[0], eager[0], TOLERANCE[precision], record_property, features_extractor_class=torso)
+    pairs = zip(*(learner.policy.q_net.buffers() for _, learner in (captured, eager)), strict=True)
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs, rtol=TOLERANCE[precision], atol=TOLERANCE[precision])
+
+
+def test_every_replay_draws_new_noise():
+    """At a learning rate of 0 only the noise tells two updates of one batch apart."""
+    learner = FastLearner(
+        policy_on_gpu(features_extractor_class=layers.GlobalNoiseTorso, learning_rate=0.0), "fp32", 32
+    )
+    same = batch_on_gpu(0)
+    losses = [learner.update(same, RULE).statistics[0].item() for _ in range(WARM_UP_UPDATES + 5)]
+    assert len(set(losses)) == len(losses)
+
+
+def test_the_gpu_learns_what_the_reference_learner_learns_on_the_cpu(record_property):
     policy = make_policy(CnnPolicy, PIXELS, **DUELING, **SMOOTH)
     plain = ReferenceLearner(policy)
     for number in range(N_UPDATES):
@@ -136,7 +157,7 @@ def test_the_gpu_learns_what_the_plain_learner_learns_on_the_cpu(record_property
 
 
 @pytest.mark.parametrize("batch_size", [32, 512])
-def test_the_precision_is_chosen_by_what_recordings_take(record_property, batch_size):
+def test_the_precision_is_chosen_by_what_captured_runs_take(record_property, batch_size):
     policy = policy_on_gpu()
     before = vector(policy)
     chosen, reason = choose_precision(policy.q_net, (batch_size, *PIXELS.shape), CUDA)
@@ -150,7 +171,7 @@ def test_the_precision_is_chosen_by_what_recordings_take(record_property, batch_
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_recorded_acting_is_eager_acting_also_after_updates(record_property, precision):
+def test_captured_acting_is_eager_acting_also_after_updates(record_property, precision):
     learner = FastLearner(policy_on_gpu(), precision, 32)
     assert learner.captures_acting
     rng, different, asked, seen = np.random.default_rng(0), 0, 0, set()
@@ -158,11 +179,11 @@ def test_recorded_acting_is_eager_acting_also_after_updates(record_property, pre
         for n_envs in (64, 3):
             observations = rng.integers(256, size=(n_envs, *PIXELS.shape), dtype=np.uint8)
             learner.captures_acting = True
-            recorded = learner.greedy_actions(observations)
+            captured = learner.greedy_actions(observations)
             learner.captures_acting = False
-            different += int((recorded != learner.greedy_actions(observations)).sum())
+            different += int((captured != learner.greedy_actions(observations)).sum())
             asked += n_envs
-            seen |= set(recorded.tolist())
+            seen |= set(captured.tolist())
         for group in learner.policy.optimizer.param_groups:
             group["lr"] = 0.01
         learner.update(batch_on_gpu(number), RULE)
@@ -312,7 +333,7 @@ def test_saving_changes_no_training(tmp_path, overlap):
     assert torch.equal(parameters(Saving(tmp_path)), alone)
 
 
-def test_a_saved_training_is_resumed_and_recorded_again(tmp_path):
+def test_a_saved_training_is_resumed_and_captured_again(tmp_path):
     model = catch_model().learn(200)
     model.save(tmp_path / "model")
     model.save_replay_buffer(tmp_path / "memory")

@@ -1,6 +1,7 @@
 """Noise, dropout, buffers and norms: the fast learner beside the reference learner."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,13 @@ WITH_BUFFERS = [layers.SpectralTorso, layers.BatchNormTorso, layers.RunningScale
 TORSOS = [*NOISY, *WITH_BUFFERS, layers.LayerNormTorso]
 
 
+def fast_learner(policy):
+    return FastLearner(policy, "fp32", 8)
+
+
+LEARNERS: list[Any] = [ReferenceLearner, fast_learner]
+
+
 def policy_of(torso, **kwargs):
     return make_policy(CnnPolicy, PIXELS, features_extractor_class=torso, optimizer_kwargs=SMOOTH, **kwargs)
 
@@ -64,13 +72,18 @@ def test_in_float32_parameters_and_buffers_are_those_of_the_reference_learner(to
     fast = state_of(train(FastLearner(policy_of(torso), "fp32", 16)))
     assert list(fast) == list(begin)
     for name, expected in reference.items():
-        torch.testing.assert_close(
-            fast[name], expected, rtol=1e-5, atol=2e-6, msg=lambda text, name=name: f"{name} {text}"
-        )
+        torch.testing.assert_close(fast[name], expected, rtol=1e-5, atol=2e-6)
     moved = {name for name in begin if not torch.equal(begin[name], reference[name])}
     buffers = {f"q_net.{name}" for name, _ in policy_of(torso).q_net.named_buffers()}
     assert buffers <= moved, "the reference moves every buffer of the online network"
     assert not any(name.startswith("q_net_target") for name in moved & {f"q_net_target.{b[6:]}" for b in buffers})
+
+
+def test_a_layer_that_never_trains_keeps_its_statistics_in_both_learners():
+    states = [state_of(train(make(policy_of(layers.FrozenNormTorso)))) for make in LEARNERS]
+    for name, expected in states[0].items():
+        torch.testing.assert_close(states[1][name], expected, rtol=1e-5, atol=2e-6)
+    assert states[1]["q_net.features_extractor.net.1.num_batches_tracked"] == 0
 
 
 @pytest.mark.parametrize("torso", NOISY)
@@ -78,10 +91,10 @@ def test_the_noise_is_there_while_training_and_only_then(torso):
     policy = policy_of(torso)
     learner, pixels = FastLearner(policy, "fp32", 16), observations(PIXELS, 32, np.random.default_rng(3))
     seen = learner.online.preprocess(pixels)
-    learner._set_training_mode(True)
+    learner.online.train(True)
     first, second = (learner.online(seen).per_action for _ in range(2))
     assert not torch.allclose(first, second, rtol=1e-3)
-    learner._set_training_mode(False)
+    learner.online.train(False)
     first, second = (learner.online(seen).per_action for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(learner.target(seen).per_action, learner.target(seen).per_action), "SB3's target evaluates"
@@ -166,7 +179,7 @@ def test_building_a_learner_moves_neither_buffers_nor_generators(torso, precisio
     ],
 )
 def test_what_the_master_would_not_see_is_refused(torso, message):
-    with pytest.raises(ValueError, match=f"network of CnnPolicy {message}.*: use learner="):
+    with pytest.raises(ValueError, match=f"network of CnnPolicy {message}: use learner="):
         FastLearner(policy_of(torso), "fp32", 8)
 
 
@@ -188,9 +201,12 @@ class OneLayer(BaseFeaturesExtractor):
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(5), nn.Dropout()])
 def test_vectors_are_trained_and_acted_on_in_the_same_modes(layer):
     space, states = spaces.Box(-1, 1, (5,), np.float32), []
-    for kind in (ReferenceLearner, lambda policy: FastLearner(policy, "fp32", 8)):
-        kwargs = {"features_extractor_class": OneLayer, "features_extractor_kwargs": {"layer": copy.deepcopy(layer)}}
-        learner = kind(make_policy(MlpPolicy, space, optimizer_kwargs=SMOOTH, **kwargs))
+    for make in LEARNERS:
+        kwargs: dict[str, Any] = {
+            "features_extractor_class": OneLayer,
+            "features_extractor_kwargs": {"layer": copy.deepcopy(layer)},
+        }
+        learner = make(make_policy(MlpPolicy, space, optimizer_kwargs=SMOOTH, **kwargs))
         torch.manual_seed(0)
         for number in range(4):
             acted = learner.greedy_actions(observations(space, 6, np.random.default_rng(number)).numpy())
@@ -226,6 +242,6 @@ def test_the_target_gets_the_running_statistics_at_each_target_update(learner):
     model.policy.set_training_mode(False)
     copies = model._get_learner()
     if isinstance(copies, FastLearner):
-        copies._set_training_mode(False)
+        copies.online.train(False)
         for working, network in ((copies.online, model.q_net), (copies.target, model.q_net_target)):
             torch.testing.assert_close(working(working.preprocess(pixels)).per_action[..., 0], network(pixels))

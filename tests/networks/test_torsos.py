@@ -162,6 +162,7 @@ def test_layer_norm_brings_each_image_to_mean_0_and_variance_1_over_channels_and
         normed = torso.cnn[:depth](pixels).flatten(1)
         assert_close(normed.mean(dim=1), torch.zeros(3), atol=1e-5, rtol=0)
         assert_close(normed.var(dim=1, correction=0), torch.ones(3), atol=2e-2, rtol=0)  # the epsilon of 1e-5
+    assert isinstance(torso.linear, nn.Sequential)
     dense_out = torso.linear[:2](torso.cnn(pixels))
     assert_close(dense_out.mean(dim=1), torch.zeros(3), atol=1e-5, rtol=0)
 

@@ -107,8 +107,23 @@ class BatchNormTorso(SmallTorso):
         return nn.Sequential(super().dense(), nn.BatchNorm1d(N_FEATURES))
 
 
+class FrozenNorm(nn.BatchNorm2d):
+    """Never trains, whatever mode its network is in."""
+
+    def train(self, mode: bool = True) -> "FrozenNorm":
+        super().train(False)
+        return self
+
+
+class FrozenNormTorso(SmallTorso):
+    def between(self) -> nn.Module:
+        return FrozenNorm(8).train()
+
+
 class RunningScale(nn.Module):
     """A layer of the user's own with a statistic, not one of PyTorch's."""
+
+    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
