@@ -420,6 +420,7 @@ def test_hindsight_replay_gets_its_environment(tmp_path):
 # --- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
     ("env", "policy", "policy_kwargs"),
@@ -515,6 +516,7 @@ def test_another_algorithms_file_is_refused_with_file_content_and_way_out(saved_
         loaded_by.load(tmp_path / "model.zip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "env", "kwargs"),
     [

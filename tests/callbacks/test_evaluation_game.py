@@ -92,6 +92,7 @@ def test_the_generators_are_put_back_after_an_error_too():
     assert draws() == undisturbed
 
 
+@pytest.mark.slow
 def test_observations_are_normalized_as_in_training():
     training = VecNormalize(countdowns(4))
     model = ClassicDQN("MlpPolicy", training, seed=0, device="cpu")

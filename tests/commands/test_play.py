@@ -114,6 +114,7 @@ def test_a_dueling_agent_shows_stack_values_and_where_it_looks(pong, runs):
     assert view.game.shape == (210, 160, 3)
 
 
+@pytest.mark.slow
 def test_what_a_model_does_not_have_is_left_out(logs, pong, runs, capsys):
     assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
     quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
@@ -170,6 +171,7 @@ def test_without_o_the_video_lies_in_the_run_folder(pong, runs, capsys):
     assert files(pong / "videos") == ["play-rl_model_20_steps.json", "play-rl_model_20_steps.mp4"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_game_and_keeps_the_video(pong, runs):
     original = FrameRenderer.draw
 
