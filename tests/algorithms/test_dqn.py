@@ -428,6 +428,7 @@ def test_hindsight_replay_gets_its_environment(tmp_path):
 # --- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
     ("env", "policy", "policy_kwargs"),
@@ -523,6 +524,7 @@ def test_another_algorithms_file_is_refused_with_file_content_and_way_out(saved_
         loaded_by.load(tmp_path / "model.zip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "env", "kwargs"),
     [

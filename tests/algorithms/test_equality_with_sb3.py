@@ -69,6 +69,7 @@ def test_parameters_equal_sb3s_after_training_on_the_same_data(policy, env, n_en
     assert same(ours.get_parameters(), theirs.get_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bound",
     [

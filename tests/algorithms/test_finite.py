@@ -114,6 +114,7 @@ def test_an_infinite_reward_is_not_hidden_by_its_normalization():
         model.learn(100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replay", ["uniform", "prioritized", "sb3"])
 @pytest.mark.parametrize("pace", PACES)
 @pytest.mark.parametrize("policy", ["MlpPolicy", "CnnPolicy"])

@@ -31,6 +31,7 @@ def q_values(model, observation):
         return model.q_net(torch.tensor([[observation]])).numpy()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_value_probe(algorithm):
     assert q_values(learn_probe(algorithm, ValueProbe()), 0.0) == pytest.approx([1, 1], abs=0.1)

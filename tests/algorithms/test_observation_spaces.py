@@ -254,6 +254,7 @@ def test_observations_that_a_wrapper_has_reshaped_are_stored_whole():
 # --- in the algorithms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
 @pytest.mark.parametrize("name", [*SPACES, "transposed dictionary"])
 def test_every_space_trains_with_every_kind_of_replay(name, replay):

@@ -126,6 +126,7 @@ def test_sticky_actions_are_the_same_of_the_same_seed(seed):
     assert tally["episodes"] >= 2
 
 
+@pytest.mark.slow
 def test_sticky_actions_of_the_preset_are_those_of_the_environment():
     by_preset = native(BREAKOUT, 1, 1, noop_max=0, action_repeat_probability=0.25)
     by_environment = native(BREAKOUT, 1, 1, {"repeat_action_probability": 0.25}, noop_max=0)
@@ -283,6 +284,7 @@ def test_a_game_that_was_loaded_and_then_played_is_loaded_again(monkeypatch):
     assert equal(stream(interrupted, 30), stream(fresh, 30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_the_same_seed_gives_the_same_stream_and_another_one_does_not(n_envs):
     kwargs = {"repeat_action_probability": 0.25}
@@ -538,6 +540,7 @@ def test_pictures_change_no_game_and_need_a_reset_and_an_open_environment():
         filmed.get_images()
 
 
+@pytest.mark.slow
 def test_sb3_s_video_recorder_films_all_games_at_their_own_speed(tmp_path):
     env = NativeAtariVecEnv(PONG, 2, seed=0, render_mode="rgb_array")
     recorder = VecVideoRecorder(VecFrameStack(env, 1), str(tmp_path), lambda step: step == 0, video_length=12)

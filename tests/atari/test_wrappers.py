@@ -220,6 +220,7 @@ def test_the_reward_scale_multiplies_the_sum_over_the_held_frames():
     assert all(reward == pytest.approx(0.01 * plain_reward) for reward, plain_reward in rewards)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("game", "lives"), [("Breakout", 5), ("MsPacman", 3)])
 def test_the_logged_score_is_the_raw_score_of_the_whole_game_and_its_length_counts_raw_frames(game, lives):
     ledger = Ledger(gym.make(f"{game}NoFrameskip-v4"))
@@ -254,6 +255,7 @@ def test_the_reset_after_a_lost_life_goes_on_with_the_same_game():
     assert after["episode_frame_number"] == info["episode_frame_number"] + 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [{"max_num_frames_per_episode": 120}, {"max_episode_steps": 120}])
 def test_a_truncated_game_stays_truncated_and_shows_its_last_frame(limit):
     options: dict[str, Any] = {"grayscale": "luma", "size": (84, 84), "terminal_on_life_loss": True}

@@ -92,6 +92,7 @@ def test_global_generators_are_restored_after_an_error():
     assert draws() == undisturbed
 
 
+@pytest.mark.slow
 def test_observations_are_normalized_as_in_training():
     training = VecNormalize(countdowns(4))
     model = ClassicDQN("MlpPolicy", training, seed=0, device="cpu")

@@ -83,6 +83,7 @@ def test_the_sheet_of_a_recipe_is_named_after_it(runs):
     assert [path.name for path in runs.iterdir()] == ["look-mspacman_ram.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [0, 30])
 def test_the_stack_is_the_observation_of_a_training_environment(runs, n_steps):
     (section,) = sections("--env", PONG, "--steps", str(n_steps), "--seed", "3")
@@ -107,6 +108,7 @@ def test_if_the_last_step_ends_an_episode_the_next_one_is_shown(runs):
     assert np.array_equal(section.stages[-1].array, section.stack[-1].array)
 
 
+@pytest.mark.slow
 def test_several_presets_are_compared_with_their_options(runs):
     nature, bilinear, sb3 = sections(
         *("--env", PONG, "--frame-stack", "2", "--steps", "9", "--preset", "NatureAtari"),
@@ -123,6 +125,7 @@ def test_an_environment_with_its_own_skip_is_built_without_it(runs):
     assert section.stages[0].name == "raw frame 3 of 4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling"])
 def test_recipes_have_their_own_environment_and_stack(runs, recipe):
     (section,) = sections("--recipe", recipe, "--steps", "2")

@@ -129,6 +129,7 @@ def test_a_dueling_model_has_stack_values_and_saliency(pong, runs):
     assert view.game.shape == (210, 160, 3)
 
 
+@pytest.mark.slow
 def test_panels_that_a_model_does_not_support_are_left_out(logs, pong, runs, capsys):
     assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
     quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
@@ -185,6 +186,7 @@ def test_without_o_the_video_is_written_to_the_run_folder(pong, runs, capsys):
     assert files(pong / "videos") == ["play-rl_model_20_steps.json", "play-rl_model_20_steps.mp4"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_playing_and_keeps_the_video(pong, runs):
     original = FrameRenderer.draw
 

@@ -38,6 +38,7 @@ def test_a_run_is_plotted_and_missing_panels_are_reported(pong, runs, capsys):
         assert picture.width == 1200
 
 
+@pytest.mark.slow
 def test_runs_without_epsilon_are_named_if_others_have_it(pong, runs, capsys):
     other = write_run(runs / "logs/dqn/PongNoFrameskip-v4_1", games(30), algo="dqn")
     (other / "progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n")
@@ -141,6 +142,7 @@ def test_a_closed_output_is_one_line_and_the_plot_is_written(pong, runs, output,
     assert (runs / "plot.png").is_file()
 
 
+@pytest.mark.slow
 def test_an_incomplete_log_is_reported(pong, runs, capsys):
     (runs / pong / "episodes.csv").write_text("env_steps,seconds,return,epsilon\n11,2.1,1.0,0.9\n")
     main([pong])
@@ -166,6 +168,7 @@ def test_without_matplotlib_it_says_what_to_install(pong, capsys, monkeypatch):
     assert "pip install 'sb3-atari-dqn[plots]'" in error_of(capsys, pong)
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_counts_once(pong, capsys):
     main([pong, f"{pong}/../PongNoFrameskip-v4_1/.", "--labels", "ours"])
     assert "Wrote plot.png" in capsys.readouterr().out

@@ -75,6 +75,7 @@ def test_fast_and_plain_learner_give_the_same_parameters(family, torso):
     assert share < 2e-3  # as it comes, ReLU and Adam included
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torso", ["nature", "dqn2013", "elu"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_kinks_they_agree_to_the_last_digits(family, torso):
@@ -209,6 +210,7 @@ def trained(**kwargs):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("replay", "n_steps"), [("uniform", 1), ("uniform", 3), ("sb3", 3), ("prioritized", 3)])
 @pytest.mark.parametrize("tau", [1.0, 0.3])
 def test_models_agree_whatever_the_memory(tau, replay, n_steps):
@@ -312,6 +314,7 @@ def test_a_fused_optimizer_that_the_user_asked_for_stays_with_the_plain_learner(
     assert policy.optimizer.param_groups[0]["fused"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [("fast", "reference"), ("reference", "fast")])
 @pytest.mark.parametrize("env", [Noise, ImageAndVector])
 def test_a_model_goes_on_with_the_other_learner(first, second, env, tmp_path):

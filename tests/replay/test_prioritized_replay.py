@@ -69,6 +69,7 @@ def test_of_a_transition_drawn_twice_the_larger_error_counts():
     assert leaves(buffer) == pytest.approx([1, 3, 0.5], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
 def test_transitions_are_drawn_as_often_as_the_formula_says(alpha):
     buffer = filled(6, 6, n_envs=2, alpha=alpha)

@@ -169,6 +169,7 @@ def test_a_number_or_a_device_that_leads_to_nothing_is_refused_before_anything(r
     assert files(runs) == []
 
 
+@pytest.mark.slow
 def test_without_n_the_configured_budget_is_trained(runs):
     train(*CARTPOLE[:6], "-conf", configuration(runs, n_timesteps=10, learning_starts=5))
     assert saved_args(runs, "CartPole-v1")["n_timesteps"] == -1

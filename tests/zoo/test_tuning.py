@@ -172,6 +172,7 @@ def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
         assert {key: saved[key] for key in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
