@@ -77,10 +77,16 @@ def test_cuda_without_cuda_is_refused_by_whatever_takes_a_device(device, monkeyp
         ClassicDQN.load(tmp_path / "model", device=device)
 
 
-@pytest.mark.parametrize("device", ["cdua", "", 3, None])
+@pytest.mark.parametrize("device", ["cdua", "", None])
 def test_what_is_no_device_is_named(device):
     with pytest.raises(ValueError, match=r"'cpu'.*'auto'"):
         check_device(device)
+
+
+def test_a_number_is_a_gpu_to_a_pytorch_with_cuda_and_no_device_to_another():
+    says = r"device='?99'? (is no device that PyTorch knows|cannot be used on this machine \(.+\)); give 'cpu', or 'auto'"
+    with pytest.raises(ValueError, match=says):
+        check_device(99)
 
 
 def test_options_have_names():
