@@ -1,4 +1,4 @@
-"""Part 3: sweep over environments x batch size x samples per environment step, with time shares; most informative first.
+"""Part 3: sweep over environments x batch size x samples per step, with time shares; most informative first.
 
 Within a group, all batch sizes use the same number of samples per step. One process; games are loaded once per number
 of environments.

@@ -127,7 +127,7 @@ class RunCallback(BaseCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """:return: what counts on from here"""
-        return {"n_games": self.n_games, "n_calls": self.n_calls}
+        return {"n_episodes": self.n_episodes, "n_calls": self.n_calls}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
@@ -138,7 +138,7 @@ class RunCallback(BaseCallback):
         :raises ValueError: where nobody has named the folder
         """
         self._own_folder = self.folder.resolve()
-        self.n_games, self.n_calls = state["n_games"], state["n_calls"]
+        self.n_episodes, self.n_calls = state["n_episodes"], state["n_calls"]
 
     def on_training_end(self) -> None:
         super().on_training_end()

@@ -5,10 +5,10 @@ from typing import Any
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import LogEpisodes, SaveOnBestTrainingMean, SaveProgress
-from sb3_atari_dqn.callbacks.run import Game
+from sb3_atari_dqn.callbacks.run import Episode
 from sb3_atari_dqn.checkpoints.state import Stateful, joined, split
-from tests.callbacks.test_log_episodes import column
 from tests.support.games import countdowns
+from tests.support.logs import column
 
 
 def model_of() -> Any:
@@ -48,7 +48,7 @@ def test_the_mean_to_beat_and_its_window_go_on(tmp_path):
     def feed(callback, scores):
         callback.init_callback(model_of())
         for score in scores:
-            callback._on_game(Game(1, 0, score, 3, 3))
+            callback._on_episode(Episode(1, 0, score, 3, 3))
         callback.on_training_end()
         return callback
 
