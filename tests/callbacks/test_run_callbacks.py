@@ -79,6 +79,7 @@ def test_the_environments_without_one_are_named(tmp_path):
         model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
@@ -94,6 +95,7 @@ def test_every_kind_of_vectorized_environment_is_asked(tmp_path, build):
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
