@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sb3_atari_dqn.networks.gradient import scale_gradient
 from sb3_atari_dqn.networks.heads import Head, HeadSize, LinearHead
+from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.padding import SameConv2d
-from sb3_atari_dqn.networks.torsos import ImageTorso
 from sb3_atari_dqn.objectives.outputs import Outputs, Values
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 

@@ -12,8 +12,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from sb3_atari_dqn.networks import TORSOS, resolve_torso
+from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d, same_padding
-from sb3_atari_dqn.networks.torsos import EluTorso, ImageTorso, ImpalaTorso, NatureTorso
+from sb3_atari_dqn.networks.torsos import EluTorso, ImpalaTorso, NatureTorso
 
 
 def images(height: int = 84, width: int = 84, channels: int = 4) -> spaces.Box:
