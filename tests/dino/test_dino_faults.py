@@ -189,7 +189,7 @@ def test_a_browser_that_never_starts_is_tried_so_often_and_no_more(monkeypatch, 
     failing.chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(failing))
     env = ChromeDinoEnv(max_restarts=2)
-    with pytest.raises(BrowserGone, match=r"2 browsers failed .* no such luck"):
+    with pytest.raises(BrowserGone, match=r"max_restarts=2 .* no such luck"):
         env.reset()
     assert (tmp_path / "starts").read_text().count("started") == 2
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_no_program_is_one_clear_error(monkeypatch, tmp_path):
     (tmp_path / "browser").write_text("")
     (tmp_path / "browser").chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "browser"))
-    with pytest.raises(BrowserFault, match="does not start"):
+    with pytest.raises(BrowserFault, match="cannot be started"):
         ChromeDinoEnv(max_restarts=1).reset()
 
 
