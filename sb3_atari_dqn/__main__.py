@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_dqn COMMAND ...``: the zoo's scripts, same arguments and ``--recipe``; commands of our own."""
+"""``python -m sb3_atari_dqn COMMAND ...``: the zoo's scripts with the same arguments and ``--recipe``, and our own."""
 
 import argparse
 import runpy
@@ -10,21 +10,21 @@ from sb3_atari_dqn.recipes.expansion import expand
 
 ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hub", "load_from_hub")
 
-#: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
+#: Name and description; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
 OWN_COMMANDS: dict[str, str] = {
-    "recipes": "list the systems of published tutorials that --recipe names",
-    "look": "draw what the network sees: raw frame, each stage of preprocessing, the stack",
-    "plot": "draw learning curves of training runs, of any algorithm",
-    "play": "film games of a trained model beside what it sees and thinks",
+    "recipes": "list the recipes (published tutorials) for --recipe",
+    "look": "draw the preprocessing step by step: raw frame, intermediate images, frame stack",
+    "plot": "plot learning curves of training runs, of any algorithm",
+    "play": "record episodes of a trained model with its observations and action values",
 }
 
-_RECIPES = "--recipe NAME stands for --algo, --env and -conf of a recipe"
+_RECIPES = "--recipe NAME sets --algo, --env and -conf to those of a recipe"
 
 
 def main() -> None:
     """
-    :raises SystemExit: with status 130 and one line on a Ctrl-C that the command does not handle itself, for instance
-        while its libraries load
+    :raises SystemExit: with status 130 and a one-line message on a Ctrl-C that the command does not handle itself, such
+        as during imports
     """
     try:
         _dispatch()
@@ -36,8 +36,8 @@ def main() -> None:
 def _dispatch() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sb3_atari_dqn",
-        description="Run a script of the RL Zoo with the algorithms of sb3_atari_dqn registered, or one of our own.",
-        epilog="\n".join(_explained()),
+        description="Run a script of the RL Zoo with the algorithms of sb3_atari_dqn, or a command of sb3_atari_dqn.",
+        epilog="\n".join(_command_help()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
@@ -55,22 +55,22 @@ def _dispatch() -> None:
         except ValueError as error:
             parser.error(str(error))
         if {"-h", "--help"} & {*arguments}:
-            print(f"{_RECIPES}\n\nThe other arguments are those of the zoo:\n")
+            print(f"{_RECIPES}\n\nAll other arguments are those of the RL Zoo:\n")
         run_script(command, arguments)
 
 
 def run_script(command: str, arguments: list[str]) -> None:
     """
-    :param command: one of the zoo's
-    :param arguments: as typed after it
+    :param command: of the zoo
+    :param arguments: of the command
     """
     script = f"rl_zoo3.{command}"
     sys.argv = [f"python -m {script}", *arguments]
     runpy.run_module(script, run_name="__main__", alter_sys=True)
 
 
-def _explained() -> list[str]:
-    """:return: lines that say what the commands of our own do"""
+def _command_help() -> list[str]:
+    """:return: help text for our own commands, by line"""
     lines = [f"  {name:<10} {purpose}" for name, purpose in OWN_COMMANDS.items()]
     lines += ["", f"{_RECIPES}: {' '.join(ZOO_COMMANDS)}"]
     return [*lines, "", "`python -m sb3_atari_dqn COMMAND --help` shows the arguments of a command."]
