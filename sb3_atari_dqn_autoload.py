@@ -85,17 +85,17 @@ def _complete(name, module, error):
         return plugin.complete(name, module, error)
     except Exception as problem:
         if getattr(problem, "name", None) != "sb3_atari_dqn":  # leftovers of an uninstalled package stay silent
-            _say_once(
+            _print_once(
                 f"sb3_atari_dqn is installed but cannot be loaded ({problem!r}); the RL Zoo runs without it. "
                 "Repair it with `pip install --force-reinstall --no-deps sb3-atari-dqn`."
             )
         return False
 
 
-def _say_once(message, said=[]):  # noqa: B006
+def _print_once(message, printed=[]):  # noqa: B006
     """Print a message. Not a warning, because some programs turn warnings into errors, which would stop the zoo."""
-    if not said:
-        said.append(message)
+    if not printed:
+        printed.append(message)
         print(message, file=sys.stderr)
 
 

@@ -125,7 +125,7 @@ def check_observations(observations: Any, step: int) -> None:
     for name, array in parts(observations):
         found = non_finite(array)
         if found:
-            raise ValueError(_told(found, name, step))
+            raise ValueError(_message(found, name, step))
 
 
 def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[str, Any]], step: int) -> None:
@@ -139,7 +139,7 @@ def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[st
     """
     found = non_finite(rewards)
     if found:
-        raise ValueError(_told(found, "reward", step))
+        raise ValueError(_message(found, "reward", step))
     check_observations(observations, step)
     for env, info in enumerate(infos):
         if "terminal_observation" not in info:
@@ -147,10 +147,10 @@ def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[st
         for name, array in parts(info["terminal_observation"]):
             found = non_finite(np.asarray(array)[None])
             if found:
-                raise ValueError(_told((env, found[1]), f"terminal {name}", step))
+                raise ValueError(_message((env, found[1]), f"terminal {name}", step))
 
 
-def _told(found: tuple[int, float], what: str, step: int) -> str:
+def _message(found: tuple[int, float], what: str, step: int) -> str:
     env, number = found
     article = "an" if what.startswith("o") else "a"
     return (

@@ -63,7 +63,7 @@ def renamed(owner: str, options: Mapping[str, Any], names: Mapping[str, str]) ->
             raise ValueError(
                 f"{old}={value!r} and {new}={given[new]!r} in {owner} are the same option; give {new} only."
             )
-        _warn_of_old_spelling(owner, f"{old}={value!r}", f"{new}={value!r}")
+        _warn_deprecated(owner, f"{old}={value!r}", f"{new}={value!r}")
         given[new] = value
     return given
 
@@ -80,11 +80,11 @@ def renamed_value(owner: str, argument: str, value: Any, values: Mapping[str, st
     """
     if not isinstance(value, str) or value not in values:
         return value
-    _warn_of_old_spelling(owner, f"{argument}={value!r}", f"{argument}={values[value]!r}")
+    _warn_deprecated(owner, f"{argument}={value!r}", f"{argument}={values[value]!r}")
     return values[value]
 
 
-def _warn_of_old_spelling(owner: str, old: str, new: str) -> None:
+def _warn_deprecated(owner: str, old: str, new: str) -> None:
     """Python shows each warning once; unlike a DeprecationWarning, a FutureWarning is shown to users by default."""
     warnings.warn(
         f"{old} in {owner} is deprecated and will be removed in the next release; use {new}.",

@@ -120,14 +120,14 @@ class NativeGame:
             raise RuntimeError("render() called before reset(): call reset() first")
         return self._screen.copy()
 
-    def absorb(self, reply: Reply) -> tuple[bool, dict[str, Any]]:
+    def process(self, reply: Reply) -> tuple[bool, dict[str, Any]]:
         """
         EpisodicLifeEnv.step: process the result of an action.
 
         :param reply: the result
         :return: done, and the info dictionary
         """
-        over, truncated, info = self._account(reply)
+        over, truncated, info = self._monitor_step(reply)
         self._over = over or truncated
         terminated = over or (self.preset.terminal_on_life_loss and 0 < reply.lives < self.lives)
         self.lives = reply.lives
@@ -141,16 +141,16 @@ class NativeGame:
         :param seed: in [0, 2**31); if given, reload the ROM and start a new game, even in the middle of one
         :return: its first frame, uint8 [C, H, W]
         """
-        frame = self._begin(seed)
+        frame = self._next_episode(seed)
         if not self.fires:
             return frame
         for action in (FIRE, AFTER_FIRE):
             reply = self._pool.play(self._number, action)
-            if self.absorb(reply)[0]:
-                self._begin(None)
+            if self.process(reply)[0]:
+                self._next_episode(None)
         return reply.frame
 
-    def abandon(self) -> np.ndarray:
+    def restart_game(self) -> np.ndarray:
         """Start a new game, regardless of the state of the current one; returns what :meth:`restart` returns."""
         self._over = True
         return self.restart()
@@ -158,14 +158,14 @@ class NativeGame:
     def close(self) -> None:
         self._score.close()
 
-    def _account(self, reply: Reply) -> tuple[bool, bool, dict[str, Any]]:
+    def _monitor_step(self, reply: Reply) -> tuple[bool, bool, dict[str, Any]]:
         """
         Monitor.step and the frame limit. C++ does not count the no-ops, so it may play up to frame_skip - 1 frames
         past the limit.
 
         :return: whether the game is over, whether it reached the limit, and the info dictionary
         """
-        self._look(reply)
+        self._keep_screen(reply)
         beyond = max(0, reply.episode_frames - self._max_frames)
         length = reply.episode_frames - beyond
         info: dict[str, Any] = {
@@ -179,23 +179,23 @@ class NativeGame:
             info["episode"] = self._score.end(length - self._pool.opening.frames)
         return over, truncated, info
 
-    def _begin(self, seed: int | None) -> np.ndarray:
+    def _next_episode(self, seed: int | None) -> np.ndarray:
         """EpisodicLifeEnv.reset: after a lost life, continue the game with one no-op."""
         if seed is not None or self._over or not self.preset.terminal_on_life_loss:
             return self._new_game(seed)
         reply = self._pool.play(self._number, NOOP)
-        over, truncated, _ = self._account(reply)
+        over, truncated, _ = self._monitor_step(reply)
         self.lives = reply.lives
         return self._new_game(None) if over or truncated else reply.frame
 
     def _new_game(self, seed: int | None) -> np.ndarray:
         """NoopResetEnv.reset and Monitor.reset."""
         reply, noop_return = self._pool.reset(self._number, seed)
-        self._look(reply)
+        self._keep_screen(reply)
         self._score.begin(noop_return)
         self.lives = reply.lives
         return reply.frame
 
-    def _look(self, reply: Reply) -> None:
+    def _keep_screen(self, reply: Reply) -> None:
         if self.render_mode is not None:
             self._screen = reply.screen

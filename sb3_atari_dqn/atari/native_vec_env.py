@@ -137,7 +137,7 @@ class NativeAtariVecEnv(VecEnv):
         self._stacks = self._pushed(replies)
         dones, infos = np.zeros(self.num_envs, bool), []
         for number, reply in enumerate(replies):
-            dones[number], info = self._games[number].absorb(reply)
+            dones[number], info = self._games[number].process(reply)
             if dones[number]:
                 info["terminal_observation"] = self._stacks[number].copy()
                 self._stacks[number] = 0
@@ -232,7 +232,7 @@ class NativeAtariVecEnv(VecEnv):
             self._pool.receive()
         self._stacks = np.zeros_like(self._stacks)
         for game, stack in zip(self._games, self._stacks, strict=True):
-            stack[-self._channels :] = game.abandon()
+            stack[-self._channels :] = game.restart_game()
         self._in_step_wait = False
 
     def _check_open(self) -> None:

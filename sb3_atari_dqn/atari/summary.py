@@ -21,7 +21,7 @@ def settings_of(env: gym.Env) -> str:
         elif not (_is_gymnasium_wrapper(env) or isinstance(env, Monitor)):
             wrappers.append(type(env).__name__)
         env = env.env
-    return "; ".join(settings or wrappers[::-1]) or "as it is"
+    return "; ".join(settings or wrappers[::-1]) or "no preprocessing"
 
 
 def _is_gymnasium_wrapper(wrapper: gym.Wrapper) -> bool:

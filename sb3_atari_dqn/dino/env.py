@@ -44,7 +44,7 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
         self._picture = np.full((*CANVAS, 3), PAGE_GRAY, np.uint8)
         self._info: dict[str, Any] = {}
         self._playing = False
-        self._lost: BrowserFault | None = None  # raised between two steps, reported by the next one
+        self._fault: BrowserFault | None = None  # raised between two steps, reported by the next one
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -59,7 +59,7 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
         if options:
             raise ValueError(f"reset() takes no options, got options={options!r}: pass them to gymnasium.make().")
         super().reset(seed=seed)
-        self._playing, self._lost = False, None
+        self._playing, self._fault = False, None
         game_seed = int(self.np_random.integers(2**31))
         report, game = self._begin(game_seed)
         self._playing = True
@@ -77,8 +77,8 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
             raise ValueError(f"action must be an integer from 0 to {self.options.actions - 1}, got {action!r}.")
         if not self._playing:
             raise RuntimeError("step() called before reset(), or after the end of the episode: call reset() first.")
-        if self._lost is not None:
-            return self._truncate(self._lost)
+        if self._fault is not None:
+            return self._truncate(self._fault)
         assert self.game is not None
         try:
             report = self.game.step(int(action))
@@ -98,7 +98,7 @@ class ChromeDinoEnv(gym.Env[np.ndarray, Any]):
                 self._picture = self.game.picture()
             except BrowserFault as fault:
                 self._end_game()
-                self._lost = fault
+                self._fault = fault
         return self._picture
 
     def get_action_meanings(self) -> list[str]:

@@ -32,10 +32,10 @@ class Page:
         try:
             self._open()
         except BrowserFault as fault:
-            words = self.process.last_words()
+            output = self.process.output_tail()
             self.close()
             if isinstance(fault, BrowserGone):
-                raise BrowserGone(f"{path} exited during start-up: {words or 'it wrote no output'}") from fault
+                raise BrowserGone(f"{path} exited during start-up: {output or 'it wrote no output'}") from fault
             raise
         except BaseException:
             self.close()

@@ -66,10 +66,10 @@ class BrowserProcess:
     """
 
     def __init__(self, browser: str, arguments: list[str]) -> None:
-        self.folder = _name_of_a_folder()
+        self.folder = _new_folder()
         self._log = self.folder / "log.txt"
-        self._belongings = _Belongings(self.folder)
-        self._finalizer = weakref.finalize(self, self._belongings.end)
+        self._resources = _Resources(self.folder)
+        self._finalizer = weakref.finalize(self, self._resources.end)
         _running.add(self)
         command = [browser, *(argument.replace("{folder}", str(self.folder)) for argument in arguments)]
         try:
@@ -84,8 +84,8 @@ class BrowserProcess:
     @property
     def pid(self) -> int:
         """:return: process id of the browser, and of its process group"""
-        assert self._belongings.pid is not None
-        return self._belongings.pid
+        assert self._resources.pid is not None
+        return self._resources.pid
 
     @property
     def ours(self) -> bool:
@@ -96,19 +96,19 @@ class BrowserProcess:
         """Kill the browser's processes and remove their folder, at any time; further calls do nothing."""
         self._finalizer()
 
-    def last_words(self) -> str:
+    def output_tail(self) -> str:
         """:return: the end of the browser's output, for messages; may be empty"""
         with contextlib.suppress(OSError):
             return self._log.read_text(errors="replace").strip()[-1000:]
         return ""
 
-    def forget(self) -> None:
+    def detach(self) -> None:
         """In a forked child: release what belongs to the parent."""
         if self._finalizer.detach():
-            self._belongings.close()
+            self._resources.close()
 
     def _start(self, command: list[str]) -> None:
-        keep = self._belongings
+        keep = self._resources
         with contextlib.ExitStack() as theirs:
             guard_end, keep.guard_fd = _pipe(theirs, keep.fds)
             commands, self.write_fd = _pipe(theirs, keep.fds)
@@ -127,7 +127,7 @@ class BrowserProcess:
         return {**keeps, "HOME": home, "TMPDIR": home}
 
 
-class _Belongings:
+class _Resources:
     """
     Processes, pipes and folder of a browser, which can be cleaned up at any point of its start.
 
@@ -236,7 +236,7 @@ def _crash_reporters(folder: Path) -> list[int]:
     return found
 
 
-def _name_of_a_folder() -> Path:
+def _new_folder() -> Path:
     """:return: path of a new temporary folder, in /tmp if the default location makes the path too long"""
     name = PREFIX + secrets.token_hex(6)
     folder = Path(tempfile.gettempdir(), name)
@@ -262,9 +262,9 @@ def _pipe(theirs: contextlib.ExitStack, ours: list[int], we_read: bool = False) 
     return their_end, our_end
 
 
-def _forget_all() -> None:
+def _detach_all() -> None:
     for process in list(_running):
-        process.forget()
+        process.detach()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_detach_all)

@@ -41,7 +41,7 @@ def check_command_line(args: Any) -> None:
     :raises ValueError: on a number that train would ignore, or fail on later
     """
     n_timesteps = getattr(args, "n_timesteps", None)
-    if n_timesteps is not None and (n_timesteps == 0 or n_timesteps < -1 or (n_timesteps == -1 and _typed_budget())):
+    if n_timesteps is not None and (n_timesteps == 0 or n_timesteps < -1 or (n_timesteps == -1 and _has_n_option())):
         raise ValueError(
             f"-n {n_timesteps}: training needs at least 1 step; omit -n to use n_timesteps of the configuration"
         )
@@ -52,7 +52,7 @@ def check_command_line(args: Any) -> None:
         raise ValueError("--log-interval 0: the interval is in episodes, use at least 1, or -2 to disable logging")
 
 
-def _typed_budget() -> bool:
+def _has_n_option() -> bool:
     """:return: whether -n is on the command line; its default, -1, is a number too"""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-n", "--n-timesteps")

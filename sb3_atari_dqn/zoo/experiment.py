@@ -57,7 +57,7 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     manager.config = _file_of_profile(manager.config)
     check_file(manager.config, manager.env_name.gym_id, manager._is_atari)
     given, manager.env_kwargs = manager.env_kwargs, {}
-    with _module_left_alone(manager.config):
+    with _module_unchanged(manager.config):
         try:
             hyperparams, saved = upstream(manager)
         except KeyError as error:  # of a Python file
@@ -90,7 +90,7 @@ def _file_of_profile(config: str) -> str:
 
 
 @contextmanager
-def _module_left_alone(config: str) -> Iterator[None]:
+def _module_unchanged(config: str) -> Iterator[None]:
     """Restore the ``hyperparams`` of a Python module, from which the zoo removes keys and into which it writes."""
     if config.endswith((".yml", ".yaml", ".py")):
         yield
@@ -145,8 +145,8 @@ def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = 
 
     :raises ValueError: if ``native_envs: true`` is set but not supported
     """
-    filmed = not eval_env and recorders.training_is_filmed(manager)
-    builder = recorders.rendering(manager) if filmed else manager
+    recorded = not eval_env and recorders.records_training(manager)
+    builder = recorders.rendering(manager) if recorded else manager
     if manager.algo in ALGORITHMS and native_envs.wanted(builder, eval_env):
         return native_envs.create(builder, n_envs, eval_env, no_log)
     return upstream(builder, n_envs, eval_env, no_log)

@@ -24,7 +24,7 @@ def create_callbacks(upstream: Callable[..., Any], manager: Any) -> None:
     upstream(manager)
 
 
-def training_is_filmed(manager: Any) -> bool:
+def records_training(manager: Any) -> bool:
     """:return: whether a callback records the training environments"""
     return any(isinstance(callback, RecordEpisodes) and callback.renders_training for callback in manager.callbacks)
 

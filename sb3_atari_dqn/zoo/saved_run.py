@@ -132,14 +132,14 @@ def find_run(place: Path, best: bool = False, checkpoint: int | None = None, las
         raise ValueError(f"{place} does not exist: pass a run folder such as logs/dqn_dueling/PongNoFrameskip-v4_1")
     if place.is_file() and chosen:
         raise ValueError(f"{place} is already a model: omit --load-best and --load-checkpoint, or pass its folder")
-    folder = _folder_around(place.absolute()) if place.is_file() else place.absolute()
+    folder = _run_folder_of(place.absolute()) if place.is_file() else place.absolute()
     args = _read_args(folder)
     env_name = EnvironmentName(args["env"])
     model_path = place.absolute()
     if place.is_dir():
         model_path = _model_in(folder, env_name, best, checkpoint, last_checkpoint)
     _check_zip(model_path)
-    return _described(folder, model_path, args, env_name)
+    return _saved_run(folder, model_path, args, env_name)
 
 
 @contextmanager
@@ -171,13 +171,13 @@ def _check_zip(model: Path) -> None:
         raise ValueError(f"{model} is not an SB3 model (a zip without an entry 'data'): {way_out}")
 
 
-def _folder_around(model: Path) -> Path:
+def _run_folder_of(model: Path) -> Path:
     """:return: the run folder of a model, which may be in a subfolder of it"""
     near = model.parents[:2]
     return next((folder for folder in near if any(folder.glob("*/args.yml"))), near[0])
 
 
-def _described(folder: Path, model_path: Path, args: dict[str, Any], env_name: EnvironmentName) -> SavedRun:
+def _saved_run(folder: Path, model_path: Path, args: dict[str, Any], env_name: EnvironmentName) -> SavedRun:
     _import_packages(args.get("gym_packages") or [])
     check_known(f"algorithm of {folder}", args["algo"], ALGOS)
     played_envs.check_env_id(env_name.gym_id)

@@ -125,11 +125,11 @@ def prepare_storage(storage: str) -> None:
             return
         except SQLAlchemyError as error:
             if attempt == _ATTEMPTS - 1 or not _is_a_race(error):
-                raise ValueError(f"--storage {_shown(storage)} cannot be used as a database: {error}") from error
+                raise ValueError(f"--storage {_redacted(storage)} cannot be used as a database: {error}") from error
             time.sleep(_PAUSE_S)
         except ImportError as error:
             raise ValueError(
-                f"--storage {_shown(storage)} needs a database driver that is not installed ({error}); "
+                f"--storage {_redacted(storage)} needs a database driver that is not installed ({error}); "
                 "for PostgreSQL: pip install 'sb3-atari-dqn[postgres]'"
             ) from error
 
@@ -146,7 +146,7 @@ def check_trial(storage: str, study_name: str, trial_id: int | None) -> None:
     names = [study.study_name for study in optuna.get_all_study_summaries(opened, include_best_trial=False)]
     if study_name not in names:
         raise ValueError(
-            f"--study-name {study_name!r} does not exist in {_shown(storage)}; known: {', '.join(names) or 'none'}"
+            f"--study-name {study_name!r} does not exist in {_redacted(storage)}; known: {', '.join(names) or 'none'}"
         )
     trials = optuna.load_study(study_name=study_name, storage=opened).trials
     usable = [trial.number for trial in trials if trial.params]
@@ -191,6 +191,6 @@ def _is_a_race(error: Exception) -> bool:
     return isinstance(error, IntegrityError) or any(sign in text for sign in ("already exists", "locked", "duplicate"))
 
 
-def _shown(storage: str) -> str:
+def _redacted(storage: str) -> str:
     """The storage URL for messages, without its password."""
     return storage if storage.endswith(".log") else _url(storage).render_as_string(hide_password=True)

@@ -91,8 +91,8 @@ def test_a_pipeline_that_does_not_lead_to_the_observation_is_our_mistake():
         ("Pong-v0", AtariPresetWrapper, "random frame skip of 2 to 4 in the game itself; sticky actions (0.25)"),
         ("ALE/Pong-v5", AtariPresetWrapper, "frame skip 4 in the game itself"),
         (PONG, AtariWrapper, "AtariWrapper"),
-        (PONG, lambda env: env, "as it is"),
-        ("CartPole-v1", Monitor, "as it is"),
+        (PONG, lambda env: env, "no preprocessing"),
+        ("CartPole-v1", Monitor, "no preprocessing"),
     ],
 )
 def test_the_summary_names_the_preprocessing(env_id, wrapper, expected):

@@ -322,21 +322,21 @@ def test_an_interrupt_just_after_a_spawn_leaves_nothing(monkeypatch, spawns):
 
 def test_an_interrupt_once_the_browser_is_known_kills_it_at_once(monkeypatch):
     seen = []
-    spawn_browser = process_module._Belongings.spawn_browser
+    spawn_browser = process_module._Resources.spawn_browser
 
-    def interrupted_start(belongings, *arguments):
-        spawn_browser(belongings, *arguments)
-        seen.append(belongings)
+    def interrupted_start(resources, *arguments):
+        spawn_browser(resources, *arguments)
+        seen.append(resources)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(process_module._Belongings, "spawn_browser", interrupted_start)
+    monkeypatch.setattr(process_module._Resources, "spawn_browser", interrupted_start)
     with pytest.raises(KeyboardInterrupt):
         ChromeDinoEnv(game="embedded").reset()
-    (belongings,) = seen
-    assert not belongings.folder.exists()
+    (resources,) = seen
+    assert not resources.folder.exists()
     with pytest.raises(ChildProcessError):  # it has been waited for
-        os.waitpid(belongings.pid, os.WNOHANG)
-    assert comes_true(lambda: not members(belongings.pid)), "its children, killed with it, take a moment to die"
+        os.waitpid(resources.pid, os.WNOHANG)
+    assert comes_true(lambda: not members(resources.pid)), "its children, killed with it, take a moment to die"
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
