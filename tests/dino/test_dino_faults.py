@@ -382,8 +382,8 @@ def test_without_its_guard_a_browser_still_ends_and_its_folder_with_it():
     env = ChromeDinoEnv(game="embedded")
     env.reset(seed=1)
     process = process_of(env)
-    assert process._belongings.guard_pid is not None
-    os.kill(process._belongings.guard_pid, signal.SIGKILL)
+    assert process._resources.guard_pid is not None
+    os.kill(process._resources.guard_pid, signal.SIGKILL)
     env.close()
     assert nothing_left(process.pid, process.folder)
 
