@@ -222,7 +222,7 @@ def test_a_model_loaded_without_its_environment_still_knows_its_stack(tmp_path):
     [
         ({"alhpa": 0.5}, "replay_buffer_kwargs .*'alhpa'.*alpha, beta"),
         ({"n_stack": 3}, "n_stack=3 does not fit observations"),
-        ({"n_stack": "four"}, "n_stack .*whole number"),
+        ({"n_stack": "four"}, "n_stack must be .*'four'"),
     ],
 )
 def test_bad_arguments_of_the_buffer_are_refused_when_the_model_is_built(kwargs, message):
