@@ -17,7 +17,7 @@ export GOMP_SPINCOUNT ?= 10000
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test test-all lint
+.PHONY: train test test-fast test-all lint
 
 train: $(READY)
 	$(BIN)/python -m rl_zoo3.train --algo $(ALGO) --env $(ENV) $(if $(N),-n $(N)) -P \
@@ -25,6 +25,10 @@ train: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# In a minute and a half, while one works: no programs, browsers, servers or long trainings.
+test-fast: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser and not postgres and not gpu" $(ARGS)
 
 test-all:
 	@PYTHONS='$(PYTHONS)' .ci/test-all

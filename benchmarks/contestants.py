@@ -46,7 +46,7 @@ class Contestant:
     :param batch_size: transitions per update
     :param samples_per_step: transitions sampled per transition stored
     :param replay: kind of replay; None: the algorithm's default
-    :param frames: where its frames lie; None: our default
+    :param frame_storage: where its frames are stored; None: our default
     :param learning_starts: environment steps before the first update
     """
 
@@ -59,7 +59,7 @@ class Contestant:
     batch_size: int = SETTINGS["batch_size"]
     samples_per_step: float = SETTINGS["batch_size"] * UPDATES_PER_TRANSITION
     replay: str | None = None
-    frames: str | None = None
+    frame_storage: str | None = None
     learning_starts: int = SETTINGS["learning_starts"]
 
     @property
@@ -92,7 +92,11 @@ class Contestant:
 
     def _replay(self) -> dict[str, Any]:
         kind = {} if self.replay is None else {"replay": self.replay}
-        return kind if self.frames is None else {**kind, "replay_buffer_kwargs": {"frames": self.frames}}
+        return (
+            kind
+            if self.frame_storage is None
+            else {**kind, "replay_buffer_kwargs": {"frame_storage": self.frame_storage}}
+        )
 
 
 CONTESTANTS = {

@@ -25,14 +25,14 @@ LEARNED_STEPS = 2_000
 GAME = "PongNoFrameskip-v4"
 
 
-def ours(slots: int, stored: int, frames: str) -> BaseAlgorithm:
+def ours(slots: int, stored: int, frame_storage: str) -> BaseAlgorithm:
     return DuelingDQN(
         "CnnPolicy",
         NativeAtariVecEnv(GAME, 8, seed=0),
         buffer_size=slots,
         learning_starts=stored,
         replay="prioritized",
-        replay_buffer_kwargs={"frames": frames},
+        replay_buffer_kwargs={"frame_storage": frame_storage},
         n_steps=3,
         replay_ratio=0.25,
         overlap=True,
@@ -48,7 +48,7 @@ def sb3(slots: int, stored: int) -> BaseAlgorithm:
 
 
 TRAININGS = {
-    "dqn_dueling, prioritized, 1,000,000 slots": lambda stored: ours(1_000_000, stored, "memory"),
+    "dqn_dueling, prioritized, 1,000,000 slots": lambda stored: ours(1_000_000, stored, "ram"),
     "dqn_dueling, prioritized, 1,000,000 slots, compressed": lambda stored: ours(1_000_000, stored, "compressed"),
     "SB3 dqn, 200,000 slots": lambda stored: sb3(200_000, stored),
     "SB3 dqn, 1,000,000 slots": lambda stored: sb3(1_000_000, stored),

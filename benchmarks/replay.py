@@ -55,7 +55,7 @@ def _extra_buffers(method: str) -> Callable[..., ReplayBuffer]:
 def _on_gpu(slots: int, *spaces_device_and_envs: Any) -> ReplayBuffer:
     observations, actions, _, n_envs = spaces_device_and_envs
     sizes = slots, observations, actions, "cuda", n_envs
-    return FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS, frames="device")
+    return FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS, frame_storage="device")
 
 
 COMPRESSED = f"ours, compressed, n={N_STEPS}"
@@ -70,7 +70,7 @@ BUFFERS: dict[str, Callable[..., ReplayBuffer]] = {
     f"ours, prioritized, n={N_STEPS}": lambda *sizes: PrioritizedFrameReplayBuffer(
         *sizes, n_stack=N_STACK, n_steps=N_STEPS
     ),
-    COMPRESSED: lambda *sizes: FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS, frames="compressed"),
+    COMPRESSED: lambda *sizes: FrameReplayBuffer(*sizes, n_stack=N_STACK, n_steps=N_STEPS, frame_storage="compressed"),
 }
 if th.cuda.is_available():
     BUFFERS[f"ours, on the GPU, n={N_STEPS}"] = _on_gpu

@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_dqn COMMAND ...``: the zoo's scripts, same arguments and ``--recipe``; commands of our own."""
+"""``python -m sb3_atari_dqn COMMAND ...``: the zoo's scripts, which also accept ``--recipe``, and our own."""
 
 import argparse
 import runpy
@@ -12,13 +12,13 @@ ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hu
 
 #: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
 OWN_COMMANDS: dict[str, str] = {
-    "recipes": "list the systems of published tutorials that --recipe names",
-    "look": "draw what the network sees: raw frame, each stage of preprocessing, the stack",
-    "plot": "draw learning curves of training runs, of any algorithm",
-    "play": "film games of a trained model beside what it sees and thinks",
+    "recipes": "list the recipes, reproductions of published tutorials",
+    "look": "draw the observations: raw frame, each stage of preprocessing, frame stack",
+    "plot": "plot learning curves of training runs, of any algorithm",
+    "play": "record videos of a trained model with observations, action values and saliency",
 }
 
-_RECIPES = "--recipe NAME stands for --algo, --env and -conf of a recipe"
+_RECIPES = "--recipe NAME replaces --algo, --env and -conf"
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 def _dispatch() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sb3_atari_dqn",
-        description="Run a script of the RL Zoo with the algorithms of sb3_atari_dqn registered, or one of our own.",
+        description="Run a script of the RL Zoo with the algorithms of sb3_atari_dqn, or one of our own commands.",
         epilog="\n".join(_explained()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
@@ -70,7 +70,7 @@ def run_script(command: str, arguments: list[str]) -> None:
 
 
 def _explained() -> list[str]:
-    """:return: lines that say what the commands of our own do"""
+    """:return: lines that describe our own commands"""
     lines = [f"  {name:<10} {purpose}" for name, purpose in OWN_COMMANDS.items()]
     lines += ["", f"{_RECIPES}: {' '.join(ZOO_COMMANDS)}"]
     return [*lines, "", "`python -m sb3_atari_dqn COMMAND --help` shows the arguments of a command."]

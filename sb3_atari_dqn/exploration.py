@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from sb3_atari_dqn.checkpoints.state import generator_state, load_generator_state
 from sb3_atari_dqn.schedules import EpsilonSchedule
 
 
@@ -44,8 +45,8 @@ class EpsilonGreedy:
 
     def state_dict(self) -> dict[str, Any]:
         """:return: state of the generator, JSON values"""
-        return {"generator": self._rng.bit_generator.state}
+        return {"generator": generator_state(self._rng)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """:param state: what :meth:`state_dict` returned"""
-        self._rng.bit_generator.state = state["generator"]
+        load_generator_state(self._rng, state["generator"])

@@ -44,27 +44,35 @@ def check_options(owner: str, options: Any) -> None:
             raise ValueError(f"{owner} have names, {name!r} ({type(name).__name__}) is none.")
 
 
-def renamed(owner: str, options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def renamed(
+    owner: str,
+    options: Mapping[str, Any],
+    names: Mapping[str, str],
+    values: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, Any]:
     """
     Accept options under the names they had before; a FutureWarning gives the new spelling.
 
     :param owner: what the options belong to, for the message ("replay_buffer_kwargs")
     :param options: those the user gave
     :param names: old name -> new name
-    :return: a copy of the options under their new names
+    :param values: new name -> {old value -> new value}, where these changed too
+    :return: a copy of the options in their new spelling
     :raises ValueError: if an option is given under both of its names
     """
-    given = dict(options)
+    given, values = dict(options), values or {}
     for old, new in names.items():
         if old not in given:
             continue
-        value = given.pop(old)
+        before = given.pop(old)
         if new in given:
             raise ValueError(
-                f"{old}={value!r} and {new}={given[new]!r} in {owner} are the same option; give {new} only."
+                f"{old}={before!r} and {new}={given[new]!r} in {owner} are the same option; give {new} only."
             )
-        _warn_of_old_spelling(owner, f"{old}={value!r}", f"{new}={value!r}")
-        given[new] = value
+        given[new] = _new_value(before, values.get(new, {}))
+        _warn_of_old_spelling(owner, f"{old}={before!r}", f"{new}={given[new]!r}")
+    for name in given.keys() & values.keys():
+        given[name] = renamed_value(owner, name, given[name], values[name])
     return given
 
 
@@ -78,10 +86,13 @@ def renamed_value(owner: str, argument: str, value: Any, values: Mapping[str, st
     :param values: old spelling -> new spelling
     :return: the value in its new spelling; any other value unchanged
     """
-    if not isinstance(value, str) or value not in values:
-        return value
-    _warn_of_old_spelling(owner, f"{argument}={value!r}", f"{argument}={values[value]!r}")
-    return values[value]
+    if (new := _new_value(value, values)) is not value:
+        _warn_of_old_spelling(owner, f"{argument}={value!r}", f"{argument}={new!r}")
+    return new
+
+
+def _new_value(value: Any, values: Mapping[str, str]) -> Any:
+    return values.get(value, value) if isinstance(value, str) else value
 
 
 def _warn_of_old_spelling(owner: str, old: str, new: str) -> None:

@@ -10,12 +10,25 @@ import gymnasium as gym
 import pytest
 import torch as th
 
+from tests.support import markers
+
 th.set_num_threads(1)
 gym.register_envs(ale_py)
 
 # A shell without job control starts background commands with SIGINT ignored, and their children inherit that: the
 # programs that tests interrupt would go on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    markers.enter(item)
+    if item.get_closest_marker("browser"):
+        from tests.support.dino import skip_without_browser
+
+        skip_without_browser()
+    if item.get_closest_marker("gpu") and not th.cuda.is_available():
+        pytest.skip("not run on a GPU: torch sees none")
 
 
 @pytest.fixture

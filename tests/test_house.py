@@ -29,7 +29,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.networks": ("networks/", "policies.py", "learners/", "zoo/", "commands/"),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py",),
-    f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "zoo/"),
+    f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/"),
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),
@@ -138,12 +138,14 @@ def _first_file(package: Path, glob: str) -> Path:
     return sorted(package.glob(glob))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", KNOWN_TO)
 def test_an_import_by_a_stranger_is_found(known, copy_of_package):
     (copy_of_package / "stranger.py").write_text(f"def f():\n    import {known}\n")
     assert f"stranger.py imports {known}" in list(violations(copy_of_package))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [name for name in KNOWN_TO if name.startswith(NAME)])
 def test_a_rule_about_a_room_that_has_been_moved_is_found(known, copy_of_package):
     place = copy_of_package / known.removeprefix(f"{NAME}.")
@@ -152,6 +154,7 @@ def test_a_rule_about_a_room_that_has_been_moved_is_found(known, copy_of_package
     assert f"there is no {known}" in list(violations(copy_of_package))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("glob", STRANGERS_TO)
 def test_a_stranger_in_a_pure_part_is_found(glob, copy_of_package):
     path = _first_file(copy_of_package, glob)
@@ -166,6 +169,7 @@ def test_a_look_upwards_is_found(glob, copy_of_package):
     assert f"{path.relative_to(copy_of_package)} imports {NAME}.commands.play" in list(violations(copy_of_package))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("glob", [*STRANGERS_TO, *OURS_FOR])
 def test_a_rule_about_files_that_are_gone_is_found(glob, copy_of_package):
     for path in copy_of_package.glob(glob):
@@ -173,6 +177,7 @@ def test_a_rule_about_files_that_are_gone_is_found(glob, copy_of_package):
     assert f"no file is named {glob}" in list(violations(copy_of_package))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [name for name, rooms in KNOWN_TO.items() if rooms])
 def test_a_permission_for_a_room_that_is_gone_is_found(known, copy_of_package):
     room = copy_of_package / KNOWN_TO[known][-1]

@@ -25,13 +25,13 @@ def test_whole_numbers_of_any_kind_become_int(value):
 
 @pytest.mark.parametrize("value", ["1e6", 2.5, None, True, float("nan"), float("inf"), [4]])
 def test_what_is_no_whole_number_is_shown(value):
-    with pytest.raises(ValueError, match="buffer_size must be a whole number, got") as error:
+    with pytest.raises(ValueError, match=r"buffer_size .*whole number") as error:
         as_int("buffer_size", value, 1)
     assert repr(value) in str(error.value)
 
 
 def test_a_number_below_the_minimum_is_shown_with_the_minimum():
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got -5"):
+    with pytest.raises(ValueError, match=r"batch_size .*\b1\b.*-5"):
         as_int("batch_size", -5, 1)
 
 
@@ -42,7 +42,7 @@ def test_numbers_inside_an_interval_pass(value, above_low):
 
 @pytest.mark.parametrize(("value", "above_low"), [(0, True), (-0.1, False), (1.1, False), ("0.5", False), (None, True)])
 def test_numbers_outside_an_interval_are_shown_with_it(value, above_low):
-    with pytest.raises(ValueError, match=r"tau must be a number in .0, 1\], got") as error:
+    with pytest.raises(ValueError, match=r"tau .*0, 1\]") as error:
         check_between("tau", value, 0, 1, above_low)
     assert repr(value) in str(error.value)
 
@@ -54,7 +54,7 @@ def test_nan_lies_outside_every_interval():
 
 @pytest.mark.parametrize("name", ["Huber", None, 3, ["huber"]])
 def test_unknown_names_are_answered_with_the_known_ones(name):
-    with pytest.raises(ValueError, match=r"Unknown loss .*; known: huber, mse"):
+    with pytest.raises(ValueError, match=r"loss .*huber, mse"):
         check_known("loss", name, {"mse": 1, "huber": 2})
 
 
@@ -77,17 +77,25 @@ def test_cuda_without_cuda_is_refused_by_whatever_takes_a_device(device, monkeyp
         ClassicDQN.load(tmp_path / "model", device=device)
 
 
-@pytest.mark.parametrize("device", ["cdua", "", 3, None])
+@pytest.mark.parametrize("device", ["cdua", "", None])
 def test_what_is_no_device_is_named(device):
-    with pytest.raises(ValueError, match="is no device that PyTorch knows; give 'cpu', or 'auto'"):
+    with pytest.raises(ValueError, match=r"'cpu'.*'auto'"):
         check_device(device)
+
+
+def test_a_number_is_a_gpu_to_a_pytorch_with_cuda_and_no_device_to_another():
+    says = (
+        r"device='?99'? (is no device that PyTorch knows|cannot be used on this machine \(.+\)); give 'cpu', or 'auto'"
+    )
+    with pytest.raises(ValueError, match=says):
+        check_device(99)
 
 
 def test_options_have_names():
     check_options("the options of a preset", {"size": 3})
-    with pytest.raises(ValueError, match=r"the options of a preset have names, 3 \(int\) is none"):
+    with pytest.raises(ValueError, match=r"options of a preset.* 3 \(int\)"):
         check_options("the options of a preset", {3: 3})
-    with pytest.raises(ValueError, match="the options of a preset are a mapping such as"):
+    with pytest.raises(ValueError, match=r"options of a preset .*mapping"):
         check_options("the options of a preset", None)
 
 

@@ -27,7 +27,7 @@ def ours(n_envs: int, batch_size: int, precision: str = "bf16", samples_per_step
         batch_size=batch_size,
         samples_per_step=samples_per_step,
         replay="prioritized",
-        frames="device",
+        frame_storage="device",
     )
 
 

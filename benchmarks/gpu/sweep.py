@@ -1,4 +1,4 @@
-"""Part 3: sweep over environments x batch size x samples per environment step, with time shares.
+"""Part 3: sweep over environments x batch size x samples per step, with time shares; most informative first.
 
 Within a group, all batch sizes use the same number of samples per step. One process; games are loaded once per number
 of environments.
@@ -13,8 +13,8 @@ from gpu.results import Report, arguments
 from gpu.shares import shares
 from gpu.speed import GAME, SPEED, ours, tiny
 
-#: Environments, batch size, samples per environment step; the most informative first. A published CUDA Atari
-#: learner was measured at 256 x 1024 x 8 and 512 x 1.
+#: Environments, batch size, samples per environment step. A published CUDA Atari learner was measured at 256 x 1024 x 8
+#: and 512 x 1.
 GRID = (
     *((128, 512, 8), (128, 512, 1), (128, 1024, 8), (128, 256, 8)),
     *((256, 1024, 8), (256, 512, 1), (256, 512, 8)),

@@ -19,6 +19,7 @@ from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.hooks import hooks_of
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
+from sb3_atari_dqn.replay.stores import in_new_spelling
 
 if TYPE_CHECKING:
     from stable_baselines3 import DQN as _Host
@@ -70,12 +71,21 @@ class ReplayMemory(_Host):
         self._replay_buffer = buffer
 
     def _choose_replay(self) -> ReplayChoice:
-        """:return: class of the replay buffer and its further arguments"""
-        if self.replay_buffer_class is not None and issubclass(self.replay_buffer_class, FrameReplayBuffer):
-            return frames_once(self, self.replay_buffer_class)
-        if self.replay_buffer_class is not None:
-            return self.replay_buffer_class, dict(self.replay_buffer_kwargs)
-        return REPLAY_KINDS[self.replay](self)
+        """
+        :return: class of the replay buffer and its further arguments, which are brought to their new spelling in
+            `replay_buffer_kwargs` too
+        """
+        own_class = self.replay_buffer_class
+        if own_class is not None and not issubclass(own_class, FrameReplayBuffer):
+            return own_class, dict(self.replay_buffer_kwargs)
+        self.replay_buffer_kwargs = in_new_spelling(self.replay_buffer_kwargs)
+        return REPLAY_KINDS[self.replay](self) if own_class is None else frames_once(self, own_class)
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """:param seed: of all random generators, that of a replay buffer that exists already included"""
+        super().set_random_seed(seed)
+        if seed is not None:
+            hooks_of(self._replay_buffer).seed(seed)
 
     def _make_replay_buffer(self) -> ReplayBuffer:
         buffer_class, kwargs = self._choose_replay()

@@ -24,6 +24,7 @@ from sb3_atari_dqn.checkpoints.model_files import (
     refuse_unknown,
     replacing,
 )
+from sb3_atari_dqn.checkpoints.state import generator_state
 from sb3_atari_dqn.objectives.bootstrap import Greedy
 from sb3_atari_dqn.replay.kinds import SB3_BUFFERS
 from sb3_atari_dqn.validation import check_device
@@ -105,7 +106,7 @@ class SavedModels(_Host):
         if "exploration_state" in attributes:
             self.explorer.load_state_dict(attributes["exploration_state"])
         elif isinstance(rng := attributes.get("exploration_rng"), np.random.Generator):  # of version 0.1.0
-            self.explorer.load_state_dict({"generator": rng.bit_generator.state})
+            self.explorer.load_state_dict({"generator": generator_state(rng)})
 
     @classmethod
     def _equals_sb3_dqn(cls) -> bool:

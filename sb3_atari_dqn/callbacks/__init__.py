@@ -1,4 +1,4 @@
-"""Callbacks for the zoo's ``callback:`` key: videos, models and logs, game by game, in the run folder."""
+"""Callbacks for the zoo's ``callback:`` key: videos, models and logs per episode, in the run folder."""
 
 from sb3_atari_dqn.callbacks.log_episodes import LogEpisodes
 from sb3_atari_dqn.callbacks.record_episodes import RecordEpisodes

@@ -1,4 +1,4 @@
-"""One training per folder at a time: a lock on the folder, which the system drops with the process."""
+"""One training per folder at a time: a lock on the folder, which the system releases when the process ends."""
 
 import os
 import threading
@@ -8,16 +8,16 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes are not told apart, two threads of one are
+except ImportError:  # Windows: only threads of one process exclude each other, not processes
     fcntl = None  # type: ignore[assignment]
 
 
 @dataclass
 class _Holding:
     """
-    :param handle: of the locked folder, None where the file system has no locks
-    :param thread: in which the training runs
-    :param writers: its callbacks that write there
+    :param handle: of the locked folder, None if the file system has no locks
+    :param thread: that runs the training
+    :param writers: callbacks of this training that write into the folder
     """
 
     handle: int | None
@@ -25,20 +25,20 @@ class _Holding:
     writers: "weakref.WeakSet[object]" = field(default_factory=weakref.WeakSet)
 
 
-_guard = threading.RLock()  # a finalizer may run within any instruction
+_guard = threading.RLock()  # reentrant: a finalizer may run at any instruction
 _held: dict[Path, _Holding] = {}
 
 
 def claim(folder: Path, writer: object) -> None:
     """
-    :param folder: there already
-    :param writer: a callback; those of one training share the folder
-    :raises ValueError: if another training, of this process or another one, writes there
+    :param folder: must exist
+    :param writer: a callback; the callbacks of one training share the folder
+    :raises ValueError: if another training, in this or another process, writes into it
     """
     folder = folder.resolve()
     with _guard:
         holding = _held.get(folder)
-        # A training that died in this thread has released nothing, but it cannot go on.
+        # A training that crashed in this thread never released the folder, but it cannot continue either.
         if holding is not None and holding.thread is not threading.current_thread() and holding.thread.is_alive():
             raise ValueError(_in_use(folder))
         if holding is None:
@@ -49,7 +49,7 @@ def claim(folder: Path, writer: object) -> None:
 
 
 def release(folder: Path, writer: object) -> None:
-    """The training of this callback is over; the last one opens the folder to others."""
+    """The training of this callback has ended; the last callback to release the folder unlocks it."""
     folder = folder.resolve()
     with _guard:
         if folder in _held:
@@ -59,7 +59,7 @@ def release(folder: Path, writer: object) -> None:
 
 def _close_unused(folder: Path) -> None:
     with _guard:
-        if folder in _held and not list(_held[folder].writers):  # its length may count those that have just gone
+        if folder in _held and not list(_held[folder].writers):  # len() may still count collected writers
             handle = _held.pop(folder).handle
             if handle is not None:
                 os.close(handle)
@@ -81,4 +81,4 @@ def _locked(folder: Path) -> int | None:
 
 
 def _in_use(folder: Path) -> str:
-    return f"Another training is writing into {folder}: give each its own, with folder= of its callbacks"
+    return f"Another training is writing into {folder}: give each its own with folder= of the callbacks"

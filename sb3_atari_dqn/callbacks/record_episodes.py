@@ -1,4 +1,4 @@
-"""Videos of games in training, or of evaluation games played beside it."""
+"""Videos of training episodes, or of evaluation episodes during training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,47 +6,47 @@ from pathlib import Path
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.atari.skipping import actions_per_second
-from sb3_atari_dqn.callbacks.evaluation_game import check_fits, global_generators_kept, play
+from sb3_atari_dqn.callbacks.evaluation_episode import check_fits, global_generators_restored, play_episode
 from sb3_atari_dqn.callbacks.monitors import check_monitored
-from sb3_atari_dqn.callbacks.run import Game, RunCallback
+from sb3_atari_dqn.callbacks.run import Episode, RunCallback
 from sb3_atari_dqn.callbacks.video import FORMATS, Video, check_encoder
 from sb3_atari_dqn.validation import as_int, check_between, check_known
 
 SOURCES = ("training", "evaluation")
 MOST_SCALE = 16
-#: Beyond 50 pictures per second most viewers play a GIF slowly: its delays are counted in hundredths of a second.
+#: Above 50 frames per second most viewers play a GIF slowly: GIF delays are whole hundredths of a second.
 MOST_FPS = {"mp4": 240, "gif": 50}
 
 
 class RecordEpisodes(RunCallback):
     """
-    Record every n-th game as a video of the game's own picture, enlarged; never of what the network sees.
+    Record every n-th episode as a video of the game's screen, enlarged (not of the network's observations).
 
-    The pictures are those of the environment's ``render``, one per environment step: between two of them an Atari game
-    may have gone on by several frames. A game is recorded whole, over all its lives. No generator of the training
-    draws a number for it.
+    The video has one ``render()`` of the environment per environment step; with frame skipping an Atari game advances
+    several frames in between. Episodes are recorded in full, over all lives. Recording draws no random numbers from the
+    generators of the training.
 
-    - ``source="training"``: games 1, n + 1, 2n + 1, ... in the order in which they begin, whichever environment plays
-      them, with the exploration of the training: ``videos/training_episode_000001.mp4``. Needs environments that
-      render (``render_mode="rgb_array"``, of the native Atari environments too). A game that the end of training cuts
-      off is not kept.
-    - ``source="evaluation"``: after every n-th training game one game in an environment of its own, played greedily
-      by the current model, while training waits: ``videos/evaluation_episode_000001.mp4``, numbered by the training
-      game it follows.
+    - ``source="training"``: episodes 1, n + 1, 2n + 1, ... in the order in which they begin, over all environments,
+      with the exploration of the training: ``videos/training_episode_000001.mp4``. Needs environments that render
+      (``render_mode="rgb_array"``, also for the native Atari environments). An episode that is unfinished when
+      training ends is discarded.
+    - ``source="evaluation"``: after every n-th training episode, one episode of the current greedy policy in a separate
+      environment, while training waits: ``videos/evaluation_episode_000001.mp4``, with the number of the preceding
+      training episode.
 
-    :param every_n_episodes: n, over all environments together
+    :param every_n_episodes: n, over all environments
     :param format: "mp4" or "gif"
-    :param scale: each pixel becomes scale x scale of them; 16 at the most
+    :param scale: each pixel becomes scale x scale pixels, at most 16
     :param source: "training" or "evaluation"
-    :param fps: pictures per second, 240 at the most, 50 of a GIF; None: the game's own speed, as far as the format
-        goes, which is 15 for an Atari game at 4 frames per environment step
-    :param max_steps: an evaluation game is cut after as many environment steps: a greedy agent may wait forever
-    :param seed: evaluation game k is played with seed + k
-    :param make_env: builds the environment of evaluation games, with ``render_mode="rgb_array"`` and a ``Monitor``;
-        needed only outside of the zoo's train
+    :param fps: frames per second of the video, at most 240, for a GIF at most 50; None: the game's own speed up to that
+        limit, 15 for an Atari game with 4 frames per environment step
+    :param max_steps: limit of environment steps per evaluation episode: a greedy policy may get stuck
+    :param seed: evaluation episode k uses seed + k
+    :param make_env: builds the evaluation environment, with ``render_mode="rgb_array"`` and a ``Monitor``; only needed
+        outside the zoo's train
     :param folder: see :class:`RunCallback`
     :param verbose: likewise
-    :raises ValueError: on a bad argument; before training starts, where there is no encoder or no picture
+    :raises ValueError: on a bad argument; before training starts, without a working encoder or a rendered image
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class RecordEpisodes(RunCallback):
             raise ValueError(f"make_env must be a function that builds an environment, got {make_env!r}")
         self._make_env = make_env
         self.outputs = (f"videos/{source}_episode_*.{format}",)
-        self._begun = 0  # games that have begun in training
-        self._recordings: dict[int, tuple[int, Video]] = {}  # environment -> number of the game, video
+        self._begun = 0  # training episodes
+        self._recordings: dict[int, tuple[int, Video]] = {}  # environment -> episode number, video
 
     @property
     def renders_training(self) -> bool:
-        """Whether the environments of the training must render."""
+        """Whether the training environments must render."""
         return self.source == "training"
 
     def _init_callback(self) -> None:
@@ -90,38 +90,38 @@ class RecordEpisodes(RunCallback):
         if self.renders_training:
             self._check_training_env()
         elif self._make_env is None and self.run is None:
-            raise ValueError("RecordEpisodes(source='evaluation') needs make_env= outside of the zoo's train")
+            raise ValueError("RecordEpisodes(source='evaluation') needs make_env= outside the zoo's train")
         else:
             self._check_evaluation_env()
         super()._init_callback()
 
     def _take_over(self) -> None:
         super()._take_over()
-        self._begun = max(self._begun, self.n_games)
+        self._begun = max(self._begun, self.n_episodes)
 
     def _check_training_env(self) -> None:
         modes = set(self.training_env.get_attr("render_mode"))
         if modes != {"rgb_array"}:
             raise ValueError(
-                f"RecordEpisodes(source='training') finds environments that render no picture (render_mode="
-                f"{_told(modes)}): build them with render_mode='rgb_array', or record beside training with "
+                f"RecordEpisodes(source='training') needs environments that render images, got render_mode="
+                f"{_joined(modes)}: build them with render_mode='rgb_array', or record evaluation episodes with "
                 "source='evaluation'"
             )
         self._set_speed(self.training_env)
 
     def _check_evaluation_env(self) -> None:
-        """Build one and close it: what is wrong with it shall not wait for the middle of training."""
-        with global_generators_kept():
+        """Build one and close it, so that errors appear before training and not in the middle of it."""
+        with global_generators_restored():
             env = self._evaluation_env()
         try:
             if not isinstance(env, VecEnv):
-                raise ValueError(f"make_env must build a VecEnv (make_vec_env does), it built a {type(env).__name__}")
+                raise ValueError(f"make_env must build a VecEnv (make_vec_env does), got a {type(env).__name__}")
             check_monitored(env, "RecordEpisodes(make_env=)")
             modes = set(env.get_attr("render_mode"))
             if modes != {"rgb_array"}:
                 raise ValueError(
-                    f"RecordEpisodes(source='evaluation') finds an environment that renders no picture (render_mode="
-                    f"{_told(modes)}): build it with render_mode='rgb_array' in make_env="
+                    f"RecordEpisodes(source='evaluation') needs an environment that renders images, got render_mode="
+                    f"{_joined(modes)}: build it with render_mode='rgb_array' in make_env="
                 )
             check_fits(env, self.model)
             self._set_speed(env)
@@ -132,7 +132,7 @@ class RecordEpisodes(RunCallback):
         if self.fps is None:
             self.fps = min(actions_per_second(env), MOST_FPS[self.format])
 
-    # --- games of the training
+    # --- training episodes
 
     def _on_training_start(self) -> None:
         self._drop_all()
@@ -146,7 +146,7 @@ class RecordEpisodes(RunCallback):
             for env in ended:
                 self._finish(env)
             for env in [env for env in self._recordings if env not in ended]:
-                self._add_picture(env)
+                self._add_frame(env)
             for env in ended:
                 self._begin(env)
         return super()._on_step()
@@ -155,13 +155,13 @@ class RecordEpisodes(RunCallback):
         self._drop_all()
 
     def _begin(self, env: int) -> None:
-        """A game begins: its first picture is there already, as environments reset themselves."""
+        """Start an episode: its first frame is available already, because vectorized environments reset themselves."""
         self._begun += 1
         if (self._begun - 1) % self.every_n_episodes == 0:
             self._recordings[env] = self._begun, self._new_video()
-            self._add_picture(env)
+            self._add_frame(env)
 
-    def _add_picture(self, env: int) -> None:
+    def _add_frame(self, env: int) -> None:
         number, video = self._recordings[env]
         try:
             video.add(self.training_env.env_method("render", indices=[env])[0])
@@ -178,28 +178,28 @@ class RecordEpisodes(RunCallback):
         while self._recordings:
             self._recordings.popitem()[1][1].discard()
 
-    # --- games beside it
+    # --- evaluation episodes
 
-    def _on_game(self, game: Game) -> None:
-        if self.source == "evaluation" and game.number % self.every_n_episodes == 0:
+    def _on_episode(self, episode: Episode) -> None:
+        if self.source == "evaluation" and episode.number % self.every_n_episodes == 0:
             video = self._new_video()
             try:
-                play(self.model, self._evaluation_env, self.seed + game.number, self.max_steps, video.add)
+                play_episode(self.model, self._evaluation_env, self.seed + episode.number, self.max_steps, video.add)
             except OSError as error:
-                self._give_up(video, game.number, error)
+                self._give_up(video, episode.number, error)
                 return
-            self._keep(video, game.number)
+            self._keep(video, episode.number)
 
     def _evaluation_env(self) -> VecEnv:
         if self._make_env is not None:
             return self._make_env()
-        assert self.run is not None  # _init_callback has seen to it
+        assert self.run is not None  # _init_callback has checked it
         return self.run.make_evaluation_env()
 
     # --- files
 
     def _new_video(self) -> Video:
-        assert self.fps is not None  # _init_callback has seen to it
+        assert self.fps is not None  # _init_callback has checked it
         return Video(self.folder / "videos", self.format, self.scale, self.fps)
 
     def _keep(self, video: Video, number: int) -> None:
@@ -218,5 +218,5 @@ class RecordEpisodes(RunCallback):
         return self.folder / "videos" / f"{self.source}_episode_{number:06d}.{self.format}"
 
 
-def _told(render_modes: set[str | None]) -> str:
+def _joined(render_modes: set[str | None]) -> str:
     return ", ".join(sorted(map(str, render_modes)))

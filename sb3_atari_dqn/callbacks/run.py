@@ -1,4 +1,4 @@
-"""What the callbacks share: the folder of the run, and whole games instead of steps."""
+"""What the callbacks share: the folder of the run, and full episodes instead of steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.callbacks import claims, games_log
+from sb3_atari_dqn.callbacks import claims, episode_log
 from sb3_atari_dqn.callbacks.monitors import check_monitored
 
 _NUMBERED = re.compile(r".*episode_(\d+)\.\w+")
@@ -22,11 +22,11 @@ _NUMBERED = re.compile(r".*episode_(\d+)\.\w+")
 @dataclass(frozen=True)
 class Run:
     """
-    What the zoo knows of a run and gives no callback.
+    What the zoo knows about a run and does not pass to callbacks.
 
-    :param folder: of the run, where the monitor files lie
-    :param make_evaluation_env: builds one ordinary environment that renders, as the run's evaluation would see it
-    :param env_name: of the folder inside it where the zoo looks for configuration and normalization
+    :param folder: of the run, with the monitor files
+    :param make_evaluation_env: builds one ordinary environment that renders, wrapped as for the run's evaluations
+    :param env_name: of the subfolder where the zoo keeps configuration and normalization statistics
     """
 
     folder: Path
@@ -35,14 +35,14 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Game:
+class Episode:
     """
-    A game that has just ended in training.
+    A training episode that has just ended.
 
-    :param number: 1 for the first that ended, over all environments
-    :param env: number of its environment
-    :param score: raw return, as the monitor file has it
-    :param length: as the monitor file has it: frames of Atari games under a preset, else environment steps
+    :param number: 1 for the first episode that ended, over all environments
+    :param env: index of its environment
+    :param score: raw return, as in the monitor file
+    :param length: as in the monitor file: frames for Atari games under a preset, else environment steps
     :param env_steps: of the training, over all environments
     """
 
@@ -55,28 +55,43 @@ class Game:
 
 class RunCallback(BaseCallback):
     """
-    Calls :meth:`_on_game` for each game that ends; a lost life ends none.
+    Calls :meth:`_on_episode` at the end of each full episode; losing a life does not end one.
 
-    A folder belongs to one training: another one that runs at the same time is refused, and so is a new one that finds
-    files of the same names there. A callback that is used again, or a model that goes on
-    (``learn(reset_num_timesteps=False)``), continues them: games are counted on, and nothing is replaced but what
-    always is.
+    A folder belongs to one training. Another training that runs at the same time raises an error, and so does a new one
+    that finds files of the same names there. A callback that is used again, or a model that continues
+    (``learn(reset_num_timesteps=False)``), continues these files: episode numbers go on, and only files that are always
+    overwritten are replaced.
 
-    :param folder: where files go; None: the run folder, which the zoo's commands tell
+    :param folder: where to write; None: the run folder, which the zoo's commands supply
     :param verbose: 1 prints a line per file
-    :raises ValueError: before training starts, where no environment would tell the end of a game, or the folder belongs
+    :raises ValueError: before training starts, if no environment reports the end of an episode, or the folder belongs
         to another training
     """
 
-    #: Patterns of the files that it writes into the folder.
+    #: Glob patterns of the files that it writes into the folder.
     outputs: tuple[str, ...] = ()
 
     def __init__(self, folder: str | Path | None = None, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.run: Run | None = None
-        self.n_games = 0
+        self.n_episodes = 0
         self._given_folder = None if folder is None else Path(folder)
-        self._own_folder: Path | None = None  # where earlier files are its own
+        self._own_folder: Path | None = None  # the files in it are ours
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Up to 0.1.0 the hook was called ``_on_game``: still accepted for one release."""
+        super().__init_subclass__(**kwargs)
+        if "_on_game" in vars(cls) and "_on_episode" not in vars(cls):
+            warnings.warn(f"{cls.__name__}._on_game was renamed to _on_episode", FutureWarning, stacklevel=2)
+            cls._on_episode = cls._on_game  # type: ignore[method-assign]
+        elif "_on_episode" in vars(cls):
+            cls._on_game = cls._on_episode  # for an old subclass that calls super()
+
+    @property
+    def n_games(self) -> int:
+        """The name of :attr:`n_episodes` up to 0.1.0."""
+        warnings.warn("n_games was renamed to n_episodes", FutureWarning, stacklevel=2)
+        return self.n_episodes
 
     def bind(self, run: Run) -> None:
         """:param run: the one that this callback belongs to"""
@@ -84,70 +99,85 @@ class RunCallback(BaseCallback):
 
     @property
     def folder(self) -> Path:
-        """:raises ValueError: where nobody has named one"""
+        """:raises ValueError: if there is neither a ``folder=`` nor a run of the zoo"""
         if self._given_folder is not None:
             return self._given_folder
         if self.run is None:
             name = type(self).__name__
-            raise ValueError(
-                f"{name} knows no run folder outside of the zoo's train: give one, {name}(folder='my_run')"
-            )
+            raise ValueError(f"{name} has no run folder outside the zoo's train: give one, {name}(folder='my_run')")
         return self.run.folder
 
     @property
     def env_name(self) -> str | None:
-        """The zoo's name of the environment, None outside of it"""
+        """The zoo's name of the environment, None outside the zoo"""
         return None if self.run is None else self.run.env_name
 
     def _init_callback(self) -> None:
-        if type(self)._on_game is not RunCallback._on_game:
+        if type(self)._on_episode is not RunCallback._on_episode:
             check_monitored(self.training_env, type(self).__name__)
         self.folder.mkdir(parents=True, exist_ok=True)
         claims.claim(self.folder, self)
         if self._own_folder != self.folder.resolve():
             try:
                 self._take_over()
-            except ValueError:
+            except (OSError, ValueError):
                 claims.release(self.folder, self)
                 raise
             self._own_folder = self.folder.resolve()
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: what counts on from here"""
+        return {"n_episodes": self.n_episodes, "n_calls": self.n_calls}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        The files in the folder are then its own, and are not looked at: what was written after the state was taken is
+        for the caller to remove.
+
+        :param state: as `state_dict` gave it
+        :raises ValueError: where nobody has named the folder
+        """
+        self._own_folder = self.folder.resolve()
+        self.n_episodes, self.n_calls = state["n_episodes"], state["n_calls"]
 
     def on_training_end(self) -> None:
         super().on_training_end()
         claims.release(self.folder, self)
 
     def _take_over(self) -> None:
-        """Look at what is in the folder already."""
+        """Check the files that are already in the folder, and continue them."""
         found = sorted(path for pattern in self.outputs for path in self.folder.glob(pattern) if path.is_file())
         if found and self.model.num_timesteps == 0:
             name = type(self).__name__
             raise ValueError(
-                f"{found[0]} is there already, of another training: give {name}(folder=...) another folder, or move "
-                f"the file; to go on with that training use the same {name} again, or load its model and call "
+                f"{found[0]} exists already and belongs to another training: give another folder, {name}(folder=...), "
+                f"or move the file; to continue that training use the same {name} again, or load its model and call "
                 "learn(reset_num_timesteps=False)"
             )
         if found:
-            self.n_games = max(self.n_games, games_so_far(self.folder))
+            self.n_episodes = max(self.n_episodes, episodes_so_far(self.folder))
 
     def _on_step(self) -> bool:
         for env, info in enumerate(self.locals["infos"]):
             if "episode" in info:
-                self._end_game(env, info["episode"])
+                self._end_episode(env, info["episode"])
         return True
 
-    def _end_game(self, env: int, episode: dict[str, Any]) -> None:
-        self.n_games += 1
-        self._on_game(Game(self.n_games, env, float(episode["r"]), int(episode["l"]), self.num_timesteps))
+    def _end_episode(self, env: int, info: dict[str, Any]) -> None:
+        self.n_episodes += 1
+        self._on_episode(Episode(self.n_episodes, env, float(info["r"]), int(info["l"]), self.num_timesteps))
 
-    def _on_game(self, game: Game) -> None:
-        """:param game: the one that has ended"""
+    def _on_episode(self, episode: Episode) -> None:
+        """:param episode: the one that has just ended"""
+
+    _on_game = _on_episode
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
         """
-        A file that cannot be written (a full disk, say) is a warning and ends no training.
+        Turn a failure to write a file (a full disk, say) into a warning; training goes on.
 
-        :param path: of the file; what follows in the block, its line on the screen say, is left out with it
+        :param path: of the file; the rest of the block, for instance its line on the screen, is skipped too
         """
         try:
             yield
@@ -156,8 +186,8 @@ class RunCallback(BaseCallback):
 
     def _warn(self, path: Path, error: OSError) -> None:
         warnings.warn(
-            f"{type(self).__name__} could not write {path}: {error}. Training goes on without it: free some space or "
-            "mend the path, or name another place with folder=",
+            f"{type(self).__name__} could not write {path}: {error}. Training continues without it: free some space, "
+            "fix the path, or give another folder=",
             stacklevel=2,
         )
 
@@ -166,8 +196,8 @@ class RunCallback(BaseCallback):
             print(line)
 
 
-def games_so_far(folder: Path) -> int:
-    """:return: the highest number of a game that a callback of ours has written down in this folder"""
+def episodes_so_far(folder: Path) -> int:
+    """:return: the highest episode number in the files that our callbacks wrote to this folder"""
     names = [path.name for pattern in ("models/*", "videos/*") for path in folder.glob(pattern)]
     numbers = [int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match]
-    return max([games_log.last_game(folder / "games.csv"), *numbers])
+    return max([episode_log.last_episode(folder), *numbers])

@@ -1,4 +1,4 @@
-"""A video that is written while the game goes on: pictures go through a pipe to ffmpeg, none is kept in memory."""
+"""Videos that are encoded on the fly: frames go through a pipe to ffmpeg and are not kept in memory."""
 
 import contextlib
 import subprocess
@@ -15,8 +15,8 @@ from sb3_atari_dqn.files import Unfinished
 
 FORMATS = ("mp4", "gif")
 
-# Each picture of a GIF gets its own palette: as good as exact for the at most 128 colours of an Atari game (ffmpeg may
-# be off by one level), and nothing has to wait for the end of the game, as one palette for all pictures would.
+# Each GIF frame gets its own palette: practically exact for the at most 128 colours of an Atari game (ffmpeg may be off
+# by one level). A single palette for all frames would have to wait for the end of the episode.
 _FILTERS = {
     "mp4": "scale=iw*{scale}:ih*{scale}:flags=neighbor,pad=ceil(iw/2)*2:ceil(ih/2)*2",
     "gif": "scale=iw*{scale}:ih*{scale}:flags=neighbor,split[a][b];[a]palettegen=stats_mode=single[p];"
@@ -30,27 +30,27 @@ _ENCODERS = {
 
 def check_encoder(file_format: str = "mp4") -> None:
     """
-    Make a video of one picture.
+    Encode a video of one frame.
 
     :param file_format: "mp4" or "gif"
-    :raises ValueError: where there is no ffmpeg, or it makes none
+    :raises ValueError: without an ffmpeg that encodes this format
     """
     try:
         get_ffmpeg_exe()
     except RuntimeError as error:
         raise ValueError(
-            "No video encoder: pip install imageio-ffmpeg brings one, or name an ffmpeg in the environment variable "
-            f"IMAGEIO_FFMPEG_EXE ({error})"
+            "No video encoder: pip install imageio-ffmpeg, or set the environment variable "
+            f"IMAGEIO_FFMPEG_EXE to an ffmpeg ({error})"
         ) from error
     with tempfile.TemporaryDirectory() as folder:
         video = Video(Path(folder), file_format, 1, 15)
         try:
             video.add(np.zeros((16, 16, 3), np.uint8))
-            video.keep(Path(folder, f"tried.{file_format}"))
+            video.keep(Path(folder, f"test.{file_format}"))
         except OSError as error:
             raise ValueError(
-                f"{get_ffmpeg_exe()} makes no {file_format} ({error}): mend or unset IMAGEIO_FFMPEG_EXE; pip install "
-                "imageio-ffmpeg brings one that does"
+                f"{get_ffmpeg_exe()} cannot encode {file_format} ({error}): fix or unset IMAGEIO_FFMPEG_EXE; pip "
+                "install imageio-ffmpeg installs one that can"
             ) from error
         finally:
             video.discard()
@@ -58,12 +58,12 @@ def check_encoder(file_format: str = "mp4") -> None:
 
 class Video:
     """
-    One video, under a temporary name until :meth:`keep`; one that is not kept leaves no file behind.
+    One video, under a temporary name until :meth:`keep`. A video that is not kept leaves no file behind.
 
-    :param folder: where it will lie; created with the first picture
+    :param folder: of the video; created with the first frame
     :param file_format: "mp4" or "gif"
-    :param scale: each pixel becomes scale x scale of them
-    :param fps: pictures per second
+    :param scale: each pixel becomes scale x scale pixels
+    :param fps: frames per second
     """
 
     def __init__(self, folder: Path, file_format: str, scale: int, fps: float) -> None:
@@ -74,29 +74,29 @@ class Video:
         self._size: tuple[int, ...] = ()
         self._finalizer: Callable[[], Any] = lambda: None
 
-    def add(self, picture: np.ndarray) -> None:
+    def add(self, frame: np.ndarray) -> None:
         """
-        :param picture: uint8 [H, W, 3]; all of one size
-        :raises OSError: where the folder takes no file, or ffmpeg has stopped, with its words
+        :param frame: uint8 [H, W, 3]; all of the same size
+        :raises OSError: if the folder is not writable, or ffmpeg has stopped; with ffmpeg's own message
         """
         if self._encoder is None:
-            self._start(picture.shape[:2])
-        if picture.shape != (*self._size, 3) or picture.dtype != np.uint8:
-            raise OSError(f"a picture of {picture.dtype} {picture.shape} in a video of uint8 {(*self._size, 3)}")
+            self._start(frame.shape[:2])
+        if frame.shape != (*self._size, 3) or frame.dtype != np.uint8:
+            raise OSError(f"got a frame of {frame.dtype} {frame.shape} in a video of uint8 {(*self._size, 3)}")
         try:
-            self._pipe().write(np.ascontiguousarray(picture).data)
+            self._pipe().write(np.ascontiguousarray(frame).data)
         except OSError as error:
-            raise OSError(f"ffmpeg stopped: {self._words()}") from error
+            raise OSError(f"ffmpeg stopped: {self._message()}") from error
 
     def keep(self, path: Path) -> None:
         """
         :param path: in the same folder
-        :raises OSError: where ffmpeg made no video, with its words
+        :raises OSError: if ffmpeg failed, with its own message
         """
-        assert self._encoder is not None  # there was a picture
+        assert self._encoder is not None  # there was a frame
         self._pipe().close()
         if self._encoder.wait() != 0 or self._path.stat().st_size == 0:
-            raise OSError(f"ffmpeg made no video: {self._words()}")
+            raise OSError(f"ffmpeg failed: {self._message()}")
         self._unfinished.keep(path)
         self.discard()
 
@@ -124,14 +124,14 @@ class Video:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=messages,
-            start_new_session=True,  # Ctrl-C is for the training
+            start_new_session=True,  # Ctrl-C must reach the training only
         )
 
     def _command(self, size: tuple[int, ...]) -> list[str]:
         height, width = size
         raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(self._fps), "-i", "-")
         filters = _FILTERS[self._format].format(scale=self._scale)
-        # One thread: the processors belong to the training.
+        # One thread, to leave the CPU to the training.
         quiet = ("-v", "error", "-y", "-threads", "1", "-filter_threads", "1")
         return [
             *(get_ffmpeg_exe(), *quiet, *raw, "-an", "-filter_complex", filters),
@@ -142,18 +142,18 @@ class Video:
         assert self._encoder is not None
         return self._encoder.stdin
 
-    def _words(self) -> str:
+    def _message(self) -> str:
         assert self._messages is not None
         self._messages.seek(0)
-        return " ".join(self._messages.read().decode(errors="replace").split()) or "it said nothing"
+        return " ".join(self._messages.read().decode(errors="replace").split()) or "no message"
 
 
 def _abandon(encoder: "subprocess.Popen[bytes]", messages: IO[bytes], unfinished: Unfinished) -> None:
-    """End an encoder that may have ended, and remove what it left under the temporary name."""
+    """Stop an encoder, running or not, and remove its temporary file."""
     encoder.kill()
     encoder.wait()
     messages.close()
     if encoder.stdin is not None and not encoder.stdin.closed:
-        with contextlib.suppress(OSError):  # what was still to be written has no reader any more
+        with contextlib.suppress(OSError):  # buffered data has no reader any more
             encoder.stdin.close()
     unfinished.discard()

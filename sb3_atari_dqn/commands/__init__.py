@@ -1,1 +1,1 @@
-"""Commands of our own beside the zoo's scripts: one module each, with a function ``main(arguments)``."""
+"""Our own commands besides the zoo's scripts: one module per command, with a function ``main(arguments)``."""

@@ -1,4 +1,4 @@
-"""A user's mistake is one line that names the way out, not a traceback."""
+"""User errors are printed as one line with a way out, not as a traceback."""
 
 import os
 import sys
@@ -10,14 +10,14 @@ from pathlib import Path
 @contextmanager
 def report_user_errors(command: str) -> Iterator[None]:
     """
-    Put around what checks the user's words, not around the work: a traceback from there is our mistake.
+    Context for checks of user input, not for the work itself: an exception there is a bug and needs its traceback.
 
     :param command: as typed after ``python -m sb3_atari_dqn``
-    :raises SystemExit: with status 2, instead of a ValueError, or of a folder or file without permission
+    :raises SystemExit: with status 2, in place of a ValueError or a PermissionError
     """
     try:
         yield
-    except (ValueError, PermissionError) as error:  # a folder that may not be searched says so wherever it is asked
+    except (ValueError, PermissionError) as error:  # any access to a protected folder may raise it
         print(f"{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
 
@@ -25,31 +25,31 @@ def report_user_errors(command: str) -> Iterator[None]:
 @contextmanager
 def written_to(path: Path) -> Iterator[None]:
     """
-    Put around what writes one file, inside of :func:`report_user_errors`.
+    Context for writing one file, inside :func:`report_user_errors`.
 
     :param path: of the file
-    :raises ValueError: with the way out, instead of an OSError such as that of a full disk
+    :raises ValueError: with a way out, in place of an OSError such as a full disk
     """
     try:
         yield
     except OSError as error:
-        raise ValueError(f"{path} cannot be written ({error.strerror or error}): give another place with -o") from error
+        raise ValueError(f"{path} cannot be written ({error.strerror or error}): give another path with -o") from error
 
 
 def report(command: str, lines: str, written: str = "") -> None:
     """
-    Print what a command has to say, its last act.
+    Print the output of a command, as its last step.
 
     :param command: as typed after ``python -m sb3_atari_dqn``
     :param lines: for the standard output
-    :param written: the files that are there, for the message
-    :raises SystemExit: with status 2 and one line, where the output takes nothing: a pipe that was closed, a full disk
+    :param written: files written before, for the message
+    :raises SystemExit: with status 2 and one line, if standard output is a closed pipe or a full disk
     """
     try:
         print(lines, flush=True)
     except OSError as error:
-        # What is left in the buffer would fail once more when Python ends.
+        # Otherwise flushing the rest of the buffer fails again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        kept = f"; written before: {written}" if written else ""
+        kept = f"; already written: {written}" if written else ""
         with report_user_errors(command):
-            raise ValueError(f"The standard output cannot be written ({error.strerror or error}){kept}") from error
+            raise ValueError(f"Standard output cannot be written ({error.strerror or error}){kept}") from error

@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_dqn look``: a contact sheet of what the network sees."""
+"""``python -m sb3_atari_dqn look``: a contact sheet of the network's observations."""
 
 import argparse
 import contextlib
@@ -26,8 +26,8 @@ from sb3_atari_dqn.validation import check_known
 from sb3_atari_dqn.zoo import played_envs
 
 DESCRIPTION = """\
-Draw what the network sees of a game: the raw frame, each stage of preprocessing and the stack of frames, with
-shapes, types and ranges of values. The pictures come out of the same environment that training plays in.
+Draw the preprocessing of an environment: the raw frame, each stage and the frame stack that the network gets, with
+shapes, dtypes and value ranges. The images are recorded in the same environment that training builds.
 """
 
 EXAMPLES = """\
@@ -35,18 +35,18 @@ examples:
   python -m sb3_atari_dqn look --env PongNoFrameskip-v4
   python -m sb3_atari_dqn look --env BreakoutNoFrameskip-v4 --preset NatureAtari \\
       --preset 'NatureAtari: {size: [105, 80], resize: bilinear}' -o breakout.png
-  python -m sb3_atari_dqn look --recipe pong_elu --steps 0      # the stack right after a reset
+  python -m sb3_atari_dqn look --recipe pong_elu --steps 0      # the frame stack right after a reset
 """
 
 
 @dataclass(frozen=True)
-class Way:
+class Pipeline:
     """
-    One way from the game to the network.
+    One preprocessing pipeline from the game to the network.
 
-    :param title: its name
+    :param title: shown above its images
     :param env_id: environment
-    :param hyperparams: what the zoo's configuration says of the environment
+    :param hyperparams: the zoo's configuration of the environment
     """
 
     title: str
@@ -57,16 +57,17 @@ class Way:
 def main(arguments: list[str]) -> None:
     """
     :param arguments: as typed after ``look``
-    :raises SystemExit: on a mistake of the user, with one line that names the way out
+    :raises SystemExit: on a user error, with one line that names the way out
     """
     args = _parser().parse_args(arguments)
     with report_user_errors("look"):
-        ways = _ways(args)
-        output = args.output or Path(f"look-{'-'.join(args.recipe or [ways[0].env_id]).replace('/', '-')}.png")
+        pipelines = _pipelines(args)
+        output = args.output or Path(f"look-{'-'.join(args.recipe or [pipelines[0].env_id]).replace('/', '-')}.png")
         check_writable(output, ".png")
-        envs = [played_envs.create_untrained(way.env_id, way.hyperparams, args.seed) for way in ways]
-        sections = [_section(way, env, args) for way, env in zip(ways, envs, strict=True)]
-    title = f"{', '.join(dict.fromkeys(way.env_id for way in ways))} after {args.steps} random steps, seed {args.seed}"
+        envs = [played_envs.create_untrained(each.env_id, each.hyperparams, args.seed) for each in pipelines]
+        sections = [_section(each, env, args) for each, env in zip(pipelines, envs, strict=True)]
+    names = ", ".join(dict.fromkeys(each.env_id for each in pipelines))
+    title = f"{names} after {args.steps} random steps, seed {args.seed}"
     sheet = Image.fromarray(contact_sheet(title, sections))
     with report_user_errors("look"), written_to(output), complete_or_absent(output) as unfinished:
         sheet.save(unfinished, optimize=True)
@@ -82,44 +83,48 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--env", metavar="ID", help="the game, for instance PongNoFrameskip-v4; a recipe brings its own"
+        "--env", metavar="ID", help="environment, for instance PongNoFrameskip-v4; a recipe has its own"
     )
     parser.add_argument(
         "--preset",
         action="append",
         default=[],
         metavar="NAME[: {OPTION: VALUE}]",
-        help=f"a preset ({', '.join(_presets())}) or any wrapper by its dotted name, with options of its own; give "
-        "it several times to compare (default: NatureAtari in Atari games, nothing elsewhere)",
+        help=f"a preset ({', '.join(_presets())}) or any wrapper by its dotted name, optionally with arguments; repeat "
+        "it to compare (default: NatureAtari for Atari games, none otherwise)",
     )
     parser.add_argument(
         "--recipe",
         action="append",
         default=[],
         metavar="NAME",
-        help="preprocessing and stack of a recipe (`python -m sb3_atari_dqn recipes` lists them); can be repeated",
+        help="preprocessing and frame stack of a recipe (listed by `python -m sb3_atari_dqn recipes`); can be repeated",
     )
     parser.add_argument(
-        "--frame-stack", type=int_at_least(1), default=4, metavar="K", help="frames in a preset's stack (default: 4)"
+        "--frame-stack",
+        type=int_at_least(1),
+        default=4,
+        metavar="K",
+        help="frames to stack for a preset (default: 4)",
     )
     parser.add_argument(
         "--steps",
         type=int_at_least(0),
         default=60,
         metavar="N",
-        help="random steps before the picture is taken; 0: after the reset (default: 60)",
+        help="random steps before the images are taken; 0: right after the reset (default: 60)",
     )
     parser.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of the game and of the random steps (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="of the environment and the random actions (default: 0)"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.png", help="where to (default: look-ENV.png, or look-RECIPE.png)"
+        "-o", "--output", type=Path, metavar="FILE.png", help="output file (default: look-ENV.png or look-RECIPE.png)"
     )
     return parser
 
 
 def _presets() -> dict[str, type[AtariPresetWrapper]]:
-    """:return: the presets that have a name of their own"""
+    """:return: the presets by name"""
     named = {name: getattr(sb3_atari_dqn.atari, name) for name in sb3_atari_dqn.atari.__all__}
     return {
         name: thing
@@ -128,20 +133,20 @@ def _presets() -> dict[str, type[AtariPresetWrapper]]:
     }
 
 
-def _ways(args: argparse.Namespace) -> list[Way]:
-    """:raises ValueError: if there is nothing to look at, or no such preset or recipe"""
+def _pipelines(args: argparse.Namespace) -> list[Pipeline]:
+    """:raises ValueError: without an environment, or on an unknown preset or recipe"""
     recipes = [_recipe(name, args.env) for name in args.recipe]
     if not args.env and not recipes:
-        raise ValueError("there is no game to look at: give --env PongNoFrameskip-v4, for instance, or --recipe NAME")
+        raise ValueError("no environment given: add --env PongNoFrameskip-v4, for instance, or --recipe NAME")
     env_id = args.env or recipes[0].env_id
     if not (args.preset or recipes) and not played_envs.is_atari(env_id):
-        return [Way("as it is", env_id, {})]
+        return [Pipeline("no preprocessing", env_id, {})]
     specifications = args.preset or ([] if recipes else ["NatureAtari"])
     return [*recipes, *(_preset(text, env_id, args.frame_stack) for text in specifications)]
 
 
-def _preset(text: str, env_id: str, frame_stack: int) -> Way:
-    """:raises ValueError: if there is no such preset, or it has no such option"""
+def _preset(text: str, env_id: str, frame_stack: int) -> Pipeline:
+    """:raises ValueError: on an unknown preset or option"""
     name, _, written = text.partition(":")
     name = name.strip()
     options = _options(name, written)
@@ -152,36 +157,38 @@ def _preset(text: str, env_id: str, frame_stack: int) -> Way:
     else:
         wrapper = {name: options}
     title = f"{name} {written.strip()}".strip()
-    return Way(title, env_id, {"env_wrapper": [wrapper], "frame_stack": frame_stack})
+    return Pipeline(title, env_id, {"env_wrapper": [wrapper], "frame_stack": frame_stack})
 
 
 def _options(name: str, written: str) -> dict[str, Any]:
-    """:raises ValueError: if this is no mapping"""
+    """:raises ValueError: if the options are not a mapping"""
     with contextlib.suppress(yaml.YAMLError):
         options = yaml.safe_load(written) or {}
         if isinstance(options, dict):
             return options
-    raise ValueError(f"the options of a preset are a mapping, such as '{name}: {{size: [105, 80]}}', not {written!r}")
+    raise ValueError(
+        f"the options of a preset must be a mapping, such as '{name}: {{size: [105, 80]}}', got {written!r}"
+    )
 
 
-def _recipe(name: str, env_id: str | None) -> Way:
-    """:raises ValueError: if there is no such recipe, or it plays another game"""
+def _recipe(name: str, env_id: str | None) -> Pipeline:
+    """:raises ValueError: on an unknown recipe, or one of another environment"""
     recipe = find(name)
     recipe.check_env(env_id)
     hyperparams = import_module(recipe.module).hyperparams[recipe.env_id]
-    return Way(f"recipe {name}", recipe.env_id, hyperparams)
+    return Pipeline(f"recipe {name}", recipe.env_id, hyperparams)
 
 
-def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
-    """Play one environment and close it.
+def _section(pipeline: Pipeline, env: VecEnv, args: argparse.Namespace) -> Section:
+    """Step one environment and close it.
 
-    :raises ValueError: if the observation is no stack that can be taken apart
-    :raises RuntimeError: if the stages do not lead to the observation, which would be our mistake
+    :raises ValueError: if the observation cannot be split into frames
+    :raises RuntimeError: if the last stage is not the newest frame of the observation, which would be a bug
     """
-    game = env.unwrapped.envs[0]  # type: ignore[attr-defined]
-    settings = settings_of(game)
-    recorder = ObservationRecorder(game)
-    _check_picture(way.env_id, recorder.layers[0].observation_space.shape or ())
+    single = env.unwrapped.envs[0]  # type: ignore[attr-defined]
+    settings = settings_of(single)
+    recorder = ObservationRecorder(single)
+    _check_observation(pipeline.env_id, recorder.layers[0].observation_space.shape or ())
     observation = _play(env, recorder, args.steps, args.seed)
     shapes = [layer.observation_space.shape or () for layer in recorder.layers]
     frame_shape = single_frame_shape([*shapes, observation.shape])
@@ -191,27 +198,27 @@ def _section(way: Way, env: VecEnv, args: argparse.Namespace) -> Section:
     if not stages:
         made = recorder.stages()[-1].picture.shape
         raise ValueError(
-            f"{way.title}: the network gets an array of shape {observation.shape}, which is no stack of frames "
-            f"of shape {made} along their last axis (SB3 takes the shortest side for the channels): choose a larger one"
+            f"{pipeline.title}: the observation of shape {observation.shape} is not a stack of frames of shape "
+            f"{made} along the last axis (SB3 takes the shortest axis for the channels): choose a larger size"
         )
     frames = split_stack(observation, frame_shape)
     if not np.array_equal(frames[-1], stages[-1].array):
-        raise RuntimeError(f"{way.title}: the newest frame of the stack is not what preprocessing handed on")
+        raise RuntimeError(f"{pipeline.title}: the newest frame of the stack differs from the output of the last stage")
     env.close()
-    return Section(way.title, settings, stages, _named(frames), observation)
+    return Section(pipeline.title, settings, stages, _named(frames), observation)
 
 
-def _check_picture(env_id: str, shape: tuple[int, ...]) -> None:
-    """:raises ValueError: if the game itself shows neither a picture nor a vector"""
+def _check_observation(env_id: str, shape: tuple[int, ...]) -> None:
+    """:raises ValueError: if the observations of the bare environment are neither images nor vectors"""
     if len(shape) > 3 or (len(shape) == 3 and shape[-1] not in (1, 3)):
         raise ValueError(
-            f"{env_id} itself shows arrays of shape {shape}, which are no pictures (does it stack frames?): look at a "
-            "recipe that plays it (`python -m sb3_atari_dqn recipes`), or choose another environment"
+            f"{env_id} has observations of shape {shape}, which are not images (does it stack frames itself?): use a "
+            "recipe for it (`python -m sb3_atari_dqn recipes`), or choose another environment"
         )
 
 
 def _play(env: VecEnv, recorder: ObservationRecorder, steps: int, seed: int) -> np.ndarray:
-    """:return: observation of the network after so many random steps"""
+    """:return: observation after this number of random steps"""
     env.action_space.seed(seed)
     observations: Any = env.reset()
     for _ in range(steps):
@@ -222,4 +229,4 @@ def _play(env: VecEnv, recorder: ObservationRecorder, steps: int, seed: int) -> 
 
 def _named(frames: list[np.ndarray]) -> list[Panel]:
     ages = reversed(range(len(frames)))
-    return [Panel(f"t - {age}" if age else "t, the newest", frame) for age, frame in zip(ages, frames, strict=True)]
+    return [Panel(f"t - {age}" if age else "t (newest)", frame) for age, frame in zip(ages, frames, strict=True)]

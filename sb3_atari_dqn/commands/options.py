@@ -1,24 +1,42 @@
-"""Types of options that several commands take."""
+"""Option types shared by several commands."""
 
 import argparse
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 
 def int_at_least(least: int, most: int | None = None) -> Callable[[str], int]:
     """
-    :param least: the smallest number that makes sense
-    :param most: the largest, None for any
-    :return: what argparse reads an option with
+    :param least: the smallest valid number
+    :param most: the largest, None: no limit
+    :return: a ``type`` for argparse
     """
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
             limit = "" if most is None else f" and at most {most}"
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}{limit}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}{limit}")
         return int(text)
 
     return number
 
 
-#: Of every generator; numpy's takes 32 bits.
+#: A seed for all generators; numpy accepts 32 bits.
 seed = int_at_least(0, 2**32 - 1)
+
+
+class Renamed(argparse.Action):
+    """
+    An old name of an option: hidden, and still accepted for one release with a warning.
+
+    ``add_argument("--old", action=Renamed, dest="new", ...)``: ``dest`` is the new name.
+    """
+
+    def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **kwargs)
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        new = f"--{self.dest.replace('_', '-')}"
+        warnings.warn(f"{self.option_strings[0]} was renamed to {new}: use {new} {values}", FutureWarning, stacklevel=2)
+        setattr(namespace, self.dest, values)

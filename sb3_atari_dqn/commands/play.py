@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_dqn play MODEL``: a video of games, with what the agent sees and thinks of them."""
+"""``python -m sb3_atari_dqn play MODEL``: a video of episodes with observations, action values and saliency maps."""
 
 import argparse
 import json
@@ -14,15 +14,15 @@ from tqdm import tqdm
 from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
 from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
-from sb3_atari_dqn.commands.options import int_at_least, seed
+from sb3_atari_dqn.commands.options import Renamed, int_at_least, seed
 from sb3_atari_dqn.commands.rendering import FrameRenderer
 from sb3_atari_dqn.episodes import EpisodePlayer, EpisodeStats, Step
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent, end_of_links
 from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
 
 DESCRIPTION = """\
-Play whole games with a trained model and film them: the game beside the frames that the network gets, what it thinks
-each action is worth, and where it looks. Score, length and actions are printed, and saved as JSON beside the video.
+Play full episodes (over all lives) with a trained model and record a video: the game beside the observed frames, the
+action values and saliency maps. Score, length and actions are printed, and saved as JSON beside the video.
 """
 
 EXAMPLES = """\
@@ -30,7 +30,7 @@ MODEL is a run folder of the zoo's train, of any algorithm, or a .zip inside one
 
 examples:
   python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1
-  python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1 --load-best --games 3 -o pong.mp4
+  python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1 --load-best --episodes 3 -o pong.mp4
   python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1/rl_model_50000_steps.zip --deterministic
 """
 
@@ -40,7 +40,7 @@ LEAST_FPS, MOST_FPS = 0.1, 1000
 def main(arguments: list[str]) -> None:
     """
     :param arguments: as typed after ``play``
-    :raises SystemExit: on a mistake of the user, with one line that names the way out
+    :raises SystemExit: on a user error, with one line that names the way out
     """
     args = _parser().parse_args(arguments)
     with report_user_errors("play"):
@@ -55,14 +55,17 @@ def main(arguments: list[str]) -> None:
         deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
         player = EpisodePlayer(model, env, deterministic, run.score_key)
         renderer = FrameRenderer(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency)
-    _film(player, renderer, args, output)
+    _record(player, renderer, args, output)
     env.close()
-    found = _report(run, player.games, args.seed, deterministic, output)
+    found = _report(run, player.episodes, args.seed, deterministic, output)
     scores = output.with_suffix(".json")
     with report_user_errors("play"), written_to(scores), complete_or_absent(scores) as unfinished:
         unfinished.write_text(json.dumps(found, indent=2) + "\n")
     written = f"{output} and {scores.name}"
-    lines = [_manner(deterministic, model), *(_line(number, game) for number, game in enumerate(player.games, 1))]
+    lines = [
+        _policy_line(deterministic, model),
+        *(_line(number, episode) for number, episode in enumerate(player.episodes, 1)),
+    ]
     report("play", "\n".join([*lines, f"Wrote {written}"]), written=written)
 
 
@@ -75,27 +78,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="run folder, or a model in one")
-    add("--games", type=int_at_least(1), default=1, metavar="N", help="how many (default: 1)")
+    add("--episodes", type=int_at_least(1), default=1, metavar="N", help="number of episodes (default: 1)")
+    add("--games", action=Renamed, dest="episodes", type=int_at_least(1))
     add(
         "--max-steps",
         type=int_at_least(1),
         metavar="N",
-        help="stop after so many actions, even in the middle of a game",
+        help="stop after this many steps in total, even within an episode",
     )
-    add("--seed", type=seed, default=0, metavar="N", help="of game and model (default: 0)")
+    add("--seed", type=seed, default=0, metavar="N", help="of environment and model (default: 0)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--load-best", action="store_true", help="the best model instead of the last")
     which.add_argument(
-        "--load-checkpoint", type=int_at_least(0), metavar="STEPS", help="the checkpoint after so many steps"
+        "--load-checkpoint", type=int_at_least(0), metavar="STEPS", help="the checkpoint after this many steps"
     )
     which.add_argument("--load-last-checkpoint", action="store_true", help="the latest checkpoint")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--deterministic", action="store_true", help="always the action that the model thinks best")
-    how.add_argument("--stochastic", action="store_true", help="explore a little (default in Atari games, as in enjoy)")
-    add("--no-saliency", action="store_true", help="leave out where the network looks")
-    add("--fps", type=_frame_rate, metavar="N", help="pictures per second (default: as fast as the game is played)")
+    how.add_argument("--deterministic", action="store_true", help="deterministic policy, without exploration")
+    how.add_argument(
+        "--stochastic",
+        action="store_true",
+        help="with exploration (default for Atari games, as in enjoy)",
+    )
+    add("--no-saliency", action="store_true", help="no saliency maps")
+    add("--fps", type=_frame_rate, metavar="N", help="frames per second of the video (default: the game's own speed)")
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="of the network (default: auto)")
-    add("-o", "--output", type=Path, metavar="FILE.mp4", help="where to (default: videos/ in the run folder)")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE.mp4",
+        help="output file (default: in videos/ of the run folder)",
+    )
     return parser
 
 
@@ -104,18 +118,18 @@ def _frame_rate(text: str) -> float:
         if LEAST_FPS <= float(text) <= MOST_FPS:
             return float(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is no number of pictures per second from {LEAST_FPS} to {MOST_FPS}, such as 15"
+        f"{text!r} is not a number of frames per second from {LEAST_FPS} to {MOST_FPS}, such as 15"
     )
 
 
-def _film(player: EpisodePlayer, renderer: FrameRenderer, args: argparse.Namespace, output: Path) -> None:
-    """Play, and write the video; Ctrl-C ends the game, not the video.
+def _record(player: EpisodePlayer, renderer: FrameRenderer, args: argparse.Namespace, output: Path) -> None:
+    """Play and write the video; Ctrl-C stops playing, and the video is kept.
 
-    :raises SystemExit: if the video cannot be written, with ffmpeg's words; nothing of it is left then
+    :raises SystemExit: if the video cannot be written, with ffmpeg's message; the partial file is removed
     """
     output = end_of_links(output)
-    video = Video(output.parent, "mp4", 1, args.fps or actions_per_second(renderer.game))
-    steps = _with_progress(player, args.games, args.max_steps)
+    video = Video(output.parent, "mp4", 1, args.fps or actions_per_second(renderer.env))
+    steps = _with_progress(player, args.episodes, args.max_steps)
     try:
         _add(video, renderer.draw(next(steps)), output)
         with suppress(KeyboardInterrupt):
@@ -127,20 +141,22 @@ def _film(player: EpisodePlayer, renderer: FrameRenderer, args: argparse.Namespa
         video.discard()
 
 
-def _add(video: Video, picture: np.ndarray, output: Path) -> None:
+def _add(video: Video, frame: np.ndarray, output: Path) -> None:
     with report_user_errors("play"), written_to(output):
-        video.add(picture)
+        video.add(frame)
 
 
-def _with_progress(player: EpisodePlayer, n_games: int, max_steps: int | None) -> Iterator[Step]:
-    with tqdm(player.steps(n_games, max_steps), total=max_steps, unit="step", mininterval=0.5) as progress:
+def _with_progress(player: EpisodePlayer, n_episodes: int, max_steps: int | None) -> Iterator[Step]:
+    with tqdm(player.steps(n_episodes, max_steps), total=max_steps, unit="step", mininterval=0.5) as progress:
         for step in progress:
-            progress.set_description(f"game {step.number} of {n_games}, score {step.game.score:g}", refresh=False)
+            progress.set_description(
+                f"episode {step.number} of {n_episodes}, score {step.episode.score:g}", refresh=False
+            )
             yield step
 
 
-def _report(run: SavedRun, games: list[EpisodeStats], seed: int, deterministic: bool, video: Path) -> dict[str, Any]:
-    finished = [game.score for game in games if game.finished]
+def _report(run: SavedRun, episodes: list[EpisodeStats], seed: int, deterministic: bool, video: Path) -> dict[str, Any]:
+    finished = [episode.score for episode in episodes if episode.finished]
     return {
         "model": str(run.model_path),
         "algo": run.algo,
@@ -149,32 +165,32 @@ def _report(run: SavedRun, games: list[EpisodeStats], seed: int, deterministic: 
         "deterministic": deterministic,
         "video": video.name,
         "mean_score": float(np.mean(finished)) if finished else None,
-        "games": [
+        "episodes": [
             {
-                "score": game.score,
-                "finished": game.finished,
-                "env_steps": game.env_steps,
-                "raw_frames": game.raw_frames,
-                "actions": dict(game.actions.most_common()),
+                "score": episode.score,
+                "finished": episode.finished,
+                "env_steps": episode.env_steps,
+                "raw_frames": episode.raw_frames,
+                "actions": dict(episode.actions.most_common()),
             }
-            for game in games
+            for episode in episodes
         ],
     }
 
 
-def _manner(deterministic: bool, model: Any) -> str:
-    """:return: how the actions were chosen"""
+def _policy_line(deterministic: bool, model: Any) -> str:
+    """:return: how actions were selected"""
     if deterministic:
-        return "Always the action that the model thinks best"
+        return "Deterministic policy"
     epsilon = getattr(model, "exploration_rate", None)
-    chance = "Actions drawn by chance" if epsilon is None else f"A random action with probability {epsilon:.3g}"
-    return f"{chance}, as in enjoy (--deterministic: never)"
+    policy = "Stochastic policy" if epsilon is None else f"Stochastic policy with epsilon {epsilon:.3g}"
+    return f"{policy}, as in enjoy (--deterministic: without exploration)"
 
 
-def _line(number: int, game: EpisodeStats) -> str:
-    parts = [f"game {number}{'' if game.finished else ' (cut short)'}: score {game.score:g}"]
-    parts.append(f"{game.env_steps:,} steps")
-    if game.raw_frames is not None:
-        parts.append(f"{game.raw_frames:,} frames")
-    taken = [f"{name} {count} ({count / game.env_steps:.0%})" for name, count in game.actions.most_common()]
+def _line(number: int, episode: EpisodeStats) -> str:
+    parts = [f"episode {number}{'' if episode.finished else ' (unfinished)'}: score {episode.score:g}"]
+    parts.append(f"{episode.env_steps:,} steps")
+    if episode.raw_frames is not None:
+        parts.append(f"{episode.raw_frames:,} frames")
+    taken = [f"{name} {count} ({count / episode.env_steps:.0%})" for name, count in episode.actions.most_common()]
     return ", ".join(parts) + (f"; {', '.join(taken)}" if taken else "")

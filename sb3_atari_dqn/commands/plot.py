@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_dqn plot RUN...``: learning curves of the zoo's runs in one picture."""
+"""``python -m sb3_atari_dqn plot RUN...``: learning curves of the zoo's runs in one figure."""
 
 import argparse
 import os
@@ -14,14 +14,14 @@ from sb3_atari_dqn.plotting.groups import group
 from sb3_atari_dqn.plotting.runs import RETURN, NothingToDraw, RunLog, read_run
 
 _EXPLANATION = """\
-Draws learning curves of one or several training runs into one PNG: the return of each game and the mean of the last
-100, mean and maximum per 10 games, epsilon (where the run logged it) and environment steps per second, each against
+Plot learning curves of one or several training runs into one PNG: the return of each episode and the mean of the last
+100, mean and maximum per 10 episodes, epsilon (if the run logged it) and environment steps per second, each against
 environment steps and against wall-clock time.
 
-A run is the folder that the zoo's train printed as its log path. Runs of any algorithm are taken, finished or not; they
-must be of one environment. Runs with the same algorithm, configuration and budget are taken for seeds of one thing:
-one line for their mean, and a band from the lowest to the highest of them. Runs that continue another one are no seeds
-of it.
+A run is the folder that the zoo's train printed as its log path. Runs of any algorithm are accepted, finished or not;
+all of them must use the same environment. Runs with the same algorithm, configuration and budget are treated as seeds:
+a line for their mean, with a band from their minimum to their maximum. A run that continues another one is not grouped
+with it.
 """
 
 _EXAMPLES = """\
@@ -29,21 +29,21 @@ examples:
   python -m sb3_atari_dqn plot logs/dqn_dueling/PongNoFrameskip-v4_1
   python -m sb3_atari_dqn plot logs/dqn_dueling/Pong* logs/dqn/Pong* --labels ours SB3 -o pong.png
 
-Epsilon is drawn for runs that logged it: with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log.
+Epsilon is plotted for runs that logged it, with the callback sb3_atari_dqn.callbacks.LogEpisodes or --tensorboard-log.
 """
 
 
-#: Algorithms that have an epsilon.
+#: Algorithms with epsilon-greedy exploration.
 _EXPLORERS = {"dqn", "qrdqn", *ALGORITHMS}
-_LOGGERS = "train with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log, to have it"
+_LOGGERS = "to log it, train with the callback sb3_atari_dqn.callbacks.LogEpisodes or with --tensorboard-log"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """:param arguments: as typed after ``plot``; a user's mistake is one line, and exit status 2"""
+    """:param arguments: as typed after ``plot``; a user error is one line with exit status 2"""
     args = _parser().parse_args(arguments)
     with report_user_errors("plot"):
         _check_matplotlib()
-        runs, passed_over = _read(_once(args.runs), args.value)
+        runs, skipped = _read(_once(args.runs), args.value)
         groups = group(runs, args.labels)
         check_writable(args.out, ".png")
     from sb3_atari_dqn.plotting.figure import draw
@@ -53,14 +53,14 @@ def main(arguments: Sequence[str]) -> None:
     with report_user_errors("plot"), written_to(args.out), complete_or_absent(args.out) as unfinished:
         unfinished.write_bytes(png.getvalue())
     remarks = [run.remark for run in runs if run.remark]
-    lines = [*passed_over, *remarks, *_missing_epsilon(runs), f"Wrote {args.out}"]
+    lines = [*skipped, *remarks, *_missing_epsilon(runs), f"Wrote {args.out}"]
     report("plot", "\n".join(lines), written=str(args.out))
 
 
 def _read(paths: Sequence[Path], value: str) -> tuple[list[RunLog], list[str]]:
     """
-    :return: the runs, and a line on each folder that holds none, as a pattern like logs/*/Pong* may name some
-    :raises ValueError: if no folder holds a run, or one is damaged
+    :return: the runs, and a line for each folder without one, because a pattern like logs/*/Pong* may match some
+    :raises ValueError: if no folder holds a run, or one of them is damaged
     """
     runs, nothing = [], []
     for path in paths:
@@ -70,11 +70,11 @@ def _read(paths: Sequence[Path], value: str) -> tuple[list[RunLog], list[str]]:
             nothing.append(reason)
     if not runs:
         raise nothing[0]
-    return runs, [f"Left out: {reason}" for reason in nothing]
+    return runs, [f"Skipped: {reason}" for reason in nothing]
 
 
 def _once(runs: Sequence[Path]) -> list[Path]:
-    """:return: each folder once, by the first of its names"""
+    """:return: each folder once, under its first name"""
     named: dict[str, Path] = {}
     for run in runs:
         named.setdefault(os.path.realpath(run), run)
@@ -93,8 +93,8 @@ def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:
     silent = [run for run in runs if run.epsilon is None]
     missing = [str(run.path) for run in silent if run.settings.algo in _EXPLORERS]
     if len(silent) == len(runs):
-        return [f"No panel of epsilon: no run logged it{f'; {_LOGGERS}' if missing else ''}"]
-    return [f"No epsilon of {', '.join(missing)}: not logged; {_LOGGERS}"] if missing else []
+        return [f"No epsilon panel: no run logged epsilon{f'; {_LOGGERS}' if missing else ''}"]
+    return [f"No epsilon for {', '.join(missing)}: not logged; {_LOGGERS}"] if missing else []
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,19 +107,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a training run")
     parser.add_argument(
-        *("-o", "--out"), type=Path, default=Path("plot.png"), metavar="FILE.png", help="where to (default: plot.png)"
+        *("-o", "--out"),
+        type=Path,
+        default=Path("plot.png"),
+        metavar="FILE.png",
+        help="output file (default: plot.png)",
     )
     parser.add_argument(
         "--labels",
         nargs="+",
         metavar="NAME",
-        help="a name for each line, in the order of the runs (default: algorithm); write the runs first: whatever "
-        "follows --labels is a name",
+        help="a label for each group, in the order of the runs (default: algorithm); put the runs first: all "
+        "arguments after --labels are labels",
     )
     parser.add_argument(
         "--value",
         default=RETURN,
         metavar="COLUMN",
-        help="draw this column of the monitor files instead of the return: score, for ChromeDino-v0",
+        help="plot this column of the monitor files instead of the return, for instance score for ChromeDino-v0",
     )
     return parser

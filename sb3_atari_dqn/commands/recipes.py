@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_dqn recipes``: what there is to train by name."""
+"""``python -m sb3_atari_dqn recipes``: list the recipes."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from sb3_atari_dqn.recipes import NAMES, Recipe, find
 
 def main(arguments: Sequence[str]) -> None:
     """
-    :param arguments: as typed after the command; none are needed
+    :param arguments: as typed after ``recipes``; none are required
     """
     parser = argparse.ArgumentParser(
         prog="python -m sb3_atari_dqn recipes",
         description="List the systems of published tutorials that this package reproduces.",
         epilog="python -m sb3_atari_dqn train --recipe NAME trains one; -params, --seed and -n change it. "
-        "docs/recipes.md holds a page on each.",
+        "docs/recipes.md describes each of them.",
     )
     parser.parse_args(arguments)
     report("recipes", "\n\n".join(described(find(name)) for name in NAMES))
 
 
 def described(recipe: Recipe) -> str:
-    """:return: a few lines on one recipe, with the equivalent command of the zoo"""
+    """:return: a few lines about one recipe, with the equivalent command of the zoo"""
     board = f" -tb logs/{recipe.name}/tensorboard" if recipe.tensorboard else ""
     lines = {
         "source": recipe.source,

@@ -1,4 +1,4 @@
-"""From a step of a game to a picture of it: which panels a model and its environment have something for."""
+"""Renders a step of an episode as an image, with the panels that the model and its environment support."""
 
 from typing import Any
 
@@ -18,38 +18,38 @@ from sb3_atari_dqn.pictures.screen import View, draw_screen
 
 class FrameRenderer:
     """
-    Draws the steps of one video.
+    Renders the steps of one video.
 
     :param env_id: environment
     :param algo: zoo name of the algorithm
     :param model_name: which of the run's models
     :param model: loaded
-    :param env: that it plays in
-    :param saliency: show where the network looks
+    :param env: in which it plays
+    :param saliency: whether to draw saliency maps
     """
 
     def __init__(self, env_id: str, algo: str, model_name: str, model: Any, env: VecEnv, saliency: bool) -> None:
-        self.game: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
+        self.env: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
         self._title = f"{env_id}   {algo}   {model_name}"
         self._policy = model.policy
-        self._bars = ActionBars(action_names(self.game, env.action_space))
-        self._frame_shape = _frame_shape(self.game, env)
-        self._unread = _why_unread(model, algo, env.observation_space)
+        self._bars = ActionBars(action_names(self.env, env.action_space))
+        self._frame_shape = _frame_shape(self.env, env)
+        self._no_values = _why_no_values(model, algo, env.observation_space)
         self._saliency = saliency and self._frame_shape is not None
         self._scales = RunningScale(), RunningScale()
 
     def draw(self, step: Step) -> np.ndarray:
         """
-        :param step: of the game
+        :param step: of the episode
         :return: uint8 [H, W, 3]
         """
-        readout = None if self._unread else read(self._policy, step.observation, self._saliency)
-        game = step.game
-        frames = "" if game.raw_frames is None else f"   frame {game.raw_frames:,}"
+        readout = None if self._no_values else read(self._policy, step.observation, self._saliency)
+        episode = step.episode
+        frames = "" if episode.raw_frames is None else f"   frame {episode.raw_frames:,}"
         return draw_screen(
             View(
                 title=self._title,
-                status=f"game {step.number}   score {game.score:g}   step {game.env_steps:,}{frames}",
+                status=f"episode {step.number}   score {episode.score:g}   step {episode.env_steps:,}{frames}",
                 game=step.picture,
                 frames=[] if self._frame_shape is None else split_stack(step.observation, self._frame_shape),
                 maps=[] if readout is None else self._maps(readout),
@@ -63,8 +63,8 @@ class FrameRenderer:
     def _maps(self, readout: Readout) -> list[tuple[np.ndarray, Colour, str]]:
         dueling = readout.value is not None
         meanings = (
-            (readout.value_saliency, ORANGE, "gradient of V: what the state is worth"),
-            (readout.action_saliency, BLUE, f"gradient of {'A' if dueling else 'Q'}: the best action"),
+            (readout.value_saliency, ORANGE, "gradient of V, the state value"),
+            (readout.action_saliency, BLUE, f"gradient of {'A' if dueling else 'Q'} of the best action"),
         )
         return [
             (scale(saliency), colour, meaning)
@@ -77,30 +77,30 @@ class FrameRenderer:
             return self._bars.columns(readout.q, readout.value, readout.advantages)
         if not self._bars.names:
             return []
-        return self._bars.shares(np.array([step.game.actions[name] for name in self._bars.names]))
+        return self._bars.frequencies(np.array([step.episode.actions[name] for name in self._bars.names]))
 
     def _note(self, readout: Readout | None, step: Step) -> str:
         if readout is None:
-            return self._unread
-        return "explores: not its best action" if readout.q[step.place] < readout.q.max() else ""
+            return self._no_values
+        return "exploratory action" if readout.q[step.place] < readout.q.max() else ""
 
 
-def _why_unread(model: Any, algo: str, space: spaces.Space) -> str:
-    """:return: why a model does not say what actions are worth; empty where it does"""
+def _why_no_values(model: Any, algo: str, space: spaces.Space) -> str:
+    """:return: why there are no action values to show; empty if there are"""
     if not has_action_values(model.policy):
         return f"{algo} has no action values to show"
     if not isinstance(space, spaces.Box):
-        return f"no action values are read from observations of type {type(space).__name__}"
+        return f"action values are not shown for observations of type {type(space).__name__}"
     return ""
 
 
-def _frame_shape(game: gym.Env, env: VecEnv) -> tuple[int, ...] | None:
-    """:return: of one frame of the observation; None where that is no picture"""
+def _frame_shape(single: gym.Env, env: VecEnv) -> tuple[int, ...] | None:
+    """:return: shape of one frame of the observation; None if that is not an image"""
     space = env.observation_space
     if not isinstance(space, spaces.Box) or (len(space.shape) == 1 and space.dtype != np.uint8):
         return None
     shapes = [space.shape]
-    while isinstance(game, gym.Wrapper):
-        shapes.append(game.observation_space.shape or ())
-        game = game.env
-    return single_frame_shape([game.observation_space.shape or (), *shapes[::-1]])
+    while isinstance(single, gym.Wrapper):
+        shapes.append(single.observation_space.shape or ())
+        single = single.env
+    return single_frame_shape([single.observation_space.shape or (), *shapes[::-1]])

@@ -1,1 +1,1 @@
-"""Learners: each turns a batch into one update of the online network; the plain one to read, the fast one to use."""
+"""Learners: each makes one update of the online network from a batch; the reference to read, the fast one to use."""

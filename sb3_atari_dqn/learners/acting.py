@@ -14,10 +14,10 @@ from sb3_atari_dqn.learners.cuda_graph import GraphCapture, Replayed
 
 class GraphedActing:
     """
-    A recording for each number of environments; the parameters that it reads may change between two calls, their place
-    may not.
+    One graph for each number of environments. The parameters it reads may change between two calls, their addresses may
+    not.
 
-    The host waits once for each call, for the actions; what was given to the device before is done then.
+    The host synchronizes once per call, for the actions; all work queued before is then complete.
 
     :param act: from images, uint8 [N, C, H, W], to actions, int64 [N], on the device
     :param device: of both
@@ -26,7 +26,7 @@ class GraphedActing:
 
     def __init__(self, act: Callable[[Tensor], Tensor], device: torch.device, capture: GraphCapture) -> None:
         self._act, self._device, self._capture = act, device, capture
-        self._places: dict[tuple[int, ...], _Place] = {}
+        self._inputs: dict[tuple[int, ...], _FixedInput] = {}
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """
@@ -34,13 +34,13 @@ class GraphedActing:
         :return: int64 [N]
         """
         shape = observations.shape
-        if shape not in self._places:
-            self._places[shape] = _Place(self._act, observations, self._device, self._capture)
-        return self._places[shape](observations)
+        if shape not in self._inputs:
+            self._inputs[shape] = _FixedInput(self._act, observations, self._device, self._capture)
+        return self._inputs[shape](observations)
 
 
-class _Place:
-    """Where observations of one shape lie: pinned on the host, from where the copy waits for nothing, and there."""
+class _FixedInput:
+    """Memory for observations of one shape: pinned on the host, for an asynchronous copy, and on the device."""
 
     def __init__(
         self, act: Callable[[Tensor], Tensor], like: np.ndarray, device: torch.device, capture: GraphCapture
@@ -51,6 +51,6 @@ class _Place:
         self._act = Replayed(lambda: act(self._on_device), capture)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
-        np.copyto(self._numbers, observations)  # the last call has waited: the copy from here is done
+        np.copyto(self._numbers, observations)  # the last call synchronized: the copy from here is complete
         self._on_device.copy_(self._staged, non_blocking=True)
         return self._act().to("cpu", copy=True).numpy()

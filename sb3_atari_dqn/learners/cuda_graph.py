@@ -1,9 +1,9 @@
-"""An update as one CUDA graph: one launch instead of a hundred, and the host waits for nothing.
+"""An update as one CUDA graph: one launch instead of a hundred, without synchronizing with the host.
 
 Source: PyTorch, "CUDA semantics", section "CUDA Graphs". B: batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -12,31 +12,33 @@ from torch import Tensor
 from sb3_atari_dqn.learners.update import Update
 from sb3_atari_dqn.replay.stack_rows import StackRows, StacksInPlace
 
-# Updates made one kernel at a time before the capture: the first ones allocate what then has to stay in place.
+# Updates made one kernel at a time before the capture: the first ones allocate memory whose addresses the graph keeps.
 WARM_UP_UPDATES = 3
 
 T = TypeVar("T")
 
 
 class GraphCapture(Protocol):
-    """What a device needs to run a function, and to record it for replay."""
+    """What a device needs to run a function, and to capture it for replay."""
 
     def run(self, function: Callable[[], T]) -> T:
-        """Call the function in the way that a later recording asks for."""
+        """Call the function as a later capture requires."""
 
     def capture(self, function: Callable[[], T]) -> Callable[[], T]:
-        """:return: does what the function does, on the same memory; the function itself has not been run yet"""
+        """:return: replays the function on the same memory; capturing executes nothing on the device"""
 
 
 class CudaGraphCapture:
     """
-    Records on a CUDA device.
+    Captures CUDA graphs on one device.
 
-    :param device: what is computed on another one would not be recorded
+    :param device: computations on another one would not be captured
+    :param generators: on this device, beside its default one, that the function draws from; each replay draws on
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, generators: Sequence[torch.Generator] = ()) -> None:
         self._device = device
+        self._generators = generators
         self._stream = torch.cuda.Stream(device)
 
     def run(self, function: Callable[[], T]) -> T:
@@ -49,6 +51,8 @@ class CudaGraphCapture:
 
     def capture(self, function: Callable[[], T]) -> Callable[[], T]:
         graph = torch.cuda.CUDAGraph()
+        for generator in self._generators:
+            graph.register_generator_state(generator)
         with torch.cuda.device(self._device), torch.cuda.graph(graph, stream=self._stream):
             result = function()
 
@@ -62,7 +66,7 @@ class CudaGraphCapture:
 
 class Replayed(Generic[T]):
     """
-    Calls a function a few times, then captures it and replays the recording.
+    Calls a function a few times, then captures it and replays the graph.
 
     :param function: uses the same memory each time and never reads from the device
     :param capture: of the device
@@ -74,7 +78,7 @@ class Replayed(Generic[T]):
         self._replay: Callable[[], T] | None = None
 
     def __call__(self) -> T:
-        """:return: what the function returns; the next call overwrites it"""
+        """:return: the function's result; the next call overwrites it"""
         if self._calls < WARM_UP_UPDATES:
             self._calls += 1
             return self._capture.run(self._function)
@@ -84,7 +88,7 @@ class Replayed(Generic[T]):
 
 
 class FixedBatch(NamedTuple):
-    """A batch that stays where it is, for a recording to read; names as in SB3's samples."""
+    """A batch at fixed addresses, for a graph to read; names as in SB3's samples."""
 
     observations: Tensor | StacksInPlace
     actions: Tensor
@@ -104,7 +108,7 @@ class FixedBatch(NamedTuple):
         return all(_fits(own, getattr(batch, name, None)) for name, own in zip(self._fields, self, strict=True))
 
     def copy_(self, batch: Any) -> None:
-        """Copy another batch to where this one lies."""
+        """Copy another batch into this one's memory."""
         for name, own in zip(self._fields, self, strict=True):
             if isinstance(own, StacksInPlace):
                 own.copy_(getattr(batch, name))
@@ -133,7 +137,7 @@ def _fits(own: Any, theirs: Any) -> bool:
 
 class GraphedUpdate:
     """
-    Calls an update a few times, then captures it and replays the recording; a batch of another shape starts again.
+    Calls an update a few times, then captures it and replays the graph; a batch of another shape starts again.
 
     :param update: makes one update from a batch; uses the same memory each time and never reads from the device
     :param capture: of the device
@@ -146,7 +150,7 @@ class GraphedUpdate:
 
     def __call__(self, batch: Any) -> Update:
         """
-        :param batch: SB3's samples, or those with importance weights; row numbers may stand for the observations
+        :param batch: SB3's samples, or those with importance weights; its observations may be row numbers
         :return: tensors that the next call overwrites
         """
         if self._batch is None or self._replayed is None or not self._batch.fits(batch):

@@ -1,4 +1,4 @@
-"""The same algorithm with everything left out that changes no result: for speed.
+"""The same update, optimized.
 
 B: batch, N: environments.
 """
@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from torch import Tensor
-from torch.nn.modules.dropout import _DropoutNd
 
 from sb3_atari_dqn.finite import UpdateWatch, check_update, skip_on_device
 from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.compatibility import incompatibility
-from sb3_atari_dqn.learners.cuda_graph import CudaGraphCapture, GraphedUpdate
+from sb3_atari_dqn.learners.cuda_graph import CudaGraphCapture, GraphCapture, GraphedUpdate
 from sb3_atari_dqn.learners.optimizers import can_capture, can_fuse, fuse, make_capturable
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
 from sb3_atari_dqn.learners.update import LearningRule, Update, update_of, with_observations
-from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
+from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy, generators
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.policies import QPolicy
+
+_WAY_OUT = "use learner='reference'"
 
 
 class FastLearner:
@@ -29,12 +30,14 @@ class FastLearner:
     images turned from bytes into what the network computes with in one go, a fused optimizer; on CUDA the whole update
     is one graph.
 
-    In float32 it agrees with the plain learner up to rounding: the sums are the same, their order is not.
+    In float32 it agrees with the reference learner up to rounding: the sums are the same, their order is not. Layers
+    that draw from torch's generators draw in the same order; in bfloat16, and where a layer draws a number per pixel
+    (dropout of images, which lie channels last here), the numbers drawn are others of the same distribution.
 
     :param policy: owns the networks and the optimizer; its parameters stay float32
     :param precision: "bf16", "fp32", or "auto": what is faster here, measured now
     :param batch_size: B, for that measurement
-    :raises ValueError: on a policy whose update it cannot take over
+    :raises ValueError: on a policy whose update it cannot reproduce
     """
 
     def __init__(self, policy: QPolicy, precision: str, batch_size: int) -> None:
@@ -42,22 +45,23 @@ class FastLearner:
         self.policy = policy
         self.is_image = is_image_space(policy.observation_space)
         self.precision, self.reason = self._choose(precision, batch_size)
+        policy.set_training_mode(True)  # the target's copy keeps the mode that updates find it in: SB3's evaluates
         self.online, self.target = self._copy(policy.q_net), self._copy(policy.q_net_target)
         on_cuda = policy.device.type == "cuda"
         if can_fuse(policy.optimizer):
             fuse(policy.optimizer, capturable=on_cuda)
         elif on_cuda and can_capture(policy.optimizer):
             make_capturable(policy.optimizer)
-        #: whether updates are recorded, and may begin with gathering the frames
+        #: whether updates are captured as a CUDA graph, and may begin with gathering the frames
         self.captures = on_cuda and self.is_image and can_capture(policy.optimizer)
-        #: whether a step on bad numbers is left out by the device, which is told so one update later
+        #: whether the device skips a step on bad numbers, which the host learns one update later
         self.skips_on_device = self.captures
         self._watch = UpdateWatch()
-        #: whether acting is recorded
+        #: whether acting is captured
         self.captures_acting = on_cuda and self.is_image
         self._graphed: GraphedUpdate | None = None
         self._graphed_acting: GraphedActing | None = None
-        self._rule: LearningRule | None = None  # that the graph was recorded with
+        self._rule: LearningRule | None = None  # that the graph was captured with
         self._learning_rates = [torch.zeros((), device=policy.device) for _ in policy.optimizer.param_groups]
 
     def _choose(self, precision: str, batch_size: int) -> tuple[str, str]:
@@ -85,15 +89,14 @@ class FastLearner:
         """:return: greedy actions counted from 0, int64 [N]"""
         if self.captures_acting:
             if self._graphed_acting is None:
-                self._graphed_acting = GraphedActing(
-                    self._greedy, self.policy.device, CudaGraphCapture(self.policy.device)
-                )
+                self._graphed_acting = GraphedActing(self._greedy, self.policy.device, self._capture())
             return self._graphed_acting(maybe_transpose(observations, self.policy.observation_space))  # type: ignore[arg-type]
         tensors, _ = self.policy.obs_to_tensor(observations)
         return self._greedy(tensors).cpu().numpy()
 
     def _greedy(self, observations: Any) -> Tensor:
         """:return: int64 [N]"""
+        self.online.train(False)  # a captured graph keeps the mode of its capture
         return self.policy.q_net.values.mean(self.online(self.online.preprocess(observations))).argmax(dim=1)
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
@@ -108,20 +111,24 @@ class FastLearner:
             return self._update(batch, rule)
         self._keep_learning_rates_on_device()
         if self._graphed is None or rule != self._rule:
-            self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), CudaGraphCapture(self.policy.device))
+            self._graphed = GraphedUpdate(lambda fixed: self._update(fixed, rule), self._capture())
             self._rule = rule
         update = self._graphed(batch)
         self._watch.push(update.statistics)
         return update
 
+    def _capture(self) -> GraphCapture:
+        return CudaGraphCapture(self.policy.device, generators(self.policy))
+
     def _keep_learning_rates_on_device(self) -> None:
-        """A schedule writes a number into the optimizer; a recorded update reads it from the device."""
+        """A schedule writes a number into the optimizer; a captured update reads it from the device."""
         for group, on_device in zip(self.policy.optimizer.param_groups, self._learning_rates, strict=True):
             if group["lr"] is not on_device:
                 on_device.fill_(group["lr"])
                 group["lr"] = on_device
 
     def _update(self, batch: Any, rule: LearningRule) -> Update:
+        self.online.train(True)
         preprocess = self.online.preprocess
         batch = with_observations(batch, preprocess(batch.observations), preprocess(batch.next_observations))
         targets = rule.objective.targets(self.online, self.target, batch)
@@ -137,7 +144,7 @@ class FastLearner:
         return update_of(step, grad_norm)
 
     def refresh(self) -> None:
-        """Take over what somebody may have written to the networks since the last update."""
+        """Copy what may have been written to the networks since the last update."""
         self.online.refresh()
         self.target.refresh()
 
@@ -150,18 +157,19 @@ def check_policy(policy: QPolicy, precision: str) -> None:
     """
     :param policy: that is to be trained
     :param precision: as given to :class:`FastLearner`
-    :raises ValueError: where the short cuts would pass something over
+    :raises ValueError: where the fast learner would compute something else than the reference learner
     """
     is_image = is_image_space(policy.observation_space)
     if precision == "bf16" and not is_image:
         raise ValueError("precision='bf16' needs image observations; use precision='fp32' or 'auto'.")
     _check_methods(policy, is_image)
-    _check_layers(policy)
+    if not all(parameter.requires_grad for parameter in policy.q_net.parameters()):
+        raise ValueError(f"The network of {type(policy).__name__} has parameters that are frozen: {_WAY_OUT}.")
     if is_image:
         dtype = PRECISIONS["fp32" if precision == "auto" else precision]
         trouble = incompatibility(policy.q_net, policy.observation_space.shape, dtype, policy.device)  # type: ignore[arg-type]
         if trouble:
-            raise ValueError(f"The network of {type(policy).__name__} {trouble}: use learner='plain'.")
+            raise ValueError(f"The network of {type(policy).__name__} {trouble}: {_WAY_OUT}.")
 
 
 def _check_methods(policy: QPolicy, is_image: bool) -> None:
@@ -170,28 +178,11 @@ def _check_methods(policy: QPolicy, is_image: bool) -> None:
         if is_image and getattr(type(policy.q_net), method) is not getattr(HeadedQNetwork, method):
             raise ValueError(
                 f"{type(policy.q_net).__name__} of {type(policy).__name__} overrides {method}, which learner='fast' "
-                "does not call on images: use learner='plain'."
+                f"does not call on images: {_WAY_OUT}."
             )
     for owner, known in ((policy, QPolicy), (policy.q_net, HeadedQNetwork)):
         for method in ("predict", "_predict"):
             if getattr(type(owner), method) is not getattr(known, method):
                 raise ValueError(
-                    f"{type(owner).__name__} overrides {method}, which learner='fast' does not call to act: use "
-                    "learner='plain'."
+                    f"{type(owner).__name__} overrides {method}, which learner='fast' does not call to act: {_WAY_OUT}."
                 )
-
-
-def _check_layers(policy: QPolicy) -> None:
-    """:raises ValueError: on layers that compute one thing in training and another in acting"""
-    name = type(policy).__name__
-    statistics = next((buffer for buffer, _ in policy.q_net.named_buffers()), None)
-    if statistics is not None:
-        raise ValueError(
-            f"The network of {name} keeps statistics ({statistics}), as batch normalization does, which learner='fast' "
-            "would not update: use learner='plain'."
-        )
-    for layer in policy.q_net.modules():
-        if isinstance(layer, _DropoutNd):
-            raise ValueError(f"The network of {name} has a {type(layer).__name__} layer: use learner='plain'.")
-    if not all(parameter.requires_grad for parameter in policy.q_net.parameters()):
-        raise ValueError(f"The network of {name} has parameters that are frozen: use learner='plain'.")

@@ -1,4 +1,4 @@
-"""One kernel for the whole step of an optimizer where there is one, a step that a CUDA graph can record, and back."""
+"""One kernel for the whole step of an optimizer where there is one, a step that a CUDA graph can capture, and back."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import optim
 
 _WITH_FUSED_KERNEL = (optim.Adam, optim.AdamW)
 
-# Those whose counters may lie on the device and whose learning rate may be a tensor there.
+# Those whose step counters and learning rate may be tensors on the device.
 _CAPTURABLE = (*_WITH_FUSED_KERNEL, optim.NAdam, optim.RAdam, optim.RMSprop)
 
 
@@ -17,14 +17,14 @@ def can_fuse(optimizer: optim.Optimizer) -> bool:
 
 
 def can_capture(optimizer: optim.Optimizer) -> bool:
-    """:return: whether a CUDA graph can record the step of this very class, at a learning rate that changes"""
+    """:return: whether a CUDA graph can capture the step of this very class, with a learning rate that changes"""
     return type(optimizer) in _CAPTURABLE
 
 
 def fuse(optimizer: optim.Optimizer, capturable: bool) -> None:
     """
     :param optimizer: one that can be fused
-    :param capturable: a CUDA graph may record the step; its counters move to the device
+    :param capturable: a CUDA graph may capture the step; its counters move to the device
     """
     for group in optimizer.param_groups:
         group["fused"], group["foreach"], group["capturable"] = True, None, capturable
@@ -33,7 +33,7 @@ def fuse(optimizer: optim.Optimizer, capturable: bool) -> None:
 
 
 def make_capturable(optimizer: optim.Optimizer) -> None:
-    """:param optimizer: one that can be recorded; its counters move to the device"""
+    """:param optimizer: one that can be captured; its counters move to the device"""
     for group in optimizer.param_groups:
         group["foreach"], group["capturable"] = None, True
     _move_counters(optimizer)
@@ -48,7 +48,7 @@ def _move_counters(optimizer: optim.Optimizer) -> None:
 
 def unfuse(optimizer: optim.Optimizer) -> None:
     """
-    Back to what the optimizer was built with, where a fast learner trained before (the files hold these flags).
+    Restore the flags the optimizer was built with, where a fast learner changed them (saved models hold these flags).
 
     :param optimizer: any
     """

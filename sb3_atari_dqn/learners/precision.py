@@ -1,8 +1,9 @@
-"""In which precision a network computes fastest here: asked once, by trying both.
+"""In which precision a network computes fastest here: both are timed once.
 
 B: batch, C: channels, H W: height and width.
 """
 
+import copy
 import time
 from collections.abc import Callable
 
@@ -22,7 +23,7 @@ _WARM_UP, _TRIES = 2, 7
 
 def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: torch.device) -> tuple[str, str]:
     """
-    Time forward and backward in both; the network stays as it is and no random number is drawn.
+    Time forward and backward in both. Neither the network nor torch's generators change.
 
     :param network: of image observations
     :param shape: of a batch, (B, C, H, W)
@@ -31,10 +32,12 @@ def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: to
     """
     if trouble := incompatibility(network, shape[1:], torch.bfloat16, device):
         return "fp32", f"the network {trouble}"
-    copies = {name: WorkingCopy(network, dtype) for name, dtype in PRECISIONS.items()}
-    turns = 1 if device.type == "cuda" else _WARM_UP + _TRIES  # a recording is tried several times by itself
-    tries = [{name: _time(each, shape, device) for name, each in copies.items()} for _ in range(turns)]
-    # The quickest of each: whatever else the machine does only slows them down, and they take turns.
+    masters = {name: copy.deepcopy(network).train() for name in PRECISIONS}  # training writes into buffers
+    copies = {name: WorkingCopy(masters[name], dtype) for name, dtype in PRECISIONS.items()}
+    turns = 1 if device.type == "cuda" else _WARM_UP + _TRIES  # a graph is replayed several times each turn
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        tries = [{name: _time(each, shape, device) for name, each in copies.items()} for _ in range(turns)]
+    # The minimum of each: other load on the machine only slows them down, and they take turns.
     milliseconds = {name: min(each[name] for each in tries[-_TRIES:]) for name in copies}
     chosen = "bf16" if milliseconds["bf16"] < _WORTH_IT * milliseconds["fp32"] else "fp32"
     times = " and ".join(f"{name} {took:.1f} ms" for name, took in milliseconds.items())
@@ -49,15 +52,17 @@ def _time(network: WorkingCopy, shape: tuple[int, ...], device: torch.device) ->
         return torch.autograd.grad(network(network.preprocess(images)).per_action.sum(), network.parameters)
 
     if device.type == "cuda":
-        return _time_recorded(once, device)
+        return _time_captured(once, device, network.generators())
     started = time.perf_counter()
     once()
     return 1000 * (time.perf_counter() - started)
 
 
-def _time_recorded(once: Callable[[], tuple[torch.Tensor, ...]], device: torch.device) -> float:
+def _time_captured(
+    once: Callable[[], tuple[torch.Tensor, ...]], device: torch.device, generators: list[torch.Generator]
+) -> float:
     """:return: milliseconds of a run as updates are run on CUDA; launched one by one, the launches would take most"""
-    replayed, times = Replayed(once, CudaGraphCapture(device)), []
+    replayed, times = Replayed(once, CudaGraphCapture(device, generators)), []
     for _ in range(WARM_UP_UPDATES + 1 + _TRIES):
         started = time.perf_counter()
         replayed()

@@ -1,4 +1,4 @@
-"""The reference: the algorithm as the papers tell it, on the policy's own networks."""
+"""The reference: the algorithm as the papers describe it, on the policy's own networks."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class ReferenceLearner:
     :param policy: owns the networks and the optimizer
     """
 
-    captures = False  # its batches bring images
+    captures = False  # its batches hold images
 
     def __init__(self, policy: QPolicy) -> None:
         self.policy = policy
@@ -52,7 +52,7 @@ class ReferenceLearner:
         return update_of(step, grad_norm)
 
     def refresh(self) -> None:
-        """Called when training begins, as somebody may have written to the networks."""
+        """Called when training begins, as the networks may have been written to."""
 
     def target_changed(self) -> None:
         """Called when the target network was written to."""

@@ -1,10 +1,10 @@
-"""Means of what the updates report, gathered on the device and read once."""
+"""Means of the updates' statistics, accumulated on the device and read once."""
 
 from torch import Tensor
 
 
 class Statistics:
-    """A running sum; adding to it waits for nothing."""
+    """A running sum; adding to it does not synchronize with the device."""
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
@@ -21,7 +21,7 @@ class Statistics:
         self._count += 1
 
     def take(self) -> list[float]:
-        """:return: the means, which start again from here"""
+        """:return: the means since the last call"""
         assert self._sum is not None
         means = (self._sum / self._count).tolist()
         self._taken, self._taken_count = self._sums(), self._taken_count + self._count
@@ -29,7 +29,7 @@ class Statistics:
         return means
 
     def totals(self) -> tuple[int, list[float]]:
-        """:return: all updates so far, taken or not, and the sums of what they reported, [] before the first"""
+        """:return: number of updates so far, taken or not, and the sums of their statistics, [] before the first"""
         return self._taken_count + self._count, self._sums()
 
     def _sums(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""What learners are told and what they report. B: batch."""
+"""A learner's settings and results. B: batch."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,15 +21,15 @@ class LearningRule:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """Names of what an update reports, in its order."""
+        """Names of an update's statistics, in their order."""
         return (*self.objective.statistics, "grad_norm")
 
 
 class Update(NamedTuple):
     """
-    What is left of an update; both still on the device.
+    Result of an update, still on the device.
 
-    :param priorities: how wrong the values were, at least 0, float32 [B]
+    :param priorities: of the transitions for prioritized replay, at least 0, float32 [B]
     :param statistics: as `LearningRule.statistics` names them; the norm is that before clipping, float32 [S]
     """
 
@@ -39,7 +39,7 @@ class Update(NamedTuple):
 
 def update_of(step: Step, grad_norm: Tensor) -> Update:
     """
-    :param step: the loss that was followed
+    :param step: whose loss was minimized
     :param grad_norm: norm of its gradient, scalar
     """
     return Update(step.priorities, torch.cat([step.statistics, grad_norm.detach().reshape(1)]))

@@ -1,27 +1,29 @@
 """A Q-network in the precision and layout in which the machine computes fastest.
 
-The policy's float32 parameters stay the masters that the optimizer moves and the files hold; a copy of them computes.
+The policy's float32 parameters stay the masters that the optimizer updates and the files hold; a copy of them computes.
 B: batch, C: channels, H W: height and width, A: actions.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sb3_atari_dqn.learners.conversion import convert
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.objectives.outputs import Outputs
 
 
 class WorkingCopy:
     """
-    Computes what the network computes, from images as they are stored.
+    Computes what the network computes, from images as they are stored; in the master's mode until :meth:`train`.
 
-    Parameters that need no conversion are shared with the master. The factor 1/255 of normalized images stands in
-    the weights of the first convolution, so that whole numbers go into it, which bfloat16 holds exactly up to 256;
-    the layers whose outputs are values compute in float32, as 8 bits of mantissa are too few for them.
+    Parameters that need no conversion are shared with the master, and so are all buffers and random generators: running
+    statistics and power iterations are updated there. The factor 1/255 of normalized images is folded into the weights
+    of the first convolution, so that whole numbers go into it, which bfloat16 holds exactly up to 256. What stays
+    float32: see `conversion`.
 
     :param master: network of image observations
     :param dtype: torch.float32 or torch.bfloat16
@@ -30,9 +32,11 @@ class WorkingCopy:
     def __init__(self, master: HeadedQNetwork, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.masters = list(master.parameters())
-        self._network = copy.deepcopy(master).to(dtype).train()
-        for layer in self._network.float32_layers():
-            layer.float().register_forward_pre_hook(_to_float)
+        self._network = _copy_sharing_state(master)
+        convert(self._network, dtype)
+        layers = list(self._network.modules())
+        self._flags = [vars(layer) for layer in layers]
+        self._has_own_modes = any(type(layer).train is not nn.Module.train for layer in layers)
         self._scale = 1 / 255 if master.normalize_images else 1.0
         first = self._network.first_convolution()
         self._scales_input = first is None and self._scale != 1
@@ -42,7 +46,7 @@ class WorkingCopy:
         self.refresh()
 
     def _share(self) -> None:
-        """Let every parameter that is the master's number for number use its memory; remember the others."""
+        """Let every parameter that equals the master's number for number use its memory; remember the others."""
         self._converted: list[int] = []
         for i, (own, master) in enumerate(zip(self.parameters, self.masters, strict=True)):
             if own.dtype == master.dtype and self._factors[i] == 1:
@@ -57,6 +61,28 @@ class WorkingCopy:
         """
         return self._network.outputs_of_images(images)
 
+    def train(self, mode: bool) -> None:
+        """
+        As `nn.Module.train`, in microseconds: acting and updates alternate.
+
+        :param mode: training or evaluation: dropout, noise and running statistics depend on it
+        """
+        if self._network.training == mode:
+            return
+        if self._has_own_modes:
+            self._network.train(mode)
+        else:
+            for flags in self._flags:
+                flags["training"] = mode
+
+    def generators(self) -> list[torch.Generator]:
+        """:return: those that layers keep, the master's own"""
+        return generators(self._network)
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """:return: name and buffer, the master's own"""
+        return self._network.named_buffers()
+
     def preprocess(self, observations: Any) -> Tensor:
         """
         :param observations: images as they are stored, uint8 [B, C, H, W]
@@ -67,7 +93,7 @@ class WorkingCopy:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the masters' parameters."""
+        """Copy the masters' parameters."""
         if self._converted:
             numbers = [self._scaled(self.masters[i], i) for i in self._converted]
             torch._foreach_copy_([self.parameters[i] for i in self._converted], numbers)
@@ -105,6 +131,11 @@ class OwnNetwork:
         """:return: the observations"""
         return observations
 
+    def train(self, mode: bool) -> None:
+        """:param mode: training or evaluation"""
+        if self._network.training != mode:
+            self._network.set_training_mode(mode)
+
     def refresh(self) -> None:
         """Nothing: there is one set of parameters."""
 
@@ -114,8 +145,15 @@ class OwnNetwork:
             parameter.grad = gradient
 
 
-def _to_float(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(tensor.float() for tensor in inputs)
+def generators(network: nn.Module) -> list[torch.Generator]:
+    """:return: the random generators that layers keep as attributes, beside those of torch, each once"""
+    values = (value for module in network.modules() for value in vars(module).values())
+    return list({id(value): value for value in values if isinstance(value, torch.Generator)}.values())
+
+
+def _copy_sharing_state(master: HeadedQNetwork) -> HeadedQNetwork:
+    """:return: with parameters of its own, and the master's buffers and generators"""
+    return copy.deepcopy(master, {id(each): each for each in (*master.buffers(), *generators(master))})
 
 
 def _gradient_room(master: Tensor) -> Tensor:

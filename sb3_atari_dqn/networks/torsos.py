@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.bytes import BytesExtractor
 from sb3_atari_dqn.networks.initialization import initialize
+from sb3_atari_dqn.networks.normalization import check_normalization, norm_of_images, norm_of_units
 from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d
 from sb3_atari_dqn.validation import as_int, check_known
 
@@ -27,10 +28,12 @@ class ImageTorso(BaseFeaturesExtractor):
     Base of all torsos: checks the images, builds convolutions and an optional dense layer.
 
     :param observation_space: channel-first images (C, H, W) of any size that the convolutions can take
-    :param hidden_size: units of the dense layer; "default" is the paper's number, None leaves the dense layer away
-        (the features are then the flattened output of the convolutions)
+    :param hidden_size: units of the dense layer; "default" is the paper's number, None omits the dense layer (the
+        features are then the flattened output of the convolutions)
     :param activation: short name or class, after every layer; None is the paper's
     :param initialization: "orthogonal", "he_normal", "glorot_uniform", or None for PyTorch's default
+    :param normalization: "none", or "layer": layer norm directly after each convolution and after the dense layer,
+        before the activation
     :param normalized_image: the images are floats already: check the number of axes only, as SB3's `NatureCNN` does
     :raises ValueError: on a space that holds no images, an image that is too small, or a bad argument
     """
@@ -45,11 +48,14 @@ class ImageTorso(BaseFeaturesExtractor):
         activation: str | type[nn.Module] | None = None,
         initialization: str | None = None,
         normalized_image: bool = False,
+        normalization: str = "none",
     ) -> None:
+        check_normalization(normalization)
         channels, height, width = self._check_images(observation_space, normalized_image)
-        super().__init__(observation_space, features_dim=1)  # the true number is known when the convolutions stand
+        super().__init__(observation_space, features_dim=1)  # replaced once the convolutions are built
         self.activation = resolve_activation(activation or self.default_activation)
         self.initialization = initialization
+        self.normalization = normalization
 
         self.cnn = nn.Sequential(*self._convolutions(channels, self.activation), nn.Flatten())
         with torch.no_grad():
@@ -85,17 +91,23 @@ class ImageTorso(BaseFeaturesExtractor):
 
     @abstractmethod
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
-        """:return: the layers in front of the flattening"""
+        """:return: the layers before the flattening, with `self._norm(filters)` after each convolution"""
 
     @abstractmethod
     def _smallest_image(self) -> int:
         """:return: height and width, in pixels, from which on every convolution has something to see"""
 
+    def _norm(self, channels: int) -> list[nn.Module]:
+        """:return: what the chosen normalization puts after a convolution with this many output channels"""
+        return norm_of_images(self.normalization, channels)
+
     def _dense(self, hidden_size: int | None) -> nn.Module:
         if hidden_size is None:
             return nn.Identity()
         n_flatten, self._features_dim = self._features_dim, hidden_size
-        return nn.Sequential(nn.Linear(n_flatten, hidden_size), self.activation())
+        return nn.Sequential(
+            nn.Linear(n_flatten, hidden_size), *norm_of_units(self.normalization, hidden_size), self.activation()
+        )
 
     def _check_images(self, space: gym.Space, normalized_image: bool) -> tuple[int, int, int]:
         name = type(self).__name__
@@ -135,7 +147,7 @@ class ConvTorso(ImageTorso):
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
         modules: list[nn.Module] = []
         for filters, kernel, stride in self._layers():
-            modules += [nn.Conv2d(channels, filters, kernel, stride), activation()]
+            modules += [nn.Conv2d(channels, filters, kernel, stride), *self._norm(filters), activation()]
             channels = filters
         return modules
 
@@ -220,7 +232,8 @@ class MaxPoolTorso(ConvTorso):
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
         modules: list[nn.Module] = []
         for filters, kernel, stride in self._layers():
-            modules += [SameConv2d(channels, filters, kernel, stride), activation(), nn.MaxPool2d(2)]
+            modules += [SameConv2d(channels, filters, kernel, stride), *self._norm(filters)]
+            modules += [activation(), nn.MaxPool2d(2)]
             channels = filters
         return modules
 
@@ -232,15 +245,23 @@ class MaxPoolTorso(ConvTorso):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(activation(conv(activation(x)))), 3x3 convolutions that keep size and channels."""
+    """
+    x + conv(activation(conv(activation(x)))), 3x3 convolutions that keep size and channels.
 
-    def __init__(self, channels: int, activation: type[nn.Module]) -> None:
+    :param channels: of the images
+    :param activation: before each convolution
+    :param normalization: "none", or "layer": after each convolution
+    """
+
+    def __init__(self, channels: int, activation: type[nn.Module], normalization: str = "none") -> None:
         super().__init__()
         self.body = nn.Sequential(
             activation(),
             nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            *norm_of_images(normalization, channels),
             activation(),
             nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            *norm_of_images(normalization, channels),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -252,7 +273,8 @@ class ImpalaTorso(ImageTorso):
     Three times: 3x3 convolution, 3x3/2 max-pooling, two residual blocks; dense 256. Takes images of any size.
 
     Source: Espeholt et al. 2018, figure 3 (right), without its LSTM and reward inputs: 15 convolutions of 16, 32, 32
-    channels. Deviation: none in the convolutions.
+    channels. Deviation: none in the convolutions. Layer norm stands where Cobbe et al. 2019 put batch norm: directly
+    after each convolution, before the pooling and before a block's sum.
 
     :param width: multiplies the channels, a whole number
     """
@@ -266,8 +288,9 @@ class ImpalaTorso(ImageTorso):
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
         modules: list[nn.Module] = []
         for filters in self.channels:
-            modules += [nn.Conv2d(channels, filters, kernel_size=3, padding=1), SameMaxPool2d(kernel=3, stride=2)]
-            modules += [ResidualBlock(filters, activation), ResidualBlock(filters, activation)]
+            modules += [nn.Conv2d(channels, filters, kernel_size=3, padding=1), *self._norm(filters)]
+            modules += [SameMaxPool2d(kernel=3, stride=2)]
+            modules += [ResidualBlock(filters, activation, self.normalization) for _ in range(2)]
             channels = filters
         return [*modules, activation()]
 

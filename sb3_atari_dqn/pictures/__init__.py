@@ -1,1 +1,1 @@
-"""Pictures of what the agent sees and does: numbers in, pixels out. Knows neither SB3 nor the zoo."""
+"""Images of observations, action values and saliency: arrays in, pixels out. Uses neither SB3 nor the zoo."""

@@ -1,8 +1,8 @@
-"""Observations as pictures: any array in, something to look at out. H: height, W: width, C: channels."""
+"""Observations as images. H: height, W: width, C: channels."""
 
 import numpy as np
 
-#: How many bytes of the RAM stand beside each other.
+#: Bytes per row when RAM is drawn as an image.
 RAM_COLUMNS = 16
 
 Shape = tuple[int, ...]
@@ -10,22 +10,22 @@ Shape = tuple[int, ...]
 
 def as_picture(array: np.ndarray) -> np.ndarray:
     """
-    :param array: [H, W], [H, W, 1] or [H, W, 3], or a vector such as the RAM, which becomes rows of 16; numbers other
-        than uint8 are stretched from their minimum to their maximum
+    :param array: [H, W], [H, W, 1] or [H, W, 3], or a vector such as RAM, which becomes rows of 16; dtypes other than
+        uint8 are scaled from their minimum and maximum to 0 and 255
     :return: uint8 [H, W, 3]
-    :raises ValueError: if the array is no picture
+    :raises ValueError: on any other shape
     """
     if array.ndim == 1:
         array = np.pad(array, (0, -len(array) % RAM_COLUMNS)).reshape(-1, RAM_COLUMNS)
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3):
-        raise ValueError(f"An array of shape {array.shape} is no picture: give [H, W], [H, W, 1] or [H, W, 3]")
+        raise ValueError(f"An array of shape {array.shape} is not an image: give [H, W], [H, W, 1] or [H, W, 3]")
     return np.ascontiguousarray(np.broadcast_to(_as_bytes(array), (*array.shape[:2], 3)))
 
 
 def describe(array: np.ndarray) -> str:
-    """:return: shape, type and range of values, such as "84 x 84 x 1 uint8, 0 to 236" """
+    """:return: shape, dtype and value range, such as "84 x 84 x 1 uint8, 0 to 236" """
     low, high = (f"{value:g}" for value in (array.min(), array.max()))
     return f"{shape_text(array.shape)} {array.dtype}, {low} to {high}"
 
@@ -36,11 +36,11 @@ def shape_text(shape: Shape) -> str:
 
 def single_frame_shape(shapes: list[Shape]) -> Shape:
     """
-    Which part of a stacked observation is one frame.
+    Find the shape of one frame in a stacked observation.
 
-    :param shapes: of the observations that each layer hands on, from the game to the agent
-    :return: shape of the frames that the last one consists of: that of the innermost layer in a row of layers, ending
-        at the agent, that keep height and width and only multiply the channels
+    :param shapes: observation shape of each wrapper, from the game to the agent
+    :return: shape of the frames in the last observation: walking inwards from the agent, the innermost shape as long as
+        the wrappers keep height and width and only multiply the channels
     """
     frame = shapes[-1]
     for inner in reversed(shapes[:-1]):
@@ -52,9 +52,9 @@ def single_frame_shape(shapes: list[Shape]) -> Shape:
 
 def split_stack(observation: np.ndarray, frame_shape: Shape) -> list[np.ndarray]:
     """
-    :param observation: frames stacked along the last axis, or along a first one of their own
+    :param observation: frames stacked along the last axis, or along a separate first axis
     :param frame_shape: of one of them
-    :return: the frames, in the order of the stack
+    :return: the frames, in stack order
     :raises ValueError: if the observation does not consist of such frames
     """
     if observation.shape[1:] == frame_shape:

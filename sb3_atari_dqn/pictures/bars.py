@@ -1,4 +1,4 @@
-"""Bars by the name of the action: values, advantages, or how often each was taken."""
+"""Bar charts per action: action values, advantages, or action frequencies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,15 +9,16 @@ from PIL import ImageDraw
 from sb3_atari_dqn.pictures.drawing import BLUE, MUTED, ORANGE, RAISED, TEXT, Colour, shortened, text_width, write
 
 HEADING = 28
-NUMBER = 54  # pixels, for what _signed writes
+HEADING_SIZE = 15
+NUMBER = 54  # pixels, for the text of _signed
 GAP = 8
 
 
 class Axis:
     """
-    A range of values around 0 that follows them slowly, so that bars do not jump.
+    An axis range that contains 0 and shrinks slowly, so that bars do not jump.
 
-    :param memory: what a picture leaves of the range where it is not used: 0.995 is half after 138 pictures
+    :param memory: factor per frame for the unused part of the range: 0.995 halves it in 138 frames
     """
 
     def __init__(self, memory: float = 0.995) -> None:
@@ -25,7 +26,7 @@ class Axis:
         self._memory = memory
 
     def include(self, values: np.ndarray) -> None:
-        """:param values: that the next picture shows"""
+        """:param values: of the next frame"""
         self.low = min(self._memory * self.low, float(values.min()))
         self.high = max(self._memory * self.high, float(values.max()))
 
@@ -44,11 +45,11 @@ def _signed(number: float) -> str:
 @dataclass(frozen=True)
 class Column:
     """
-    :param heading: what the numbers are
+    :param heading: of the column
     :param numbers: one per action
     :param axis: of the bars
     :param colour: of the bars
-    :param as_text: how a number is written
+    :param as_text: formats a number
     """
 
     heading: str
@@ -61,7 +62,7 @@ class Column:
 @dataclass
 class ActionBars:
     """
-    Draws the bars of a whole video, on axes of its own.
+    Draws the bars of one video, and keeps their axes.
 
     :param names: of the actions
     """
@@ -73,38 +74,41 @@ class ActionBars:
     def columns(self, q: np.ndarray, value: float | None, advantages: np.ndarray | None) -> list[Column]:
         """
         :param q: action values
-        :param value: of the state, None without a dueling head
-        :param advantages: centred, None without a dueling head
+        :param value: state value, None without a dueling head
+        :param advantages: centred over the actions, None without a dueling head
         """
         if value is None or advantages is None:
-            differences = q - q.mean()  # against values near 10 nobody sees a difference of 0.01
+            differences = q - q.mean()  # a difference of 0.01 is invisible in values near 10
             self.values.include(q)
             self.advantages.include(differences)
-            return [Column("Q", q, self.values, MUTED), Column("Q - mean", differences, self.advantages, BLUE)]
+            return [
+                Column("action value Q", q, self.values, MUTED),
+                Column("Q - mean", differences, self.advantages, BLUE),
+            ]
         self.values.include(np.append(q, value))
         self.advantages.include(advantages)
         return [
             Column("Q = V + A", np.append(value, q), self.values, MUTED),
-            Column("A, advantage", np.append(np.nan, advantages), self.advantages, BLUE),
+            Column("advantage A", np.append(np.nan, advantages), self.advantages, BLUE),
         ]
 
-    def shares(self, counts: np.ndarray) -> list[Column]:
+    def frequencies(self, counts: np.ndarray) -> list[Column]:
         """:param counts: how often each action was taken"""
         axis = Axis()
         axis.include(np.ones(1))
-        return [Column("share of actions so far", counts / max(counts.sum(), 1), axis, MUTED, "{:.0%}".format)]
+        return [Column("action frequencies so far", counts / max(counts.sum(), 1), axis, MUTED, "{:.0%}".format)]
 
     def draw(
         self, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], columns: list[Column], chosen: int
     ) -> None:
         """
         :param box: left, top, width, height in pixels
-        :param columns: beside each other; one number more than there are actions means the state's value comes first
-        :param chosen: the action that is taken, highlighted
+        :param columns: from left to right; with one number more than actions, the first one is the state value
+        :param chosen: index of the selected action, which is highlighted
         """
         left, top, width, height = box
         has_value = len(columns[0].numbers) > len(self.names)
-        labels = ["V, state"] * has_value + self.names
+        labels = ["V (state)"] * has_value + self.names
         row = min(34, (height - HEADING) // len(labels))
         size = max(min(16, row - 4), 8)
         label_width = min(max(text_width(label, size) for label in labels) + 12, width // 3)
@@ -143,7 +147,7 @@ def _draw_column(
     has_value: bool,
 ) -> None:
     left, top = corner
-    write(draw, (left, top), column.heading, 15)
+    write(draw, (left, top), shortened(column.heading, HEADING_SIZE, width), HEADING_SIZE)
     best = int(np.argmax(column.numbers[has_value:])) + has_value
     bar_width = width - NUMBER
     zero = left + column.axis.place(0, bar_width)

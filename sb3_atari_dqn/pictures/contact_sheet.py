@@ -1,4 +1,4 @@
-"""A contact sheet: for each preset a row of stages, and below it the stack, each with shape, type and range."""
+"""A contact sheet: for each preset a row of stages above the frame stack, each with shape, dtype and range."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from sb3_atari_dqn.pictures.drawing import (
 )
 
 MARGIN, GAP = 32, 44
-BOX = (252, 252)  # an 84 x 84 picture three times as large, a raw frame as it is
+BOX = (252, 252)  # an 84 x 84 frame enlarged three times, a raw frame at its own size
 TITLE, NAME, NOTE = 24, 17, 14
 CAPTION_HEIGHT = 66
 SECTION_HEIGHT = 64
@@ -29,9 +29,9 @@ STACK_HEIGHT = 30
 @dataclass(frozen=True)
 class Panel:
     """
-    :param name: what it shows
+    :param name: of the stage or frame
     :param array: an observation or a part of one
-    :param derived: made from what the panel to its left shows
+    :param derived: computed from the panel to its left
     """
 
     name: str
@@ -42,13 +42,13 @@ class Panel:
 @dataclass(frozen=True)
 class Section:
     """
-    What one way of preprocessing makes of a game.
+    The result of one preprocessing pipeline.
 
-    :param title: its name
-    :param settings: what it does besides, one line
+    :param title: name of the pipeline
+    :param settings: its other settings, in one line
     :param stages: from the raw frame to one processed frame
-    :param stack: the frames of the observation, in its order
-    :param observation: what the network gets
+    :param stack: the frames of the observation, in stack order
+    :param observation: input of the network
     """
 
     title: str
@@ -61,7 +61,7 @@ class Section:
 def contact_sheet(title: str, sections: list[Section]) -> np.ndarray:
     """
     :param title: of the sheet
-    :param sections: from top to bottom; their columns are aligned
+    :param sections: from top to bottom, with aligned columns
     :return: uint8 [H, W, 3]
     """
     lines = [line for section in sections for line in (section.stages, section.stack)]
@@ -139,7 +139,7 @@ def _headline(section: Section) -> str:
 
 def _stack_title(section: Section) -> str:
     count = len(section.stack)
-    what = f"a stack of {count} frames" if count > 1 else "this one frame"
+    what = f"a stack of {count} frames" if count > 1 else "a single frame"
     low, high = section.observation.min(), section.observation.max()
     shape = shape_text(section.observation.shape)
-    return f"What the network gets: {what}, {shape} {section.observation.dtype}, {low:g} to {high:g}"
+    return f"Input of the network: {what}, {shape} {section.observation.dtype}, {low:g} to {high:g}"

@@ -1,4 +1,4 @@
-"""Colours, letters and scaling shared by all pictures."""
+"""Colours, text and scaling for all images."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ BACKGROUND: Colour = (16, 19, 24)
 RAISED: Colour = (44, 50, 59)
 TEXT: Colour = (238, 241, 244)
 MUTED: Colour = (164, 173, 184)
-#: Told apart by colour-blind eyes, too. Source: Okabe & Ito 2008, "Color Universal Design".
+#: Colour-blind safe. Source: Okabe & Ito 2008, "Color Universal Design".
 ORANGE: Colour = (230, 159, 0)
 BLUE: Colour = (86, 180, 233)
 GREEN: Colour = (0, 158, 115)
@@ -28,7 +28,7 @@ GREEN: Colour = (0, 158, 115)
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """:return: the font inside Pillow, so that pictures need none of the system's"""
+    """:return: Pillow's built-in font, independent of system fonts"""
     return ImageFont.load_default(size)
 
 
@@ -48,7 +48,7 @@ def write(
 ) -> None:
     """
     :param xy: of the anchor, in pixels
-    :param size: of the letters, in pixels
+    :param size: of the font, in pixels
     :param anchor: Pillow's: horizontally l, m, r, vertically a (ascender), m, s (baseline)
     """
     left, top, ink = _ink(text, size, anchor)
@@ -57,7 +57,7 @@ def write(
 
 @lru_cache(maxsize=4096)
 def _ink(text: str, size: int, anchor: str) -> tuple[int, int, Image.Image]:
-    """:return: offset from the anchor, and coverage; letters are most of a video's cost, and many come again"""
+    """:return: offset from the anchor, and coverage; cached, because text dominates the cost of a video"""
     left, top, right, bottom = (int(side) for side in font(size).getbbox(text, anchor=anchor))
     ink = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
     ImageDraw.Draw(ink).text((-left, -top), text, fill=255, font=font(size), anchor=anchor)
@@ -65,7 +65,7 @@ def _ink(text: str, size: int, anchor: str) -> tuple[int, int, Image.Image]:
 
 
 def shortened(text: str, size: int, width: int) -> str:
-    """:return: the text, its end replaced by "..." where it would be wider than ``width`` pixels"""
+    """:return: the text, truncated with "..." to at most ``width`` pixels"""
     if text_width(text, size) <= width:
         return text
     fitting = bisect_right(range(len(text)), width, key=lambda n: text_width(f"{text[:n]}...", size)) - 1
@@ -74,12 +74,12 @@ def shortened(text: str, size: int, width: int) -> str:
 
 def fit(picture: np.ndarray, box: tuple[int, int]) -> np.ndarray:
     """
-    Scale a picture to a box, keeping its proportions. Growing pictures keep their square pixels: the factor is a
-    whole number where that still fills two thirds of the box.
+    Scale an image to a box, keeping its aspect ratio. Enlarged images have equally large pixels: the factor is an
+    integer if that fills at least two thirds of the box.
 
     :param picture: uint8 [H, W, 3]
     :param box: (height, width) in pixels
-    :return: uint8, at most as large as the box
+    :return: uint8, not larger than the box
     """
     height, width = picture.shape[:2]
     factor = min(box[0] / height, box[1] / width)
@@ -92,9 +92,9 @@ def fit(picture: np.ndarray, box: tuple[int, int]) -> np.ndarray:
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
     """
-    Write a file under a temporary name beside it and rename it when it is complete.
+    Write a file under a temporary name in the same folder and rename it when it is complete.
 
-    :param path: of the file; of a symbolic link, the file that it leads to is replaced
+    :param path: of the file; for a symbolic link, its target is replaced
     :return: the temporary name, with the same suffix
     :raises OSError: if it cannot be written
     """
@@ -108,28 +108,28 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
 
 
 def end_of_links(path: Path) -> Path:
-    """:return: where symbolic links lead to, there or not"""
+    """:return: the target of symbolic links, existing or not"""
     return Path(os.path.realpath(path))
 
 
 def check_writable(path: Path, suffix: str) -> None:
     """
-    :param path: of a file that will be written after some work; its folder is made
-    :param suffix: what its name must end with
-    :raises ValueError: if it could not be written then
+    :param path: of a file to be written later; creates its folder
+    :param suffix: required suffix
+    :raises ValueError: if the file could not be written
     """
     if path.suffix.lower() != suffix:
-        raise ValueError(f"{path} should end with {suffix}: give another name with -o")
+        raise ValueError(f"{path} must end with {suffix}: give another name with -o")
     target = end_of_links(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError("it is a folder")
         if target.is_symlink():
-            raise OSError("it is a symbolic link that leads back to itself")
+            raise OSError("it is a symbolic link to itself")
         if target.exists() and not target.is_file():
-            raise OSError("it is no ordinary file")
+            raise OSError("it is not a regular file")
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise ValueError(f"Nothing can be written to {path} ({error}): give another place with -o") from error
+        raise ValueError(f"{path} cannot be written ({error}): give another path with -o") from error

@@ -1,4 +1,4 @@
-"""One picture of a video: the game beside what the agent sees, where it looks, and what it thinks of each action."""
+"""One frame of a video: the game beside observation, saliency maps and action values."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from sb3_atari_dqn.pictures.saliency import overlay
 
 WIDTH, HEIGHT = 1280, 720
 MARGIN, GAP = 24, 22
-LABEL = 26  # pixels above a panel, for what it is
+LABEL = 26  # pixels above a panel, for its label
 SPACE = 16  # between the frames of a stack
 
 Box = tuple[int, int, int, int]  # left, top, width, height
@@ -21,44 +21,44 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 @dataclass(frozen=True)
 class Layout:
     """
-    Where the panels stand, in pixels.
+    Positions of the panels, in pixels.
 
-    :param game: what the game shows
-    :param sight: where the network looks; its label stands above
-    :param stack: the frames of the observation, the label too
-    :param bars: of the actions, where the observation is a picture
-    :param wide_bars: where it is none
+    :param game: the rendered game
+    :param saliency: saliency maps over the newest frame; the label is above the box
+    :param stack: the frames of the observation, including the label
+    :param bars: per action, if the observation is an image
+    :param wide_bars: per action, otherwise
     """
 
     game: Box
-    sight: Box
+    saliency: Box
     stack: Box
     bars: Box
     wide_bars: Box
 
 
-#: A raw frame of the console three times as large, a frame of 84 x 84 four times.
+#: Atari screens are enlarged three times, frames of 84 x 84 four times.
 BESIDE = Layout((24, 66, 480, 630), (526, 92, 336, 336), (526, 490, 730, 194), (884, 66, 372, 384), (526, 66, 730, 384))
-#: For games that are much wider than high: the game above everything else.
+#: For games that are much wider than high: the game above the other panels.
 ABOVE = Layout(
     (24, 66, 1232, 308), (24, 422, 240, 240), (286, 396, 560, 280), (868, 396, 388, 280), (24, 396, 1232, 280)
 )
-WIDE = 1.6  # width by height of a picture that stands above: four thirds is television
+WIDE = 1.6  # aspect ratio above which this layout is used; 4:3 is a television screen
 
 
 @dataclass(frozen=True)
 class View:
     """
-    What one picture of the video shows.
+    The content of one frame of the video.
 
-    :param title: stays the same
-    :param status: counts of this moment
-    :param game: what the game shows, uint8 [H, W, 3]
-    :param frames: of the observation, newest last; none where it is no picture
-    :param maps: where the network looks, from 0 to 1, with the colour and what it stands for
-    :param columns: of the bars, none where there is nothing to draw
-    :param chosen: number of the action that is taken
-    :param note: what is left out and why, or what is special about this moment
+    :param title: constant over the video
+    :param status: counters of this step
+    :param game: the rendered game, uint8 [H, W, 3]
+    :param frames: of the observation, newest last; empty if it is not an image
+    :param maps: saliency in [0, 1], with colour and legend
+    :param columns: of the bars, may be empty
+    :param chosen: index of the selected action
+    :param note: remark below the bars: an exploratory action, or why there are no action values
     """
 
     title: str
@@ -73,8 +73,8 @@ class View:
 
 def draw_screen(view: View, bars: ActionBars) -> np.ndarray:
     """
-    :param view: what to show
-    :param bars: which keep their axes from picture to picture
+    :param view: content
+    :param bars: keep their axes from frame to frame
     :return: uint8 [720, 1280, 3]
     """
     image = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
@@ -84,7 +84,7 @@ def draw_screen(view: View, bars: ActionBars) -> np.ndarray:
     _draw_head(draw, view)
     _paste(image, fit(game, (layout.game[3], layout.game[2])), layout.game)
     if view.frames:
-        _draw_sight(image, draw, view, layout.sight)
+        _draw_saliency(image, draw, view, layout.saliency)
         _draw_stack(image, draw, view.frames, layout.stack)
     box = layout.bars if view.frames else layout.wide_bars
     if view.columns:
@@ -101,9 +101,9 @@ def _draw_head(draw: ImageDraw.ImageDraw, view: View) -> None:
     write(draw, (WIDTH - MARGIN, 22), status, 19, TEXT, "ra")
 
 
-def _draw_sight(image: Image.Image, draw: ImageDraw.ImageDraw, view: View, box: Box) -> None:
+def _draw_saliency(image: Image.Image, draw: ImageDraw.ImageDraw, view: View, box: Box) -> None:
     left, top, width, height = box
-    write(draw, (left, top - LABEL), "where the network looks" if view.maps else "newest frame")
+    write(draw, (left, top - LABEL), "saliency over the newest frame" if view.maps else "newest frame")
     maps = [(saliency, colour) for saliency, colour, _ in view.maps]
     _paste(image, overlay(as_picture(view.frames[-1]), maps, (height, width)), box)
     for i, (_, colour, meaning) in enumerate(view.maps):
@@ -114,7 +114,7 @@ def _draw_sight(image: Image.Image, draw: ImageDraw.ImageDraw, view: View, box: 
 
 def _draw_stack(image: Image.Image, draw: ImageDraw.ImageDraw, frames: list[np.ndarray], box: Box) -> None:
     left, top, width, height = box
-    heading = f"the stack of {len(frames)} frames that it gets, newest right" if len(frames) > 1 else "what it gets"
+    heading = f"observation: {len(frames)} stacked frames, newest right" if len(frames) > 1 else "observation"
     write(draw, (left, top), heading)
     room = height - LABEL
     each = min((width + SPACE) // len(frames) - SPACE, room + 1)
@@ -124,7 +124,7 @@ def _draw_stack(image: Image.Image, draw: ImageDraw.ImageDraw, frames: list[np.n
 
 
 def _paste(image: Image.Image, picture: np.ndarray, box: Box) -> None:
-    """Put a picture into the middle of its box, with a thin frame."""
+    """Center a picture in its box, with a thin border."""
     left, top, width, height = box
     left, top = left + (width - picture.shape[1]) // 2, top + (height - picture.shape[0]) // 2
     image.paste(Image.fromarray(picture), (left, top))

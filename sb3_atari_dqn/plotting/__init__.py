@@ -1,1 +1,1 @@
-"""Learning curves of the zoo's runs, of any algorithm: read, counted, drawn. Knows no learner, and executes no file."""
+"""Learning curves of the zoo's runs, of any algorithm. Imports no learner and executes no file."""

@@ -1,4 +1,4 @@
-"""The picture: rows of panels, against environment steps on the left and wall-clock time on the right."""
+"""The figure: rows of panels, plotted against environment steps (left) and wall-clock time (right)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from sb3_atari_dqn.plotting.groups import Group
 from sb3_atari_dqn.plotting.panels import Panel, Place, Style, panels_for
 
-#: Okabe and Ito's colours, told apart by colour-blind readers as well; more groups repeat them with other dashes.
+#: Okabe and Ito's colour-blind safe palette; further groups repeat it with other dashes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1)))
 _LONG_LABEL = 30
@@ -26,7 +26,7 @@ def draw(groups: Sequence[Group], out: IO[bytes]) -> None:
     :param groups: of one environment
     :param out: gets the PNG
     """
-    with rc_context({"text.parse_math": False}):  # a $ in a name begins no formula
+    with rc_context({"text.parse_math": False}):  # a $ in a name must not start a formula
         _figure(groups).savefig(out, dpi=100, format="png")
 
 
@@ -76,22 +76,22 @@ def _fill(axes: Any, panel: Panel, groups: Sequence[Group], place: Place) -> Non
 
 
 def _explain(axes: Any, keys: Sequence[Any]) -> None:
-    """What the marks mean, above the panel: inside it would cover some of them."""
+    """Draw the legend above the panel; inside, it would cover data."""
     places = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0, "ncols": len(keys)}
     legend = axes.legend(handles=keys, **places, fontsize=8, frameon=False, columnspacing=1.2, handletextpad=0.5)
-    legend.set_in_layout(False)  # a long one would push the panels apart; above the panel to the left is room
+    legend.set_in_layout(False)  # a long one would push the panels apart; there is room above the left panel
 
 
 def _time_unit(groups: Sequence[Group]) -> tuple[str, int]:
-    longest = max(run.games.seconds[-1] for one in groups for run in one.runs)
+    longest = max(run.episodes.seconds[-1] for one in groups for run in one.runs)
     return next((name, size) for least, size, name in _UNITS if longest >= least)
 
 
 def _steps_label(groups: Sequence[Group]) -> str:
-    """:return: what is counted, as far as the runs say"""
+    """:return: axis label with the frames per step, if the runs' files say"""
     held = {run.settings.frames_held for one in groups for run in one.runs}
     if None in held:
-        return "environment steps (as the runs' own files count them)"
+        return "environment steps (as counted in the run's files)"
     if held == {(1, 1)}:
         return "environment steps"
     frames = [f"{least}" if least == most else f"{least} to {most}" for least, most in sorted(filter(None, held))]
@@ -111,7 +111,7 @@ def _head(figure: Figure, groups: Sequence[Group]) -> None:
 
 
 def _visible(label: str) -> str:
-    """:return: the same, also in a legend, which leaves out what begins with a _"""
+    """:return: the same, but visible in a legend, which hides labels that start with _"""
     return f" {label}" if label.startswith("_") else label
 
 

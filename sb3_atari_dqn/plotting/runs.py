@@ -1,4 +1,4 @@
-"""A run of the zoo as numbers: its games, its evaluations, its epsilon."""
+"""The data of a run: training episodes, evaluations, epsilon."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 
 from sb3_atari_dqn.plotting.epsilon import Epsilon, read_epsilon
-from sb3_atari_dqn.plotting.files import MOST, columns, finished_lines, read_as
+from sb3_atari_dqn.plotting.files import MOST, columns, episode_log, finished_lines, read_as
 from sb3_atari_dqn.plotting.settings import Settings, read_settings
 
 RETURN = "return"
 
 
 class NothingToDraw(ValueError):
-    """A folder that is no run, or a run without games: among others it can be passed over."""
+    """A folder without a run, or a run without a finished episode; among other runs it can be skipped."""
 
 
 @dataclass(frozen=True)
-class Games:
+class Episodes:
     """
-    The games of all environments in the order in which they ended, n of them.
+    The n episodes of all environments, in the order in which they ended.
 
-    :param env_steps: of the run, at the end of each game [n]
+    :param env_steps: of the run, at the end of each episode [n]
     :param seconds: since the start [n]
-    :param returns: raw, or what else was asked for [n]
+    :param returns: raw returns, or another requested column [n]
     """
 
     env_steps: np.ndarray
@@ -39,7 +39,7 @@ class Games:
 class Evaluations:
     """
     :param env_steps: of the training before each evaluation [m]
-    :param seconds: since the start, taken from the training games around it [m]
+    :param seconds: since the start, interpolated between training episodes [m]
     :param means: mean return of each evaluation [m]
     """
 
@@ -51,15 +51,15 @@ class Evaluations:
 @dataclass(frozen=True)
 class RunLog:
     """
-    One run; ``evaluations`` and ``epsilon`` are None where it wrote none.
+    One run; ``evaluations`` and ``epsilon`` are None if it logged none.
 
-    :param value: what games are judged by
-    :param remark: what the user should know about the way it was read, empty if nothing
+    :param value: the column that is plotted
+    :param remark: note for the user about how it was read; empty if there is none
     """
 
     path: Path
     settings: Settings
-    games: Games
+    episodes: Episodes
     evaluations: Evaluations | None
     epsilon: Epsilon | None
     value: str = RETURN
@@ -69,27 +69,28 @@ class RunLog:
 def read_run(path: Path, value: str = RETURN) -> RunLog:
     """
     :param path: folder of a run, of any algorithm
-    :param value: what a game is judged by: its return, or another column of the monitor files, such as "score"
-    :raises NothingToDraw: if it is none, or no game has ended in it
+    :param value: the return, or another column of the monitor files, such as "score"
+    :raises NothingToDraw: if the folder is not a run, or no episode has ended yet
     :raises ValueError: if there is no such folder, or a file is damaged; the message says what is there
     """
     monitors = [_Monitor(file, value) for file in _monitor_files(path)]
     start = min(monitor.start for monitor in monitors)
     settings = read_settings(path, monitors[0].env_id)
-    own = _own_games(path / "games.csv") if value == RETURN else None
-    games, remark = _monitored_games(monitors, start, settings.frames_per_step or 1), ""
-    if own is not None and len(own.returns) < len(games.returns):
+    log = episode_log(path)
+    own = _logged_episodes(log) if value == RETURN else None
+    episodes, remark = _monitored_episodes(monitors, start, settings.frames_per_step or 1), ""
+    if own is not None and len(own.returns) < len(episodes.returns):
         remark = (
-            f"{path / 'games.csv'} is incomplete, it holds {len(own.returns)} of {len(games.returns)} games: drawn "
-            "from the monitor files"
+            f"{log} is incomplete (it holds {len(own.returns)} of {len(episodes.returns)} episodes): plotted the "
+            "monitor files"
         )
     elif own is not None:
-        games = own
-    if len(games.returns) == 0:
-        raise NothingToDraw(f"{path} holds no finished game yet: let the training run until one has ended")
-    evaluations = _evaluations(path / "evaluations.npz", games) if value == RETURN else None  # they hold returns
-    epsilon = read_epsilon(path, settings, start, games.env_steps, games.seconds)
-    return RunLog(path, settings, games, evaluations, epsilon, value, remark)
+        episodes = own
+    if len(episodes.returns) == 0:
+        raise NothingToDraw(f"{path} holds no finished episode yet: wait until one has ended")
+    evaluations = _evaluations(path / "evaluations.npz", episodes) if value == RETURN else None  # they hold returns
+    epsilon = read_epsilon(path, settings, start, episodes.env_steps, episodes.seconds)
+    return RunLog(path, settings, episodes, evaluations, epsilon, value, remark)
 
 
 def _monitor_files(path: Path) -> list[Path]:
@@ -98,8 +99,10 @@ def _monitor_files(path: Path) -> list[Path]:
     files = sorted(path.glob("*monitor.csv"))
     if not files:
         runs = sorted({str(file.parent) for file in path.glob("**/*monitor.csv")})
-        hint = f"it holds the runs {', '.join(runs[:4])}{', ...' if len(runs) > 4 else ''}" if runs else _NO_RUN
-        raise NothingToDraw(f"{path} is no run folder, there are no monitor files in it: {hint}")
+        hint = (
+            f"choose from the runs in it, {', '.join(runs[:4])}{', ...' if len(runs) > 4 else ''}" if runs else _NO_RUN
+        )
+        raise NothingToDraw(f"{path} is not a run folder, it holds no monitor files: {hint}")
     return files
 
 
@@ -124,18 +127,18 @@ class _Monitor:
 
 
 def _check_column(path: Path, value: str) -> None:
-    """:raises ValueError: if the environment does not tell it to its monitor"""
+    """:raises ValueError: if the monitor file does not have this column"""
     known = path.read_text(encoding="utf-8").splitlines()[1:2]
     if known and value not in known[0].split(","):
         raise ValueError(
             f"{path} has no column {value!r}, it has {', '.join(known[0].split(','))}: train with "
-            f"monitor_kwargs: {{info_keywords: [{value}]}} if the environment tells it"
+            f"monitor_kwargs: {{info_keywords: [{value}]}} if the environment reports it in info"
         )
 
 
-def _monitored_games(monitors: list[_Monitor], start: float, frames_per_step: int) -> Games:
+def _monitored_episodes(monitors: list[_Monitor], start: float, frames_per_step: int) -> Episodes:
     """
-    Environments step together: when one of N has made s steps, the run has made N * s.
+    The N environments step together: when one of them has made s steps, the run has made N * s.
 
     :param start: seconds since the epoch, of the first environment
     """
@@ -145,22 +148,22 @@ def _monitored_games(monitors: list[_Monitor], start: float, frames_per_step: in
         env_steps = lengths.cumsum() / frames_per_step * len(monitors)
         tables.append(np.stack([env_steps, seconds + monitor.start - start, returns]))
     table = np.concatenate(tables, axis=1)
-    return Games(*table[:, np.lexsort(table[:2])])
+    return Episodes(*table[:, np.lexsort(table[:2])])
 
 
-def _own_games(path: Path) -> Games | None:
-    """:return: what ``LogEpisodes`` wrote, which knows the environment steps; None if it was not there"""
+def _logged_episodes(path: Path) -> Episodes | None:
+    """:return: the log of ``LogEpisodes``, which has the exact environment steps; None without one"""
     if not path.is_file():
         return None
-    with read_as("a file of LogEpisodes", path):
+    with read_as("a log of LogEpisodes", path):
         table = columns(finished_lines(path), ("env_steps", "seconds", "return"))
-    return Games(*table.T) if len(table) else None
+    return Episodes(*table.T) if len(table) else None
 
 
-def _evaluations(path: Path, games: Games) -> Evaluations | None:
+def _evaluations(path: Path, episodes: Episodes) -> Evaluations | None:
     if not path.is_file():
         return None
-    with read_as("a file of evaluations that Stable-Baselines3 wrote", path):
+    with read_as("an evaluation file of Stable-Baselines3", path):
         with np.load(path, allow_pickle=False) as data:
             env_steps, results = data["timesteps"].astype(float), data["results"].astype(float)
         if env_steps.ndim != 1 or results.shape[:1] != env_steps.shape:
@@ -168,7 +171,7 @@ def _evaluations(path: Path, games: Games) -> Evaluations | None:
         if len(env_steps) == 0:
             return None
         if results.size == 0 or not all((abs(each) <= MOST).all() for each in (env_steps, results)):
-            raise ValueError(f"evaluations without games, or numbers that are not finite, or beyond {MOST:g}")
+            raise ValueError(f"evaluations without episodes, or values that are not finite or larger than {MOST:g}")
         means = results.reshape(len(results), -1).mean(axis=1)
-    seconds: Any = np.interp(env_steps, games.env_steps, games.seconds)
+    seconds: Any = np.interp(env_steps, episodes.env_steps, episodes.seconds)
     return Evaluations(env_steps, seconds, means)

@@ -1,4 +1,4 @@
-"""What a run folder says of itself: algorithm, environment, configuration, and how its games count steps."""
+"""The settings in a run folder: algorithm, environment, configuration, frames per step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sb3_atari_dqn.atari.skipping import own_skip
 from sb3_atari_dqn.plotting.files import read_as
 from sb3_atari_dqn.validation import as_int
 
-#: Wrappers that skip frames outside of the monitor: the keyword that says how many, and its default.
+#: Wrappers that skip frames outside the monitor: keyword with the number of frames, and its default.
 _SKIPS = {
     "stable_baselines3.common.atari_wrappers.AtariWrapper": ("frame_skip", 4),
     "stable_baselines3.common.atari_wrappers.MaxAndSkipEnv": ("skip", 4),
@@ -26,12 +26,12 @@ _SKIPS = {
 }
 _GYMNASIUM = "gymnasium.wrappers."
 _OURS = "sb3_atari_dqn."
-#: Packages whose other wrappers skip nothing.
+#: Packages whose other wrappers do not skip frames.
 _KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", _GYMNASIUM)
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the zoo's files without executing them: of a Python object there remain its arguments."""
+    """Reads the zoo's YAML files without executing them: Python objects are replaced by their arguments."""
 
 
 def _arguments(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
@@ -51,12 +51,12 @@ class Settings:
     """
     :param algo: the zoo's name of the algorithm
     :param env_id: environment
-    :param config: its hyperparameters, {} where the folder holds none
-    :param env_kwargs: of the environment, those of the command line before those of the configuration
-    :param args: the command line, {} likewise
+    :param config: hyperparameters, {} without a file
+    :param env_kwargs: of the environment; the command line overrides the configuration
+    :param args: the command line, {} without a file
     :param frames_per_step: see the function of this name
-    :param frames_held: fewest and most frames of the game per step, those that it skips by itself among them; None
-        where nobody knows
+    :param frames_held: minimum and maximum number of emulator frames per step, including those that the environment
+        skips itself; None if unknown
     """
 
     algo: str
@@ -69,14 +69,14 @@ class Settings:
 
     @property
     def n_timesteps(self) -> Any:
-        """How long the run was to train, None where it does not say; -n goes before the configuration"""
+        """Training budget in environment steps, None if unknown; -n overrides the configuration"""
         asked = self.args.get("n_timesteps")
         budget = asked if isinstance(asked, int | float) and asked > 0 else self.config.get("n_timesteps")
         return int(budget) if isinstance(budget, float) and budget.is_integer() else budget
 
     @property
     def continues(self) -> str:
-        """The model that training went on from (-i); empty for a new one"""
+        """The model from which training continued (-i); empty for a new one"""
         agent = self.args.get("trained_agent")
         return os.path.normpath(str(agent)) if agent else ""
 
@@ -84,8 +84,8 @@ class Settings:
 def read_settings(run: Path, env_id: str) -> Settings:
     """
     :param run: folder of a run
-    :param env_id: what its monitor files say
-    :raises ValueError: with the name of a file that is damaged
+    :param env_id: according to its monitor files
+    :raises ValueError: on a damaged file; the message names it
     """
     folder = next((path.parent for path in sorted(run.glob("*/config.yml"))), run)
     with read_as(_KIND, folder / "config.yml"):
@@ -100,7 +100,7 @@ def read_settings(run: Path, env_id: str) -> Settings:
 
 
 def _env_kwargs(*sources: Mapping[str, Any]) -> dict[str, Any]:
-    """:param sources: configuration and command line, the later ones before the earlier; a text is not evaluated"""
+    """:param sources: configuration and command line; later sources override earlier ones, strings are not evaluated"""
     given = [source.get("env_kwargs") or {} for source in sources]
     merged: dict[str, Any] = {}
     for each in given:
@@ -112,17 +112,17 @@ _KIND = "a file that the zoo wrote"
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """:raises ValueError: if it is no mapping"""
+    """:raises ValueError: if it is not a mapping"""
     if not path.is_file():
         return {}
-    content = _with_names(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # a safe loader
+    content = _with_names(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # _Loader is a safe loader
     if not isinstance(content, dict):
         raise ValueError(f"a {type(content).__name__} instead of a mapping")
     return content
 
 
 def _with_names(content: Any) -> Any:
-    """:return: the same with all keys as text, so that they have an order"""
+    """:return: the same with all keys as strings, so that they can be sorted"""
     if isinstance(content, dict):
         return {str(key): _with_names(value) for key, value in content.items()}
     return [_with_names(item) for item in content] if isinstance(content, list) else content
@@ -131,8 +131,8 @@ def _with_names(content: Any) -> Any:
 def frames_per_step(config: Mapping[str, Any]) -> int | None:
     """
     :param config: hyperparameters of a run
-    :return: what the monitor counts per environment step; None where a wrapper is not known to us
-    :raises ValueError: if a wrapper cannot be built so
+    :return: frames that the monitor counts per environment step; None with an unknown wrapper
+    :raises ValueError: on wrapper arguments that are invalid
     """
     skip = 1
     for name, kwargs in _entries(config.get("env_wrapper")):
@@ -144,7 +144,7 @@ def frames_per_step(config: Mapping[str, Any]) -> int | None:
 
 
 def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """:return: dotted names with keyword arguments, of any form that the zoo takes"""
+    """:return: dotted names with keyword arguments, from any form that the zoo accepts"""
     for entry in env_wrapper if isinstance(env_wrapper, list) else [env_wrapper]:
         if isinstance(entry, dict):
             yield from ((str(name), kwargs if isinstance(kwargs, dict) else {}) for name, kwargs in entry.items())
@@ -153,13 +153,13 @@ def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _skips_for_the_game(config: Mapping[str, Any]) -> bool:
-    """:return: whether a preset of ours holds each action, which has the game built to skip nothing"""
+    """:return: whether one of our presets skips frames, in which case the zoo builds the game without its own skip"""
     entries = _entries(config.get("env_wrapper"))
     return any(name.startswith(_OURS) and (_skip_of(name, kwargs) or 1) > 1 for name, kwargs in entries)
 
 
 def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
-    if name.startswith(_GYMNASIUM):  # which offers each wrapper under its module, too
+    if name.startswith(_GYMNASIUM):  # wrappers can be named by their module, too
         name = _GYMNASIUM + name.rpartition(".")[2]
     if name in _SKIPS:
         keyword, default = _SKIPS[name]
@@ -174,7 +174,7 @@ def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
 
 
 def _ours(name: str) -> Any:
-    """:return: a wrapper of this package; None if this version has none of that name"""
+    """:return: a wrapper of this package; None if this version does not have it"""
     module, _, wrapper = name.rpartition(".")
     try:
         return getattr(import_module(module), wrapper, None)

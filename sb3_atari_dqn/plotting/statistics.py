@@ -1,4 +1,4 @@
-"""The curves of a learning run, as pure functions of numpy arrays."""
+"""Learning curves as pure functions of numpy arrays."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,9 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 class Blocks(NamedTuple):
     """
-    :param ends: place of each block's last game [b]
+    :param ends: position of the last episode of each block [b]
     :param means: mean of each block [b]
-    :param maxima: and its maximum [b]
+    :param maxima: maximum of each block [b]
     """
 
     ends: np.ndarray
@@ -22,10 +22,10 @@ class Blocks(NamedTuple):
 
 class Band(NamedTuple):
     """
-    :param along: common places [p]
-    :param mean: over the runs that are there, NaN where their number changes: no jump is a change of the runs [p]
-    :param low: lowest of them [p]
-    :param high: highest of them [p]
+    :param along: common positions [p]
+    :param mean: over the runs present at a position; NaN where their number changes, to avoid artificial jumps [p]
+    :param low: minimum over the runs [p]
+    :param high: maximum over the runs [p]
     """
 
     along: np.ndarray
@@ -37,7 +37,7 @@ class Band(NamedTuple):
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     """
     :param values: [n]
-    :return: mean over the last ``window`` values, over fewer at the beginning [n]
+    :return: mean over the last ``window`` values, fewer at the start [n]
     """
     sums = np.concatenate([[0.0], values.cumsum()])
     ends = np.arange(1, len(values) + 1)
@@ -47,9 +47,9 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 def blocks(along: np.ndarray, values: np.ndarray, size: int) -> Blocks:
     """
-    :param along: place of each value [n]
+    :param along: position of each value [n]
     :param values: [n]
-    :param size: values per block; a rest is left out, unless it is all there is
+    :param size: values per block; an incomplete last block is dropped, unless it is the only one
     """
     size = min(size, len(values))
     whole = len(values) // size
@@ -57,17 +57,19 @@ def blocks(along: np.ndarray, values: np.ndarray, size: int) -> Blocks:
     return Blocks(along[size - 1 : whole * size : size], table.mean(axis=1), table.max(axis=1))
 
 
-def speed(env_steps: np.ndarray, seconds: np.ndarray, most: int = 40, games: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def speed(
+    env_steps: np.ndarray, seconds: np.ndarray, most: int = 40, episodes: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
     """
-    Environment steps per second, over stretches of equal time.
+    Environment steps per second, over intervals of equal duration.
 
-    :param env_steps: at the end of each game [n]
+    :param env_steps: at the end of each episode [n]
     :param seconds: likewise [n]
-    :param most: stretches at the most
-    :param games: per stretch at least, on average
-    :return: ends of the stretches in seconds, and steps per second in each; empty where no time has passed
+    :param most: maximum number of intervals
+    :param episodes: minimum number per interval, on average
+    :return: end of each interval in seconds, and its steps per second; empty if no time has passed
     """
-    ends = np.linspace(0, seconds[-1], min(most, max(len(seconds) // games, 1)) + 1)
+    ends = np.linspace(0, seconds[-1], min(most, max(len(seconds) // episodes, 1)) + 1)
     if seconds[-1] <= 0:
         return np.empty(0), np.empty(0)
     done = np.interp(ends, np.concatenate([[0.0], seconds]), np.concatenate([[0.0], np.maximum.accumulate(env_steps)]))
@@ -76,9 +78,9 @@ def speed(env_steps: np.ndarray, seconds: np.ndarray, most: int = 40, games: int
 
 def band(curves: Sequence[Curve], points: int = 400) -> Band:
     """
-    Mean and range of several runs; each counts from its first point to its last.
+    Mean and range of several runs; each counts between its first and last point.
 
-    :param curves: (places, values) of each run, places increasing
+    :param curves: (positions, values) of each run, positions increasing
     :param points: p
     """
     if len(curves) == 1:

@@ -38,7 +38,7 @@ hyperparams: dict[str, dict[str, Any]] = {
             "sb3_atari_dqn.callbacks.LogEpisodes",
         ],
         "buffer_size": 1_000_000,
-        "replay_buffer_kwargs": {"frames": "compressed"},
+        "replay_buffer_kwargs": {"frame_storage": "compressed"},
         "learning_starts": 64,
         "batch_size": 64,
         "gamma": 0.9,

@@ -154,9 +154,9 @@ class CompressedFrameStore(FrameStore):
         frames = np.empty((len(flat), self.layout.frame_size), self.layout.dtype)
         in_ring = np.flatnonzero(flat < self.layout.zero_row)
         frames[flat == self.layout.zero_row] = 0
-        aside = flat > self.layout.zero_row
-        if aside.any():
-            frames[aside] = self._aside(flat[aside])
+        overflow = flat > self.layout.zero_row
+        if overflow.any():
+            frames[overflow] = self._overflow(flat[overflow])
         steps, envs = np.divmod(flat[in_ring], self.layout.n_envs)
         blocks, places = np.divmod(steps, self.block_steps)
         for key, members in _groups(self._key(blocks, envs)):

@@ -12,7 +12,7 @@ from sb3_atari_dqn.transfers import sent
 
 class DeviceFrameStore(FrameStore):
     """
-    Frames in the memory of a device. What is sent there for a batch are row numbers, and the few frames put aside.
+    Frames in the memory of a device. What is sent there for a batch are row numbers, and the few overflow frames.
 
     :param layout: sizes
     :param device: where the frames lie
@@ -28,7 +28,7 @@ class DeviceFrameStore(FrameStore):
         except torch.OutOfMemoryError as error:
             raise MemoryError(
                 f"The frames of the replay buffer take {layout.nbytes / 1e9:.2f} GB and do not fit on {self.device}; "
-                "make buffer_size smaller or set frames='memory'."
+                "make buffer_size smaller or set frame_storage='ram'."
             ) from error
         self._ring[layout.zero_row] = 0
 
@@ -55,9 +55,9 @@ class DeviceFrameStore(FrameStore):
     def gather(self, rows: np.ndarray) -> torch.Tensor:
         flat = rows.ravel()
         frames = self._ring.index_select(0, self._sent(np.minimum(flat, self.layout.zero_row)))
-        aside = np.flatnonzero(flat > self.layout.zero_row)
-        if len(aside):
-            frames.index_copy_(0, self._sent(aside), self._sent(_as_bytes(self._aside(flat[aside]))))
+        overflow = np.flatnonzero(flat > self.layout.zero_row)
+        if len(overflow):
+            frames.index_copy_(0, self._sent(overflow), self._sent(_as_bytes(self._overflow(flat[overflow]))))
         return frames.view(self._dtype).view(*rows.shape, self.layout.frame_size)
 
     def send(self, rows: np.ndarray, to: torch.Tensor, guests: torch.Tensor) -> None:
@@ -66,12 +66,12 @@ class DeviceFrameStore(FrameStore):
 
         :param rows: int64 [M]
         :param to: receives them, int64 [M], on the device
-        :param guests: receives, in the place of each row of a frame put aside, that frame; bytes [M, frame], likewise
+        :param guests: receives, in the place of each row of an overflow frame, that frame; bytes [M, frame], likewise
         """
         to.copy_(self._sent(rows))
-        aside = np.flatnonzero(rows > self.layout.zero_row)
-        if len(aside):
-            guests.index_copy_(0, self._sent(aside), self._sent(_as_bytes(self._aside(rows[aside]))))
+        overflow = np.flatnonzero(rows > self.layout.zero_row)
+        if len(overflow):
+            guests.index_copy_(0, self._sent(overflow), self._sent(_as_bytes(self._overflow(rows[overflow]))))
 
     def gather_on_device(self, rows: torch.Tensor, guests: torch.Tensor) -> torch.Tensor:
         """
@@ -102,4 +102,6 @@ def _torch_dtype(dtype: np.dtype) -> torch.dtype:
     try:
         return torch.from_numpy(np.empty(0, dtype)).dtype
     except TypeError as error:
-        raise ValueError(f"Observations of type {dtype} cannot lie on a device; set frames='memory'.") from error
+        raise ValueError(
+            f"Observations of type {dtype} cannot be stored on a device; set frame_storage='ram'."
+        ) from error

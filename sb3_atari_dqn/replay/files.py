@@ -3,7 +3,7 @@
 N: environments, K: frames in a stack.
 
     magic line | zstd frame: length of the header, header (JSON), arrays, parts of the observations | end mark
-    part:        the observations expected next, the frames put aside, frames of environment 0, 1, ...
+    part:        the observations expected next, the overflow frames, frames of environment 0, 1, ...
 
 Everything stands in the order of time, so that neighbouring frames, which differ in little, lie side by side.
 """
@@ -11,20 +11,19 @@ Everything stands in the order of time, so that neighbouring frames, which diffe
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import zstandard
 
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.file_stream import END, MAGIC, DecompressedStream, check_end, is_ours
 from sb3_atari_dqn.replay.observation_memory import PLAIN
 from sb3_atari_dqn.replay.observation_parts import spaces_of
-from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from sb3_atari_dqn.replay.sparse_rows import SparseRows
 from sb3_atari_dqn.replay.stack_memory import StackMemory
+from sb3_atari_dqn.replay.state import DEPTHS, FLAGS
 
-MAGIC = b"sb3_atari_dqn replay buffer\n"
-_END = b"\nend\n"
 _VERSION = 2
 _ONE_PART = 1  # what version 1 could hold, with the same arrays in the same order
 _LEVEL = 3
@@ -33,13 +32,6 @@ _FRAMES_AT_ONCE = 512
 _MAX_HEADER_BYTES = 1 << 20
 
 _DAMAGES = (zstandard.ZstdError, EOFError, struct.error, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError)
-
-
-def is_ours(file: BinaryIO) -> bool:
-    """:return: whether a file begins like one of these; it is left at its beginning"""
-    begin = file.read(len(MAGIC))
-    file.seek(0)
-    return begin == MAGIC
 
 
 # --- what a buffer consists of
@@ -71,7 +63,7 @@ def _header(buffer: FrameReplayBuffer) -> dict[str, Any]:
         "first frame": memory.oldest_frames(buffer.size()),
         "finals": {name: len(part.final_frames) for name, part in memory.parts.items()},
         "heads": {name: len(part.prefixes) for name, part in memory.parts.items()},
-        "sampler": buffer.sampler.state() if isinstance(buffer, PrioritizedFrameReplayBuffer) else None,
+        **buffer.sampling_header(),
     }
 
 
@@ -95,19 +87,17 @@ def _filled_slots(steps: int, filled: int, n_slots: int) -> np.ndarray:
 
 def write(buffer: FrameReplayBuffer, file: BinaryIO) -> None:
     """
-    :param buffer: stays as it is
+    :param buffer: stays as it is; TD errors on their way stay there, and count in the priorities of the file
     :param file: open for writing; a few megabytes of memory are used, whatever the size of the buffer
     """
     file.write(MAGIC)
     settings = zstandard.ZstdCompressionParameters.from_level(_LEVEL, window_log=_WINDOW_LOG, write_checksum=1)
-    if isinstance(buffer, PrioritizedFrameReplayBuffer):
-        buffer.flush()
     with zstandard.ZstdCompressor(compression_params=settings).stream_writer(file, closefd=False) as stream:
         header = json.dumps(_header(buffer)).encode()
         stream.write(struct.pack("<I", len(header)) + header)
         for array in _arrays_of(buffer):
             stream.write(np.ascontiguousarray(array).tobytes())
-    file.write(_END)
+    file.write(END)
 
 
 def _arrays_of(buffer: FrameReplayBuffer) -> Iterator[np.ndarray]:
@@ -115,11 +105,10 @@ def _arrays_of(buffer: FrameReplayBuffer) -> Iterator[np.ndarray]:
     slots = _filled_slots(memory.steps, filled, buffer.buffer_size)
     if filled == 0:
         return
-    per_part = [array for part in memory.parts.values() for array in (part.depths, part.flags)]
-    for array in (buffer.rewards, buffer.actions, *per_part):
-        yield array[slots]
-    if isinstance(buffer, PrioritizedFrameReplayBuffer):
-        yield buffer.sampler.tree[np.arange(buffer.buffer_size * buffer.n_envs)].reshape(-1, buffer.n_envs)[slots]
+    for column in buffer.columns().values():
+        yield column[slots]
+    if (priorities := buffer.priorities()) is not None:
+        yield priorities[slots]
     for part in memory.parts.values():
         yield from _arrays_of_part(part, filled)
 
@@ -130,52 +119,11 @@ def _arrays_of_part(part: StackMemory, filled: int) -> Iterator[np.ndarray]:
         yield sparse.keys - (part.steps - filled) * part.n_envs
         for rows in sparse.rows:
             yield part.store.frames_of(rows)
-    for env in range(part.n_envs):
-        for steps in _chunks(part.oldest_frame(filled), part.steps + 1):
-            yield part.store.read(steps, env)
-
-
-def _chunks(first: int, end: int) -> Iterator[np.ndarray]:
-    for begin in range(first, end, _FRAMES_AT_ONCE):
-        yield np.arange(begin, min(begin + _FRAMES_AT_ONCE, end))
+    for _, _, frames in part.frames_since(part.oldest_frame(filled)):
+        yield frames
 
 
 # --- reading
-
-
-class _Body:
-    """What stands between the first line and the end mark: zstd stumbles over anything behind its own end."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._end = file.seek(-len(_END), 2)
-        self._file = file
-        file.seek(len(MAGIC))
-
-    def read(self, size: int) -> bytes:
-        return self._file.read(min(size, self._end - self._file.tell()))
-
-
-class _Stream:
-    """Decompressed bytes, exactly as many as asked for."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._reader = zstandard.ZstdDecompressor().stream_reader(cast(BinaryIO, _Body(file)), closefd=False)
-
-    def array(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-        """:raises EOFError: if the data ends before"""
-        array = np.empty(shape, dtype)
-        into, done = array.reshape(-1).view(np.uint8).data, 0
-        while done < len(into):
-            got = self._reader.readinto(into[done:])
-            if not got:
-                raise EOFError
-            done += got
-        return array
-
-    def end(self) -> None:
-        """:raises EOFError: if there is more; zstd compares the checksum here"""
-        if self._reader.read(1):
-            raise EOFError
 
 
 def read(buffer: FrameReplayBuffer, file: BinaryIO, name: str) -> None:
@@ -192,11 +140,11 @@ def read(buffer: FrameReplayBuffer, file: BinaryIO, name: str) -> None:
     if not is_ours(file):
         raise ValueError(f"{name} is no replay buffer that stores each frame once.")
     try:
-        _check_end(file)
-        _check_fits(_read_header(_Stream(file)), buffer, name)
+        check_end(file)
+        _check_fits(_read_header(DecompressedStream(file)), buffer, name)
         if buffer.size():
-            _read_into(None, buffer, _Stream(file))
-        _fill(buffer, _Stream(file))
+            _read_into(None, buffer, DecompressedStream(file))
+        _fill(buffer, DecompressedStream(file))
     except _DAMAGES as error:
         raise ValueError(
             f"The replay buffer {name} is damaged or cut short ({error or 'it ends too early'}); nothing was loaded. "
@@ -204,7 +152,7 @@ def read(buffer: FrameReplayBuffer, file: BinaryIO, name: str) -> None:
         ) from error
 
 
-def _fill(buffer: FrameReplayBuffer, stream: _Stream) -> None:
+def _fill(buffer: FrameReplayBuffer, stream: DecompressedStream) -> None:
     buffer.reset()
     try:
         _read_into(buffer, buffer, stream)
@@ -213,14 +161,7 @@ def _fill(buffer: FrameReplayBuffer, stream: _Stream) -> None:
         raise
 
 
-def _check_end(file: BinaryIO) -> None:
-    """:raises EOFError: if the end mark is missing: writing, or copying, was interrupted"""
-    file.seek(-len(_END), 2)
-    if file.read() != _END:
-        raise EOFError
-
-
-def _read_header(stream: _Stream) -> dict[str, Any]:
+def _read_header(stream: DecompressedStream) -> dict[str, Any]:
     (length,) = struct.unpack("<I", stream.array((4,), np.uint8).tobytes())
     if length > _MAX_HEADER_BYTES:
         raise EOFError
@@ -249,7 +190,7 @@ def _told(value: Any) -> Any:
     return value[PLAIN] if isinstance(value, dict) and value.keys() == {PLAIN} else value
 
 
-def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: _Stream) -> None:
+def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream: DecompressedStream) -> None:
     """
     :param target: empty; None: read the file to its end and keep nothing
     :param like: a buffer of the same shapes
@@ -265,7 +206,7 @@ def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream
     if filled:
         parts = {name: like.memory.parts[name] for name in header["finals"]}  # two equal spaces may differ in order
         slots = _filled_slots(steps, filled, like.buffer_size)
-        _read_transitions(target, like, stream, slots, list(parts.values()), header["sampler"])
+        _read_transitions(target, like, stream, slots, list(parts), header["sampler"])
         for name, part in parts.items():
             expected = stream.array((like.n_envs, *part.shape.obs_shape), part.dtype)
             if target is not None:
@@ -276,41 +217,40 @@ def _read_into(target: FrameReplayBuffer | None, like: FrameReplayBuffer, stream
     stream.end()
     if target is not None and filled:
         target.set_position(steps, filled, first_frames)
-    if isinstance(target, PrioritizedFrameReplayBuffer) and header["sampler"]:
-        target.sampler.set_state(header["sampler"])
+    if target is not None:
+        target.load_sampling_header(header)
 
 
 def _read_transitions(
     target: FrameReplayBuffer | None,
     like: FrameReplayBuffer,
-    stream: _Stream,
+    stream: DecompressedStream,
     slots: np.ndarray,
-    parts: list[StackMemory],
+    parts: list[str],
     has_priorities: bool,
 ) -> None:
     """
     :param slots: where they go, oldest first
-    :param parts: of the observations, in the order of the file
+    :param parts: of the observations, by name, in the order of the file
     """
-    filled, n_envs = len(slots), like.n_envs
-    per_part = [array for part in parts for array in (part.depths, part.flags)]
-    wholes = (like.rewards, like.actions, *per_part)
-    read = [stream.array((filled, *whole.shape[1:]), whole.dtype) for whole in wholes]
-    priorities = stream.array((filled * n_envs,), np.float64) if has_priorities else None
+    columns = like.columns()
+    names = ["rewards", "actions", *(f"{column}{part}" for part in parts for column in (DEPTHS, FLAGS))]
+    read = {name: stream.array((len(slots), *columns[name].shape[1:]), columns[name].dtype) for name in names}
+    priorities = stream.array((len(slots), like.n_envs), np.float64) if has_priorities else None
     if target is None:
         return
-    for whole, values in zip(wholes, read, strict=True):
-        whole[slots] = values
-    if isinstance(target, PrioritizedFrameReplayBuffer):
-        leaves = (slots[:, None] * n_envs + np.arange(n_envs)).ravel()
-        if priorities is None:
-            target.sampler.insert(leaves)
-        else:
-            target.sampler.tree[leaves] = priorities
+    for name, values in read.items():
+        columns[name][slots] = values
+    target.set_priorities(slots, priorities)
 
 
 def _read_sparse_rows(
-    target: FrameReplayBuffer | None, part: StackMemory, stream: _Stream, sparse: SparseRows, count: int, first: int
+    target: FrameReplayBuffer | None,
+    part: StackMemory,
+    stream: DecompressedStream,
+    sparse: SparseRows,
+    count: int,
+    first: int,
 ) -> None:
     """
     :param part: of the target's memory
@@ -325,10 +265,13 @@ def _read_sparse_rows(
             sparse.add(int(key), part.store.write_overflow(frames))
 
 
-def _read_frames(target: FrameReplayBuffer | None, part: StackMemory, stream: _Stream, first: int, end: int) -> None:
+def _read_frames(
+    target: FrameReplayBuffer | None, part: StackMemory, stream: DecompressedStream, first: int, end: int
+) -> None:
     """:param first: step of the oldest frame; :param end: after the step of the newest"""
     for env in range(part.n_envs):
-        for steps in _chunks(first, end):
+        for begin in range(first, end, _FRAMES_AT_ONCE):
+            steps = np.arange(begin, min(begin + _FRAMES_AT_ONCE, end))
             frames = stream.array((len(steps), part.layout.frame_size), part.dtype)
             if target is not None:
                 part.store.write(steps, env, frames)

@@ -6,11 +6,12 @@ Every frame has a row number, so that whoever composes stacks does index arithme
 frames lie in host memory, compressed, or on another device:
 
     rows   0 ........................ N * ring_steps    N * ring_steps + 1 ......
-           frame of (step, environment)  zeros          frames put aside
+           frame of (step, environment)  zeros          overflow frames
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,10 +99,10 @@ class FrameStore(ABC):
         """:return: row numbers of the frames of these steps, counted from the first one ever, int64"""
         return steps % self.layout.ring_steps * self.layout.n_envs + envs
 
-    # --- frames put aside
+    # --- overflow frames
 
     @property
-    def rows_aside(self) -> int:
+    def overflow_rows(self) -> int:
         """Frames in the side pool."""
         return len(self._pool) - len(self._free)
 
@@ -130,12 +131,25 @@ class FrameStore(ABC):
         self._pool = np.empty((_FIRST_POOL_ROWS, self.layout.frame_size), dtype=self.layout.dtype)
         self._free = list(range(_FIRST_POOL_ROWS))
 
-    def _aside(self, rows: np.ndarray) -> np.ndarray:
+    def _overflow(self, rows: np.ndarray) -> np.ndarray:
         """
         :param rows: numbers that `write_overflow` gave
         :return: the frames, [any, F]
         """
         return self._pool[rows - self.layout.zero_row - 1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: the overflow frames; the ring is read with :meth:`read` and written with :meth:`write`"""
+        free = np.array(self._free, dtype=np.int64)
+        places = np.setdiff1d(np.arange(len(self._pool)), free)
+        return {"overflow": self._pool[places], "places": places, "free": free}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it"""
+        places, free = np.asarray(state["places"]), np.asarray(state["free"])
+        self._pool = np.empty((len(places) + len(free), self.layout.frame_size), dtype=self.layout.dtype)
+        self._pool[places] = state["overflow"]
+        self._free = free.tolist()
 
     def _grow(self) -> None:
         size = len(self._pool)
@@ -172,7 +186,7 @@ class HostFrameStore(FrameStore):
 
     def gather(self, rows: np.ndarray) -> torch.Tensor:
         frames = np.take(self._ring, rows, axis=0, mode="clip")
-        aside = rows > self.layout.zero_row
-        if aside.any():
-            frames[aside] = self._aside(rows[aside])
+        overflow = rows > self.layout.zero_row
+        if overflow.any():
+            frames[overflow] = self._overflow(rows[overflow])
         return torch.from_numpy(frames)

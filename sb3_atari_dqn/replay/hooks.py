@@ -28,6 +28,15 @@ class ReplayHooks:
         """Whether it notices a reset between two transitions, so that SB3 need not cut off the last trajectory."""
         return getattr(self._buffer, "sees_resets", False)
 
+    def seed(self, seed: int) -> None:
+        """
+        Called when the algorithm is seeded anew.
+
+        :param seed: for the random generator of the buffer
+        """
+        if (hook := self._hook("seed")) is not None:
+            hook(seed)
+
     def learning_starts(self, normalizes_observations: bool) -> None:
         """
         Called before the first transition of each learn().

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 from gymnasium import spaces
@@ -13,14 +13,19 @@ from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.observation_memory import PLAIN
 from sb3_atari_dqn.replay.observation_parts import parts_of, spaces_of
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
-from sb3_atari_dqn.replay.stores import FRAME_STORES
+from sb3_atari_dqn.replay.stores import FRAME_STORES, OLD_NAMES
 from sb3_atari_dqn.validation import check_known
 
-# What SB3's algorithms pass to a buffer by themselves.
+# What algorithms pass to a buffer by themselves.
 _GIVEN = ("self", "buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage")
+
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 # What SB3 chooses by itself.
 SB3_BUFFERS = (ReplayBuffer, NStepReplayBuffer, DictReplayBuffer)
+
+# Arguments of our buffers that choose them where SB3's would do.
+_OURS_ONLY = {"frame_storage", "sb3_sampling"}
 
 ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 
@@ -30,8 +35,8 @@ def uniform(model: Any) -> ReplayChoice:
     Every stored transition is drawn with the same probability.
 
     Every frame is stored once where that pays or is asked for: images (in dictionaries too), n-step returns of
-    dictionaries, which SB3's buffers do not know, `optimize_memory_usage`, or a place for the frames in
-    `replay_buffer_kwargs` (`frames`). Anything else goes into SB3's own buffers.
+    dictionaries, which SB3's buffers do not know, `optimize_memory_usage`, or an argument of FrameReplayBuffer in
+    `replay_buffer_kwargs` (`frame_storage`, `sb3_sampling`). Anything else goes into SB3's own buffers.
 
     :param model: the algorithm; read are its observation space, `n_stack`, `stack_axis`, `n_steps`, `gamma`,
         `optimize_memory_usage` and `replay_buffer_kwargs`
@@ -40,7 +45,7 @@ def uniform(model: Any) -> ReplayChoice:
     """
     parts = spaces_of(model.observation_space)
     pays = any(is_image_space(part) for part in parts.values()) or (PLAIN not in parts and model.n_steps > 1)
-    if pays or model.optimize_memory_usage or "frames" in model.replay_buffer_kwargs:
+    if pays or model.optimize_memory_usage or _OURS_ONLY & model.replay_buffer_kwargs.keys():
         return frames_once(model, FrameReplayBuffer)
     return sb3(model)
 
@@ -62,7 +67,7 @@ def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoi
     :param buffer_class: a buffer of ours
     :return: class and keyword arguments
     :raises ValueError: on a space that has no frames, a stack that does not fit, an unknown argument, or an unknown
-        place for the frames
+        frame storage
     """
     kwargs = {
         "n_stack": model.n_stack,
@@ -71,14 +76,30 @@ def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoi
         "gamma": model.gamma,
         **model.replay_buffer_kwargs,
     }
-    known = [name for name in signature(buffer_class.__init__).parameters if name not in _GIVEN]
+    known = known_arguments(buffer_class)
     for name in kwargs:
         check_known("argument in replay_buffer_kwargs", name, known)
-    if "frames" in kwargs:
-        check_known("frames in replay_buffer_kwargs", kwargs["frames"], FRAME_STORES)
+    if "frame_storage" in kwargs:
+        check_known("frame_storage in replay_buffer_kwargs", kwargs["frame_storage"], FRAME_STORES)
     buffer_class.check_numbers(**kwargs)
     parts_of(model.observation_space, kwargs["n_stack"], kwargs["stack_axis"])
     return buffer_class, kwargs
+
+
+def known_arguments(buffer_class: type[ReplayBuffer]) -> set[str]:
+    """
+    :param buffer_class: its constructor may hand `**kwargs` on to that of the class above it
+    :return: names of the arguments that a user may give: all but those that the algorithm gives
+    """
+    known: set[str] = set()
+    for each in buffer_class.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        parameters = signature(each.__init__).parameters.values()  # type: ignore[misc]
+        known |= {parameter.name for parameter in parameters if parameter.kind in _NAMED}
+        if all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return known.difference(_GIVEN, OLD_NAMES)
 
 
 def sb3(model: Any) -> ReplayChoice:
@@ -91,10 +112,10 @@ def sb3(model: Any) -> ReplayChoice:
     :raises ValueError: where SB3's buffers cannot do what is asked
     """
     kwargs = dict(model.replay_buffer_kwargs)
-    if "frames" in kwargs:
+    for name in _OURS_ONLY & kwargs.keys():
         raise ValueError(
-            f"frames={kwargs['frames']!r} in replay_buffer_kwargs is for buffers that store each frame once, and SB3's "
-            "do not: leave it out, or leave out replay='sb3'."
+            f"{name}={kwargs[name]!r} in replay_buffer_kwargs is for buffers that store each frame once, and SB3's do "
+            "not: leave it out, or leave out replay='sb3'."
         )
     is_dict = isinstance(model.observation_space, spaces.Dict)
     if is_dict and model.n_steps > 1:

@@ -5,6 +5,7 @@ observation is one part, named "". All parts step together, and an episode ends 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +79,15 @@ class ObservationMemory:
         """
         for name, part in self.parts.items():
             part.set_position(steps, first_frames[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: of each part, everything but the frames in its ring"""
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it, of the same parts"""
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
 
     def oldest_frames(self, filled: int) -> dict[str, int]:
         """:return: of each part, step of the oldest frame that the last `filled` observations may need"""

@@ -13,8 +13,9 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
+from sb3_atari_dqn.replay.incoming import Observations
 from sb3_atari_dqn.replay.priority_updates import PriorityUpdates
-from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights
+from sb3_atari_dqn.replay.samplers import ProportionalSampler, importance_weights, seed_from_numpy
 from sb3_atari_dqn.replay.sum_tree import SumTree
 from sb3_atari_dqn.schedules import LinearBeta
 from sb3_atari_dqn.validation import check_between
@@ -75,13 +76,15 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         stack_axis: int | Mapping[str, int] | None = None,
         n_steps: int = 1,
         gamma: float = 0.99,
-        frames: str = "memory",
+        frame_storage: str = "ram",
         alpha: float = 0.6,
         beta: float = 0.4,
         final_beta: float = 1.0,
         epsilon: float = 1e-6,
+        frames: str | None = None,
     ) -> None:
         self.check_numbers(n_steps, gamma, alpha=alpha, beta=beta, final_beta=final_beta, epsilon=epsilon)
+        self._alpha, self._epsilon = alpha, epsilon
         super().__init__(
             buffer_size,
             observation_space,
@@ -94,15 +97,17 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
             stack_axis=stack_axis,
             n_steps=n_steps,
             gamma=gamma,
+            frame_storage=frame_storage,
             frames=frames,
         )
         self._beta_schedule = LinearBeta(beta, final_beta)
         self.beta = beta
-        # SB3 seeds numpy's global generator: the draws follow the seed of the training.
-        seed = int(np.random.randint(2**31))
-        self.sampler = ProportionalSampler(self.buffer_size * n_envs, alpha, epsilon, seed)
         self._priority_updates = PriorityUpdates(self.sampler.update)
         self._batches_without_feedback = 0
+
+    def _make_sampler(self) -> ProportionalSampler:
+        n_leaves = self.buffer_size * self.n_envs
+        return ProportionalSampler(n_leaves, self._alpha, self._epsilon, seed_from_numpy())
 
     @classmethod
     def check_numbers(
@@ -126,7 +131,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def reset(self) -> None:
         super().reset()
-        self.flush()
+        self._priority_updates.reset()
         self.sampler.reset()
 
     def anneal(self, progress_remaining: float) -> None:
@@ -135,8 +140,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def add(
         self,
-        obs: np.ndarray | dict[str, np.ndarray],
-        next_obs: np.ndarray | dict[str, np.ndarray],
+        obs: Observations,
+        next_obs: Observations,
         action: np.ndarray,
         reward: np.ndarray,
         done: np.ndarray,
@@ -145,8 +150,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         """
         Store one vector step at the highest priority there has been; parameters as in SB3.
 
-        TD errors still on their way arrive before: a file that is written between two steps lets them arrive too, and
-        must not change what the next batch is drawn from.
+        TD errors still on their way arrive before: the highest priority counts them.
         """
         self.flush()
         first = self.pos * self.n_envs
@@ -193,3 +197,44 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     def flush(self) -> None:
         """Let every TD error arrive that is still on its way from the device."""
         self._priority_updates.flush()
+
+    # --- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: see :class:`FrameReplayBuffer`; TD errors on their way stay on their way"""
+        return {
+            **super().state_dict(),
+            "priority_updates": self._priority_updates.state_dict(),
+            "beta": self.beta,
+            "batches_without_feedback": self._batches_without_feedback,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._priority_updates.load_state_dict(state["priority_updates"])
+        self.beta, self._batches_without_feedback = state["beta"], state["batches_without_feedback"]
+
+    # --- for files
+
+    def priorities(self) -> np.ndarray:
+        return self._arrived()[0].reshape(-1, self.n_envs)
+
+    def set_priorities(self, slots: np.ndarray, priorities: np.ndarray | None) -> None:
+        leaves = (slots[:, None] * self.n_envs + np.arange(self.n_envs)).ravel()
+        if priorities is None:
+            self.sampler.insert(leaves)
+        else:
+            self.sampler.tree[leaves] = priorities.ravel()
+
+    def sampling_header(self) -> dict[str, Any]:
+        generator = self.sampler.rng.bit_generator.state
+        return {"sampler": {"max_priority": self._arrived()[1], "rng": generator}}
+
+    def load_sampling_header(self, header: dict[str, Any]) -> None:
+        if header["sampler"]:
+            self.sampler.max_priority = float(header["sampler"]["max_priority"])
+            self.sampler.rng.bit_generator.state = header["sampler"]["rng"]
+
+    def _arrived(self) -> tuple[np.ndarray, float]:
+        """:return: values of all leaves and the highest priority, once the TD errors on their way have arrived"""
+        return self.sampler.after(self._priority_updates.pending())

@@ -1,12 +1,17 @@
 """The way of TD errors back into the memory, without making the host wait for the device. B: batch."""
 
-from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 
 from sb3_atari_dqn.transfers import fetched
+
+
+def arrives_at_once(errors: torch.Tensor) -> bool:
+    """:return: whether nothing is to be waited for"""
+    return errors.device.type == "cpu"
 
 
 class PriorityUpdates:
@@ -20,7 +25,11 @@ class PriorityUpdates:
 
     def __init__(self, deliver: Callable[[np.ndarray, np.ndarray], None]) -> None:
         self._deliver = deliver
-        self._on_the_way: deque[tuple[np.ndarray, Callable[[], np.ndarray]]] = deque()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is on its way."""
+        self._on_the_way: tuple[np.ndarray, Callable[[], np.ndarray]] | None = None
 
     def push(self, indices: np.ndarray, td_errors: torch.Tensor | np.ndarray) -> None:
         """
@@ -28,14 +37,31 @@ class PriorityUpdates:
         :param td_errors: of any sign, [B]; the memory of a tensor may be written to afterwards
         """
         errors = torch.as_tensor(td_errors).detach()
-        if errors.device.type == "cpu":
+        if arrives_at_once(errors):
             self._deliver(indices, errors.numpy())
             return
         self.flush()
-        self._on_the_way.append((indices, fetched(errors)))
+        self._on_the_way = indices, fetched(errors)
 
     def flush(self) -> None:
         """Let everything arrive."""
-        while self._on_the_way:
-            indices, arrived = self._on_the_way.popleft()
+        if self._on_the_way is not None:
+            (indices, arrived), self._on_the_way = self._on_the_way, None
             self._deliver(indices, arrived())
+
+    def pending(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """:return: indices and TD errors that are still to be delivered, which they stay; waits for the device"""
+        return [] if self._on_the_way is None else [(self._on_the_way[0], self._on_the_way[1]())]
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: what is to be delivered yet"""
+        for indices, errors in self.pending():
+            return {"indices": indices.copy(), "td_errors": errors.copy()}
+        return {"indices": None, "td_errors": None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it; what was on its way is forgotten"""
+        self.reset()
+        if state["indices"] is not None:
+            errors = np.asarray(state["td_errors"])
+            self._on_the_way = np.asarray(state["indices"]), lambda: errors

@@ -3,11 +3,103 @@
 B: batch, L: leaves, one per place in the buffer.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from sb3_atari_dqn.replay.sum_tree import SumTree
+
+# Apart from the streams of others that are seeded with the same number.
+_STREAM = 0x5E1EC7
+
+
+def stream_of(seed: int) -> np.random.Generator:
+    """:return: the random generator of a sampler"""
+    return np.random.default_rng((seed, _STREAM))
+
+
+def seed_from_numpy() -> int:
+    """:return: from the global generator, which SB3 seeds: draws follow the seed of the training"""
+    return int(np.random.randint(2**31))
+
+
+def check_filled(filled: float) -> None:
+    """:raises ValueError: if nothing can be drawn"""
+    if not filled > 0:
+        raise ValueError("There is nothing to sample from yet: the replay buffer is empty.")
+
+
+class UniformSampler:
+    """
+    Draws every transition with the same probability.
+
+    :param n_envs: N
+    :param seed: of its random generator
+    """
+
+    def __init__(self, n_envs: int, seed: int) -> None:
+        self._n_envs = n_envs
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """:param seed: its random generator begins anew"""
+        self.rng = stream_of(seed)
+
+    def draw_slots(self, batch_size: int, n_slots: int) -> np.ndarray:
+        """
+        :param batch_size: B
+        :param n_slots: filled ones, of each environment
+        :return: int64 [B]
+        :raises ValueError: if nothing is stored yet
+        """
+        check_filled(n_slots)
+        return self.rng.integers(n_slots, size=batch_size)
+
+    def draw_envs(self, batch_size: int) -> np.ndarray:
+        """
+        :param batch_size: B
+        :return: numbers of environments, int64 [B]
+        """
+        return self.rng.integers(self._n_envs, size=batch_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: its random generator"""
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it"""
+        self.rng.bit_generator.state = state["rng"]
+
+
+class SB3Sampler:
+    """
+    Draws what SB3's ReplayBuffer draws, from numpy's global generator.
+
+    :param n_envs: N
+    """
+
+    def __init__(self, n_envs: int) -> None:
+        self._n_envs = n_envs
+
+    def seed(self, seed: int) -> None:
+        """:param seed: without effect: SB3 seeds the global generator"""
+
+    def draw_slots(self, batch_size: int, n_slots: int) -> np.ndarray:
+        """Parameters as in :class:`UniformSampler`."""
+        check_filled(n_slots)
+        return np.random.randint(0, n_slots, size=batch_size)
+
+    def draw_envs(self, batch_size: int) -> np.ndarray:
+        """Parameters as in :class:`UniformSampler`."""
+        return np.random.randint(0, high=self._n_envs, size=(batch_size,))
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: nothing: its generator is everybody's"""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it"""
 
 
 class ProportionalSampler:
@@ -29,9 +121,13 @@ class ProportionalSampler:
         if not epsilon > 0:
             raise ValueError(f"epsilon must be more than 0, got {epsilon!r}.")
         self.alpha, self.epsilon = alpha, epsilon
-        self.rng = np.random.default_rng(seed)
+        self.seed(seed)
         self._n_leaves = n_leaves
         self.reset()
+
+    def seed(self, seed: int) -> None:
+        """:param seed: its random generator begins anew"""
+        self.rng = stream_of(seed)
 
     def reset(self) -> None:
         """Forget all priorities."""
@@ -48,11 +144,30 @@ class ProportionalSampler:
         :param td_errors: of any sign, [B]
         :raises ValueError: if one of them is not finite: nothing could be drawn any more
         """
+        priorities = self._priorities(td_errors)
+        self.max_priority = max(self.max_priority, float(priorities.max()))
+        self.tree[leaves] = priorities**self.alpha
+
+    def after(self, updates: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, float]:
+        """
+        What :meth:`update` would lead to, without a change.
+
+        :param updates: its arguments, in order
+        :return: values of all leaves, float64 [L], and the highest priority
+        """
+        values, highest = self.tree.leaves, self.max_priority
+        for leaves, td_errors in updates:
+            priorities = self._priorities(td_errors)
+            highest = max(highest, float(priorities.max()))
+            values[leaves] = 0
+            np.maximum.at(values, leaves, priorities**self.alpha)
+        return values, highest
+
+    def _priorities(self, td_errors: np.ndarray) -> np.ndarray:
         priorities = np.abs(td_errors, dtype=np.float64) + self.epsilon
         if not np.isfinite(priorities).all():
             raise ValueError(f"TD errors must be finite to become priorities, got {td_errors}; the training diverged.")
-        self.max_priority = max(self.max_priority, float(priorities.max()))
-        self.tree[leaves] = priorities**self.alpha
+        return priorities
 
     def draw(self, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -61,17 +176,22 @@ class ProportionalSampler:
         :raises ValueError: if nothing has a priority yet
         """
         total = self.tree.total
-        if not total > 0:
-            raise ValueError("There is nothing to sample from yet: the replay buffer is empty.")
+        check_filled(total)
         positions = (np.arange(batch_size) + self.rng.random(batch_size)) * (total / batch_size)
         leaves = self.tree.find(np.minimum(positions, np.nextafter(total, 0)))
         return leaves, self.tree[leaves] / total
 
-    def state(self) -> dict[str, Any]:
-        """:return: what draws depend on beside the tree; goes into JSON"""
-        return {"max_priority": self.max_priority, "rng": self.rng.bit_generator.state}
+    def state_dict(self) -> dict[str, Any]:
+        """:return: everything that draws depend on"""
+        return {
+            "max_priority": self.max_priority,
+            "rng": self.rng.bit_generator.state,
+            "tree": self.tree.state_dict(),
+        }
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it, of as many leaves"""
+        self.tree.load_state_dict(state["tree"])
         self.max_priority = float(state["max_priority"])
         self.rng.bit_generator.state = state["rng"]
 

@@ -3,6 +3,8 @@
 B: batch, M: entries asked for, m: rows of an entry.
 """
 
+from typing import Any
+
 import numpy as np
 
 
@@ -64,6 +66,19 @@ class SparseRows:
         :return: their row numbers, int64 [M, m]
         """
         return self.rows[np.searchsorted(self.keys, keys)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: copies of all entries"""
+        return {"keys": self.keys.copy(), "rows": self.rows.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it"""
+        count = len(state["keys"])
+        size = max(16, count)
+        self._keys = np.empty(size, dtype=np.int64)
+        self._rows = np.empty((size, self.rows_per_entry), dtype=np.int64)
+        self._first, self._last = 0, count
+        self._keys[:count], self._rows[:count] = state["keys"], state["rows"]
 
     def _make_room(self) -> None:
         """Move the entries to the front; into twice the space where more than half of it is in use."""

@@ -1,59 +1,26 @@
-"""Stacked observations of many environments, every frame kept once.
+"""Stacked observations on their way into a memory that keeps every frame once.
 
-B: batch, K: frames in a stack, N: environments, F: numbers in a frame.
-
-All environments step together, so that one counter of vector steps serves all of them. The observation of step t ends
-in frame t; it holds the `depth` frames since its episode began, and before these whatever the first stack of the
-episode held: zeros, the first frame again, or frames seen nowhere else, which are put aside.
-
-    step            t-3   t-2   t-1 |  t    t+1   t+2        an episode begins at t, K = 4
-    observation                       000t  00t,  0t,,       depth 1, 2, 3
-    next one              ...,  f     00t,  0t,,             f: put aside if the episode was truncated at t-1
+N: environments, K: frames in a stack, F: numbers in a frame.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore, HostFrameStore
-from sb3_atari_dqn.replay.sparse_rows import SparseRows
-from sb3_atari_dqn.replay.stacks import ASIDE, REPEATED, ZEROS, Snapshot, StackShape, classify_start
-
-# One byte per transition: two flags, and above them what stands before the first frame.
-_TERMINATED, _CUT, _KIND_SHIFT = 1, 2, 2
+from sb3_atari_dqn.replay.stack_checks import CheckedStep, check_successors
+from sb3_atari_dqn.replay.stack_ring import CUT, KIND_SHIFT, TERMINATED, StackRing
+from sb3_atari_dqn.replay.stacks import OVERFLOW, Snapshot, StackShape, classify_start
 
 # Steps between full comparisons of the stacks inside an episode.
 _CHECK_EVERY_STEPS = 64
 
-METADATA_BYTES = 2  # per transition: depth and flags
 
-
-class CheckedStep(NamedTuple):
+class StackMemory(StackRing):
     """
-    One vector step, found to be stacks. Its first four fields: see :meth:`StackMemory.push`.
+    Ring of the last observations and of what followed them; parameters as in :class:`StackRing`.
 
-    :param restarted: where the observation does not go on from the one before, bool [N]; None: nowhere
-    :param ends: whether an episode ended
-    """
-
-    obs: np.ndarray
-    next_obs: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    restarted: np.ndarray | None
-    ends: bool
-
-
-class StackMemory:
-    """
-    Ring of the last observations and of what followed them.
-
-    :param n_slots: transitions kept of each environment
-    :param shape: geometry of the stacks
-    :param n_envs: N
-    :param dtype: of the observations
-    :param make_store: gives the frames their place
     :param name: of the part of a dictionary observation that is kept here, for messages
     """
 
@@ -72,28 +39,13 @@ class StackMemory:
         make_store: Callable[[FrameLayout], FrameStore] = HostFrameStore,
         name: str = "",
     ) -> None:
-        self.n_slots, self.shape, self.n_envs, self.dtype, self.name = n_slots, shape, n_envs, dtype, name
-        self.layout = self.layout_of(n_slots, shape, n_envs, dtype)
-        self.store = make_store(self.layout)
-        self.depths = np.zeros((n_slots, n_envs), dtype=np.uint8)
-        self.flags = np.zeros((n_slots, n_envs), dtype=np.uint8)
-        self._ages = np.arange(shape.n_stack - 1, -2, -1)  # of the frames of an observation and of the one after it
+        super().__init__(n_slots, shape, n_envs, dtype, make_store)
+        self.name = name
         self.reset()
-
-    @staticmethod
-    def layout_of(n_slots: int, shape: StackShape, n_envs: int, dtype: np.dtype) -> FrameLayout:
-        """The oldest observation keeps its whole stack (K - 1 more frames), the newest its successor (1 more)."""
-        return FrameLayout(n_slots + shape.n_stack, n_envs, shape.frame_size, np.dtype(dtype))
 
     def reset(self) -> None:
         """Forget everything."""
-        self.store.reset()
-        self.steps = 0
-        self.first_frame = 0  # step of the first frame there ever was
-        self.final_frames = SparseRows(
-            1
-        )  # newest frame of the observation that follows, where it is not the next in the ring
-        self.prefixes = SparseRows(self.shape.n_stack - 1)  # frames before the first one of an episode, oldest first
+        super().reset()
         self._expected: Snapshot | None = None  # what the next observation is unless something ended
         self._depths = np.zeros(self.n_envs, dtype=np.uint8)  # of the last step
         self._kinds = np.zeros(self.n_envs, dtype=np.uint8)  # likewise
@@ -117,7 +69,7 @@ class StackMemory:
 
     def check(
         self, obs: np.ndarray, next_obs: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
-    ) -> "CheckedStep":
+    ) -> CheckedStep:
         """
         The first half of :meth:`push`, which stores nothing: several memories can agree before one of them writes.
 
@@ -130,7 +82,7 @@ class StackMemory:
             self._check_stacks(obs, next_obs, restarted, terminated, truncated)
         return CheckedStep(obs, next_obs, terminated, truncated, restarted, ends)
 
-    def write(self, step: "CheckedStep") -> None:
+    def write(self, step: CheckedStep) -> None:
         """:param step: as :meth:`check` returned it"""
         obs, next_obs, terminated, truncated, restarted, ends = step
         if self._some_shallow:
@@ -156,7 +108,7 @@ class StackMemory:
 
     def _set_flags(self) -> None:
         """What stays the same from step to step until an episode begins."""
-        self._kind_flags = self._kinds << _KIND_SHIFT
+        self._kind_flags = self._kinds << KIND_SHIFT
         self._some_shallow = True  # perhaps: some depth still grows
 
     @property
@@ -197,16 +149,7 @@ class StackMemory:
             due = truncated if restarted is None else (restarted | truncated) & ~terminated
         if not self.ends_are_exact:
             due = due & ~truncated
-        frames, following = self.shape.split(obs), self.shape.split(next_obs)  # [N, K, *frame_shape]
-        for env in np.flatnonzero(due):
-            if not np.array_equal(following[env, :-1], frames[env, 1:]):
-                hint = " (or its info lacks the terminal_observation)" if truncated[env] else ""
-                part = f" {self.name!r}" if self.name else ""
-                raise ValueError(
-                    f"The next observation{part} of environment {env} at step {self.steps} is not its observation "
-                    f"moved by one frame{hint}: it is no stack of n_stack={self.shape.n_stack} frames of shape "
-                    f"{self.shape.frame_shape}; give the right n_stack, or n_stack=1 to store every observation whole."
-                )
+        check_successors(self.shape, obs, next_obs, due, truncated, self.steps, self.name)
 
     def _begin(self, envs: np.ndarray, stacks: np.ndarray) -> None:
         """
@@ -227,7 +170,7 @@ class StackMemory:
             start = classify_start(stack[:-1], stack[-1], continued)
             if start is None:
                 continue
-            if start == ASIDE:
+            if start == OVERFLOW:
                 self.prefixes.add(self._key(self.steps, env), self.store.write_overflow(stack[:-1]))
             self._depths[env], self._kinds[env] = 1, start
 
@@ -237,13 +180,9 @@ class StackMemory:
             return None
         return self.store.frames_of(self.rows(np.array([self.steps - 1]), np.array([env]))[0, 1:-1])
 
-    def _key(self, steps: Any, envs: Any) -> Any:
-        """:return: number of a transition, ascending with time; of one, or of an array of them"""
-        return steps * self.n_envs + envs
-
     def _keep_final(self, step: int, env: Any, frame: np.ndarray) -> None:
         """Cut the stream after a transition; what follows it is no longer the next frame in the ring."""
-        self.flags[step % self.n_slots, env] |= _CUT
+        self.flags[step % self.n_slots, env] |= CUT
         self.final_frames.add(self._key(step, env), self.store.write_overflow(frame.reshape(1, -1)))
 
     def _forget_below(self, oldest: int) -> None:
@@ -261,58 +200,35 @@ class StackMemory:
         """
         self.steps, self.first_frame = steps, first_frame
         last = (steps - 1) % self.n_slots
-        self._depths, self._kinds = self.depths[last].copy(), self.flags[last] >> _KIND_SHIFT
-        self._ended = (self.flags[last] & (_TERMINATED | _CUT)) > 0
+        self._depths, self._kinds = self.depths[last].copy(), self.flags[last] >> KIND_SHIFT
+        self._ended = (self.flags[last] & (TERMINATED | CUT)) > 0
         self._any_ended = bool(self._ended.any())
         self._set_flags()
 
-    # --- reading
+    # --- state
 
-    def oldest_frame(self, filled: int) -> int:
-        """:return: step of the oldest frame that the last `filled` observations may need"""
-        return max(self.steps - filled - self.shape.n_stack + 1, self.first_frame)
+    def state_dict(self) -> dict[str, Any]:
+        """:return: everything but the frames in the ring, for which there is :meth:`frames_since`"""
+        return {
+            "steps": self.steps,
+            "first_frame": self.first_frame,
+            "depths": self.depths.copy(),
+            "flags": self.flags.copy(),
+            "expected": None if self._expected is None else np.ascontiguousarray(self.expected),
+            "ends_are_exact": self.ends_are_exact,
+            "final_frames": self.final_frames.state_dict(),
+            "prefixes": self.prefixes.state_dict(),
+            "store": self.store.state_dict(),
+        }
 
-    def terminated(self, steps: np.ndarray, envs: np.ndarray) -> np.ndarray:
-        """:return: bool, as the broadcast of steps and envs"""
-        return (self.flags[steps % self.n_slots, envs] & _TERMINATED) > 0
-
-    def stops(self, steps: np.ndarray, envs: np.ndarray) -> np.ndarray:
-        """:return: whether the transitions of these steps are followed by none, bool, as the broadcast"""
-        return ((self.flags[steps % self.n_slots, envs] & (_TERMINATED | _CUT)) > 0) | (steps >= self.steps - 1)
-
-    def rows(self, steps: np.ndarray, envs: np.ndarray) -> np.ndarray:
-        """
-        Rows of an observation's K frames and of the frame after it.
-
-        After a termination, where no target looks, the newest frame stands once more.
-
-        :param steps: of stored transitions, int64 [B]
-        :param envs: int64 [B]
-        :return: oldest first, int64 [B, K + 1]
-        """
-        slots = steps % self.n_slots
-        depths, flags = self.depths[slots, envs].astype(np.int64), self.flags[slots, envs]
-        rows = self.store.rows(steps[:, None] - self._ages, envs[:, None])
-        terminated, cut = (flags & _TERMINATED) > 0, (flags & _CUT) > 0
-        if terminated.any():
-            rows[terminated, -1] = rows[terminated, -2]
-        if cut.any():
-            rows[cut, -1] = self.final_frames.find(self._key(steps[cut], envs[cut]))[:, 0]
-        if (depths < self.shape.n_stack).any():
-            self._pad(rows, steps, envs, depths, flags >> _KIND_SHIFT)
-        return rows
-
-    def _pad(
-        self, rows: np.ndarray, steps: np.ndarray, envs: np.ndarray, depths: np.ndarray, kinds: np.ndarray
-    ) -> None:
-        """Put in, for the frames before the first one of an episode, what stood there; arguments as in `rows`."""
-        missing = self._ages >= depths[:, None]  # [B, K + 1]
-        starts = steps - depths + 1
-        rows[missing & (kinds == ZEROS)[:, None]] = self.layout.zero_row
-        repeated = missing & (kinds == REPEATED)[:, None]
-        rows[repeated] = np.broadcast_to(self.store.rows(starts, envs)[:, None], rows.shape)[repeated]
-        sample, place = np.nonzero(missing & (kinds == ASIDE)[:, None])
-        if len(sample):
-            heads = self.prefixes.find(self._key(starts[sample], envs[sample]))  # [., K - 1]
-            before_start = self._ages[place] - depths[sample]  # 0: the frame right before the first one
-            rows[sample, place] = heads[np.arange(len(sample)), self.shape.n_stack - 2 - before_start]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: as `state_dict` gave it, of a memory of the same sizes; the frames are written afterwards"""
+        self.reset()
+        self.depths[:], self.flags[:] = state["depths"], state["flags"]
+        if state["expected"] is not None:
+            self.expected = np.asarray(state["expected"])
+        self.ends_are_exact = state["ends_are_exact"]
+        self.final_frames.load_state_dict(state["final_frames"])
+        self.prefixes.load_state_dict(state["prefixes"])
+        self.store.load_state_dict(state["store"])
+        self.set_position(state["steps"], state["first_frame"])

@@ -36,7 +36,7 @@ class StacksInPlace:
     """
     Gathers stacks from the same memory each time, as a recording asks for.
 
-    The rows are sent to the device; so are the few frames that lie aside in host memory, to where they will stand.
+    The rows are sent to the device; so are the few overflow frames, which stay in host memory.
 
     :param store: holds the frames
     :param shape: geometry of the stacks

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 # What stands in a stack before the first frame of an episode.
-ZEROS, REPEATED, ASIDE = 0, 1, 2
+ZEROS, REPEATED, OVERFLOW = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def classify_start(older: np.ndarray, newest: np.ndarray, continued: np.ndarray 
     :param newest: its newest frame, [F]
     :param continued: frames that would stand there if the stack had simply moved on (a life was lost and nothing
         was reset), [K - 1, F], or None before the first transition
-    :return: `ZEROS`, `REPEATED` (the newest frame again), `ASIDE` (frames seen nowhere else) or None: moved on
+    :return: `ZEROS`, `REPEATED` (the newest frame again), `OVERFLOW` (frames seen nowhere else) or None: moved on
     """
     if not older.any():
         return ZEROS
@@ -124,4 +124,4 @@ def classify_start(older: np.ndarray, newest: np.ndarray, continued: np.ndarray 
         return REPEATED
     if continued is not None and np.array_equal(older, continued):
         return None
-    return ASIDE
+    return OVERFLOW

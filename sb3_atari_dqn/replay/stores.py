@@ -1,14 +1,22 @@
-"""The places where the frames of a replay buffer may lie, by short name."""
+"""Where a replay buffer keeps its frames, by short name."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from sb3_atari_dqn.replay.compressed_store import CompressedFrameStore
 from sb3_atari_dqn.replay.device_store import DeviceFrameStore
 from sb3_atari_dqn.replay.frame_store import FrameStore, HostFrameStore
+from sb3_atari_dqn.validation import renamed
 
 FRAME_STORES: dict[str, type[FrameStore]] = {
-    "memory": HostFrameStore,
+    "ram": HostFrameStore,
     "compressed": CompressedFrameStore,
     "device": DeviceFrameStore,
 }
+
+
+# As version 0.1.0 spelled them.
+OLD_NAMES, _OLD_VALUES = {"frames": "frame_storage"}, {"frame_storage": {"memory": "ram"}}
 
 
 def frame_store(name: str) -> type[FrameStore]:
@@ -17,5 +25,24 @@ def frame_store(name: str) -> type[FrameStore]:
     :raises ValueError: on another one
     """
     if not isinstance(name, str) or name not in FRAME_STORES:
-        raise ValueError(f"Unknown frames={name!r}; known: {', '.join(FRAME_STORES)}.")
+        raise ValueError(f"Unknown frame_storage={name!r}; known: {', '.join(FRAME_STORES)}.")
     return FRAME_STORES[name]
+
+
+def storage_named(frame_storage: str, frames: str | None) -> str:
+    """
+    :param frame_storage: argument of a buffer, "ram" by default
+    :param frames: its old name; None: not given
+    :return: one of `FRAME_STORES`, or what else was given
+    """
+    given = {} if frames is not None and frame_storage == "ram" else {"frame_storage": frame_storage}
+    return in_new_spelling(given if frames is None else {**given, "frames": frames})["frame_storage"]
+
+
+def in_new_spelling(options: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :param options: of a buffer; version 0.1.0 wrote `frames="memory"` for `frame_storage="ram"`
+    :return: a copy that names `frame_storage`; a FutureWarning tells the user to write it so
+    :raises ValueError: if the storage is given under both names
+    """
+    return renamed("replay_buffer_kwargs", options, OLD_NAMES, _OLD_VALUES)

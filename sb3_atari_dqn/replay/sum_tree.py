@@ -3,6 +3,8 @@
 B: batch, L: leaves, F: children of a node.
 """
 
+from typing import Any
+
 import numpy as np
 
 # Few levels, each a short row that numpy adds up at once: a million leaves take four steps and not twenty.
@@ -38,6 +40,25 @@ class SumTree:
     def nbytes_for(n_leaves: int) -> int:
         """:return: memory of a tree"""
         return 8 * _FAN_OUT * sum(_nodes_per_level(n_leaves))
+
+    @property
+    def leaves(self) -> np.ndarray:
+        """A copy of the values of all leaves, float64 [L]."""
+        return self._levels[0].reshape(-1)[: self.n_leaves].copy()
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: the leaves; what stands above them follows from them"""
+        return {"leaves": self.leaves}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        :param state: as `state_dict` gave it
+        :raises ValueError: if it comes from a tree of another size
+        """
+        leaves = np.asarray(state["leaves"])
+        if leaves.shape != (self.n_leaves,):
+            raise ValueError(f"The state has priorities of shape {leaves.shape}, this memory {(self.n_leaves,)}.")
+        self[np.arange(self.n_leaves)] = leaves
 
     def __getitem__(self, leaves: np.ndarray) -> np.ndarray:
         """:return: values of these leaves, float64, shaped as they are"""

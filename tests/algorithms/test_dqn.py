@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 from functools import partial
 from typing import Any, ClassVar
@@ -135,6 +136,7 @@ class StartsBelowZero(StartsElsewhere):
     first = -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replay", ["uniform", "prioritized", "sb3"])
 @pytest.mark.parametrize("env", [StartsElsewhere, StartsBelowZero])
 @pytest.mark.parametrize("pace", [{}, {"learner": "fast", "replay_ratio": 1.0, "overlap": True}])
@@ -288,12 +290,13 @@ def test_logs_hold_sb3s_keys_and_ours():
     model.set_logger(Logger(None, [memory]))
     model.learn(50, log_interval=1)
     last = memory.dumps[-1]
-    for key in ("loss", "learning_rate", "n_updates", "mean_q", "mean_abs_td_error", "grad_norm", "target_age"):
-        assert np.isfinite(last[f"train/{key}"])
-    for key in ("env_steps_per_second", "updates_per_second", "fps"):
-        assert last[f"time/{key}"] >= 0
-    assert 0 <= last["rollout/exploration_rate"] <= 1
-    assert last["train/mean_abs_td_error"] > 0
+    keys = {"train/mean_q", "train/target_age"} | {f"time/{key}" for key in ("env_steps_per_second", "fps")}
+    assert keys | {"time/updates_per_second"} <= set(last)
+    assert last["rollout/exploration_rate"] == 0.05, "its end, after the first 5 of 50 steps"
+    assert last["train/learning_rate"] == 1e-4
+    trainings = (last["time/total_timesteps"] - 1) // 4 - 2  # after every 4 steps, but for those at 4 and 8
+    assert last["train/n_updates"] == 3 * trainings
+    assert 0 < last["train/loss"] < last["train/mean_abs_td_error"], "Huber's is below the absolute error"
     assert last["train/grad_norm"] > 0
 
 
@@ -316,7 +319,7 @@ def test_logged_numbers_are_means_over_the_updates():
 
 def test_speeds_go_over_the_time_since_the_last_log(monkeypatch):
     memory, model, clock = Memory(), small(), iter([100.0, 102.0, 102.0, 106.0, 106.0])
-    monkeypatch.setattr("sb3_atari_dqn.algorithms.training_log.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     model._setup_learn(1)
     model.set_logger(Logger(None, [memory]))
     for env_steps, updates in ((200, 50), (240, 54)):
@@ -425,6 +428,7 @@ def test_hindsight_replay_gets_its_environment(tmp_path):
 # --- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
     ("env", "policy", "policy_kwargs"),
@@ -520,6 +524,7 @@ def test_another_algorithms_file_is_refused_with_file_content_and_way_out(saved_
         loaded_by.load(tmp_path / "model.zip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "env", "kwargs"),
     [
@@ -568,25 +573,23 @@ def test_a_policy_of_the_users_own_is_no_dqn_that_we_know(tmp_path):
         pass
 
     DQN(OwnPolicy, Catch(), device="cpu", buffer_size=10).save(tmp_path / "own")
-    with pytest.raises(ValueError, match="it holds a model with policy OwnPolicy"):
+    with pytest.raises(ValueError, match="OwnPolicy"):
         ClassicDQN.load(tmp_path / "own")
 
 
 def test_a_model_without_an_environment_says_what_is_missing(tmp_path):
     small().save(tmp_path / "model")
     model = ClassicDQN.load(tmp_path / "model")
-    with pytest.warns(
-        UserWarning, match=r"This ClassicDQN has no environment: pass env= to load\(\), or call set_env\(\)"
-    ):
+    with pytest.warns(UserWarning, match=r"ClassicDQN .*env= .*set_env\(\)"):
         assert model.get_env() is None
-    with pytest.raises(ValueError, match=r"has no environment to learn in: pass env= to load\(\)"):
+    with pytest.raises(ValueError, match=r"env= .*load\(\)"):
         model.learn(10)
 
 
 @pytest.mark.parametrize("saved_by", [DuelingDQN, PPO])
 def test_parameters_that_do_not_fit_are_refused_with_their_source(saved_by, tmp_path):
     other(saved_by).save(tmp_path / "model.zip")
-    with pytest.raises(RuntimeError, match=r"parameters in .*model\.zip do not fit .* ClassicDQN"):
+    with pytest.raises(RuntimeError, match=r"model\.zip .*ClassicDQN"):
         other(ClassicDQN).set_parameters(tmp_path / "model.zip")
 
 
@@ -613,6 +616,7 @@ def test_episodes_of_several_environments_are_refused_at_load(tmp_path):
 # --- determinism
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("n_envs", [1, 3])
 def test_the_same_seed_gives_identical_parameters_and_another_seed_does_not(algorithm, n_envs):

@@ -21,6 +21,9 @@ from tests.support.environments import Catch, Noise
 
 SETTINGS: dict[str, Any] = dict(buffer_size=500, batch_size=10, learning_rate=1e-3, seed=5, device="cpu")
 
+# Ours would draw from a generator of its own.
+SB3_SAMPLING: dict[str, Any] = {"replay_buffer_kwargs": {"sb3_sampling": True}}
+
 
 def collect(model, vector_steps=60):
     """Fill the replay buffer with the model's environment under random actions, the same for every model."""
@@ -60,12 +63,13 @@ def same(left, right):
 )
 def test_parameters_equal_sb3s_after_training_on_the_same_data(policy, env, n_envs, tau, n_steps):
     theirs, ours = (
-        train(algorithm(policy, make_vec_env(env, n_envs, seed=2), n_steps=n_steps, tau=tau, **SETTINGS))
-        for algorithm in (DQN, ClassicDQN)
+        train(algorithm(policy, make_vec_env(env, n_envs, seed=2), n_steps=n_steps, tau=tau, **SETTINGS, **more))
+        for algorithm, more in ((DQN, {}), (ClassicDQN, SB3_SAMPLING))
     )
     assert same(ours.get_parameters(), theirs.get_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bound",
     [
@@ -110,7 +114,10 @@ def test_parameters_equal_sb3s_on_stacked_frames_that_are_stored_once(n_steps, r
     kwargs = dict(n_steps=n_steps, **SETTINGS)
     theirs, ours = (
         train(algorithm("CnnPolicy", VecFrameStack(make_vec_env(Noise, 2, seed=2), 4), **kwargs, **more))
-        for algorithm, more in ((DQN, {}), (ClassicDQN, {"replay": replay}))
+        for algorithm, more in (
+            (DQN, {}),
+            (ClassicDQN, {"replay": replay, **(SB3_SAMPLING if replay == "uniform" else {})}),
+        )
     )
     assert isinstance(ours.replay_buffer, FrameReplayBuffer) == (replay == "uniform")
     assert same(ours.get_parameters(), theirs.get_parameters())
@@ -134,8 +141,8 @@ def test_batch_normalization_and_dropout_train_and_act_as_in_sb3(policy, env):
         policy_kwargs={"net_arch": [16], "features_extractor_class": FlattenBatchNormDropoutExtractor}
     )
     models: list[Any] = []
-    for algorithm in (DQN, ClassicDQN):
-        model = algorithm(policy, make_vec_env(env, 2, seed=2), **kwargs, **SETTINGS)
+    for algorithm, more in ((DQN, {}), (ClassicDQN, SB3_SAMPLING)):
+        model = algorithm(policy, make_vec_env(env, 2, seed=2), **kwargs, **SETTINGS, **more)
         torch.manual_seed(3)
         models.append(train(model))
     theirs, ours = models

@@ -1,7 +1,6 @@
 """Learning, end to end: probes in seconds, a pixel game and CartPole in less than a minute each."""
 
 import gymnasium as gym
-import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewardThreshold
@@ -32,11 +31,13 @@ def q_values(model, observation):
         return model.q_net(torch.tensor([[observation]])).numpy()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_value_probe(algorithm):
     assert q_values(learn_probe(algorithm, ValueProbe()), 0.0) == pytest.approx([1, 1], abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_discount_probe(algorithm):
     model = learn_probe(algorithm, DiscountProbe(), gamma=0.5)
@@ -44,6 +45,7 @@ def test_discount_probe(algorithm):
     assert q_values(model, 0.0) == pytest.approx([0.5, 0.5], abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_policy_probe(algorithm):
     model = learn_probe(algorithm, PolicyProbe())
@@ -51,6 +53,7 @@ def test_policy_probe(algorithm):
     assert q_values(model, 1.0) == pytest.approx([-1, 1], abs=0.2)
 
 
+@pytest.mark.slow
 def test_dueling_dqn_learns_to_catch_from_pixels():
     model = DuelingDQN(
         "CnnPolicy", Catch(), learning_rate=1e-3, buffer_size=10_000, learning_starts=300, train_freq=4,
@@ -63,6 +66,7 @@ def test_dueling_dqn_learns_to_catch_from_pixels():
     assert mean_score(model, Catch()) >= 0.9
 
 
+@pytest.mark.slow
 def test_classic_dqn_balances_the_pole():
     model = ClassicDQN(
         "MlpPolicy", "CartPole-v1", learning_rate=lambda remaining: 2e-3 * remaining, buffer_size=50_000,
@@ -73,5 +77,4 @@ def test_classic_dqn_balances_the_pole():
     stop = StopTrainingOnRewardThreshold(reward_threshold=475)
     evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), stop, n_eval_episodes=10, eval_freq=2_000, verbose=0)
     model.learn(50_000, callback=evaluation)
-    assert np.isfinite(evaluation.last_mean_reward)
     assert evaluation.best_mean_reward >= 475

@@ -131,9 +131,10 @@ def our_buffer(env: Any, n_slots: int, n_steps: int = 1, kind: Any = FrameReplay
     )
 
 
-def compare(env: Any, n_steps: int, frames: str) -> None:
+def compare(env: Any, n_steps: int, frame_storage: str) -> None:
     """Fill both twice over and compare every transition that they hold."""
-    theirs, ours = sb3_buffer(env, 20, n_steps), our_buffer(env, 20, n_steps, frames=frames)
+    theirs = sb3_buffer(env, 20, n_steps)
+    ours = our_buffer(env, 20, n_steps, frame_storage=frame_storage, sb3_sampling=True)
     for step in transitions(env, 45):
         theirs.add(*_copied_step(step))
         ours.add(*step)
@@ -154,15 +155,15 @@ def _copied_step(step: tuple[Any, ...]) -> tuple[Any, ...]:
     return _copied(step[0]), _copied(step[1]), *step[2:]
 
 
-@pytest.mark.parametrize("frames", ["memory", "compressed", "device"])
+@pytest.mark.parametrize("frame_storage", ["ram", "compressed", "device"])
 @pytest.mark.parametrize("name", SPACES)
-def test_samples_of_every_space_equal_those_of_sb3(name, frames):
-    compare(envs_of(SPACES[name]), n_steps=1, frames=frames)
+def test_samples_of_every_space_equal_those_of_sb3(name, frame_storage):
+    compare(envs_of(SPACES[name]), n_steps=1, frame_storage=frame_storage)
 
 
 @pytest.mark.parametrize("name", [name for name in SPACES if name != "dict"])  # SB3 has no n-step dictionaries
 def test_n_step_samples_of_every_space_equal_those_of_sb3(name):
-    compare(envs_of(SPACES[name]), n_steps=3, frames="memory")
+    compare(envs_of(SPACES[name]), n_steps=3, frame_storage="ram")
 
 
 def test_n_step_samples_of_a_dictionary_equal_those_of_its_parts():
@@ -210,7 +211,7 @@ STACKS = {
 @pytest.mark.parametrize("name", STACKS)
 def test_stacks_along_any_axis_are_stored_frame_by_frame_and_equal_sb3s(name):
     env = STACKS[name]()
-    compare(env, n_steps=1, frames="memory")
+    compare(env, n_steps=1, frame_storage="ram")
     buffer = our_buffer(env, 20)
     assert all(part.shape.n_stack > 1 for part in buffer.memory.parts.values()), "each frame once"
 
@@ -247,12 +248,13 @@ class Flat(VecEnvWrapper):
 def test_observations_that_a_wrapper_has_reshaped_are_stored_whole():
     env = Flat(STACKS["a row, along the first axis"]())
     assert frame_stacking(env) == {}
-    compare(env, n_steps=1, frames="memory")
+    compare(env, n_steps=1, frame_storage="ram")
 
 
 # --- in the algorithms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
 @pytest.mark.parametrize("name", [*SPACES, "transposed dictionary"])
 def test_every_space_trains_with_every_kind_of_replay(name, replay):
@@ -300,7 +302,7 @@ def test_optimize_memory_usage_means_the_same_for_every_kind_of_replay(name, rep
 
 def test_a_space_without_frames_is_refused_by_its_name():
     nested = spaces.Dict({"a": spaces.Dict({"b": spaces.Discrete(2)})})
-    with pytest.raises(ValueError, match=r"flat Dict of these; got Dict\('b': Discrete\(2\)\) under 'a'"):
+    with pytest.raises(ValueError, match=r"Dict\('b': Discrete\(2\)\) under 'a'"):
         FrameReplayBuffer(10, nested, spaces.Discrete(2), n_stack=1)
 
 
@@ -312,7 +314,7 @@ def test_a_space_without_frames_is_refused_by_its_name():
         ({"n_stack": {"vector": 2}}, "'vector': n_stack=2 does not fit"),
         ({"n_stack": 1, "stack_axis": 5}, "stack_axis=5 does not fit"),
         ({"n_stack": 1, "stack_axis": -5}, "stack_axis must be at least"),
-        ({"n_stack": {"vector": "two"}}, "n_stack must be a whole number, got 'two'"),
+        ({"n_stack": {"vector": "two"}}, "n_stack .*whole number.* 'two'"),
     ],
 )
 def test_stacks_that_a_dictionary_does_not_have_are_refused(kwargs, message):
@@ -324,9 +326,7 @@ def test_a_missing_or_misshapen_part_stores_nothing():
     env = envs_of(SPACES["dict"])
     buffer = our_buffer(env, 20)
     obs, reached, *rest = next(transitions(env, 1))
-    with pytest.raises(
-        ValueError, match=r"next_obs must be a dictionary with the keys \['discrete', .*got \['image'\]"
-    ):
+    with pytest.raises(ValueError, match=r"next_obs .*\['discrete', .*\['image'\]"):
         buffer.add(obs, {"image": reached["image"]}, *rest)
     with pytest.raises(ValueError, match=r"next_obs\['vector'\] has shape \(2, 2\)"):
         buffer.add(obs, {**reached, "vector": reached["vector"][:, :2]}, *rest)
@@ -342,7 +342,7 @@ def test_a_stack_that_breaks_in_one_part_stores_nothing_in_any():
         buffer.add(*step)
     obs, reached, *rest = steps[64]
     broken = {**reached, "joints": reached["joints"] + 1}
-    with pytest.raises(ValueError, match="next observation 'joints' of environment 0"):
+    with pytest.raises(ValueError, match="'joints' of environment 0"):
         buffer.add(obs, broken, *rest)
     assert {part.steps for part in buffer.memory.parts.values()} == {64}
     buffer.add(*steps[64])
@@ -443,16 +443,14 @@ def test_a_file_of_a_larger_discrete_space_is_refused():
     nine, four = (FrameReplayBuffer(10, spaces.Discrete(n), spaces.Discrete(2), "cpu", n_stack=1) for n in (9, 4))
     file = io.BytesIO()
     write(nine, file)
-    with pytest.raises(
-        ValueError, match=r"was saved with observation space Discrete\(9\), and this buffer has Discrete"
-    ):
+    with pytest.raises(ValueError, match=r"observation space Discrete\(9\).* Discrete"):
         read(four, file, "it")
 
 
-@pytest.mark.parametrize("frames", ["memory", "compressed", "device"])
-def test_buffers_can_be_pickled_as_sb3s_algorithms_save_them(frames):
+@pytest.mark.parametrize("frame_storage", ["ram", "compressed", "device"])
+def test_buffers_can_be_pickled_as_sb3s_algorithms_save_them(frame_storage):
     env = envs_of(SPACES["image"])
-    buffer = our_buffer(env, 20, frames=frames)
+    buffer = our_buffer(env, 20, frame_storage=frame_storage)
     for step in transitions(env, 45):
         buffer.add(*step)
     again = pickle.loads(pickle.dumps(buffer))

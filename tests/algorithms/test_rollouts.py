@@ -369,6 +369,7 @@ def same_actions(left, right):
 # --- determinism
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("n_envs", [1, 8])
 @pytest.mark.parametrize("learner", ["reference", "fast"])
@@ -519,7 +520,8 @@ def test_logs_are_written_every_so_many_episodes(overlap):
     assert last["rollout/ep_len_mean"] == 2
     assert last["train/n_updates"] == model._n_updates
     assert "train/loss" in memory.dumps[0]
-    assert np.isfinite([last["train/learning_rate"], last["time/env_steps_per_second"]]).all()
+    assert last["train/learning_rate"] == model.learning_rate
+    assert "time/env_steps_per_second" in last
 
 
 @BOTH
@@ -573,6 +575,7 @@ def q_values(model, observation):
         return model.q_net(torch.tensor([[observation]])).numpy()[0]
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("n_envs", [1, 4])
 def test_discount_probe_whatever_the_number_of_environments(n_envs, overlap):
@@ -589,6 +592,7 @@ def mean_score(model):
     return np.mean(evaluate_policy(model, Monitor(Catch()), n_eval_episodes=50)[0])
 
 
+@pytest.mark.slow
 def test_the_fast_learner_learns_to_catch_from_pixels_while_the_environments_step():
     model = DuelingDQN(
         "CnnPolicy", make_vec_env(Catch, 4, seed=1), learning_rate=2e-3, buffer_size=10_000, learning_starts=300,

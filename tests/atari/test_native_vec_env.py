@@ -80,6 +80,7 @@ def play_both(ours: VecEnv, theirs: VecEnv, steps: int, seed: int = 0) -> Counte
     return tally
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env_id", "steps", "options", "episodes", "games"),
     [
@@ -114,6 +115,7 @@ def test_the_same_actions_give_the_same_games_frame_by_frame(env_id, steps, opti
     assert tally["games"] >= games
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 4])  # those whose emulator seed has no sign bit, which C++ refuses
 def test_sticky_actions_are_the_same_of_the_same_seed(seed):
     kwargs = {"repeat_action_probability": 0.25}
@@ -124,6 +126,7 @@ def test_sticky_actions_are_the_same_of_the_same_seed(seed):
     assert tally["episodes"] >= 2
 
 
+@pytest.mark.slow
 def test_sticky_actions_of_the_preset_are_those_of_the_environment():
     by_preset = native(BREAKOUT, 1, 1, noop_max=0, action_repeat_probability=0.25)
     by_environment = native(BREAKOUT, 1, 1, {"repeat_action_probability": 0.25}, noop_max=0)
@@ -133,6 +136,7 @@ def test_sticky_actions_of_the_preset_are_those_of_the_environment():
         play_both(native(BREAKOUT, 1, 1, noop_max=0, action_repeat_probability=0.25), plain, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [200, 203])
 def test_a_game_is_truncated_at_the_frame_limit_with_the_same_score(limit):
     kwargs = {"max_num_frames_per_episode": limit}
@@ -146,6 +150,7 @@ def test_a_game_is_truncated_at_the_frame_limit_with_the_same_score(limit):
     assert play_both(native(PONG, 1, 0, kwargs, **options), ordinary(PONG, 1, 0, kwargs, **options), 60)["games"] == 1
 
 
+@pytest.mark.slow
 def test_no_ops_at_the_start_of_a_game_are_1_to_30_uniformly():
     """Chi-square; chance alone exceeds 58.3 (29 degrees of freedom) once in 1000, and the seed is fixed."""
     env = native(PONG, 1, 3, {"max_num_frames_per_episode": 1}, fire_on_reset=False)
@@ -163,6 +168,7 @@ def layer(env: gym.Env, wrapper: type) -> Any:
     return env
 
 
+@pytest.mark.slow
 def test_a_start_after_some_no_ops_and_fire_is_the_ordinary_one():
     ours = native(BREAKOUT, 6, 5)
     begun = ours.reset()
@@ -205,6 +211,7 @@ class RandomPlayer(PolicyPredictor):
         return self.rng.integers(0, self.n_actions, len(observation)), None
 
 
+@pytest.mark.slow
 def test_an_evaluation_gives_raw_scores_and_lengths_of_whole_games_as_on_the_ordinary_path():
     results = [
         evaluate_policy(RandomPlayer(4), build(BREAKOUT, 2, noop_max=0), n_eval_episodes=3, return_episode_rewards=True)
@@ -214,6 +221,7 @@ def test_an_evaluation_gives_raw_scores_and_lengths_of_whole_games_as_on_the_ord
     assert min(results[0][1]) > 400, "five lives, in raw frames"  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_monitor_files_have_the_format_of_sb3(tmp_path):
     ours = NativeAtariVecEnv(BREAKOUT, 2, seed=0, monitor_dir=str(tmp_path / "ours"))
     theirs = make_vec_env(BREAKOUT, 2, seed=0, monitor_dir=str(tmp_path / "theirs"), wrapper_class=NatureAtari)
@@ -247,11 +255,13 @@ def equal(ours: list[Any], theirs: list[Any]) -> bool:
     return all(np.array_equal(first, second) for first, second in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.slow
 def test_many_games_are_loaded_and_pictured_on_several_threads_and_are_the_same(monkeypatch):
     def played() -> list[Any]:
+        threads = threading.active_count()
         env = native(BREAKOUT, 3, 5, {"repeat_action_probability": 0.25})
-        threaded.append(env._pool._workers is not None)
         first = stream(env, 40)
+        threaded.append(threading.active_count() > threads)
         env.seed(9)
         return first + stream(env, 10)
 
@@ -262,6 +272,7 @@ def test_many_games_are_loaded_and_pictured_on_several_threads_and_are_the_same(
     assert threaded == [False, True]
 
 
+@pytest.mark.slow
 def test_a_game_that_was_loaded_and_then_played_is_loaded_again(monkeypatch):
     monkeypatch.setattr(native_pool, "_MANY_GAMES", 2)
     interrupted, fresh = native(BREAKOUT, 2, 7), native(BREAKOUT, 2, 7)
@@ -273,6 +284,7 @@ def test_a_game_that_was_loaded_and_then_played_is_loaded_again(monkeypatch):
     assert equal(stream(interrupted, 30), stream(fresh, 30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_the_same_seed_gives_the_same_stream_and_another_one_does_not(n_envs):
     kwargs = {"repeat_action_probability": 0.25}
@@ -287,6 +299,7 @@ def test_games_of_one_environment_differ():
     assert len({info["episode_frame_number"] for info in env.step(np.zeros(4, int))[3]}) > 1
 
 
+@pytest.mark.slow
 def test_a_seed_and_a_reset_determine_all_that_follows_whatever_was_played_before():
     fresh, used = native(BREAKOUT, 2, 7), native(BREAKOUT, 2, 1)
     used.reset()
@@ -324,7 +337,7 @@ def test_every_step_returns_new_arrays():
 def test_an_action_that_the_game_does_not_have_is_refused_before_it_is_sent(actions):
     env = native(PONG)
     env.reset()
-    with pytest.raises(ValueError, match=r"give 1 whole numbers from 0 to 5"):
+    with pytest.raises(ValueError, match=r"1 .*0 to 5"):
         env.step(np.array(actions))
     env.step(np.array([5]))
 
@@ -350,6 +363,7 @@ def test_a_reset_with_a_step_in_flight_finishes_it_first():
     env.step(np.array([0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["built", "reset", "in flight", "stepped"])
 def test_it_can_be_closed_at_any_time_and_twice(moment):
     env = native(PONG, 2)
@@ -367,27 +381,27 @@ def test_it_can_be_closed_at_any_time_and_twice(moment):
 
 
 def test_the_games_play_while_python_does_something_else():
-    """A step of 1200 frames: sending it is nothing beside it, and after as long a computation it has been played."""
+    """Between sending a step of 1200 frames and asking for it, other threads do most of its work."""
+
+    def work_of_others() -> float:
+        return time.process_time() - time.thread_time()  # CPU seconds
+
     env = native(PONG, 1, noop_max=0, fire_on_reset=False, frame_skip=1200)
     env.reset()
-    ratios = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        env.step(np.array([0]))
-        alone = time.perf_counter() - begin
-        begin = time.perf_counter()
-        env.step_async(np.array([0]))
-        sent = time.perf_counter()
-        while time.perf_counter() < sent + 3 * alone:
-            pass  # Python code, which holds the interpreter's lock
-        computed = time.perf_counter()
-        env.step_wait()
-        ratios.append(((sent - begin) / alone, (time.perf_counter() - computed) / alone))
-    sending, waiting = np.min(ratios, axis=0)
-    assert sending < 0.1
-    assert waiting < 0.5
+    before = work_of_others()
+    env.step(np.array([0]))
+    whole = work_of_others() - before
+    env.step_async(np.array([0]))
+    sent, deadline = work_of_others(), time.monotonic() + 60
+    while work_of_others() < sent + whole / 2 and time.monotonic() < deadline:
+        pass  # Python code, which holds the interpreter's lock
+    computed = work_of_others()
+    env.step_wait()
+    assert whole > 0.01
+    assert computed >= sent + whole / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many_games", [2, 16])
 def test_ctrl_c_in_a_step_leaves_an_environment_that_plays_on(monkeypatch, many_games):
     monkeypatch.setattr(native_pool, "_MANY_GAMES", many_games)
@@ -436,6 +450,7 @@ def test_what_only_ordinary_environments_do_is_refused_with_the_way_out():
             call()
 
 
+@pytest.mark.slow
 def test_sb3_evaluates_during_training_without_a_warning(recwarn, tmp_path):
     from sb3_atari_dqn import DuelingDQN
 
@@ -455,6 +470,7 @@ def test_sb3_evaluates_during_training_without_a_warning(recwarn, tmp_path):
 # Pictures -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env_id", "options"),
     [
@@ -484,6 +500,7 @@ def test_the_rendered_picture_is_the_one_that_the_newest_frame_was_made_of(env_i
     assert tally["episodes"] > tally["games"] or not preset.terminal_on_life_loss or env_id == PONG
 
 
+@pytest.mark.slow
 def test_without_a_pool_the_picture_is_what_the_ordinary_game_renders():
     options = {"noop_max": 0, "max_pool_frames": 1}
     ours = NativeAtariVecEnv(
@@ -512,6 +529,7 @@ def test_a_picture_that_somebody_keeps_or_paints_on_changes_nothing():
     assert observations.any()
 
 
+@pytest.mark.slow
 def test_pictures_change_no_game_and_need_a_reset_and_an_open_environment():
     filmed = NativeAtariVecEnv(BREAKOUT, 2, seed=1, render_mode="rgb_array")
     with pytest.raises(RuntimeError, match="reset"):
@@ -522,6 +540,7 @@ def test_pictures_change_no_game_and_need_a_reset_and_an_open_environment():
         filmed.get_images()
 
 
+@pytest.mark.slow
 def test_sb3_s_video_recorder_films_all_games_at_their_own_speed(tmp_path):
     env = NativeAtariVecEnv(PONG, 2, seed=0, render_mode="rgb_array")
     recorder = VecVideoRecorder(VecFrameStack(env, 1), str(tmp_path), lambda step: step == 0, video_length=12)
@@ -559,7 +578,7 @@ NATURE: tuple[type, dict[str, Any]] = (NatureAtari, {})
     [
         (PONG, [], {}, "names nothing"),
         (PONG, [NATURE, (Monitor, {})], {}, "NatureAtari, Monitor"),
-        (PONG, [(CountingPreset, {})], {}, r"CountingPreset has code of its own \(step\)"),
+        (PONG, [(CountingPreset, {})], {}, "CountingPreset .*step"),
         ("CartPole-v1", [NATURE], {}, "no Atari game"),
         ("ALE/Pong-v5", [NATURE], {}, "frameskip=4"),
         ("Pong-v4", [NATURE], {}, r"frameskip=\(2, 5\)"),
@@ -582,6 +601,7 @@ def test_what_cannot_be_played_natively_is_said_in_one_line(env_id, wrappers, en
         raise AssertionError(reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env_id", "wrapper", "env_kwargs"),
     [
@@ -621,8 +641,8 @@ def test_an_environment_that_cannot_be_played_is_refused():
     [
         ({"n_envs": 10**9}, "n_envs=1000000000"),
         ({"n_stack": 1000}, "n_stack=1000"),
-        ({"seed": -1}, "seed must be at least 0, got -1"),
-        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"seed": -1}, "seed .*0.* -1"),
+        ({"seed": 1.5}, "seed .*whole number.* 1.5"),
         ({"preset": NatureAtari}, "give an AtariPreset"),
     ],
 )
@@ -649,17 +669,17 @@ def test_a_forked_child_is_told_instead_of_waiting_for_ever():
 
 @pytest.mark.parametrize("value", [2, -1, float("nan"), "x", None])
 def test_a_probability_that_is_none_is_refused_by_name(value):
-    with pytest.raises(ValueError, match="repeat_action_probability must be a number in"):
+    with pytest.raises(ValueError, match="repeat_action_probability"):
         native(BREAKOUT, env_kwargs={"repeat_action_probability": value})
 
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"max_num_frames_per_episode": 1.5}, "max_num_frames_per_episode must be a whole number, got 1.5"),
-        ({"max_num_frames_per_episode": "100"}, "max_num_frames_per_episode must be a whole number"),
-        ({"full_action_space": "no"}, "full_action_space must be True or False, got 'no'"),
-        ({"game": 3}, "game must be a name, got 3"),
+        ({"max_num_frames_per_episode": 1.5}, "max_num_frames_per_episode .*whole number.* 1.5"),
+        ({"max_num_frames_per_episode": "100"}, "max_num_frames_per_episode .*whole number"),
+        ({"full_action_space": "no"}, "full_action_space .*True or False.* 'no'"),
+        ({"game": 3}, "game .* 3"),
     ],
 )
 def test_arguments_of_the_game_are_checked_before_it_is_loaded(kwargs, message):

@@ -28,7 +28,7 @@ def test_overrides_replace_what_they_name_and_nothing_else():
 
 
 def test_an_unknown_override_is_named_beside_the_options_there_are():
-    with pytest.raises(ValueError, match=r"no option screen_size: choose from noop_max, .*size"):
+    with pytest.raises(ValueError, match=r"screen_size.*noop_max, .*size"):
         AtariPreset().with_overrides({"screen_size": 84})
 
 
@@ -52,23 +52,23 @@ def test_an_override_is_checked_against_the_options_it_leaves_in_place():
         ({"max_pool_frames": 0}, r"max_pool_frames=0: "),
         ({"action_repeat_probability": 1.0}, r"action_repeat_probability=1.0: .*below 1"),
         ({"action_repeat_probability": -0.1}, r"action_repeat_probability=-0.1: .*None"),
-        ({"reward_scale": 0.0}, r"reward_scale=0.0: give a number above 0"),
+        ({"reward_scale": 0.0}, r"reward_scale=0\.0\b"),
         ({"reward_scale": float("nan")}, r"reward_scale=nan: "),
         ({"clip_reward": True, "reward_scale": 0.1}, r"reward_scale=0.1: .*set clip_reward to false"),
-        ({"grayscale": "rgb2gray"}, r"grayscale='rgb2gray': give one of luma, mean"),
+        ({"grayscale": "rgb2gray"}, "grayscale='rgb2gray'.*luma, mean"),
         ({"grayscale": True}, r"grayscale=True: "),
         ({"grayscale": (0.5, 0.5)}, r"grayscale=\(0.5, 0.5\): .*three weights"),
         ({"grayscale": (0.5, 0.5, 0.5)}, r"grayscale=\(0.5, 0.5, 0.5\): .*at most 1"),
         ({"grayscale": (1.2, -0.2, 0.0)}, r"grayscale=\(1.2, -0.2, 0.0\): "),
         ({"grayscale": (0, 0, 0)}, r"grayscale=\(0, 0, 0\): "),
-        ({"crop": (34, 34, 0, 160)}, r"crop=\(34, 34, 0, 160\): give \(top, bottom, left, right\)"),
+        ({"crop": (34, 34, 0, 160)}, r"crop=\(34, 34, 0, 160\).*\(top, bottom, left, right\)"),
         ({"crop": (-1, 34, 0, 160)}, r"crop=\(-1, 34, 0, 160\): "),
         ({"crop": (34, 194)}, r"crop=\(34, 194\): "),
         ({"size": 84}, r"size=84: give \(height, width\)"),
         ({"size": (84, 0)}, r"size=\(84, 0\): "),
         ({"size": (84, 84, 1)}, r"size=\(84, 84, 1\): "),
-        ({"size": (84, 100_000)}, r"size=\(84, 100000\): give \(height, width\) in pixels, both from 1 to 2048"),
-        ({"resize": "cubic"}, r"resize='cubic': give one of area, bilinear, nearest, stride"),
+        ({"size": (84, 100_000)}, r"size=\(84, 100000\).*\(height, width\).*2048"),
+        ({"resize": "cubic"}, "resize='cubic'.*area, bilinear, nearest, stride"),
     ],
 )
 def test_a_bad_value_is_named_with_the_way_out(options: dict[str, Any], message: str):

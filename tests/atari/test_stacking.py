@@ -115,15 +115,14 @@ def test_algorithms_see_how_deep_the_stack_is():
     assert frame_stacking(VecTransposeImage(VecRepeatFirstStack(numbered(1, (12, 10, 1)), 3))) == {"": (3, 0)}
 
 
-@pytest.mark.parametrize("frames", FRAME_STORES)
+@pytest.mark.parametrize("frame_storage", FRAME_STORES)
 @pytest.mark.parametrize("n_envs", [1, 2])
 @pytest.mark.parametrize("resets", [(), (41, 53, 54, 67)], ids=["no_reset", "resets_from_outside"])
-def test_the_replay_memory_keeps_each_frame_once_and_returns_the_stacks_exactly(frames, n_envs, resets):
+def test_the_replay_memory_keeps_each_frame_once_and_returns_the_stacks_exactly(frame_storage, n_envs, resets):
     env: Any = VecTransposeImage(VecRepeatFirstStack(numbered(n_envs, (12, 10, 1)), 4))
     size = 30 * n_envs
-    ours = FrameReplayBuffer(
-        size, env.observation_space, env.action_space, "cpu", n_envs=n_envs, n_stack=4, frames=frames
-    )
+    sizes = size, env.observation_space, env.action_space, "cpu", n_envs
+    ours = FrameReplayBuffer(*sizes, n_stack=4, frame_storage=frame_storage, sb3_sampling=True)
     theirs = ReplayBuffer(size, env.observation_space, env.action_space, "cpu", n_envs=n_envs)
     obs = env.reset()
     for step in range(70):

@@ -89,6 +89,7 @@ def play_both(name: str, env: Any, bare: BareGame, steps: int) -> dict[str, Any]
     return met
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_stack_of_a_recipe_equals_the_plain_statement_of_its_text(name):
     recipe = find(name)

@@ -99,7 +99,9 @@ def play_both(ours: gym.Env, theirs: gym.Env, steps: int) -> dict[str, int]:
     return tally
 
 
-@pytest.mark.parametrize("game", ["Pong", "Breakout", "MsPacman"])
+@pytest.mark.parametrize(
+    "game", ["Pong", *(pytest.param(game, marks=pytest.mark.slow) for game in ("Breakout", "MsPacman"))]
+)
 def test_nature_equals_sb3_frame_by_frame(game):
     ours = NatureAtari(gym.make(f"{game}NoFrameskip-v4"))
     theirs = AtariWrapper(gym.make(f"{game}NoFrameskip-v4"))
@@ -107,9 +109,10 @@ def test_nature_equals_sb3_frame_by_frame(game):
     assert ours.action_space == theirs.action_space
     tally = play_both(ours, theirs, 1100)
     assert tally["games"] >= 1
-    assert tally["lives"] >= (0 if game == "Pong" else 4)
+    assert tally["lives"] >= 4 or game == "Pong"  # which has none
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -217,6 +220,7 @@ def test_the_reward_scale_multiplies_the_sum_over_the_held_frames():
     assert all(reward == pytest.approx(0.01 * plain_reward) for reward, plain_reward in rewards)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("game", "lives"), [("Breakout", 5), ("MsPacman", 3)])
 def test_the_logged_score_is_the_raw_score_of_the_whole_game_and_its_length_counts_raw_frames(game, lives):
     ledger = Ledger(gym.make(f"{game}NoFrameskip-v4"))
@@ -251,6 +255,7 @@ def test_the_reset_after_a_lost_life_goes_on_with_the_same_game():
     assert after["episode_frame_number"] == info["episode_frame_number"] + 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [{"max_num_frames_per_episode": 120}, {"max_episode_steps": 120}])
 def test_a_truncated_game_stays_truncated_and_shows_its_last_frame(limit):
     options: dict[str, Any] = {"grayscale": "luma", "size": (84, 84), "terminal_on_life_loss": True}
@@ -272,6 +277,7 @@ def test_a_truncated_game_stays_truncated_and_shows_its_last_frame(limit):
     np.testing.assert_array_equal(observation[:, :, 0], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "colour"), [((105, 80), False), ((84, 84), False), ((105, 80), True)])
 def test_the_stack_is_channels_first_with_the_newest_frame_last(size, colour):
     options = {"size": size, "noop_max": 0, **({"grayscale": None} if colour else {})}
@@ -308,12 +314,12 @@ def test_the_zoo_builds_the_preset_from_its_yaml():
 @pytest.mark.parametrize(
     ("env_id", "env_kwargs", "overrides", "message"),
     [
-        ("CartPole-v1", {}, {}, "NatureAtari needs an Atari game of ale-py, not CartPole-v1: leave the preset out"),
+        ("CartPole-v1", {}, {}, "NatureAtari .*CartPole-v1"),
         ("ALE/Pong-v5", {}, {}, r"ALE/Pong-v5 already skips \(frameskip=4\).*env_kwargs=dict\(frameskip=1\)"),
         ("Pong-v4", {}, {}, r"Pong-v4 already skips \(frameskip=\(2, 5\)\).*NoFrameskip"),
         ("PongNoFrameskip-v4", {"obs_type": "ram"}, {}, r"obs_type='ram'.*dict\(obs_type='rgb'\)"),
         ("PongNoFrameskip-v4", {"obs_type": "grayscale"}, {}, r"obs_type='grayscale'.*dict\(obs_type='rgb'\)"),
-        ("PongNoFrameskip-v4", {"sound_obs": True}, {}, r"NatureAtari needs RGB frames .*without sound"),
+        ("PongNoFrameskip-v4", {"sound_obs": True}, {}, "NatureAtari .*RGB .*sound"),
         (
             "PongNoFrameskip-v0",
             {},
@@ -322,7 +328,7 @@ def test_the_zoo_builds_the_preset_from_its_yaml():
         ),
         ("PongNoFrameskip-v0", {}, {"action_repeat_probability": 0.0}, r"already repeats actions"),
         ("PongNoFrameskip-v4", {}, {"screen_size": 84}, "no option screen_size"),
-        ("PongNoFrameskip-v4", {}, {"crop": (0, 300, 0, 160)}, "leaves the 210 x 160 frame"),
+        ("PongNoFrameskip-v4", {}, {"crop": (0, 300, 0, 160)}, "210 x 160"),
     ],
 )
 def test_a_preset_that_does_not_fit_says_so_with_the_way_out(env_id, env_kwargs, overrides, message):
@@ -336,12 +342,12 @@ def test_a_preset_that_does_not_fit_says_so_with_the_way_out(env_id, env_kwargs,
         (NatureAtari, {}, "NatureAtari stands on another preset"),
         (AtariPresetWrapper, {}, "NatureAtari stands on another preset"),
         (AtariWrapper, {}, "needs RGB frames"),
-        (MaxAndSkipEnv, {}, "so does MaxAndSkipEnv inside of it"),
-        (MaxAndSkipObservation, {}, "so does MaxAndSkipObservation inside of it"),
+        (MaxAndSkipEnv, {}, r"\bMaxAndSkipEnv\b"),
+        (MaxAndSkipObservation, {}, r"\bMaxAndSkipObservation\b"),
         (
             lambda env: StickyActionEnv(env, 0.25),
             {"action_repeat_probability": 0.25},
-            "so does StickyActionEnv inside of it",
+            r"\bStickyActionEnv\b",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Videos of games in training and beside it."""
+"""Videos of training and evaluation episodes."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNorm
 
 from sb3_atari_dqn import ClassicDQN, NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import RecordEpisodes
-from tests.callbacks.test_video import pictures_of
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
+from tests.support.videos import encoder_that_fails, pictures_of
 
 
 def model(env):
@@ -26,36 +26,37 @@ def levels(tmp_path, name):
     return pictures_of(tmp_path / name)[:, 0, 0, 0].tolist()
 
 
-def test_every_training_game_is_recorded_from_its_first_picture_on_and_a_cut_one_is_not_kept(tmp_path):
+def test_training_episodes_are_recorded_from_their_first_frame_and_an_unfinished_one_is_discarded(tmp_path):
     _, names = record(tmp_path, countdowns(4), 10)
     assert names == ["videos/training_episode_000001.gif", "videos/training_episode_000002.gif"]
     assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35]] * 2
     assert files(tmp_path / "videos") == ["training_episode_000001.gif", "training_episode_000002.gif"]
 
 
-def test_games_of_several_environments_are_counted_as_they_begin(tmp_path):
-    """Environments 0 and 1 play 3 and 4 steps, show 5, 15, ... and 6, 16, ..., and begin games 1, 3, 5 and 2, 4, 6."""
+def test_episodes_of_several_environments_are_numbered_as_they_begin(tmp_path):
+    """Episodes of 3 and 4 steps that show 5, 15, ... and 6, 16, ...; they begin as 1, 3, 5 and 2, 4, 6."""
     _, names = record(tmp_path, countdowns(3, 4), 18, every_n_episodes=3, source="training")
     assert {name[-8:-4]: levels(tmp_path, name) for name in names} == {"0001": [5, 15, 25], "0004": [6, 16, 26, 36]}
 
 
-def test_a_lost_life_does_not_cut_a_video(tmp_path):
+def test_a_lost_life_does_not_end_a_video(tmp_path):
     _, names = record(tmp_path, countdowns(5, lives=True), 5)
     assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35, 45]]
 
 
-def test_an_evaluation_game_follows_every_second_training_game(tmp_path):
-    _, names = record(tmp_path, countdowns(3), 13, every_n_episodes=2, source="evaluation", make_env=game_of_five)
+def test_an_evaluation_episode_follows_every_second_training_episode(tmp_path):
+    _, names = record(tmp_path, countdowns(3), 13, every_n_episodes=2, source="evaluation", make_env=episode_of_five)
     assert names == ["videos/evaluation_episode_000002.gif", "videos/evaluation_episode_000004.gif"]
     assert levels(tmp_path, names[0]) == [5, 15, 25, 35, 45]
 
 
-def game_of_five():
+def episode_of_five():
     return countdowns(5)
 
 
-@pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=game_of_five)])
-def test_training_is_the_same_to_the_bit_with_and_without_a_recorder(tmp_path, options):
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=episode_of_five)])
+def test_training_is_bit_identical_with_and_without_a_recorder(tmp_path, options):
     recorded, names = record(tmp_path, countdowns(3, 4), 60, **options)
     alone = model(countdowns(3, 4)).learn(60)
     assert len(names) > 10
@@ -64,32 +65,30 @@ def test_training_is_the_same_to_the_bit_with_and_without_a_recorder(tmp_path, o
     assert recorded.explorer.state_dict() == alone.explorer.state_dict()
 
 
-def test_environments_without_a_picture_are_refused_before_training_starts(tmp_path):
+def test_environments_that_do_not_render_raise_before_training(tmp_path):
     env = countdowns(3, render_mode=None)
     with pytest.raises(ValueError, match=r"render_mode='rgb_array'.*source='evaluation'"):
         record(tmp_path, env, 10)
 
 
-def test_an_evaluation_outside_of_the_zoo_needs_an_environment(tmp_path):
+def test_evaluation_outside_the_zoo_needs_make_env(tmp_path):
     with pytest.raises(ValueError, match="make_env="):
         record(tmp_path, countdowns(3), 10, source="evaluation")
 
 
-def test_a_video_that_fails_ends_no_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "sb3_atari_dqn.callbacks.record_episodes.check_encoder", lambda file_format: None
-    )  # it did work
-    monkeypatch.setattr("sb3_atari_dqn.callbacks.video._ENCODERS", {"gif": ("-c:v", "no_such_codec")})
-    with pytest.warns(UserWarning, match=r"could not write .*training_episode_00000[12]\.gif.*no_such_codec"):
+def test_a_failing_encoder_does_not_stop_training(tmp_path, monkeypatch):
+    program = encoder_that_fails(tmp_path, "no such codec", works=1)  # when it is tried out before the training
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    with pytest.warns(UserWarning, match=r"training_episode_00000[12]\.gif.*no such codec"):
         trained, names = record(tmp_path, countdowns(3), 7)
     assert trained.num_timesteps == 7
     assert names == files(tmp_path / "videos") == []
 
 
-@pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=game_of_five)])
-def test_a_folder_that_takes_no_video_ends_no_training(tmp_path, options):
+@pytest.mark.parametrize("options", [dict(source="training"), dict(source="evaluation", make_env=episode_of_five)])
+def test_an_unwritable_folder_does_not_stop_training(tmp_path, options):
     (tmp_path / "videos").touch()
-    with pytest.warns(UserWarning, match=r"could not write .*_episode_000001\.gif: .*File exists.*folder="):
+    with pytest.warns(UserWarning, match=r"_episode_000001\.gif.*File exists.*folder="):
         trained, _ = record(tmp_path, countdowns(3), 7, **options)
     assert trained.num_timesteps == 7
 
@@ -98,19 +97,19 @@ def test_a_folder_that_takes_no_video_ends_no_training(tmp_path, options):
     ("make_env", "error", "says"),
     [
         (lambda: countdowns(3, render_mode=None), ValueError, "render_mode='rgb_array' in make_env="),
-        (lambda: Countdown(), ValueError, "VecEnv.*built a Countdown"),
-        (lambda: DummyVecEnv([Countdown]), ValueError, r"RecordEpisodes\(make_env=\) finds no Monitor"),
+        (lambda: Countdown(), ValueError, "make_env.*VecEnv.*Countdown"),
+        (lambda: DummyVecEnv([Countdown]), ValueError, r"RecordEpisodes\(make_env=\).*Monitor"),
         (
             lambda: VecFrameStack(countdowns(3), 2),
             ValueError,
-            r"observation_space Box\(.*\(6,\).*trained with Box.*\(3,\)",
+            r"make_env.*observation_space Box\(.*\(6,\).*Box.*\(3,\)",
         ),
         (lambda: make_vec_env("CartPole-v1", env_kwargs={"render_mode": "rgb_array"}), ValueError, "observation_space"),
-        (lambda: countdowns_of_actions(3), ValueError, r"action_space Discrete\(3\).*trained with Discrete\(2\)"),
+        (lambda: countdowns_of_actions(3), ValueError, r"make_env.*action_space Discrete\(3\).*Discrete\(2\)"),
         (lambda: 3 / 0, ZeroDivisionError, "division"),
     ],
 )
-def test_the_environment_of_evaluations_is_checked_before_training_starts(tmp_path, make_env, error, says):
+def test_make_env_is_checked_before_training(tmp_path, make_env, error, says):
     env = countdowns(3)
     with pytest.raises(error, match=says):
         record(tmp_path, env, 10, source="evaluation", make_env=make_env)
@@ -123,10 +122,10 @@ def countdowns_of_actions(count):
     return env
 
 
-def test_an_evaluation_of_a_normalized_training_must_be_normalized_too(tmp_path):
+def test_the_evaluation_of_a_normalized_training_must_be_normalized_too(tmp_path):
     options = dict(source="evaluation")
     with pytest.raises(ValueError, match=r"VecNormalize\(training=False, norm_reward=False\)"):
-        record(tmp_path, VecNormalize(countdowns(3)), 7, make_env=game_of_five, **options)
+        record(tmp_path, VecNormalize(countdowns(3)), 7, make_env=episode_of_five, **options)
     _, names = record(
         tmp_path,
         VecNormalize(countdowns(3)),
@@ -137,8 +136,9 @@ def test_an_evaluation_of_a_normalized_training_must_be_normalized_too(tmp_path)
     assert [levels(tmp_path, name) for name in names] == [[5, 15, 25, 35, 45]] * 2
 
 
-def test_pictures_with_the_channels_last_fit_a_model_that_has_them_first(tmp_path):
-    """SB3 puts a VecTransposeImage around the training's environment, and nobody around that of make_env."""
+@pytest.mark.slow
+def test_channels_last_images_fit_a_channels_first_model(tmp_path):
+    """SB3 wraps the training environment in VecTransposeImage, but not the environment of make_env."""
 
     def build():
         kwargs = {"render_mode": "rgb_array", "max_num_frames_per_episode": 60}
@@ -149,6 +149,7 @@ def test_pictures_with_the_channels_last_fit_a_model_that_has_them_first(tmp_pat
     assert "videos/evaluation_episode_000001.gif" in files(tmp_path)
 
 
+@pytest.mark.slow
 def test_native_games_are_filmed_in_training(tmp_path):
     kwargs = {"max_num_frames_per_episode": 100}
     env = NativeAtariVecEnv("PongNoFrameskip-v4", 2, seed=0, env_kwargs=kwargs, render_mode="rgb_array")
@@ -173,15 +174,15 @@ def test_native_games_are_filmed_in_training(tmp_path):
         (dict(seed=-1), "seed.*-1"),
     ],
 )
-def test_bad_arguments_are_refused(options, says):
+def test_bad_arguments_raise(options, says):
     with pytest.raises(ValueError, match=says):
         RecordEpisodes(**options)
 
 
-def test_training_that_goes_on_records_on(tmp_path):
+def test_a_continued_training_continues_recording(tmp_path):
     recorder = RecordEpisodes(format="gif", scale=1, folder=tmp_path)
     trained = model(countdowns(4)).learn(5, callback=recorder)
     trained.learn(4, callback=recorder)
     numbers = [int(name[-10:-4]) for name in files(tmp_path) if name.endswith(".gif")]
-    assert numbers == [1, 3]  # the second was cut off
+    assert numbers == [1, 3]  # the second was unfinished
     assert np.array_equal(levels(tmp_path, "videos/training_episode_000003.gif"), [5, 15, 25, 35])

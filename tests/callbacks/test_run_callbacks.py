@@ -1,4 +1,4 @@
-"""What all callbacks that follow games have in common: monitors, folders, and what is left open."""
+"""What all episode callbacks have in common: monitors, folders, open files."""
 
 import shutil
 import subprocess
@@ -30,11 +30,11 @@ from sb3_atari_dqn.callbacks import (
     SaveOnBestTrainingMean,
     SaveProgress,
 )
-from tests.callbacks.test_log_episodes import column
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
+from tests.support.logs import column
 
-GAME_CALLBACKS = [LogEpisodes, RecordEpisodes, SaveEveryEpisode, SaveOnBestTrainingMean]
+EPISODE_CALLBACKS = [LogEpisodes, RecordEpisodes, SaveEveryEpisode, SaveOnBestTrainingMean]
 
 
 def model(env, algorithm=ClassicDQN):
@@ -48,7 +48,7 @@ def bare(n=1) -> VecEnv:
 
 
 class StrangeVecEnv(VecEnvWrapper):
-    """As those of other packages: it cannot tell what its environments are wrapped in."""
+    """Like some other packages' vectorized environments: does not know how its environments are wrapped."""
 
     def reset(self):
         return self.venv.reset()
@@ -63,19 +63,19 @@ class StrangeVecEnv(VecEnvWrapper):
 # Monitors -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("callback", GAME_CALLBACKS)
+@pytest.mark.parametrize("callback", EPISODE_CALLBACKS)
 @pytest.mark.parametrize("algorithm", [ClassicDQN, DQN])
-def test_an_environment_without_a_monitor_is_refused_before_training_starts(tmp_path, callback, algorithm):
+def test_an_environment_without_a_monitor_raises_before_training(tmp_path, callback, algorithm):
     trained = model(bare(), algorithm)
-    with pytest.raises(ValueError, match=rf"{callback.__name__} finds no Monitor .*make_vec_env.*Monitor.*VecMonitor"):
+    with pytest.raises(ValueError, match=rf"{callback.__name__} .*make_vec_env.*Monitor.*VecMonitor"):
         trained.learn(9, callback=callback(folder=tmp_path / "run"))
     assert trained.num_timesteps == 0
     assert not (tmp_path / "run").exists()
 
 
-def test_the_environments_without_one_are_named(tmp_path):
+def test_the_error_names_the_environments_without_a_monitor(tmp_path):
     env = DummyVecEnv([lambda: Monitor(Countdown()), Countdown, Countdown])
-    with pytest.raises(ValueError, match=r"no Monitor around environments 1, 2 "):
+    with pytest.raises(ValueError, match=r"environments 1, 2\b"):
         model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
 
 
@@ -87,9 +87,9 @@ def test_the_environments_without_one_are_named(tmp_path):
         lambda: VecFrameStack(bare(), 2),
     ],
 )
-def test_every_kind_of_vectorized_environment_is_asked(tmp_path, build):
+def test_every_kind_of_vectorized_environment_is_checked(tmp_path, build):
     env = build()
-    with pytest.raises(ValueError, match="no Monitor"):
+    with pytest.raises(ValueError, match=r"LogEpisodes .*Monitor"):
         model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
     env.close()
 
@@ -102,23 +102,23 @@ def test_every_kind_of_vectorized_environment_is_asked(tmp_path, build):
         lambda: VecMonitor(StrangeVecEnv(bare())),
         lambda: SubprocVecEnv([lambda: Monitor(Countdown())]),
         lambda: DummyVecEnv([lambda: gym.wrappers.RecordEpisodeStatistics(Countdown())]),
-        Countdown,  # SB3 puts a Monitor around it
+        Countdown,  # SB3 wraps it in a Monitor
     ],
 )
-def test_whatever_tells_the_end_of_a_game_is_enough(tmp_path, build):
+def test_anything_that_reports_episode_ends_is_enough(tmp_path, build):
     trained = model(build()).learn(9, callback=LogEpisodes(folder=tmp_path))
     assert column(tmp_path, "return") == ["4.0", "4.0"]
     trained.env.close()
 
 
-def test_native_games_tell_it_themselves(tmp_path):
+def test_native_environments_report_episode_ends(tmp_path):
     env = NativeAtariVecEnv("PongNoFrameskip-v4", seed=0, env_kwargs={"max_num_frames_per_episode": 100})
     trained = ClassicDQN("CnnPolicy", env, buffer_size=100, learning_starts=1000, device="cpu")
     trained.learn(30, callback=LogEpisodes(folder=tmp_path))
     assert column(tmp_path, "length") == ["100"]
 
 
-def test_callbacks_that_follow_no_games_need_no_monitor(tmp_path):
+def test_callbacks_without_episode_hook_need_no_monitor(tmp_path):
     model(bare()).learn(7, callback=[SaveProgress(3, folder=tmp_path), RunCallback(folder=tmp_path)])
     assert files(tmp_path) == ["progress.zip", "replay_buffer.pkl"]
 
@@ -127,7 +127,7 @@ def test_callbacks_that_follow_no_games_need_no_monitor(tmp_path):
 
 
 class RemovesFolder(BaseCallback):
-    """Somebody tidies up after a number of steps."""
+    """Deletes the folder after a number of steps."""
 
     def __init__(self, folder: Path, at: int) -> None:
         super().__init__()
@@ -139,14 +139,14 @@ class RemovesFolder(BaseCallback):
         return True
 
 
-def test_a_log_goes_on_in_a_new_file_with_a_head_and_says_so_when_its_folder_was_removed(tmp_path):
+def test_a_log_whose_folder_was_removed_is_started_again_with_a_header_and_a_warning(tmp_path):
     folder = tmp_path / "run"
-    with pytest.warns(UserWarning, match=r"games\.csv was removed during training"):
+    with pytest.warns(UserWarning, match=r"episodes\.csv was removed"):
         model(countdowns(4)).learn(17, callback=[LogEpisodes(folder=folder), RemovesFolder(folder, 9)])
-    assert column(folder, "game") == ["3", "4"]
+    assert column(folder, "episode") == ["3", "4"]
 
 
-def test_models_and_videos_come_back_with_the_next_game_when_their_folder_was_removed(tmp_path):
+def test_models_and_videos_of_later_episodes_survive_the_removal_of_their_folder(tmp_path):
     folder = tmp_path / "run"
     callbacks = [
         RemovesFolder(folder, 9),
@@ -162,26 +162,26 @@ def test_models_and_videos_come_back_with_the_next_game_when_their_folder_was_re
     ]
 
 
-def test_a_best_model_that_was_removed_is_replaced_by_the_next_one(tmp_path):
+def test_a_removed_best_model_is_replaced_by_the_next_one(tmp_path):
     folder = tmp_path / "run"
     with pytest.warns(UserWarning, match=r"best_training_model\.zip was removed"):
         model(countdowns(4)).learn(17, callback=[RemovesFolder(folder, 9), SaveOnBestTrainingMean(1, folder=folder)])
     assert files(folder) == ["best_training_model.json", "best_training_model.zip"]
 
 
-@pytest.mark.parametrize("callback", [*GAME_CALLBACKS, SaveProgress])
-def test_a_second_training_is_refused_the_files_of_the_first(tmp_path, callback):
+@pytest.mark.parametrize("callback", [*EPISODE_CALLBACKS, SaveProgress])
+def test_a_second_training_in_the_same_folder_raises_and_changes_no_file(tmp_path, callback):
     options: dict[str, Any] = dict(window=1) if callback is SaveOnBestTrainingMean else {}
     options |= dict(every_env_steps=3) if callback is SaveProgress else {}
     options |= dict(format="gif", scale=1) if callback is RecordEpisodes else {}
     model(countdowns(4)).learn(9, callback=callback(folder=tmp_path, **options))
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in files(tmp_path)}
-    with pytest.raises(ValueError, match=rf"is there already.*{callback.__name__}\(folder=.*reset_num_timesteps=False"):
+    with pytest.raises(ValueError, match=rf"{tmp_path}.*{callback.__name__}\(folder=.*reset_num_timesteps=False"):
         model(countdowns(4)).learn(9, callback=callback(folder=tmp_path, **options))
     assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in files(tmp_path)}
 
 
-def test_the_same_callbacks_and_those_of_a_model_that_goes_on_count_the_games_on(tmp_path):
+def test_reused_callbacks_and_those_of_a_continued_model_continue_the_episode_numbers(tmp_path):
     def callbacks():
         return [
             LogEpisodes(folder=tmp_path),
@@ -193,16 +193,16 @@ def test_the_same_callbacks_and_those_of_a_model_that_goes_on_count_the_games_on
     used = callbacks()
     trained = model(countdowns(4)).learn(9, callback=used)
     trained.learn(9, callback=used)
-    (tmp_path / "games.csv").open("ab").write(b"5,0,cut")  # by a process that was killed
+    (tmp_path / "episodes.csv").open("ab").write(b"5,0,cut")  # left by a killed process
     best = (tmp_path / "best_training_model.zip").read_bytes()
     again = ClassicDQN.load(tmp_path / "progress.zip", env=countdowns(4), device="cpu")
     again.learn(9, callback=callbacks(), reset_num_timesteps=False)
-    assert column(tmp_path, "game") == ["1", "2", "3", "4", "5", "6"]
+    assert column(tmp_path, "episode") == ["1", "2", "3", "4", "5", "6"]
     assert column(tmp_path, "env_steps") == ["4", "8", "4", "8", "13", "17"]
     seconds = [float(value) for value in column(tmp_path, "seconds")]
     assert seconds == sorted(seconds)
     assert files(tmp_path / "models") == [f"episode_00000{number}.zip" for number in range(1, 7)]
-    assert (tmp_path / "best_training_model.zip").read_bytes() == best, "an equal mean is no better one"
+    assert (tmp_path / "best_training_model.zip").read_bytes() == best, "an equal mean is not an improvement"
 
 
 class Waits(RunCallback):
@@ -215,24 +215,26 @@ class Waits(RunCallback):
         self.may_end.wait(60)
 
 
-def test_a_training_in_another_thread_or_process_keeps_its_folder_to_itself(tmp_path):
+@pytest.mark.slow
+def test_a_folder_in_use_by_another_thread_or_process_raises(tmp_path):
     waits = Waits(tmp_path)
     thread = threading.Thread(target=lambda: model(countdowns(3)).learn(4, callback=waits))
     thread.start()
     assert waits.trains.wait(60)
-    with pytest.raises(ValueError, match=rf"Another training is writing into {tmp_path}.*folder="):
+    with pytest.raises(ValueError, match=rf"{tmp_path}.*folder="):
         model(countdowns(3)).learn(4, callback=LogEpisodes(folder=tmp_path))
     claim = (
         "import sys, pathlib; from sb3_atari_dqn.callbacks.claims import claim; claim(pathlib.Path(sys.argv[1]), set)"
     )
     other = subprocess.run([sys.executable, "-c", claim, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert "ValueError: Another training is writing into" in other.stderr
+    assert "ValueError: " in other.stderr
+    assert str(tmp_path) in other.stderr
     waits.may_end.set()
     thread.join()
     model(countdowns(3)).learn(4, callback=LogEpisodes(folder=tmp_path))
 
 
-def test_a_training_that_died_in_this_thread_blocks_nobody(tmp_path):
+def test_a_training_that_crashed_in_this_thread_does_not_block_the_next(tmp_path):
     class Dies(RunCallback):
         def _on_step(self):
             raise ZeroDivisionError
@@ -241,27 +243,61 @@ def test_a_training_that_died_in_this_thread_blocks_nobody(tmp_path):
     with pytest.raises(ZeroDivisionError):
         model(countdowns(3)).learn(4, callback=dies)
     model(countdowns(3)).learn(4, callback=LogEpisodes(folder=tmp_path))
-    assert column(tmp_path, "game") == ["1"]
+    assert column(tmp_path, "episode") == ["1"]
 
 
-# What is left open ----------------------------------------------------------------------------------------------------
+# Open files ----------------------------------------------------------------------------------------------------------
 
 SCRIPT = """
 import gc, sys
+from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import *
 from tests.support.games import countdowns
-from tests.callbacks.test_run_callbacks import model
 def run(folder):
     callbacks = [LogEpisodes(folder=folder), SaveEveryEpisode(folder=folder), SaveOnBestTrainingMean(1, folder=folder),
                  SaveProgress(2, folder=folder), RecordEpisodes(folder=folder, format="gif")]
-    model(countdowns(4)).learn(10, callback=callbacks)
+    model = ClassicDQN("MlpPolicy", countdowns(4), learning_starts=2, buffer_size=100, device="cpu")
+    model.learn(10, callback=callbacks)
 run(sys.argv[1])
 gc.collect()
 """
 
 
-def test_every_file_is_closed_at_the_end(tmp_path):
+@pytest.mark.slow
+def test_every_file_is_closed_after_training(tmp_path):
     command = [sys.executable, "-X", "dev", "-W", "ignore", "-W", "error::ResourceWarning", "-c", SCRIPT, str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "games.csv" in files(tmp_path)
+    assert "episodes.csv" in files(tmp_path)
+
+
+# Names up to 0.1.0 ----------------------------------------------------------------------------------------------------
+
+
+def test_the_old_hook_and_the_old_counter_still_work_with_a_warning(tmp_path):
+    seen = []
+    with pytest.warns(FutureWarning, match=r"Old\._on_game .*_on_episode"):
+
+        class Old(SaveEveryEpisode):
+            def _on_game(self, game):
+                seen.append(game.number)
+                super()._on_game(game)
+
+    callback = Old(folder=tmp_path)
+    model(countdowns(4)).learn(9, callback=callback)
+    assert seen == [1, 2]
+    assert files(tmp_path / "models") == ["episode_000001.zip", "episode_000002.zip"]
+    with pytest.warns(FutureWarning, match="n_games .*n_episodes"):
+        assert callback.n_games == 2
+
+
+def test_the_old_hook_of_a_direct_subclass_needs_a_monitor_too(tmp_path):
+    with pytest.warns(FutureWarning, match="_on_game"):
+
+        class Old(RunCallback):
+            def _on_game(self, game):
+                super()._on_game(game)
+
+    model(countdowns(4)).learn(9, callback=Old(folder=tmp_path))
+    with pytest.raises(ValueError, match=r"Old .*Monitor"):
+        model(bare()).learn(9, callback=Old(folder=tmp_path / "other"))

@@ -1,4 +1,4 @@
-"""Models kept by what happens in training."""
+"""Models saved during training."""
 
 import json
 import resource
@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import SaveEveryEpisode, SaveOnBestTrainingMean, SaveProgress
-from sb3_atari_dqn.callbacks.run import Game
+from sb3_atari_dqn.callbacks.run import Episode
 from tests.support.commands import files
 from tests.support.games import countdowns
 
@@ -24,34 +24,34 @@ def learn(env, callback, steps, algorithm=ClassicDQN):
     return model.learn(steps, callback=callback)
 
 
-def test_every_second_game_of_all_environments_leaves_a_model_that_loads(tmp_path):
-    """Games of 3 and 4 steps end at vector steps 3, 4, 6, 8, 9, 12 (both)."""
+def test_every_second_episode_of_all_environments_leaves_a_model_that_loads(tmp_path):
+    """Episodes of 3 and 4 steps end at vector steps 3, 4, 6, 8, 9, 12 (both)."""
     learn(countdowns(3, 4), SaveEveryEpisode(2, folder=tmp_path), 20)
     assert files(tmp_path) == ["models", "models/episode_000002.zip", "models/episode_000004.zip"]
     saved = ClassicDQN.load(tmp_path / "models/episode_000004.zip", device="cpu")
     assert saved.num_timesteps == 16
 
 
-def test_a_mean_that_is_no_number_replaces_no_model(tmp_path):
+def test_a_nan_mean_does_not_replace_the_model(tmp_path):
     callback = SaveOnBestTrainingMean(window=2, folder=tmp_path)
     callback.init_callback(ClassicDQN("MlpPolicy", countdowns(3), buffer_size=10, device="cpu"))
     for number, score in enumerate([5.0, 7.0, float("nan"), 1.0, 2.0], start=1):
-        callback._on_game(Game(number, 0, score, 3, 3 * number))
+        callback._on_episode(Episode(number, 0, score, 3, 3 * number))
     assert json.loads((tmp_path / "best_training_model.json").read_text())["mean_return"] == 6
 
 
-def test_a_lost_life_is_no_game(tmp_path):
+def test_a_lost_life_is_not_an_episode(tmp_path):
     learn(countdowns(6, lives=True), SaveEveryEpisode(folder=tmp_path), 13)
     assert files(tmp_path) == ["models", "models/episode_000001.zip", "models/episode_000002.zip"]
 
 
-def test_models_of_sb3_are_saved_too(tmp_path):
+def test_sb3_models_are_saved_too(tmp_path):
     learn(countdowns(5), SaveEveryEpisode(folder=tmp_path), 5, DQN)
     assert DQN.load(tmp_path / "models/episode_000001.zip").num_timesteps == 5
 
 
 def feed(callback, scores):
-    """:return: the games after which the callback saved, with the mean it wrote down"""
+    """:return: the episodes after which the callback saved, with the mean in its JSON"""
     saved = []
 
     class Model:
@@ -71,12 +71,12 @@ def feed(callback, scores):
         path = callback.folder / "best_training_model.json"
         if path.exists():
             found = json.loads(path.read_text())
-            saved += [(number, found["mean_return"])] if found["game"] == number else []
+            saved += [(number, found["mean_return"])] if found["episode"] == number else []
     return saved
 
 
-def test_the_best_mean_of_a_full_window_is_kept_and_an_equal_one_is_not(tmp_path):
-    """Means of 3: games 3 to 7 have 2, 3, 3, 1, 4; the high first score alone counts for nothing."""
+def test_only_a_better_mean_of_a_full_window_is_saved(tmp_path):
+    """Means of 3: episodes 3 to 7 have 2, 3, 3, 1, 4; the high first return alone does not count."""
     scores = [6, 0, 0, 9, 0, -6, 18]
     saved = feed(SaveOnBestTrainingMean(window=3, folder=tmp_path), scores)
     assert saved == [(3, 2.0), (4, 3.0), (7, 4.0)]
@@ -84,19 +84,19 @@ def test_the_best_mean_of_a_full_window_is_kept_and_an_equal_one_is_not(tmp_path
 
 
 @pytest.mark.parametrize("scores", [[], [5.0], [5.0, 7.0]])
-def test_nothing_is_kept_before_the_window_is_full(tmp_path, scores):
+def test_nothing_is_saved_before_the_window_is_full(tmp_path, scores):
     assert feed(SaveOnBestTrainingMean(window=3, folder=tmp_path), scores) == []
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "ten"])
-def test_bad_numbers_are_refused(bad):
+def test_bad_numbers_raise(bad):
     with pytest.raises(ValueError, match="window"):
         SaveOnBestTrainingMean(window=bad)
     with pytest.raises(ValueError, match="every_n_episodes"):
         SaveEveryEpisode(bad)
 
 
-def test_without_the_zoo_a_folder_must_be_given():
+def test_outside_the_zoo_a_folder_is_required():
     with pytest.raises(ValueError, match=r"SaveEveryEpisode\(folder='my_run'\)"):
         learn(countdowns(3), SaveEveryEpisode(), 5)
 
@@ -118,14 +118,14 @@ def full_disk():
         (SaveProgress, "progress.zip"),
     ],
 )
-def test_a_full_disk_is_a_warning_with_file_and_reason_and_ends_no_training(tmp_path, full_disk, callback, name):
+def test_a_full_disk_is_a_warning_with_file_and_reason_and_training_continues(tmp_path, full_disk, callback, name):
     with pytest.warns(UserWarning, match=rf"could not write {tmp_path}/{name}: .*File too large.*folder="):
         model = learn(countdowns(3), callback(1, folder=tmp_path), 7)
     assert model.num_timesteps == 7
     assert not [path for path in files(tmp_path) if path != "models"]
 
 
-def test_a_full_disk_leaves_an_older_replay_memory_of_sb3_s_kind_whole(tmp_path, full_disk):
+def test_a_full_disk_leaves_an_existing_sb3_replay_buffer_intact(tmp_path, full_disk):
     model = ClassicDQN("MlpPolicy", countdowns(3), replay="sb3", buffer_size=100, device="cpu")
     path = tmp_path / "replay_buffer.pkl"
     path.write_bytes(b"older")
@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_an_older_replay_memory_of_sb3_s_kind_whole(tmp_path,
     assert files(tmp_path) == ["replay_buffer.pkl"]
 
 
-def test_a_mean_whose_model_could_not_be_written_does_not_count_as_the_best(tmp_path):
+def test_a_mean_whose_model_could_not_be_saved_is_not_the_best(tmp_path):
     obstacle = tmp_path / "best_training_model.zip"
     obstacle.mkdir()
     callback = SaveOnBestTrainingMean(window=1, folder=tmp_path)
@@ -150,7 +150,7 @@ def saved_statistics(path):
     return cast(RunningMeanStd, VecNormalize.load(str(path), countdowns(3)).obs_rms).count
 
 
-def test_every_model_of_a_normalized_training_has_the_statistics_of_its_moment_beside_it(tmp_path):
+def test_every_model_of_a_normalized_training_has_its_own_statistics(tmp_path):
     callbacks = [
         SaveEveryEpisode(folder=tmp_path),
         SaveOnBestTrainingMean(1, folder=tmp_path),
@@ -168,12 +168,12 @@ def test_every_model_of_a_normalized_training_has_the_statistics_of_its_moment_b
     assert saved_statistics(tmp_path / "best_training_model_vecnormalize.pkl") == counts[0]
 
 
-def test_progress_is_saved_every_so_many_steps_with_the_memory_and_training_goes_on_from_it(tmp_path):
+def test_progress_is_saved_periodically_with_the_replay_buffer_and_training_continues_from_it(tmp_path):
     model = learn(countdowns(3, 4), SaveProgress(6, folder=tmp_path), 16)  # at 6 and 12, of two environments
     assert files(tmp_path) == ["progress.zip", "replay_buffer.pkl"]
     kept = ClassicDQN.load(tmp_path / "progress.zip", env=model.env, device="cpu")
     kept.load_replay_buffer(tmp_path / "replay_buffer.pkl")
-    # SB3 calls callbacks before it stores the transitions of the step that was made
+    # SB3 calls callbacks before it stores the transitions of the current step
     assert (kept.num_timesteps, kept.replay_buffer.size() * 2) == (12, 10)
     kept.learn(4, reset_num_timesteps=False)
     assert kept.num_timesteps == 16

@@ -116,6 +116,7 @@ def test_two_threads_that_save_at_once_leave_one_whole_file_and_a_reader_never_s
     assert names(tmp_path) == ["numbers.zip"]
 
 
+@pytest.mark.slow
 def test_two_threads_can_save_one_model_at_once(tmp_path):
     model = ClassicDQN("MlpPolicy", countdowns(3), buffer_size=10, device="cpu")
     with ThreadPoolExecutor(2) as pool:
@@ -124,6 +125,7 @@ def test_two_threads_can_save_one_model_at_once(tmp_path):
     assert names(tmp_path) == ["model.zip"]
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_left_goes_with_the_next_write_of_that_file_alone(tmp_path):
     kill(half_writer(tmp_path / "model.zip"))
     kill(half_writer(tmp_path / "other.zip"))
@@ -133,6 +135,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_of_that_file_alone(t
     assert other.startswith(".other.zip.")
 
 
+@pytest.mark.slow
 def test_a_file_that_another_process_is_writing_is_no_leftover(tmp_path):
     writer = half_writer(tmp_path / "model.zip")
     write(tmp_path / "model.zip", b"new")
@@ -204,6 +207,7 @@ def test_links_are_followed(tmp_path):
     assert names(tmp_path / "elsewhere") == ["real.zip"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127])
 def test_a_name_as_long_as_the_file_system_allows_can_be_written(tmp_path, name):
     kill(half_writer(tmp_path / name))

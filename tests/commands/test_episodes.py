@@ -1,4 +1,4 @@
-"""Playing games and keeping count, with models that do not think."""
+"""Playing episodes and collecting statistics, with scripted models."""
 
 from typing import Any
 
@@ -47,39 +47,39 @@ class Countdown(gym.Env):
         return np.full((4, 4, 3), self.step_number, np.uint8)
 
 
-def test_each_moment_shows_what_the_action_was_chosen_from():
+def test_each_step_holds_the_observation_that_its_action_was_selected_from():
     player = EpisodePlayer(Script(1, 0, 0), make_vec_env(Countdown), deterministic=True)
-    seen = [(m.number, m.picture[0, 0, 0], m.observation[0], m.action, m.game.score) for m in player.steps(2)]
+    seen = [(m.number, m.picture[0, 0, 0], m.observation[0], m.action, m.episode.score) for m in player.steps(2)]
     first = [(1, 0, 0, 1, 0), (1, 1, 1, 0, 1), (1, 2, 2, 0, 3)]
     assert seen == [*first, *((2, *step[1:]) for step in first)]
 
 
-def test_games_are_counted_to_their_end():
+def test_statistics_cover_full_episodes():
     player = EpisodePlayer(Script(1, 0, 0), make_vec_env(Countdown), deterministic=True)
     list(player.steps(2))
-    assert [(game.score, game.env_steps, game.finished) for game in player.games] == [(6, 3, True)] * 2
-    assert [dict(game.actions) for game in player.games] == [{"1": 1, "0": 2}] * 2
-    assert player.games[0].raw_frames is None
+    assert [(episode.score, episode.env_steps, episode.finished) for episode in player.episodes] == [(6, 3, True)] * 2
+    assert [dict(episode.actions) for episode in player.episodes] == [{"1": 1, "0": 2}] * 2
+    assert player.episodes[0].raw_frames is None
 
 
-def test_a_game_that_is_cut_short_is_not_finished():
+def test_an_interrupted_episode_is_not_finished():
     player = EpisodePlayer(Script(0), make_vec_env(Countdown), deterministic=True)
     assert len(list(player.steps(5, max_steps=4))) == 4
-    assert [(game.score, game.finished) for game in player.games] == [(6, True), (1, False)]
+    assert [(episode.score, episode.finished) for episode in player.episodes] == [(6, True), (1, False)]
 
 
-def test_a_score_of_the_environments_own_is_told_instead_of_the_return():
+def test_the_environments_own_score_replaces_the_return():
     class Scored(Countdown):
         def step(self, action) -> Any:
             observation, reward, terminated, truncated, _ = super().step(action)
             return observation, reward, terminated, truncated, {"score": 10 * self.step_number}
 
     player = EpisodePlayer(Script(0), make_vec_env(Scored), deterministic=True, score_key="score")
-    assert [step.game.score for step in player.steps(2)] == [0, 10, 20] * 2
-    assert [game.score for game in player.games] == [30, 30]
+    assert [step.episode.score for step in player.steps(2)] == [0, 10, 20] * 2
+    assert [episode.score for episode in player.episodes] == [30, 30]
 
 
-def test_a_model_with_a_memory_gets_it_back_and_is_told_of_ends():
+def test_a_recurrent_model_gets_its_state_and_the_episode_starts():
     script = Script(0)
     list(EpisodePlayer(script, make_vec_env(Countdown), deterministic=False).steps(1))
     assert script.calls == [(None, True, False), (1, False, False), (2, False, False)]
@@ -88,46 +88,46 @@ def test_a_model_with_a_memory_gets_it_back_and_is_told_of_ends():
     assert [start for _, start, _ in script.calls] == [True, False, False] * 2
 
 
-def test_a_time_limit_around_the_monitor_ends_a_game_too():
+def test_a_time_limit_around_the_monitor_ends_an_episode_too():
     env = make_vec_env(Countdown, wrapper_class=lambda env: gym.wrappers.TimeLimit(env, 2))
     player = EpisodePlayer(Script(0), env, deterministic=True)
     list(player.steps(2))
-    assert [(game.score, game.env_steps, game.finished) for game in player.games] == [(3, 2, True)] * 2
+    assert [(episode.score, episode.env_steps, episode.finished) for episode in player.episodes] == [(3, 2, True)] * 2
 
 
-def test_a_game_of_atari_that_a_time_limit_ends_counts_its_own_frames():
+def test_an_atari_episode_that_a_time_limit_ends_counts_its_own_frames():
     env = make_vec_env(BREAKOUT, seed=1, wrapper_class=lambda env: gym.wrappers.TimeLimit(env, 5))
     player = EpisodePlayer(Script(0), env, deterministic=True)
     list(player.steps(2))
-    assert [(game.env_steps, game.raw_frames) for game in player.games] == [(5, 5)] * 2
+    assert [(episode.env_steps, episode.raw_frames) for episode in player.episodes] == [(5, 5)] * 2
 
 
 @pytest.fixture(scope="module")
 def breakout():
-    """A game of Breakout under a preset that ends episodes with a life: the player, and its steps."""
+    """A full episode of Breakout under a preset with terminal_on_life_loss: the player and its steps."""
     env = make_vec_env(BREAKOUT, seed=1, wrapper_class=NatureAtari)
     player = EpisodePlayer(Script(0, 2, 3, 3, 2, 2), VecFrameStack(env, 4), deterministic=True)
     steps = [(step.picture.shape, step.observation.shape) for step in player.steps(1)]
     return player, steps
 
 
-def test_a_game_of_atari_goes_over_all_its_lives(breakout):
+def test_an_atari_episode_covers_all_lives(breakout):
     player, steps = breakout
-    (game,) = player.games
-    assert game.finished
-    assert game.env_steps == len(steps) == sum(game.actions.values())
-    assert set(game.actions) == {"NOOP", "RIGHT", "LEFT"}
+    (episode,) = player.episodes
+    assert episode.finished
+    assert episode.env_steps == len(steps) == sum(episode.actions.values())
+    assert set(episode.actions) == {"NOOP", "RIGHT", "LEFT"}
     # 4 frames to a step; lost lives and FIRE after them cost some more
-    assert 4 * game.env_steps < game.raw_frames < 5 * game.env_steps + 100
+    assert 4 * episode.env_steps < episode.raw_frames < 5 * episode.env_steps + 100
     assert set(steps) == {((210, 160, 3), (84, 84, 4))}
 
 
-def test_a_score_is_the_games_own_and_not_clipped():
+def test_the_score_is_raw_and_not_clipped():
     env = make_vec_env("MsPacmanNoFrameskip-v4", seed=1, wrapper_class=NatureAtari)
     player = EpisodePlayer(Script(3), env, deterministic=True)
     list(player.steps(1, max_steps=80))
-    assert player.games[0].score >= 20
-    assert player.games[0].score % 10 == 0
+    assert player.episodes[0].score >= 20
+    assert player.episodes[0].score % 10 == 0
 
 
 def test_actions_have_the_games_names_where_they_fit():
@@ -161,7 +161,7 @@ def test_videos_run_at_the_speed_of_the_game(env, fps):
         ("Pong-v4", {}, 20),
     ],
 )
-def test_recorders_of_others_learn_that_speed_from_a_preset(env_id, options, fps):
+def test_presets_pass_that_speed_to_other_recorders(env_id, options, fps):
     inside = gym.make(env_id)
     known = dict(inside.metadata)
     env = gym.wrappers.NormalizeReward(AtariPresetWrapper(inside, **options))
@@ -169,7 +169,7 @@ def test_recorders_of_others_learn_that_speed_from_a_preset(env_id, options, fps
     assert inside.metadata == known
 
 
-def test_a_game_without_a_preset_tells_it_through_a_wrapper():
+def test_a_wrapper_sets_it_for_games_without_a_preset():
     ram = {"obs_type": "ram", "frameskip": 16}
     env = make_vec_env("MsPacman-v0", env_kwargs=ram, wrapper_class=GameSpeed)
     assert env.get_attr("metadata")[0]["render_fps"] == 3.75
@@ -183,7 +183,7 @@ def test_the_speed_of_several_games_is_that_of_the_first(vec_env_cls):
     env.close()
 
 
-def test_an_environment_that_renders_nothing_is_refused():
+def test_an_environment_that_does_not_render_raises():
     env = make_vec_env("PongNoFrameskip-v4", wrapper_class=NatureAtari, env_kwargs=dict(render_mode=None))
     with pytest.raises(ValueError, match="render_mode='rgb_array'"):
         next(EpisodePlayer(Script(0), env, deterministic=True).steps(1))

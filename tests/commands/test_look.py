@@ -1,4 +1,4 @@
-"""``look``: the sheet comes from the environment of the training."""
+"""``look``: the sheet is recorded in a training environment."""
 
 import sys
 from unittest import mock
@@ -19,12 +19,13 @@ PONG = "PongNoFrameskip-v4"
 
 
 def sections(*arguments):
-    """:return: what the sheet would be drawn from"""
+    """:return: the content of the sheet"""
     with mock.patch.object(look, "contact_sheet", return_value=np.zeros((1, 1, 3), np.uint8)) as drawn:
         look.main([*arguments, "-o", "sheet.png"])
     return drawn.call_args.args[1]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_sheet_of_pong(runs):
     done = run([sys.executable, "-m", "sb3_atari_dqn", "look", "--env", PONG, "--steps", "5", "-o", "pong.png"])
     assert done.returncode == 0, done.stdout
@@ -42,9 +43,9 @@ def trained_in(env_id, seed):
     return env, env.reset()
 
 
-def test_a_game_that_is_no_atari_game_is_shown_as_it_is(runs):
+def test_other_environments_have_no_preprocessing(runs):
     (section,) = sections("--env", "CartPole-v1", "--steps", "3")
-    assert section.title == "as it is"
+    assert section.title == "no preprocessing"
     assert section.observation.shape == (4,)
 
 
@@ -57,7 +58,7 @@ def test_a_missing_browser_is_one_line(runs, capsys, monkeypatch):
 
 
 class Stacking(gym.Env):
-    """Shows four frames at once."""
+    """Stacks four frames itself."""
 
     observation_space = gym.spaces.Box(0, 255, (8, 8, 4), np.uint8)
     action_space = gym.spaces.Discrete(2)
@@ -67,12 +68,12 @@ class Stacking(gym.Env):
         self.render_mode = render_mode
 
 
-def test_a_game_that_stacks_its_frames_itself_is_refused_with_a_way_out(runs, capsys):
+def test_an_environment_that_stacks_frames_itself_raises_with_a_way_out(runs, capsys):
     gym.register("Stacked-v0", lambda **kwargs: Stacking(**kwargs))
     with pytest.raises(SystemExit):
         look.main(["--env", "Stacked-v0", "-o", "sheet.png"])
     del gym.registry["Stacked-v0"]
-    assert "itself shows arrays of shape (8, 8, 4)" in capsys.readouterr().err
+    assert "Stacked-v0 has observations of shape (8, 8, 4)" in capsys.readouterr().err
     assert list(runs.iterdir()) == []
 
 
@@ -82,6 +83,7 @@ def test_the_sheet_of_a_recipe_is_named_after_it(runs):
     assert [path.name for path in runs.iterdir()] == ["look-mspacman_ram.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [0, 30])
 def test_the_stack_is_the_observation_of_a_training_environment(runs, n_steps):
     (section,) = sections("--env", PONG, "--steps", str(n_steps), "--seed", "3")
@@ -93,7 +95,7 @@ def test_the_stack_is_the_observation_of_a_training_environment(runs, n_steps):
     assert np.array_equal(section.stages[-1].array, observation[0, ..., -1:])
 
 
-def test_where_the_last_step_ends_an_episode_the_next_one_is_shown(runs):
+def test_if_the_last_step_ends_an_episode_the_next_one_is_shown(runs):
     game = "BreakoutNoFrameskip-v4"
     env, _ = trained_in(game, 0)
     n_steps, done = 0, False
@@ -106,7 +108,8 @@ def test_where_the_last_step_ends_an_episode_the_next_one_is_shown(runs):
     assert np.array_equal(section.stages[-1].array, section.stack[-1].array)
 
 
-def test_presets_stand_side_by_side_with_their_options(runs):
+@pytest.mark.slow
+def test_several_presets_are_compared_with_their_options(runs):
     nature, bilinear, sb3 = sections(
         *("--env", PONG, "--frame-stack", "2", "--steps", "9", "--preset", "NatureAtari"),
         *("--preset", "NatureAtari: {size: [105, 80], resize: bilinear}"),
@@ -117,13 +120,14 @@ def test_presets_stand_side_by_side_with_their_options(runs):
     assert np.array_equal(nature.observation, sb3.observation)
 
 
-def test_a_game_that_skips_is_built_to_fit_the_preset(runs):
+def test_an_environment_with_its_own_skip_is_built_without_it(runs):
     (section,) = sections("--env", "ALE/Pong-v5", "--steps", "1")
     assert section.stages[0].name == "raw frame 3 of 4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling"])
-def test_recipes_bring_their_game_and_their_stack(runs, recipe):
+def test_recipes_have_their_own_environment_and_stack(runs, recipe):
     (section,) = sections("--recipe", recipe, "--steps", "2")
     shapes = {
         "pong_elu": (105, 80, 4),
@@ -138,26 +142,26 @@ def test_recipes_bring_their_game_and_their_stack(runs, recipe):
 @pytest.mark.parametrize(
     ("arguments", "way_out"),
     [
-        ((), "give --env PongNoFrameskip-v4"),
+        ((), "--env PongNoFrameskip-v4"),
         (("--env", "Pnog-v4"), "no environment Pnog-v4"),
         (("--env", "CartPole-v1", "--preset", "NatureAtari"), "is no Atari game"),
         (("--env", PONG, "--preset", "Natur"), "NatureAtari"),
         (("--env", PONG, "--preset", "NatureAtari: {sizes: 3}"), "choose from noop_max"),
-        (("--env", PONG, "--preset", "NatureAtari: 84"), "are a mapping"),
-        (("--env", PONG, "--preset", "NatureAtari: {size"), "are a mapping"),
+        (("--env", PONG, "--preset", "NatureAtari: 84"), "a mapping"),
+        (("--env", PONG, "--preset", "NatureAtari: {size"), "a mapping"),
         (("--env", PONG, "--preset", "nowhere.Preset"), "there is no nowhere.Preset"),
         (("--env", PONG, "--preset", "stable_baselines3.common.atari_wrappers.AtariWrapper: {nix: 3}"), "'nix'"),
         (("--env", PONG, "--preset", "collections.OrderedDict"), "does not fit around"),
         (("--env", PONG, "--preset", "builtins.str"), "not a Gymnasium environment"),
         (("--recipe", "pong"), "pong_elu"),
         (("--recipe", "pong_elu", "--env", PONG), f"--env {PONG} contradicts --recipe pong_elu, which plays Pong-v4"),
-        (("--env", PONG, "-o", "sheet.jpg"), "end with .png"),
-        (("--env", PONG, "--preset", "NatureAtari: {size: [1, 1]}"), "which is no stack of frames of shape (1, 1, 1)"),
+        (("--env", PONG, "-o", "sheet.jpg"), "sheet.jpg must end with .png"),
+        (("--env", PONG, "--preset", "NatureAtari: {size: [1, 1]}"), "not a stack of frames of shape (1, 1, 1)"),
         (("--env", PONG, "--preset", "NatureAtari: {3: 3}"), "A preset has no option 3"),
         (("--env", PONG, "--preset", "gymnasium.wrappers.TimeLimit: {3: 3}"), "have names, 3 (int) is none"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_way_out(runs, capsys, arguments, way_out):
+def test_a_user_error_is_one_line_with_a_way_out(runs, capsys, arguments, way_out):
     with pytest.raises(SystemExit) as exit_:
         look.main(list(arguments))
     printed = capsys.readouterr().err
@@ -168,7 +172,7 @@ def test_a_mistake_is_one_line_that_names_the_way_out(runs, capsys, arguments, w
     assert not list(runs.iterdir())
 
 
-def test_a_game_whose_libraries_are_missing_is_one_line(runs, capsys, monkeypatch):
+def test_missing_libraries_of_an_environment_are_one_line(runs, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "Box2D", None)
     for name in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d")]:
         monkeypatch.delitem(sys.modules, name)
@@ -180,19 +184,21 @@ def test_a_game_whose_libraries_are_missing_is_one_line(runs, capsys, monkeypatc
     assert list(runs.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe"), (">&-", None)]
 )
-def test_an_output_that_takes_nothing_is_one_line_and_the_sheet_is_there(runs, output, reason):
+def test_a_closed_output_is_one_line_and_the_sheet_is_written(runs, output, reason):
     told = shell("look", "--env", "CartPole-v1", "--steps", "1", "-o", "sheet.png", redirection=output)
-    says = f"look: error: The standard output cannot be written ({reason}); written before: sheet.png\n"
+    says = f"look: error: Standard output cannot be written ({reason}); already written: sheet.png\n"
     assert told == (says if reason else "")
     assert cv2.imread("sheet.png") is not None
 
 
-def test_a_full_disk_is_one_line_and_nothing_is_left(runs):
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_leaves_no_file(runs):
     told = shell("look", "--env", "CartPole-v1", "--steps", "1", "-o", "sheet.png", largest_file=1)
-    assert "look: error: sheet.png cannot be written (File too large): give another place with -o\n" in told
+    assert "look: error: sheet.png cannot be written (File too large): give another path with -o\n" in told
     assert "Traceback" not in told
     assert list(runs.iterdir()) == []
 

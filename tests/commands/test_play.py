@@ -1,4 +1,4 @@
-"""``play``: any run of the zoo, opened as ``enjoy`` opens it, filmed."""
+"""``play``: videos of any run of the zoo, opened as ``enjoy`` opens it."""
 
 import json
 import re
@@ -19,8 +19,9 @@ import yaml
 from gymnasium import spaces
 
 from sb3_atari_dqn import DuelingDQN
-from sb3_atari_dqn.commands import play
-from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_unread
+from sb3_atari_dqn.callbacks import video
+from sb3_atari_dqn.commands import play, rendering
+from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_no_values
 from sb3_atari_dqn.episodes import EpisodePlayer
 from sb3_atari_dqn.zoo.saved_run import find_run
 from tests.support.commands import TINY_ATARI, files, run, shell, train
@@ -50,31 +51,32 @@ def pong(logs):
 
 
 def views(*arguments):
-    """:return: what the pictures would be drawn from"""
+    """:return: the content of the video's frames"""
     seen = []
 
     def draw(view, bars):
         seen.append(view)
         return np.zeros((720, 1280, 3), np.uint8)
 
-    with mock.patch("sb3_atari_dqn.commands.rendering.draw_screen", draw):
+    with mock.patch.object(rendering, "draw_screen", draw):
         play.main([*arguments, "-o", "video.mp4"])
     return seen
 
 
 def worst(model, observation, **options):
-    """Stands in for a model's ``predict``."""
+    """Replaces a model's ``predict``: always the worst action."""
     with torch.no_grad():
         return model.q_net(model.policy.obs_to_tensor(observation)[0]).argmin(1).numpy(), None
 
 
-def test_the_command_films_a_game_of_pong_and_keeps_count(pong, runs):
+@pytest.mark.slow
+def test_the_command_writes_a_video_of_pong_and_its_statistics(pong, runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "play", str(pong), "--max-steps", "12", "-o", "pong.mp4"]
     done = run(command)
     assert done.returncode == 0, done.stdout
-    assert "game 1 (cut short): score 0, 12 steps" in done.stdout
-    assert "A random action with probability " in done.stdout
-    assert "as in enjoy (--deterministic: never)" in done.stdout
+    assert "episode 1 (unfinished): score 0, 12 steps" in done.stdout
+    assert "Stochastic policy with epsilon " in done.stdout
+    assert "--deterministic" in done.stdout
     assert files(runs) == ["pong.json", "pong.mp4"]
     video = cv2.VideoCapture("pong.mp4")
     assert [video.get(key) for key in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)] == [12, 15]
@@ -84,52 +86,70 @@ def test_the_command_films_a_game_of_pong_and_keeps_count(pong, runs):
     assert (abs(picture[200:600, 40:60].astype(int) - brown) < 20).all()
     report = json.loads((runs / "pong.json").read_text())
     assert (report["algo"], report["env"], report["deterministic"]) == ("dqn_dueling", PONG, False)
-    (game,) = report["games"]
-    assert (game["env_steps"], game["finished"], sum(game["actions"].values())) == (12, False, 12)
-    assert game["raw_frames"] >= 48
+    (episode,) = report["episodes"]
+    assert (episode["env_steps"], episode["finished"], sum(episode["actions"].values())) == (12, False, 12)
+    assert episode["raw_frames"] >= 48
 
 
-def test_whole_games_are_played_and_counted(logs, runs, capsys):
-    seen = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--games", "2")
+def test_full_episodes_are_played_and_counted(logs, runs, capsys):
+    seen = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--episodes", "2")
     report = json.loads((runs / "video.json").read_text())
-    assert [game["finished"] for game in report["games"]] == [True, True]
-    assert [game["score"] for game in report["games"]] == [game["env_steps"] for game in report["games"]]
-    assert len(seen) == sum(game["env_steps"] for game in report["games"])
-    assert report["mean_score"] == np.mean([game["score"] for game in report["games"]])
+    episodes = report["episodes"]
+    assert [episode["finished"] for episode in episodes] == [True, True]
+    assert [episode["score"] for episode in episodes] == [episode["env_steps"] for episode in episodes]
+    assert len(seen) == sum(episode["env_steps"] for episode in episodes)
+    assert report["mean_score"] == np.mean([episode["score"] for episode in episodes])
     assert report["deterministic"]  # as enjoy, outside of Atari
     printed = capsys.readouterr().out
-    assert "Always the action that the model thinks best\ngame 1: score" in printed
-    assert "game 2: score" in printed
+    assert "Deterministic policy\nepisode 1: score" in printed
+    assert "episode 2: score" in printed
 
 
-def test_a_dueling_agent_shows_stack_values_and_where_it_looks(pong, runs):
+def test_the_old_option_games_still_works_with_a_warning(logs, runs):
+    with pytest.warns(FutureWarning, match="--games .*--episodes 2"):
+        views(str(logs / "qrdqn" / "CartPole-v1_1"), "--games", "2")
+    assert len(json.loads((runs / "video.json").read_text())["episodes"]) == 2
+
+
+def test_the_help_lists_the_new_option_only(capsys):
+    with pytest.raises(SystemExit):
+        play.main(["--help"])
+    printed = capsys.readouterr().out
+    assert "--episodes" in printed
+    assert "--games" not in printed
+
+
+def test_a_dueling_model_has_stack_values_and_saliency(pong, runs):
     view = views(str(pong), "--max-steps", "3")[-1]
     assert [frame.shape for frame in view.frames] == [(84, 84, 1)] * 4
-    assert [meaning.split(":")[0] for _, _, meaning in view.maps] == ["gradient of V", "gradient of A"]
+    assert [meaning[:13] for _, _, meaning in view.maps] == ["gradient of V", "gradient of A"]
     assert all(saliency.min() >= 0 and saliency.max() == 1 for saliency, _, _ in view.maps)
     values, advantages = (column.numbers for column in view.columns)
     assert values[1:] == pytest.approx(values[0] + advantages[1:], abs=1e-5)
     assert view.game.shape == (210, 160, 3)
 
 
-def test_what_a_model_does_not_have_is_left_out(logs, pong, runs, capsys):
+@pytest.mark.slow
+def test_panels_that_a_model_does_not_support_are_left_out(logs, pong, runs, capsys):
     assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
     quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
-    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "Q")
+    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "action value Q")
     policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1", "--stochastic")[0]
-    assert "Actions drawn by chance, as in enjoy" in capsys.readouterr().out
+    assert "Stochastic policy, as in enjoy" in capsys.readouterr().out
     assert policy.note == "ppo has no action values to show"
-    assert policy.columns[0].heading == "share of actions so far"
+    assert policy.columns[0].heading == "action frequencies so far"
     assert views(str(logs / "ppo" / "Pendulum-v1_1"), "--max-steps", "1")[0].columns == []
 
 
-def test_an_action_that_is_not_the_best_is_said_to_explore(pong, runs):
+@pytest.mark.slow
+def test_an_exploratory_action_is_marked(pong, runs):
     assert {view.note for view in views(str(pong), "--max-steps", "5", "--deterministic")} == {""}
     with mock.patch.object(DuelingDQN, "predict", worst):
-        assert {view.note for view in views(str(pong), "--max-steps", "5")} == {"explores: not its best action"}
+        assert {view.note for view in views(str(pong), "--max-steps", "5")} == {"exploratory action"}
 
 
-def test_the_same_seed_plays_the_same_game(pong, runs):
+@pytest.mark.slow
+def test_the_same_seed_plays_the_same_episode(pong, runs):
     first, again, other = (
         [view.frames[-1].tobytes() for view in views(str(pong), "--max-steps", "8", "--seed", seed)] for seed in "112"
     )
@@ -161,23 +181,24 @@ def test_what_the_run_was_trained_with_must_be_there(pong, tmp_path):
         find_run(copy)
 
 
-def test_without_o_the_video_lies_in_the_run_folder(pong, runs, capsys):
+def test_without_o_the_video_is_written_to_the_run_folder(pong, runs, capsys):
     play.main([str(pong / "rl_model_20_steps.zip"), "--max-steps", "2"])
     assert files(pong / "videos") == ["play-rl_model_20_steps.json", "play-rl_model_20_steps.mp4"]
 
 
-def test_ctrl_c_ends_the_game_and_keeps_the_video(pong, runs):
+@pytest.mark.slow
+def test_ctrl_c_stops_playing_and_keeps_the_video(pong, runs):
     original = FrameRenderer.draw
 
     def interrupted(renderer, step):
-        if step.game.env_steps == 4:
+        if step.episode.env_steps == 4:
             raise KeyboardInterrupt
         return original(renderer, step)
 
     with mock.patch.object(FrameRenderer, "draw", interrupted):
         play.main([str(pong), "-o", "video.mp4"])
     assert cv2.VideoCapture("video.mp4").get(cv2.CAP_PROP_FRAME_COUNT) == 4
-    assert json.loads((runs / "video.json").read_text())["games"][0]["finished"] is False
+    assert json.loads((runs / "video.json").read_text())["episodes"][0]["finished"] is False
 
 
 def test_the_environment_is_the_one_of_the_run(pong):
@@ -189,19 +210,19 @@ def test_the_environment_is_the_one_of_the_run(pong):
     assert EpisodePlayer(model, env, True).action_names[:2] == ["NOOP", "FIRE"]
 
 
-def test_a_seed_that_numpy_does_not_take_names_its_option(pong, capsys):
+def test_the_error_for_a_seed_beyond_32_bits_names_its_option(pong, capsys):
     with pytest.raises(SystemExit):
         play.main([str(pong), "--seed", str(2**32)])
-    assert "argument --seed: '4294967296' is no whole number of at least 0 and at most 4294967295" in (
+    assert "argument --seed: '4294967296' is not a whole number of at least 0 and at most 4294967295" in (
         capsys.readouterr().err
     )
 
 
-def test_why_there_are_no_action_values_is_said(pong):
+def test_the_note_says_why_there_are_no_action_values(pong):
     model = find_run(pong).load_model(find_run(pong).create_env(seed=0), 0, "cpu")
     several = spaces.Dict(image=model.observation_space)
-    assert _why_unread(model, "dqn_dueling", model.observation_space) == ""
-    assert "observations of type Dict" in _why_unread(model, "dqn_dueling", several)
+    assert _why_no_values(model, "dqn_dueling", model.observation_space) == ""
+    assert "observations of type Dict" in _why_no_values(model, "dqn_dueling", several)
 
 
 def rewritten(run, path, **text):
@@ -294,9 +315,10 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
     assert not (runs / "video.mp4").exists()
 
 
-def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
+@pytest.mark.slow
+def test_sigint_within_an_episode_keeps_the_video(logs, runs):
     model = logs / "qrdqn" / "CartPole-v1_1"
-    limits = ("--games", "9999", "--max-steps", "2000")
+    limits = ("--episodes", "9999", "--max-steps", "2000")
     command = [sys.executable, "-u", "-m", "sb3_atari_dqn", "play", str(model), *limits, "-o", "video.mp4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as player:
         progress = ""
@@ -307,8 +329,8 @@ def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
         player.send_signal(signal.SIGINT)
         printed, _ = player.communicate()
     assert player.returncode == 0
-    assert "(cut short)" in printed
-    steps = sum(game["env_steps"] for game in json.loads((runs / "video.json").read_text())["games"])
+    assert "(unfinished)" in printed
+    steps = sum(episode["env_steps"] for episode in json.loads((runs / "video.json").read_text())["episodes"])
     video = cv2.VideoCapture("video.mp4")
     assert 0 < steps < 2000
     assert abs(video.get(cv2.CAP_PROP_FRAME_COUNT) - steps) <= 1
@@ -316,15 +338,15 @@ def test_sigint_in_the_middle_of_a_game_keeps_the_video(logs, runs):
 
 
 @pytest.mark.parametrize("rate", ["1e-9", "nan", "0", "1001", "fast"])
-def test_a_frame_rate_that_no_video_has_is_refused_before_any_game(pong, runs, capsys, rate):
+def test_an_invalid_frame_rate_raises_before_playing(pong, runs, capsys, rate):
     with pytest.raises(SystemExit):
         play.main([str(pong), "--fps", rate, "-o", "video.mp4"])
-    assert f"'{rate}' is no number of pictures per second from 0.1 to 1000" in capsys.readouterr().err
+    assert f"'{rate}' is not a number of frames per second from 0.1 to 1000" in capsys.readouterr().err
     assert not files(runs)
 
 
-def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
-    missing = mock.patch("sb3_atari_dqn.callbacks.video.get_ffmpeg_exe", side_effect=RuntimeError("none"))
+def test_a_missing_encoder_raises_before_playing(pong, runs, capsys):
+    missing = mock.patch.object(video, "get_ffmpeg_exe", side_effect=RuntimeError("none"))
     with missing, pytest.raises(SystemExit):
         play.main([str(pong), "-o", "video.mp4"])
     assert "pip install imageio-ffmpeg" in capsys.readouterr().err
@@ -342,12 +364,12 @@ def test_a_missing_encoder_is_said_before_any_game(pong, runs, capsys):
         (f"dqn_dueling/{PONG}_1", ("--load-checkpoint", "30"), "--load-checkpoint 40"),
         (f"dqn_dueling/{PONG}_1/{PONG}.zip", ("--load-best",), "leave out --load-best"),
         (f"dqn_dueling/{PONG}_1/0.monitor.csv", (), "no zip file"),
-        (f"dqn_dueling/{PONG}_1", ("-o", "video.avi"), "end with .mp4"),
-        (f"dqn_dueling/{PONG}_1", ("-o", "/proc/video.mp4"), "another place with -o"),
-        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json (it is a folder)"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "video.avi"), ".mp4"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "/proc/video.mp4"), "/proc/video.mp4"),
+        (f"dqn_dueling/{PONG}_1", ("-o", "taken/video.mp4"), "taken/video.json cannot be written (it is a folder)"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place, arguments, way_out):
+def test_a_user_error_is_one_line_with_a_way_out(logs, runs, capsys, place, arguments, way_out):
     (runs / "taken/video.json").mkdir(parents=True)
     before = files(runs)
     with pytest.raises(SystemExit) as exit_:
@@ -360,7 +382,8 @@ def test_a_mistake_is_one_line_that_names_the_way_out(logs, runs, capsys, place,
     assert files(runs) == before
 
 
-def test_a_killed_run_lists_all_that_can_be_played_of_it(pong, tmp_path, runs, capsys):
+@pytest.mark.slow
+def test_the_error_for_a_killed_run_lists_its_models(pong, tmp_path, runs, capsys):
     copy = tmp_path / f"{PONG}_1"
     shutil.copytree(pong, copy, ignore=shutil.ignore_patterns("videos", "models"))
     (copy / f"{PONG}.zip").rename(copy / "best_model.zip")
@@ -380,7 +403,7 @@ def test_a_killed_run_lists_all_that_can_be_played_of_it(pong, tmp_path, runs, c
         play.main([*chosen, "--max-steps", "1", "-o", "video.mp4"])
 
 
-def test_cuda_without_cuda_is_refused_before_any_game(pong, runs, capsys, monkeypatch):
+def test_cuda_without_cuda_raises_before_playing(pong, runs, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(SystemExit):
@@ -389,22 +412,24 @@ def test_cuda_without_cuda_is_refused_before_any_game(pong, runs, capsys, monkey
     assert not files(runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe")]
 )
-def test_an_output_that_takes_nothing_is_one_line_and_the_video_is_there(logs, runs, output, reason):
+def test_a_closed_output_is_one_line_and_the_video_is_written(logs, runs, output, reason):
     model = str(logs / "qrdqn" / "CartPole-v1_1")
     told = shell("play", model, "--max-steps", "2", "-o", "video.mp4", redirection=output)
-    says = f"play: error: The standard output cannot be written ({reason}); written before: video.mp4 and video.json\n"
+    says = f"play: error: Standard output cannot be written ({reason}); already written: video.mp4 and video.json\n"
     assert told.endswith(says)
     assert "Traceback" not in told
     assert files(runs) == ["video.json", "video.mp4"]
 
 
-def test_a_full_disk_is_one_line_and_nothing_is_left(logs, runs):
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_leaves_no_file(logs, runs):
     model = str(logs / "qrdqn" / "CartPole-v1_1")
     told = shell("play", model, "--max-steps", "20", "-o", "video.mp4", largest_file=8)
-    assert re.search(r"\nplay: error: .*video\.mp4 cannot be written \(ffmpeg .*: give another place with -o\n$", told)
+    assert re.search(r"\nplay: error: .*video\.mp4 cannot be written \(ffmpeg .*: give another path with -o\n$", told)
     assert "Traceback" not in told
     assert not files(runs)
 

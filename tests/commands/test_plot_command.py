@@ -10,7 +10,7 @@ from sb3_atari_dqn.commands.plot import main
 from tests.support.commands import files, run, shell
 from tests.support.fake_runs import games, write_run
 
-LOGGERS = "train with the callback sb3_atari_dqn.callbacks.LogEpisodes, or --tensorboard-log, to have it"
+LOGGERS = "to log it, train with the callback sb3_atari_dqn.callbacks.LogEpisodes or with --tensorboard-log"
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def pong(runs):
 
 
 def error_of(capsys, *arguments):
-    """:return: the one line that a command that fails prints"""
+    """:return: the one line that a failing command prints"""
     with pytest.raises(SystemExit) as raised:
         main(arguments)
     assert raised.value.code == 2
@@ -30,43 +30,46 @@ def error_of(capsys, *arguments):
     return captured.err
 
 
-def test_a_run_becomes_a_picture_and_what_is_left_out_is_said(pong, runs, capsys):
+def test_a_run_is_plotted_and_missing_panels_are_reported(pong, runs, capsys):
     main([pong])
-    assert capsys.readouterr().out == f"No panel of epsilon: no run logged it; {LOGGERS}\nWrote plot.png\n"
+    assert capsys.readouterr().out == f"No epsilon panel: no run logged epsilon; {LOGGERS}\nWrote plot.png\n"
     with Image.open(runs / "plot.png") as picture:
         assert picture.format == "PNG"
         assert picture.width == 1200
 
 
-def test_runs_without_epsilon_beside_one_that_has_it_are_named(pong, runs, capsys):
+@pytest.mark.slow
+def test_runs_without_epsilon_are_named_if_others_have_it(pong, runs, capsys):
     other = write_run(runs / "logs/dqn/PongNoFrameskip-v4_1", games(30), algo="dqn")
     (other / "progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n")
     main([pong, str(other), "--out", "new/folder/both.png"])
-    assert capsys.readouterr().out == f"No epsilon of {pong}: not logged; {LOGGERS}\nWrote new/folder/both.png\n"
+    assert capsys.readouterr().out == f"No epsilon for {pong}: not logged; {LOGGERS}\nWrote new/folder/both.png\n"
 
 
-def test_an_algorithm_without_epsilon_is_not_told_to_log_it(pong, runs, capsys):
+@pytest.mark.slow
+def test_algorithms_without_epsilon_get_no_advice_to_log_it(pong, runs, capsys):
     ppo = str(write_run(runs / "logs/ppo/PongNoFrameskip-v4_1", games(30), algo="ppo"))
     main([ppo])
-    assert capsys.readouterr().out == "No panel of epsilon: no run logged it\nWrote plot.png\n"
+    assert capsys.readouterr().out == "No epsilon panel: no run logged epsilon\nWrote plot.png\n"
     (runs / f"{pong}/progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n")
     main([pong, ppo])
     assert capsys.readouterr().out == "Wrote plot.png\n"
 
 
-def test_folders_without_a_run_or_a_game_are_left_out_and_named(pong, runs, capsys):
+def test_folders_without_a_run_or_an_episode_are_skipped_and_named(pong, runs, capsys):
     (runs / "logs/tensorboard").mkdir()
     young = write_run(runs / "logs/dqn_dueling/PongNoFrameskip-v4_2", [])
     main([pong, "logs/tensorboard", str(young), "-o", "plot.png"])
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith("Left out: logs/tensorboard is no run folder")
-    assert out[1].startswith(f"Left out: {young} holds no finished game yet")
+    assert out[0].startswith("Skipped: logs/tensorboard is not a run folder")
+    assert out[1].startswith(f"Skipped: {young} holds no finished episode yet")
     assert out[-1] == "Wrote plot.png"
-    assert f"{young} holds no finished game yet" in error_of(capsys, str(young))
+    assert f"{young} holds no finished episode yet" in error_of(capsys, str(young))
     assert "There is no run folder nowhere" in error_of(capsys, pong, "nowhere")
 
 
-def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs):
+@pytest.mark.slow
+def test_the_command_exists_and_an_error_is_one_line_without_a_traceback(runs):
     command = [sys.executable, "-m", "sb3_atari_dqn", "plot"]
     result = run([*command, "no/such/run"])
     assert result.returncode == 2
@@ -77,37 +80,39 @@ def test_the_command_is_there_and_a_failure_is_one_line_without_a_traceback(runs
     assert "plot RUN [RUN ...] [-o FILE.png] [--value COLUMN] [--labels NAME [NAME ...]]" in told
 
 
-def test_mixed_environments_are_refused_and_nothing_is_written(pong, runs, capsys):
+def test_mixed_environments_raise_and_nothing_is_written(pong, runs, capsys):
     other = write_run(runs / "logs/dqn/BreakoutNoFrameskip-v4_1", games(3), env="BreakoutNoFrameskip-v4")
     before = files(runs)
-    assert "different environments" in error_of(capsys, pong, str(other))
+    assert "BreakoutNoFrameskip-v4" in error_of(capsys, pong, str(other))
     assert files(runs) == before
 
 
 @pytest.mark.parametrize("out", ["plot.jpg", "plot"])
-def test_another_format_is_refused(pong, capsys, out):
-    assert f"{out} should end with .png: give another name with -o" in error_of(capsys, pong, "-o", out)
+def test_another_format_raises(pong, capsys, out):
+    assert f"{out} must end with .png: give another name with -o" in error_of(capsys, pong, "-o", out)
 
 
 @pytest.mark.parametrize("out", ["file/plot.png", "folder.png"])
-def test_a_place_that_cannot_be_written_is_named_before_anything_is_drawn(pong, runs, capsys, monkeypatch, out):
+def test_an_unwritable_path_is_named_before_anything_is_drawn(pong, runs, capsys, monkeypatch, out):
     monkeypatch.setitem(sys.modules, "sb3_atari_dqn.plotting.figure", None)
     (runs / "file").touch()
     (runs / "folder.png").mkdir()
     before = files(runs)
-    assert f"Nothing can be written to {out}" in error_of(capsys, pong, "--out", out)
+    assert f"{out} cannot be written" in error_of(capsys, pong, "--out", out)
     assert files(runs) == before
 
 
-def test_an_older_picture_stays_when_the_disk_is_full(pong, runs):
+@pytest.mark.slow
+def test_a_full_disk_leaves_an_older_plot_intact(pong, runs):
     (runs / "plot.png").write_bytes(b"older")
     before = files(runs)
     told = shell("plot", pong, largest_file=1)
-    assert "plot.png cannot be written (File too large): give another place with -o" in told
+    assert "plot.png cannot be written (File too large): give another path with -o" in told
     assert (runs / "plot.png").read_bytes() == b"older"
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_a_symbolic_link_is_written_through(pong, runs, capsys):
     (runs / "real").mkdir()
     for name in ("there.png", "not_yet.png"):
@@ -120,27 +125,29 @@ def test_a_symbolic_link_is_written_through(pong, runs, capsys):
     assert files(runs / "real") == ["not_yet.png", "there.png"]
 
 
-def test_a_place_that_is_no_file_is_refused(pong, runs, capsys):
+def test_a_path_that_is_not_a_regular_file_raises(pong, runs, capsys):
     (runs / "loop.png").symlink_to("loop.png")
     os.mkfifo(runs / "pipe.png")
-    assert "it is a symbolic link that leads back to itself" in error_of(capsys, pong, "-o", "loop.png")
-    assert "it is no ordinary file" in error_of(capsys, pong, "-o", "pipe.png")
+    assert "it is a symbolic link to itself" in error_of(capsys, pong, "-o", "loop.png")
+    assert "it is not a regular file" in error_of(capsys, pong, "-o", "pipe.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "reason"), [("> /dev/full", "No space left on device"), ("| head -0", "Broken pipe"), (">&-", None)]
 )
-def test_an_output_that_takes_nothing_is_one_line_and_the_picture_is_there(pong, runs, output, reason):
-    says = f"plot: error: The standard output cannot be written ({reason}); written before: plot.png\n"
+def test_a_closed_output_is_one_line_and_the_plot_is_written(pong, runs, output, reason):
+    says = f"plot: error: Standard output cannot be written ({reason}); already written: plot.png\n"
     assert shell("plot", pong, redirection=output) == (says if reason else "")
     assert (runs / "plot.png").is_file()
 
 
-def test_a_cut_games_csv_is_told(pong, runs, capsys):
-    (runs / pong / "games.csv").write_text("env_steps,seconds,return,epsilon\n11,2.1,1.0,0.9\n")
+@pytest.mark.slow
+def test_an_incomplete_log_is_reported(pong, runs, capsys):
+    (runs / pong / "episodes.csv").write_text("env_steps,seconds,return,epsilon\n11,2.1,1.0,0.9\n")
     main([pong])
     assert capsys.readouterr().out == (
-        f"{pong}/games.csv is incomplete, it holds 1 of 30 games: drawn from the monitor files\nWrote plot.png\n"
+        f"{pong}/episodes.csv is incomplete (it holds 1 of 30 episodes): plotted the monitor files\nWrote plot.png\n"
     )
 
 
@@ -161,6 +168,7 @@ def test_without_matplotlib_it_says_what_to_install(pong, capsys, monkeypatch):
     assert "pip install 'sb3-atari-dqn[plots]'" in error_of(capsys, pong)
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_counts_once(pong, capsys):
     main([pong, f"{pong}/../PongNoFrameskip-v4_1/.", "--labels", "ours"])
     assert "Wrote plot.png" in capsys.readouterr().out

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from tests.support.dino import comes_true, dino, needs_browser, page_of, picture_of, play, script
+from tests.support.dino import comes_true, dino, page_of, picture_of, play, script
 
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 NOTHING, JUMP, DUCK = range(3)
 GAMES = ("chrome", "embedded")
 
@@ -193,7 +193,7 @@ def test_a_wrong_action_is_refused(env):
 
 
 def test_options_of_a_reset_are_refused_unless_there_are_none(env):
-    with pytest.raises(ValueError, match=r"reset\(\) knows no options, got \{'speed': 9\}"):
+    with pytest.raises(ValueError, match=r"options.*\{'speed': 9\}"):
         env.reset(options={"speed": 9})
     env.reset(options={})
 

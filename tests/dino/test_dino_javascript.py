@@ -8,9 +8,8 @@ import pytest
 
 from sb3_atari_dqn.dino.game import text_of
 from sb3_atari_dqn.dino.page import Page
-from tests.support.dino import needs_browser
 
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
 # --- the dry run
 
 
+@pytest.mark.slow
 def test_the_dry_run_tries_every_part_and_says_what_was_not_run_on_a_gpu(tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = script("--dry-run", "--out", str(tmp_path))
@@ -89,6 +90,7 @@ def test_a_machine_that_can_be_measured_has_no_trouble():
     assert trouble(H100) is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NO_GPU is None or Path("/dev/nvidia0").exists(), reason="there is a GPU here")
 def test_without_a_gpu_nothing_is_run(tmp_path):
     done = script("--out", str(tmp_path / "results"))
@@ -98,6 +100,7 @@ def test_without_a_gpu_nothing_is_run(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--minutes", "0"], ["--minutes", "many"], ["--parts", "everything"]])
 def test_a_bad_argument_is_refused_by_name(arguments):
     done = script(*arguments)
@@ -176,6 +179,7 @@ def test_a_part_gets_its_time_and_what_the_later_ones_do_not_want_but_no_more_th
     assert float(json.loads((tmp_path / "gpu_part_good.json").read_text())["seconds"]) == pytest.approx(gets_s, abs=2)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_leaves_what_was_finished_and_no_process(tmp_path, parts):
     code = f"""
 import signal, sys, time

@@ -205,6 +205,7 @@ BF16_BOUNDS = {
 FP32_BOUNDS = (2e-3, 0.99999, 7e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torso", TORSOS)
 @pytest.mark.parametrize("family", ["classic", "dueling"])
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import preprocess_obs
 
 from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn.networks.normalization import NORMALIZATIONS
 from sb3_atari_dqn.networks.torsos import TORSOS
 from tests.support.environments import ImageAndVector
 
@@ -29,9 +30,9 @@ class SpaceOnly(gym.Env):
         self.observation_space = space
 
 
-def model_of(torso: str, head: str) -> DuelingDQN:
+def model_of(torso: str, head: str, normalization: str = "none") -> DuelingDQN:
     kwargs: dict[str, Any] = dict(features_extractor_class=torso, head=head, rescale_shared_gradient=head == "dueling")
-    kwargs["features_extractor_kwargs"] = {"hidden_size": 16}
+    kwargs["features_extractor_kwargs"] = {"hidden_size": 16, "normalization": normalization}
     return DuelingDQN("CnnPolicy", SpaceOnly(IMAGES), seed=0, device="cpu", policy_kwargs=kwargs)
 
 
@@ -57,10 +58,11 @@ def onnx_values(network: Any, example: Any, inputs: Any, path: Path) -> np.ndarr
     return session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
-@pytest.mark.parametrize("head", ["linear", "dueling"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("head", "normalization"), [("linear", "none"), ("dueling", "none"), ("linear", "layer")])
 @pytest.mark.parametrize("torso", TORSOS)
-def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head):
-    network = network_of(model_of(torso, head))
+def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head, normalization):
+    network = network_of(model_of(torso, head, normalization))
     traced, observations = torch.jit.trace(network, (images(2),)), images(5)
     with torch.no_grad():
         expected = network(observations)
@@ -70,9 +72,12 @@ def test_every_torso_and_head_is_traced_and_scripted_to_the_last_bit(torso, head
         assert torch.equal(torch.jit.script(network.q_net)(features).squeeze(2), expected)
 
 
-@pytest.mark.parametrize(("torso", "head"), [*((torso, "dueling") for torso in TORSOS), ("nature", "linear")])
-def test_every_torso_and_head_runs_as_onnx(torso, head, tmp_path):
-    network = network_of(model_of(torso, head))
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("torso", TORSOS)
+def test_every_torso_head_and_normalization_runs_as_onnx(torso, normalization, tmp_path):
+    head = "linear" if normalization == "layer" else "dueling"  # the linear one leaves the torso its dense layer
+    network = network_of(model_of(torso, head, normalization))
     observations = images(5)
     values = onnx_values(network, images(2), observations, tmp_path / "network.onnx")
     assert np.allclose(values, network(observations).detach(), atol=1e-5)
@@ -85,6 +90,7 @@ VECTORS: dict[str, tuple[spaces.Space, str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VECTORS)
 def test_vectors_are_traced_and_run_as_onnx(name, tmp_path):
     space, extractor = VECTORS[name]
@@ -100,6 +106,7 @@ def test_vectors_are_traced_and_run_as_onnx(name, tmp_path):
     assert np.allclose(onnx_values(network, two, five, tmp_path / "network.onnx"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_dictionaries_are_traced_and_run_as_onnx(tmp_path):
     model = DuelingDQN("MultiInputPolicy", ImageAndVector(), device="cpu")
     network, space = network_of(model), model.observation_space
@@ -112,6 +119,7 @@ def test_dictionaries_are_traced_and_run_as_onnx(tmp_path):
     assert np.allclose(onnx_values(network, two, five, tmp_path / "network.onnx"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_run_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model_of("nature", "dueling").save("pong.zip")

@@ -83,6 +83,7 @@ def test_the_old_name_of_the_linear_head_still_works():
         assert type(build(MlpPolicy, head="plain").q_net.q_net) is LinearHead
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torso", TORSOS)
 @pytest.mark.parametrize("head", ["linear", "dueling"])
 def test_every_head_combines_with_every_torso(torso, head):

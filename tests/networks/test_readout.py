@@ -57,11 +57,22 @@ def test_the_best_action_is_the_one_whose_gradient_is_shown():
     assert readouts[0].value is readouts[0].advantages is readouts[0].value_saliency is None
 
 
+def gradient_of_the_best(policy):
+    """:return: |gradient| of the best action's value (its advantage, with a dueling head) by the pixel, [H, W]"""
+    inputs = policy.obs_to_tensor(IMAGE)[0].float().requires_grad_()
+    q = policy.quantile_net(inputs).mean(dim=1) if hasattr(policy, "quantile_net") else policy.q_net(inputs)
+    best = q.max() - (
+        q.mean() if hasattr(policy.q_net, "head") and policy.q_net.head.has_streams else 0
+    )  # q = V + A, where A has a mean of 0
+    return torch.autograd.grad(best, inputs)[0][0].abs().amax(dim=0).numpy()
+
+
 @pytest.mark.parametrize("algorithm", [DuelingDQN, DQN, QRDQN])
 def test_values_of_images_are_those_the_model_acts_on(algorithm):
     model = algorithm("CnnPolicy", Noise(), **SMALL)
     readout = read_out(model.policy, IMAGE)
     assert int(readout.q.argmax()) == model.predict(IMAGE, deterministic=True)[0]
+    assert readout.action_saliency == pytest.approx(gradient_of_the_best(model.policy), rel=1e-4, abs=1e-9)
     assert readout.action_saliency.shape == (36, 36)
     assert readout.action_saliency.max() > 0
 

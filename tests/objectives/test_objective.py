@@ -11,15 +11,14 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_dqn import DuelingDQN
-from sb3_atari_dqn.learners import fast
 from sb3_atari_dqn.learners.update import LearningRule, update_of
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy
 from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from tests.learners.test_cuda_graph import Tape
 from tests.support.batches import batch, images
 from tests.support.environments import Catch, PolicyProbe
+from tests.support.tape import let_capture, record_on_tape
 
 OBJECTIVE = Objective(ScalarValues("huber"), gamma=0.5)
 # Actions 1, 0, 1 were taken; 99 and -99 were not.
@@ -146,6 +145,7 @@ SMALL: dict[str, Any] = dict(buffer_size=400, learning_starts=20, batch_size=16,
 FAST: dict[str, Any] = dict(learner="fast", precision="fp32", replay_ratio=1.0, overlap=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", [{"train_freq": 1}, FAST])
 @pytest.mark.parametrize("head", ["linear", "dueling"])
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
@@ -163,17 +163,18 @@ def test_it_learns_with_either_learner_and_memory_and_survives_a_file(replay, he
 
 
 def test_it_is_recorded_as_a_cuda_graph_would_be(monkeypatch):
-    monkeypatch.setattr(fast, "CudaGraphCapture", lambda device: Tape())
+    tapes = record_on_tape(monkeypatch)
     torso = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
 
     def trained(records: bool) -> torch.Tensor:
         env = make_vec_env(Catch, 2, seed=1)
         model = EnsembleDQN("CnnPolicy", env, policy_kwargs=torso, learning_rate=2**-10, **SMALL, **FAST)
-        model._get_learner().captures = records
+        let_capture(model, records)
         model.learn(80)
         return torch.nn.utils.parameters_to_vector(model.q_net.parameters())
 
     assert torch.equal(trained(True), trained(False))
+    assert tapes[0].replays > 0
 
 
 def test_both_learners_agree_on_it():

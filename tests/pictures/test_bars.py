@@ -1,10 +1,10 @@
-"""Bars: their lengths are their numbers."""
+"""Bar charts of action values."""
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sb3_atari_dqn.pictures.bars import ActionBars, Axis
+from sb3_atari_dqn.pictures.bars import GAP, HEADING_SIZE, ActionBars, Axis
 from sb3_atari_dqn.pictures.drawing import BLUE, MUTED, ORANGE, RAISED, text_width
 
 BOX = (10, 10, 360, 380)
@@ -22,7 +22,7 @@ def widest(picture, colour):
     return [int(row.sum()) for row in rows if row.sum() > 5]
 
 
-def test_an_axis_contains_zero_grows_at_once_and_shrinks_slowly():
+def test_an_axis_contains_zero_grows_immediately_and_shrinks_slowly():
     axis = Axis(memory=0.5)
     axis.include(np.array([2.0, 8.0]))
     assert (axis.low, axis.high) == (0.0, 8.0)
@@ -31,18 +31,18 @@ def test_an_axis_contains_zero_grows_at_once_and_shrinks_slowly():
     assert [axis.place(value, 100) for value in (-1, 0, 4)] == [0, 20, 100]
 
 
-def test_an_axis_without_any_range_has_one_place():
+def test_an_empty_axis_range_maps_to_zero():
     assert Axis().place(0.0, 100) == 0
 
 
-def test_bars_are_as_long_as_their_numbers():
+def test_bar_lengths_are_proportional_to_the_values():
     bars = ActionBars(["A", "B"])
     picture = drawn(bars, bars.columns(np.array([4.0, 2.0]), None, None))
     lengths = [n for n in widest(picture, MUTED) if n > 50]
     assert max(lengths) == pytest.approx(2 * min(lengths), abs=4)
 
 
-def test_values_without_advantages_are_compared_with_their_mean():
+def test_without_advantages_values_minus_their_mean_are_shown():
     bars = ActionBars(["A", "B"])
     values, differences = bars.columns(np.array([10.6, 10.5]), None, None)
     assert values.numbers.tolist() == [10.6, 10.5]
@@ -50,10 +50,10 @@ def test_values_without_advantages_are_compared_with_their_mean():
     assert differences.axis.high == pytest.approx(0.05)
 
 
-def test_value_and_advantages_have_bars_of_their_own():
+def test_state_value_and_advantages_have_their_own_bars():
     bars = ActionBars(["A", "B"])
     columns = bars.columns(np.array([3.0, 1.0]), 2.0, np.array([1.0, -1.0]))
-    assert [column.heading for column in columns] == ["Q = V + A", "A, advantage"]
+    assert [column.heading for column in columns] == ["Q = V + A", "advantage A"]
     assert columns[0].numbers.tolist() == [2.0, 3.0, 1.0]
     picture = drawn(bars, columns)
     assert widest(picture, ORANGE)
@@ -67,13 +67,20 @@ def test_the_chosen_action_is_highlighted():
     assert np.diff(tops).tolist() == [34, 34]
 
 
-def test_all_eighteen_actions_of_the_console_find_room():
+def test_all_eighteen_actions_of_atari_fit():
     bars = ActionBars([f"DOWNRIGHTFIRE{i}" for i in range(18)])
     picture = drawn(bars, bars.columns(np.linspace(-5000, 5000, 18), 1.0, np.linspace(-1, 1, 18)))
     rows, columns = np.nonzero(picture.any(axis=-1))
     left, top, width, height = BOX
     assert rows.max() <= top + height
     assert columns.max() <= left + width
+
+
+@pytest.mark.parametrize(("value", "advantages"), [(None, None), (1.0, np.zeros(2))])
+def test_headings_fit_beside_the_widest_labels(value, advantages):
+    columns = ActionBars(["A", "B"]).columns(np.zeros(2), value, advantages)
+    narrowest = (BOX[2] - BOX[2] // 3) // len(columns) - GAP
+    assert max(text_width(column.heading, HEADING_SIZE) for column in columns) <= narrowest
 
 
 @pytest.mark.parametrize("number", [0.0, -9.99, 55.11, -123.4, 99999.0])
@@ -83,9 +90,9 @@ def test_numbers_fit_their_column(number):
     assert text_width(column.as_text(number), 16) <= 62
 
 
-def test_shares_add_up_and_nothing_was_taken_at_the_start():
+def test_frequencies_add_up_and_are_zero_at_the_start():
     bars = ActionBars(["A", "B"])
-    (column,) = bars.shares(np.array([3, 1]))
+    (column,) = bars.frequencies(np.array([3, 1]))
     assert column.numbers.tolist() == [0.75, 0.25]
     assert column.as_text(0.75) == "75%"
-    assert bars.shares(np.array([0, 0]))[0].numbers.tolist() == [0, 0]
+    assert bars.frequencies(np.array([0, 0]))[0].numbers.tolist() == [0, 0]

@@ -1,4 +1,4 @@
-"""The contact sheet: every picture is on it, whole, beside nothing else."""
+"""The contact sheet: every panel is drawn completely, without overlap."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def place(sheet, colour):
     return rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
 
 
-def test_every_panel_is_drawn_whole_and_scaled_by_a_whole_number():
+def test_every_panel_is_drawn_completely_and_scaled_by_an_integer():
     sheet = contact_sheet("a game", [section([Panel("raw", flat(RED))], [Panel("t", flat(LIME, (84, 84)))])])
     top, bottom, left, right = place(sheet, RED)
     assert (bottom - top, right - left) == (250, 250)

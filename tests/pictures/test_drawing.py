@@ -1,4 +1,6 @@
-"""What all pictures share."""
+"""Scaling, text and output files."""
+
+import re
 
 import numpy as np
 import pytest
@@ -19,19 +21,19 @@ def test_a_picture_fits_its_box_and_keeps_its_proportions(shape, box, size):
     assert fit(np.zeros((*shape, 3), np.uint8), box).shape == (*size, 3)
 
 
-def test_whole_factors_repeat_pixels_as_they_are():
+def test_integer_factors_repeat_pixels_unchanged():
     picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     assert (fit(picture, (4, 4)) == picture.repeat(2, 0).repeat(2, 1)).all()
 
 
-def test_long_text_is_shortened_to_the_room_there_is():
+def test_long_text_is_truncated_to_the_available_width():
     assert shortened("short", 15, 200) == "short"
     cut = shortened("a long headline that does not fit", 15, 100)
     assert cut.endswith("...")
     assert text_width(cut, 15) <= 100
 
 
-def test_a_file_that_was_not_finished_leaves_nothing_behind(tmp_path):
+def test_an_unfinished_file_leaves_nothing_behind(tmp_path):
     def write_half():
         with complete_or_absent(tmp_path / "a.png") as unfinished:
             unfinished.write_text("half")
@@ -51,11 +53,11 @@ def test_a_finished_file_replaces_the_old_one(tmp_path):
     assert [(file, file.read_text()) for file in tmp_path.iterdir()] == [(path, "new")]
 
 
-def test_an_output_is_refused_before_any_work(tmp_path):
+def test_an_unwritable_output_raises_before_any_work(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder.png").mkdir()
     for path in (tmp_path / "a.jpg", tmp_path / "file" / "a.png", tmp_path / "folder.png"):
-        with pytest.raises(ValueError, match="-o"):
+        with pytest.raises(ValueError, match=f"{re.escape(str(path))} .*-o"):
             check_writable(path, ".png")
     check_writable(tmp_path / "new" / "a.png", ".png")
     assert not list((tmp_path / "new").iterdir())

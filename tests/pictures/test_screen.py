@@ -1,4 +1,4 @@
-"""One picture of a video: what there is stands in its place, nothing covers anything."""
+"""One frame of a video: panels are in their places and do not overlap."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ RED = (255, 0, 0)
 GAME = np.full((210, 160, 3), RED, np.uint8)
 
 
-def test_the_game_is_three_times_as_large_and_whole():
+def test_the_game_is_enlarged_three_times_and_complete():
     picture = draw_screen(View("title", "status", GAME), ActionBars([]))
     assert picture.shape == (HEIGHT, WIDTH, 3)
     rows, columns = np.nonzero((picture == RED).all(axis=-1))
@@ -19,7 +19,7 @@ def test_the_game_is_three_times_as_large_and_whole():
     assert len(rows) == 630 * 480
 
 
-def test_a_wide_game_stands_above_and_as_wide_as_the_screen():
+def test_a_wide_game_is_above_and_as_wide_as_the_screen():
     game = np.full((150, 600, 3), RED, np.uint8)
     frames = [np.full((80, 80, 1), shade, np.uint8) for shade in (40, 80, 120, 160)]
     maps = [(np.ones((80, 80)), BLUE, "what it stands for")]
@@ -54,7 +54,7 @@ def test_maps_colour_the_newest_frame_only():
     assert rows.max() < 490
 
 
-def test_long_texts_do_not_leave_the_screen():
+def test_long_texts_stay_inside_the_screen():
     view = View("very long title " * 30, "very long status " * 30, GAME, note="very long note " * 30)
     picture = draw_screen(view, ActionBars([]))
     assert (picture[:, -20:] == picture[0, 0]).all()

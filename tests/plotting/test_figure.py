@@ -1,4 +1,4 @@
-"""The picture: which panels there are, and what is written on them."""
+"""The figure: its panels and their labels."""
 
 import io
 import sys
@@ -38,7 +38,7 @@ def drawn(monkeypatch):
 
 
 def titles(drawing):
-    """:return: of the rows; they stand above their left panels"""
+    """:return: of the rows, above their left panels"""
     assert not any(axes.get_title(loc="left") for axes in drawing.axes[1::2])
     return [axes.get_title(loc="left") for axes in drawing.axes[::2]]
 
@@ -47,9 +47,9 @@ def line(axes, width):
     return next(line for line in axes.lines if line.get_linewidth() == width).get_xydata().T
 
 
-def test_every_panel_stands_against_steps_and_against_time(drawn, tmp_path):
+def test_every_panel_is_plotted_against_steps_and_against_time(drawn, tmp_path):
     drawing = drawn(write_run(tmp_path / "run", games(200)))
-    assert titles(drawing) == ["Return of training games", "Return per 10 games", "Speed, evaluations included"]
+    assert titles(drawing) == ["Return of training episodes", "Return per 10 episodes", "Speed, including evaluations"]
     assert [axes.get_xlabel() for axes in drawing.axes[-2:]] == [
         "environment steps (4 frames each)",
         "wall-clock time (minutes)",
@@ -69,6 +69,7 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
     assert drawing.axes[4].lines[0].get_xydata().tolist() == [[100, 1.0], [2000, 0.1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "config", "kwargs", "label"),
     [
@@ -93,23 +94,23 @@ def test_epsilon_has_a_panel_where_a_run_logged_it(drawn, tmp_path):
             "CartPole-v1",
             {"env_wrapper": ["my_own.Wrapper"]},
             {},
-            "environment steps (as the runs' own files count them)",
+            "environment steps (as counted in the run's files)",
         ),
     ],
 )
-def test_the_axis_says_how_many_frames_a_step_holds(drawn, tmp_path, env, config, kwargs, label):
+def test_the_axis_label_says_how_many_frames_make_a_step(drawn, tmp_path, env, config, kwargs, label):
     drawing = drawn(write_run(tmp_path / "run", games(12), env=env, config=config, env_kwargs=kwargs))
     assert drawing.axes[-2].get_xlabel() == label
-    assert "antigravity" not in sys.modules, "a name in a file had a module imported"
+    assert "antigravity" not in sys.modules, "a name in a file caused an import"
 
 
-def test_a_run_of_a_single_game_is_not_cut_off_above_the_speed_axis(drawn, tmp_path):
+def test_a_run_of_a_single_episode_fits_the_speed_axis(drawn, tmp_path):
     slow, quick = [(0.0, 400, 10.0 * k) for k in range(1, 31)], [(0.0, 4000, 10.0)]
     speed = drawn(write_run(tmp_path / "a", slow), write_run(tmp_path / "b", quick, algo="dqn")).axes[-2]
     assert speed.get_ylim()[1] > max(max(line.get_ydata()) for line in speed.lines) == 100
 
 
-def test_seeds_share_a_line_with_a_band_from_the_lowest_to_the_highest(drawn, tmp_path):
+def test_seeds_share_a_line_with_a_min_max_band(drawn, tmp_path):
     low, high = [[(value, 400, 10.0 * k) for k in range(1, 31)] for value in (-3.0, 5.0)]
     drawing = drawn(write_run(tmp_path / "a", low), write_run(tmp_path / "b", high))
     returns = drawing.axes[0]
@@ -125,17 +126,19 @@ def test_groups_differ_in_colour_and_from_the_eighth_on_in_dashes(drawn, tmp_pat
     assert len({(one.get_color(), str(one.get_linestyle())) for one in handles}) == 9
 
 
-@pytest.mark.parametrize("n_games", [1, 2, 9])
-def test_a_run_of_few_games_can_be_drawn(drawn, tmp_path, n_games):
-    assert len(drawn(write_run(tmp_path / "run", games(n_games))).axes) == 6
+@pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("n_episodes", [1, 2, 9])
+def test_a_run_of_few_episodes_can_be_drawn(drawn, tmp_path, n_episodes):
+    assert len(drawn(write_run(tmp_path / "run", games(n_episodes))).axes) == 6
 
 
-def test_one_block_of_games_is_a_dot_as_a_line_would_not_be_seen(drawn, tmp_path):
+def test_a_single_block_of_episodes_is_drawn_as_a_dot(drawn, tmp_path):
     few, many = (drawn(write_run(tmp_path / str(n), games(n))).axes[2].lines[0].get_marker() for n in (9, 30))
     assert (few, many) == ("o", "None")
 
 
-def test_no_name_is_a_formula(drawn, tmp_path):
+def test_names_are_not_parsed_as_formulas(drawn, tmp_path):
     drawing = drawn(write_run(tmp_path / "run", games(12), env=r"$\frac$My-v0", config={}), labels=[r"$\frac$ 5$"])
     legend = drawing.legends[0]
     assert legend.get_texts()[0].get_text() == r"$\frac$ 5$"
@@ -143,18 +146,19 @@ def test_no_name_is_a_formula(drawn, tmp_path):
     assert not any(text.get_parse_math() for text in drawing.findobj(Text))
 
 
-def test_a_name_that_begins_with_an_underscore_is_shown_as_well(drawn, tmp_path):
+def test_a_name_that_starts_with_an_underscore_is_shown(drawn, tmp_path):
     drawing = drawn(write_run(tmp_path / "run", games(12)), labels=["_mine"])
     assert drawing.legends[0].get_texts()[0].get_text().strip() == "_mine"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("length", [400, 0])
 @pytest.mark.parametrize("n_runs", [1, 2])
 def test_runs_in_which_no_time_passed_are_drawn(drawn, tmp_path, length, n_runs):
     rows = [(1.0, length, 0.0), (2.0, length, 0.0), (3.0, length, 0.0)]
     drawing = drawn(*(write_run(tmp_path / str(n), rows) for n in range(n_runs)))
-    means = drawing.axes[3].lines[0]  # per 10 games, against time
+    means = drawing.axes[3].lines[0]  # per 10 episodes, against time
     assert (set(means.get_xdata()), means.get_marker()) == ({0.0}, "o")
 
 
@@ -172,13 +176,13 @@ def test_evaluations_are_circles(drawn, tmp_path):
     assert circles.get_xydata().tolist() == [[1000, 2], [2000, 6]]
 
 
-def test_an_unknown_wrapper_is_said_on_the_axis(drawn, tmp_path):
+def test_the_axis_label_tells_of_an_unknown_wrapper(drawn, tmp_path):
     drawing = drawn(write_run(tmp_path / "run", games(3), config={"env_wrapper": "my_own.Wrapper"}))
-    assert drawing.axes[-2].get_xlabel() == "environment steps (as the runs' own files count them)"
+    assert drawing.axes[-2].get_xlabel() == "environment steps (as counted in the run's files)"
 
 
-def test_the_first_random_steps_do_not_press_the_speed_of_all_others_to_the_ground(drawn, tmp_path):
-    """The first 30 games take a tenth of the time of the others: 10 to 100 steps per second."""
+def test_the_fast_random_steps_at_the_start_do_not_flatten_the_speed_curve(drawn, tmp_path):
+    """The first 30 episodes take a tenth of the time of the others: 10 to 100 steps per second."""
     rows = [(0.0, 400, float(k)) for k in range(1, 31)] + [(0.0, 400, 30 + 10.0 * k) for k in range(1, 300)]
     drawing = drawn(write_run(tmp_path / "run", rows))
     assert line(drawing.axes[4], 2)[1].max() > 40
@@ -186,5 +190,5 @@ def test_the_first_random_steps_do_not_press_the_speed_of_all_others_to_the_grou
 
 
 @pytest.mark.parametrize(("number", "shown"), [(0, "0"), (950, "950"), (2500, "2.5k"), (1.5e6, "1.5M"), (2e9, "2G")])
-def test_steps_are_written_short(number, shown):
+def test_steps_are_abbreviated(number, shown):
     assert short_number(number) == shown

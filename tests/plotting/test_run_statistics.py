@@ -1,4 +1,4 @@
-"""The curves of a learning run."""
+"""Learning curves."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ def array(*numbers):
     return np.array(numbers, float)
 
 
-def test_the_running_mean_goes_over_the_last_values_and_over_fewer_at_the_beginning():
+def test_the_running_mean_covers_the_last_values_and_fewer_at_the_start():
     assert running_mean(array(6, 0, 3, 9), window=2).tolist() == [6, 3, 1.5, 6]
 
 
@@ -19,27 +19,27 @@ def test_a_window_longer_than_the_values_takes_them_all(window):
     assert running_mean(array(6, 0, 3, 9), window).tolist() == [6, 3, 3, 4.5]
 
 
-def test_blocks_end_where_their_last_game_ends_and_a_rest_is_left_out():
+def test_blocks_end_with_their_last_episode_and_an_incomplete_one_is_dropped():
     found = blocks(array(1, 2, 3, 4, 50), array(8, 2, -1, 3, 99), size=2)
     assert found.ends.tolist() == [2, 4]
     assert found.means.tolist() == [5, 1]
     assert found.maxima.tolist() == [8, 3]
 
 
-def test_fewer_games_than_a_block_are_one_block():
+def test_fewer_episodes_than_a_block_are_one_block():
     found = blocks(array(1, 2, 3), array(1, 2, 6), size=10)
     assert [part.tolist() for part in found] == [[3], [3], [6]]
 
 
-def test_the_speed_of_each_stretch_is_steps_over_seconds():
+def test_the_speed_of_each_interval_is_steps_over_seconds():
     """100 steps in the first 10 seconds, 300 in the next."""
-    ends, rates = speed(array(50, 100, 250, 400), array(5, 10, 15, 20), games=2)
+    ends, rates = speed(array(50, 100, 250, 400), array(5, 10, 15, 20), episodes=2)
     assert ends.tolist() == [10, 20]
     assert rates.tolist() == [10, 30]
 
 
 @pytest.mark.parametrize("seconds", [[0.0], [0.0, 0.0]])
-def test_no_time_has_no_speed(seconds):
+def test_without_elapsed_time_there_is_no_speed(seconds):
     ends, rates = speed(np.ones(len(seconds)), np.array(seconds))
     assert len(ends) == len(rates) == 0
 

@@ -1,4 +1,4 @@
-"""What a run folder says of itself."""
+"""The settings in a run folder."""
 
 import pytest
 
@@ -35,11 +35,11 @@ def skip_of(env_wrapper):
         (["sb3_atari_dqn.no_such_room.Wrapper"], None),
     ],
 )
-def test_the_wrappers_say_how_many_frames_make_a_step(env_wrapper, frames):
+def test_the_wrappers_determine_the_frames_per_step(env_wrapper, frames):
     assert skip_of(env_wrapper) == frames
 
 
-def test_without_a_configuration_nobody_knows():
+def test_without_a_configuration_frames_per_step_are_unknown():
     assert frames_per_step({}) is None
 
 
@@ -48,13 +48,13 @@ def test_algorithm_and_environment_are_those_of_the_command_line(tmp_path):
     assert (settings.algo, settings.env_id) == ("ppo", "Pong-v4")
 
 
-def test_a_folder_without_them_is_named_by_its_place_and_its_monitor_files(tmp_path):
+def test_without_args_the_path_and_the_monitor_files_name_algorithm_and_environment(tmp_path):
     (tmp_path / "logs/dqn/run").mkdir(parents=True)
     settings = read_settings(tmp_path / "logs/dqn/run", "Pong-v4")
     assert (settings.algo, settings.env_id, settings.config) == ("dqn", "Pong-v4", {})
 
 
-def test_files_are_read_and_never_executed(tmp_path):
+def test_files_are_read_but_never_executed(tmp_path):
     folder = tmp_path / "run/Pong-v4"
     folder.mkdir(parents=True)
     (folder / "config.yml").write_text(
@@ -79,15 +79,15 @@ def test_files_are_read_and_never_executed(tmp_path):
         f"env_wrapper: [{SB3_WRAPPERS}.AtariWrapper: {{frame_skip: 0}}]",
     ],
 )
-def test_a_file_that_is_no_configuration_is_named(tmp_path, content):
+def test_a_file_that_is_not_a_configuration_is_named(tmp_path, content):
     write_run(tmp_path / "run", [])
     path = tmp_path / "run/PongNoFrameskip-v4/config.yml"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"config\.yml is not a file that the zoo wrote") as raised:
+    with pytest.raises(ValueError, match=r"config\.yml .*zoo") as raised:
         read_settings(tmp_path / "run", "Pong-v4")
     assert "\n" not in str(raised.value)
 
 
-def test_keys_that_are_no_text_become_text(tmp_path):
+def test_keys_become_strings(tmp_path):
     run = write_run(tmp_path / "run", [], config={"policy_kwargs": {1: {2: [{3: 4}]}, "a": 5}})
     assert read_settings(run, "Pong-v4").config == {"policy_kwargs": {"1": {"2": [{"3": 4}]}, "a": 5}}

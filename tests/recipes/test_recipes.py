@@ -138,6 +138,7 @@ def described(env) -> tuple[np.ndarray, dict]:
     return (np.moveaxis(first, -1, 0) if first.ndim == 3 and first.shape[-1] < 5 else first), facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fps"),
     [("pong_elu", 20), ("mspacman_skip16", 3.75), ("mspacman_ram", 3.75), ("space_invaders_dueling", 20)],
@@ -148,6 +149,7 @@ def test_recorders_are_told_the_speed_of_the_game(name, fps):
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATARI)
 def test_every_script_of_the_zoo_builds_the_environment_that_was_trained_in(name, runs):
     from rl_zoo3.exp_manager import ExperimentManager
@@ -175,6 +177,7 @@ def test_every_script_of_the_zoo_builds_the_environment_that_was_trained_in(name
     assert len(built) == 5
 
 
+@pytest.mark.slow
 def test_recipes_are_data_that_cost_nothing_to_list():
     code = (
         "import sys; from sb3_atari_dqn.recipes import NAMES, find; [find(n) for n in NAMES];"
@@ -193,9 +196,7 @@ def test_a_recipe_says_what_it_is(name):
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"Unknown recipe 'pong'; known: chrome_dino, mspacman_ram, mspacman_skip16, pong_elu, space"
-    ):
+    with pytest.raises(ValueError, match=r"'pong'.*chrome_dino, mspacman_ram, mspacman_skip16, pong_elu, space"):
         find("pong")
 
 
@@ -206,11 +207,12 @@ def test_a_training_leaves_the_settings_of_the_recipe_as_they_are(runs):
     assert repr(settings("mspacman_ram")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps", "written"),
     [
-        ("pong_elu", "1900", ["videos/training_episode_000001.mp4", "models/episode_000001.zip", "games.csv"]),
-        ("space_invaders_dueling", "1500", ["videos/training_episode_000001.gif", "games.csv"]),
+        ("pong_elu", "1900", ["videos/training_episode_000001.mp4", "models/episode_000001.zip", "episodes.csv"]),
+        ("space_invaders_dueling", "1500", ["videos/training_episode_000001.gif", "episodes.csv"]),
     ],
 )
 def test_games_are_filmed_saved_and_logged_as_the_author_does(name, steps, written, runs):

@@ -30,7 +30,7 @@ def ours(stream: Stream, n_slots: int, n_steps: int = 1, **kwargs) -> FrameRepla
         n_stack=stream.n_stack,
         n_steps=n_steps,
         gamma=GAMMA,
-        **kwargs,
+        **({"sb3_sampling": True} | kwargs),
     )
 
 
@@ -73,10 +73,11 @@ streams = st.builds(
 places = st.sampled_from(PLACES)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(streams, places, st.integers(1, 12), st.integers(1, 4), st.integers(1, 40))
-def test_samples_equal_sb3s_for_the_same_stream_and_index(stream, frames, n_slots, n_steps, n_added):
-    mine, sb3 = ours(stream, n_slots, n_steps, frames=frames), theirs(stream, n_slots, n_steps)
+def test_samples_equal_sb3s_for_the_same_stream_and_index(stream, frame_storage, n_slots, n_steps, n_added):
+    mine, sb3 = ours(stream, n_slots, n_steps, frame_storage=frame_storage), theirs(stream, n_slots, n_steps)
     for number, step in enumerate(stream.steps(n_added)):
         mine.add(*step)
         sb3.add(*step)
@@ -87,9 +88,12 @@ def test_samples_equal_sb3s_for_the_same_stream_and_index(stream, frames, n_slot
 
 @settings(max_examples=200, deadline=None)
 @given(streams, places, st.sampled_from([0.0, 0.2]), st.integers(1, 12), st.integers(1, 4), st.integers(1, 30))
-def test_samples_equal_those_of_the_naive_twin(stream, frames, break_off, n_slots, n_steps, n_added):
+def test_samples_equal_those_of_the_naive_twin(stream, frame_storage, break_off, n_slots, n_steps, n_added):
     stream.break_off = break_off
-    mine, twin = ours(stream, n_slots, n_steps, frames=frames), NaiveReplay(n_slots, stream.n_envs, n_steps, GAMMA)
+    mine, twin = (
+        ours(stream, n_slots, n_steps, frame_storage=frame_storage),
+        NaiveReplay(n_slots, stream.n_envs, n_steps, GAMMA),
+    )
     for step in stream.steps(n_added):
         mine.add(*step)
         twin.add(*step)
@@ -115,11 +119,11 @@ def filled(stream: Stream, n_slots: int, n_added: int, **kwargs) -> FrameReplayB
 
 
 @pytest.mark.parametrize("n_steps", [1, 3])
-@pytest.mark.parametrize("frames", PLACES)
+@pytest.mark.parametrize("frame_storage", PLACES)
 @pytest.mark.parametrize("seed", range(3))
-def test_many_environments_and_several_turns_of_the_ring_equal_sb3(seed, frames, n_steps):
+def test_many_environments_and_several_turns_of_the_ring_equal_sb3(seed, frame_storage, n_steps):
     stream = Stream(n_stack=4, n_envs=8, seed=seed, end=0.05)
-    mine, sb3 = ours(stream, 50, n_steps, frames=frames), theirs(stream, 50, n_steps)
+    mine, sb3 = ours(stream, 50, n_steps, frame_storage=frame_storage), theirs(stream, 50, n_steps)
     for step in stream.steps(180):
         mine.add(*step)
         sb3.add(*step)
@@ -156,10 +160,10 @@ def test_after_a_termination_the_next_observation_is_the_last_one_moved_by_its_n
     assert torch.equal(batch.next_observations[over], moved[over])
 
 
-@pytest.mark.parametrize("frames", PLACES)
-def test_changing_the_arrays_that_were_added_changes_nothing_stored(frames):
+@pytest.mark.parametrize("frame_storage", PLACES)
+def test_changing_the_arrays_that_were_added_changes_nothing_stored(frame_storage):
     stream = Stream(n_stack=2, end=0.0)
-    buffer = ours(stream, 10, frames=frames)
+    buffer = ours(stream, 10, frame_storage=frame_storage)
     obs, next_obs, *rest = next(stream.steps(1))
     buffer.add(obs, next_obs, *rest)
     kept = obs.copy(), next_obs.copy()
@@ -169,9 +173,9 @@ def test_changing_the_arrays_that_were_added_changes_nothing_stored(frames):
     assert np.array_equal(batch.next_observations, kept[1])
 
 
-@pytest.mark.parametrize("frames", PLACES)
-def test_batches_share_no_memory_with_the_buffer_or_with_each_other(frames):
-    buffer = filled(Stream(n_stack=2, end=0.0), 10, 10, frames=frames)
+@pytest.mark.parametrize("frame_storage", PLACES)
+def test_batches_share_no_memory_with_the_buffer_or_with_each_other(frame_storage):
+    buffer = filled(Stream(n_stack=2, end=0.0), 10, 10, frame_storage=frame_storage)
     slots, envs = np.arange(10), np.zeros(10, int)
     first = buffer.samples_at(slots, envs)
     kept = first.observations.clone()
@@ -188,7 +192,7 @@ def test_an_observation_that_is_no_stack_is_refused_by_environment_and_step_and_
     next_obs[1, 0] += 1  # not the second oldest frame of the observation
     if n_added == 5:  # between two checks: an episode that begins here is compared
         obs, next_obs = obs + np.array([0, 1], np.uint8).reshape(2, 1, 1, 1), next_obs
-    with pytest.raises(ValueError, match=rf"environment 1 at step {n_added} .* no stack of n_stack=4 frames"):
+    with pytest.raises(ValueError, match=rf"environment 1 at step {n_added} .*n_stack=4"):
         buffer.add(obs, next_obs, action, reward, done, infos)
     assert buffer.size() == n_added
 
@@ -202,7 +206,7 @@ def test_images_that_are_no_stacks_are_refused_within_64_steps_and_stored_whole_
         for now, after in pairwise(images):
             buffer.add(now, after, np.array([0]), np.array([0.0]), np.array([False]), [{}])
 
-    with pytest.raises(ValueError, match="n_stack=1 to store every observation whole"):
+    with pytest.raises(ValueError, match="n_stack=1"):
         add_all(stacked, images[:65])
     add_all(whole, images)
     batch = whole.samples_at(np.arange(100), np.zeros(100, int))
@@ -220,9 +224,9 @@ def test_a_truncation_without_its_final_observation_is_refused():
 @pytest.mark.parametrize(
     ("n_stack", "message"),
     [
-        (0, "n_stack must be at least 1, got 0"),
-        (3, r"n_stack=3 does not fit observations of shape \(4, 84, 84\)"),
-        (300, r"n_stack=300 does not fit observations of shape \(4, 84, 84\)"),
+        (0, "n_stack .*1.* 0"),
+        (3, r"n_stack=3 .*\(4, 84, 84\)"),
+        (300, r"n_stack=300 .*\(4, 84, 84\)"),
     ],
 )
 def test_a_stack_that_does_not_fit_the_observations_is_refused_by_shape(n_stack, message):
@@ -230,17 +234,17 @@ def test_a_stack_that_does_not_fit_the_observations_is_refused_by_shape(n_stack,
         FrameReplayBuffer(10, spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(2), n_stack=n_stack)
 
 
-@pytest.mark.parametrize("frames", ["Memory", "gpu", None])
-def test_an_unknown_place_for_the_frames_is_refused(frames):
-    with pytest.raises(ValueError, match=rf"Unknown frames={frames!r}; known: memory, compressed, device"):
-        ours(Stream(), 10, frames=frames)
+@pytest.mark.parametrize("frame_storage", ["Ram", "gpu", None])
+def test_an_unknown_place_for_the_frames_is_refused(frame_storage):
+    with pytest.raises(ValueError, match=rf"Unknown frame_storage={frame_storage!r}; known: ram, compressed, device"):
+        ours(Stream(), 10, frame_storage=frame_storage)
 
 
-@pytest.mark.parametrize("frames", PLACES)
+@pytest.mark.parametrize("frame_storage", PLACES)
 @short_blocks
-def test_vectors_of_any_kind_are_stored_along_their_last_axis(frames):
+def test_vectors_of_any_kind_are_stored_along_their_last_axis(frame_storage):
     space = spaces.Box(-1, 1, (4,), np.float32)
-    buffer = FrameReplayBuffer(10, space, spaces.Box(-1, 1, (2,)), "cpu", n_stack=2, frames=frames)
+    buffer = FrameReplayBuffer(10, space, spaces.Box(-1, 1, (2,)), "cpu", n_stack=2, frame_storage=frame_storage)
     obs = np.array([[0, 0, 0.25, 0.5]], np.float32)
     after = np.array([[0.25, 0.5, 0.75, 1]], np.float32)
     buffer.add(obs, after, np.array([[0.1, -0.1]], np.float32), np.array([1.0]), np.array([False]), [{}])
@@ -262,25 +266,25 @@ def test_a_slot_takes_at_most_7064_bytes_and_the_rest_is_k_frames_per_environmen
     assert buffer.full_nbytes() == buffer.memory.plain.layout.nbytes + sum(array.nbytes for array in arrays)
 
 
-def test_frames_put_aside_go_when_their_transitions_are_overwritten():
+def test_overflow_frames_go_when_their_transitions_are_overwritten():
     stream = Stream(n_stack=4, n_envs=2, end=0.5, seed=2)
     buffer = ours(stream, 20)
     held = []
     for step in stream.steps(400):
         buffer.add(*step)
-        held.append(buffer.memory.plain.store.rows_aside)
+        held.append(buffer.memory.plain.store.overflow_rows)
     assert max(held[200:]) <= 2 * (20 + 4) * 4  # at most a final and a head of three for each transition
     truncations = ((buffer.memory.plain.flags & 2) > 0).sum()
     heads = 3 * len(buffer.memory.plain.prefixes)
     assert held[-1] == truncations + heads
 
 
-@pytest.mark.parametrize("frames", PLACES)
-def test_reset_forgets_everything(frames):
-    buffer = filled(Stream(n_stack=4, end=0.5), 10, 15, frames=frames)
+@pytest.mark.parametrize("frame_storage", PLACES)
+def test_reset_forgets_everything(frame_storage):
+    buffer = filled(Stream(n_stack=4, end=0.5), 10, 15, frame_storage=frame_storage)
     buffer.reset()
     assert buffer.size() == 0
-    assert buffer.memory.plain.store.rows_aside == 0
+    assert buffer.memory.plain.store.overflow_rows == 0
     again = Stream(n_stack=4, end=0.5, seed=9)
     fresh = ours(again, 10)
     for step in again.steps(15):
@@ -304,7 +308,7 @@ def vector_step(**changes):
     return {**step, "reward": np.zeros(2, np.float32), "done": np.zeros(2, bool), "infos": [{}, {}], **changes}
 
 
-@pytest.mark.parametrize("frames", PLACES)
+@pytest.mark.parametrize("frame_storage", PLACES)
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -316,18 +320,19 @@ def vector_step(**changes):
     ],
 )
 @short_blocks
-def test_a_step_of_another_shape_is_refused_and_nothing_is_stored(frames, wrong):
-    buffer = vector_buffer(frames=frames)
+def test_a_step_of_another_shape_is_refused_and_nothing_is_stored(frame_storage, wrong):
+    buffer = vector_buffer(frame_storage=frame_storage)
     buffer.add(**vector_step())
     with pytest.raises(ValueError, match=r"shape|reshape"):
         buffer.add(**vector_step(**wrong))
     assert (buffer.pos, buffer.memory.steps) == (1, 1)
 
 
-@pytest.mark.parametrize("frames", PLACES)
+@pytest.mark.parametrize("frame_storage", PLACES)
 @short_blocks
-def test_observations_of_another_type_are_cast_as_sb3_does(frames):
-    ours_, theirs_ = vector_buffer(frames=frames), ReplayBuffer(20, VECTORS, spaces.Discrete(4), "cpu", 2)
+def test_observations_of_another_type_are_cast_as_sb3_does(frame_storage):
+    ours_ = vector_buffer(frame_storage=frame_storage, sb3_sampling=True)
+    theirs_ = ReplayBuffer(20, VECTORS, spaces.Discrete(4), "cpu", 2)
     generator = np.random.default_rng(0)
     obs = generator.normal(size=(2, 3))
     for step in range(8):
@@ -343,15 +348,15 @@ def test_observations_of_another_type_are_cast_as_sb3_does(frames):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
-        ({"n_steps": 1.5}, "n_steps must be a whole number, got 1.5"),
-        ({"gamma": float("nan")}, r"gamma must be a number in \[0, 1\], got nan"),
+        ({"n_steps": 0}, "n_steps .*1.* 0"),
+        ({"n_steps": 1.5}, "n_steps .*whole number.* 1.5"),
+        ({"gamma": float("nan")}, r"gamma .*\[0, 1\].* nan"),
         ({"gamma": "x"}, "gamma must be a number"),
-        ({"buffer_size": -5}, "buffer_size must be at least 1, got -5"),
+        ({"buffer_size": -5}, "buffer_size .*1.* -5"),
         ({"alpha": "x"}, "alpha must be a number"),
         ({"alpha": float("inf")}, "alpha must be a number"),
-        ({"beta": 2}, r"beta must be a number in \[0, 1\], got 2"),
-        ({"epsilon": 0}, r"epsilon must be a number in \(0, "),
+        ({"beta": 2}, r"beta .*\[0, 1\].* 2"),
+        ({"epsilon": 0}, r"epsilon .*\(0,"),
     ],
 )
 def test_bad_numbers_are_refused_by_name(kwargs, message):
@@ -363,7 +368,7 @@ def test_bad_numbers_are_refused_by_name(kwargs, message):
 def test_an_episode_that_begins_with_zeros_reads_no_stored_frame(monkeypatch, start, reads):
     """From a GPU, reading one would wait for everything that it still computes."""
     stream = Stream(n_stack=3, n_envs=2, end=0.3, starts=(start,))
-    buffer, calls = ours(stream, 50, frames="device"), []
+    buffer, calls = ours(stream, 50, frame_storage="device"), []
     frames_of = buffer.memory.plain.store.frames_of
 
     def noted(rows: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ def test_a_buffer_of_the_users_is_told_what_it_asks_for():
 
 @pytest.mark.parametrize("gathers", [True, False])
 def test_a_learner_that_gathers_by_itself_gets_rows_and_another_one_images(gathers):
-    buffer = filled(FrameReplayBuffer, n_stack=2, frames="device")
+    buffer = filled(FrameReplayBuffer, n_stack=2, frame_storage="device")
     batch = hooks_of(buffer).sample(4, env=None, learner_gathers=gathers)
     assert isinstance(batch.observations, StackRows) == gathers
     assert isinstance(buffer.sample(4).observations, torch.Tensor)

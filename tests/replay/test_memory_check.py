@@ -55,12 +55,12 @@ def test_without_limits_the_machine_counts(tmp_path, monkeypatch):
 def test_a_buffer_that_does_not_fit_says_how_many_transitions_would_and_these_do(monkeypatch):
     monkeypatch.setattr(memory_check, "available_bytes", lambda: memory_check.RESERVE_BYTES + 10_000_000)
     space, actions = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6)
-    with pytest.raises(MemoryError, match=r"buffer_size=1000000 .* 7.06 GB .* 0.01 GB .*: 1415 transitions would fit"):
+    with pytest.raises(MemoryError, match=r"buffer_size=1000000 .*7\.06 GB .*0\.01 GB .*\b1415 transitions"):
         FrameReplayBuffer(1_000_000, space, actions, n_stack=4)
     assert FrameReplayBuffer(1_410, space, actions, n_stack=4).buffer_size == 1_410
 
 
 def test_nothing_at_all_would_fit(monkeypatch):
     monkeypatch.setattr(memory_check, "available_bytes", lambda: 0)
-    with pytest.raises(MemoryError, match="0 transitions would fit; free some memory"):
+    with pytest.raises(MemoryError, match=r"\b0 transitions would fit"):
         memory_check.check_memory(10, 1)

@@ -69,6 +69,7 @@ def test_of_a_transition_drawn_twice_the_larger_error_counts():
     assert leaves(buffer) == pytest.approx([1, 3, 0.5], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
 def test_transitions_are_drawn_as_often_as_the_formula_says(alpha):
     buffer = filled(6, 6, n_envs=2, alpha=alpha)
@@ -181,14 +182,14 @@ def test_weights_multiply_the_losses_and_priorities_are_the_td_errors_before_the
     model = model_with(loss="mse")
     model.set_logger(Logger(folder=None, output_formats=[]))
     model.learn(20)
-    model._replay_buffer = spy = Spy(model.replay_buffer)
+    model.replay_buffer = spy = Spy(model.replay_buffer)
     assert isinstance(spy.batch, PrioritizedSamples)
     with torch.no_grad():
         q = model.q_net(spy.batch.observations).gather(1, spy.batch.actions).squeeze(1)
         after = model.q_net_target(spy.batch.next_observations).max(dim=1).values
         target = spy.batch.rewards.squeeze(1) + (1 - spy.batch.dones.squeeze(1)) * model.gamma * after
-    model._gradient_step(8)
-    loss = model.loss_totals()[1] / model.loss_totals()[0]
+    model.train(gradient_steps=1, batch_size=8)
+    loss = model.logger.name_to_value["train/loss"]
     assert loss == pytest.approx(((q - target) ** 2 * spy.batch.weights.squeeze(1)).mean().item(), rel=1e-4)
     assert torch.allclose(spy.td_errors, (target - q).abs(), atol=1e-5)
     assert spy.indices.tolist() == spy.batch.indices.tolist()
@@ -219,9 +220,9 @@ def test_a_model_loaded_without_its_environment_still_knows_its_stack(tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"alhpa": 0.5}, "Unknown argument in replay_buffer_kwargs 'alhpa'; known: alpha, beta"),
+        ({"alhpa": 0.5}, "replay_buffer_kwargs .*'alhpa'.*alpha, beta"),
         ({"n_stack": 3}, "n_stack=3 does not fit observations"),
-        ({"n_stack": "four"}, "n_stack must be a whole number"),
+        ({"n_stack": "four"}, "n_stack .*whole number"),
     ],
 )
 def test_bad_arguments_of_the_buffer_are_refused_when_the_model_is_built(kwargs, message):

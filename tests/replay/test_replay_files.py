@@ -103,17 +103,18 @@ def test_a_full_buffer_with_the_same_size_keeps_every_transition_in_its_slot():
     assert_equal_parts(original.samples_at(slots, envs), loaded.samples_at(slots, envs))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(streams, st.permutations(PLACES), st.integers(1, 20), st.integers(1, 45), st.sampled_from([0, 0, 1, 7]))
 def test_frames_of_one_place_load_into_any_other_and_their_files_are_the_same(stream, places, n_slots, n_added, more):
     first, second, *_ = places
-    original = filled(stream, n_slots, n_added, frames=first)
-    loaded = make(stream, n_slots + more, frames=second)
+    original = filled(stream, n_slots, n_added, frame_storage=first)
+    loaded = make(stream, n_slots + more, frame_storage=second)
     read(loaded, saved(original), "file")
     assert_same(original, loaded)
     if more == 0:
         assert saved(loaded).getvalue() == saved(original).getvalue()
-    again = make(stream, n_slots + more, frames=first)
+    again = make(stream, n_slots + more, frame_storage=first)
     read(again, saved(loaded), "file")
     for step in stream.steps(n_slots + 20):
         loaded.add(*step)
@@ -182,7 +183,7 @@ def test_a_damaged_file_is_one_clear_error_and_the_buffer_stays_as_it_was(how, n
     file = io.BytesIO(damaged(saved(filled(stream, 10, 20)).getvalue(), how))
     buffer = filled(stream, 10, n_before)
     before = oldest_first(buffer) if n_before else ()
-    with pytest.raises(ValueError, match=r"The replay buffer my\.pkl is damaged or cut short"):
+    with pytest.raises(ValueError, match=r"my\.pkl is damaged"):
         read(buffer, file, "my.pkl")
     assert buffer.size() == n_before
     assert_equal_parts(before, oldest_first(buffer) if n_before else ())
@@ -205,9 +206,9 @@ def test_a_file_with_other_actions_or_more_transitions_than_fit_is_refused():
     stream = Stream()
     file = saved(filled(stream, 10, 8))
     fewer = FrameReplayBuffer(10, stream.observation_space, spaces.Discrete(2), "cpu", n_stack=4)
-    with pytest.raises(ValueError, match=r"action space Discrete\(5\), and this buffer has Discrete\(2\)"):
+    with pytest.raises(ValueError, match=r"action space Discrete\(5\).*Discrete\(2\)"):
         read(fewer, file, "file")
-    with pytest.raises(ValueError, match=r"holds 8 transitions, and this buffer has room for 7; set buffer_size to 8"):
+    with pytest.raises(ValueError, match=r"8 transitions.*7.*buffer_size .*8"):
         read(make(stream, 7), file, "file")
 
 
@@ -259,13 +260,13 @@ class Bomb:
 
 def test_a_pickle_is_refused_without_being_executed(tmp_path):
     (tmp_path / "buffer.pkl").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(ValueError, match=r"holds an SB3 buffer \(a pickle\), and .* replay='sb3'"):
+    with pytest.raises(ValueError, match=r"replay='sb3'"):
         model_with().load_replay_buffer(tmp_path / "buffer.pkl")
 
 
 def test_a_model_with_sb3s_buffer_refuses_ours_by_name(tmp_path):
     model_with().learn(20).save_replay_buffer(tmp_path / "buffer")
-    with pytest.raises(ValueError, match=r"holds a buffer that stores each frame once, .* replay='uniform'"):
+    with pytest.raises(ValueError, match=r"replay='uniform'"):
         model_with("sb3").load_replay_buffer(tmp_path / "buffer")
 
 

@@ -32,7 +32,7 @@ def rows_at(buffer: FrameReplayBuffer, slots: np.ndarray, envs: np.ndarray) -> A
         return buffer.samples_at(slots, envs)
 
 
-def filled(stream: Stream, n_steps: int, frames: str = "device", length: int = 120) -> FrameReplayBuffer:
+def filled(stream: Stream, n_steps: int, frame_storage: str = "device", length: int = 120) -> FrameReplayBuffer:
     buffer = FrameReplayBuffer(
         40 * stream.n_envs,
         stream.observation_space,
@@ -41,13 +41,14 @@ def filled(stream: Stream, n_steps: int, frames: str = "device", length: int = 1
         stream.n_envs,
         n_stack=stream.n_stack,
         n_steps=n_steps,
-        frames=frames,
+        frame_storage=frame_storage,
     )
     for step in stream.steps(length):
         buffer.add(*step)
     return buffer
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 2), st.integers(1, 3), st.booleans(), st.integers(0, 2**32 - 1))
 def test_images_gathered_later_are_those_gathered_at_once(n_stack, channels, n_steps, last, seed):
@@ -90,7 +91,7 @@ def test_outside_of_the_context_even_after_an_error_samples_bring_images():
 
 
 def test_frames_in_host_memory_and_normalized_observations_are_gathered_at_once():
-    host = filled(Stream(), n_steps=1, frames="memory")
+    host = filled(Stream(), n_steps=1, frame_storage="ram")
     with host.gathering_later():
         assert isinstance(host.sample(4).observations, torch.Tensor)
     on_device = filled(Stream(), n_steps=1)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from tests.support import markers
+
 # Buffers and budgets small enough for a test; everything else as configured.
 TINY_ATARI = (
     "learning_starts:150",
@@ -31,6 +33,7 @@ def zoo(command: str, *args: str, python: str = sys.executable, **options: Any) 
 
 
 def run(command: Sequence[str], env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    markers.require(f"{command[0]} is started", *markers.NOT_FAST)
     quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}  # errors come where they belong in the output
     environment = {**os.environ, **quiet, **(env or {})}
     options = {"timeout": 300, **options}

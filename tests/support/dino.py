@@ -1,4 +1,4 @@
-"""Real browsers for tests: where there is none, tests are left out, or fail if SB3_ATARI_DQN_NEEDS_BROWSER is set.
+"""Real browsers for tests: where there is none, these are skipped, or fail if SB3_ATARI_DQN_NEEDS_BROWSER is set.
 
 ``python -m tests.support.dino play GAME SEED STEPS`` plays in a process of its own; ``hold HOW`` runs a browser until
 it is ended in some way; ``start`` starts one, and says so while it is starting.
@@ -25,25 +25,25 @@ from sb3_atari_dqn.dino.env import ChromeDinoEnv
 from sb3_atari_dqn.dino.faults import NoBrowser
 from sb3_atari_dqn.dino.page import Page
 from sb3_atari_dqn.dino.process import BrowserProcess
+from tests.support import markers
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = "SB3_ATARI_DQN_NEEDS_BROWSER"
 
 
-def _has_browser() -> bool:
+def skip_without_browser() -> None:
+    if REQUIRED in os.environ:
+        return
     try:
         find_browser()
     except NoBrowser:
-        return False
-    return True
-
-
-needs_browser = pytest.mark.skipif(not _has_browser() and REQUIRED not in os.environ, reason="no Chromium or Chrome")
+        pytest.skip("no Chromium or Chrome")
 
 
 @contextmanager
 def dino(**options: Any) -> Iterator[ChromeDinoEnv]:
     """An environment with all three actions; its browser ends with the block."""
+    markers.require("A browser is started", "browser")
     env = ChromeDinoEnv(**{"actions": 3, **options})
     try:
         yield env

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import markers
+
 _ORDINARY_USER = "postgres"  # made by Debian's package; the server refuses to run as root
 
 
@@ -39,6 +41,7 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """:return: the URL of an empty database"""
+    markers.require("PostgreSQL is started", "postgres")
     binaries, port = _binaries(), _free_port()
     with tempfile.TemporaryDirectory() as folder:
         if os.geteuid() == 0:

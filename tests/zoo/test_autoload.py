@@ -57,6 +57,7 @@ def replace_the_module_by_a_folder(folder: Path) -> None:
     (folder / "sb3_atari_dqn_autoload.py").mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -75,6 +76,7 @@ def test_a_python_start_neither_prints_nor_raises_however_damaged_the_install(si
     assert result.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_python_start_imports_nothing_heavier_than_the_start_up_module(site_directory):
     result = start(site_directory, "import sys; print(*sorted(sys.modules))")
     ours = result.stdout.split()
@@ -83,6 +85,7 @@ def test_a_python_start_imports_nothing_heavier_than_the_start_up_module(site_di
     assert set(ours) - set(without) - of_python == {"sb3_atari_dqn_autoload"}
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_nothing_else():
     program = "import sys; before = set(sys.modules); import sb3_atari_dqn; print(*sorted(set(sys.modules) - before))"
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {program}"
@@ -96,12 +99,14 @@ def fake_zoo(folder: Path) -> None:
     (folder / "rl_zoo3" / "utils.py").write_text("ALGOS = {'dqn': object}")
 
 
+@pytest.mark.slow
 def test_a_leftover_start_up_file_of_a_removed_install_leaves_the_zoo_alone(site_directory):
     fake_zoo(site_directory)
     result = start(site_directory, "import rl_zoo3.utils; print(*rl_zoo3.utils.ALGOS)")
     assert result.stdout == "dqn\n"
 
 
+@pytest.mark.slow
 def test_a_damaged_package_leaves_the_zoo_working_and_says_so_once(site_directory):
     fake_zoo(site_directory)
     (site_directory / "sb3_atari_dqn").mkdir()
@@ -113,6 +118,7 @@ def test_a_damaged_package_leaves_the_zoo_working_and_says_so_once(site_director
     assert "pip install --force-reinstall" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_switch_leaves_the_zoo_as_it_is():
     code = "import rl_zoo3.utils as utils; print(*utils.ALGOS)"
     names = run([sys.executable, "-W", "ignore", "-c", code], env={"SB3_ATARI_DQN_AUTOLOAD": "0"}).stdout.split()
@@ -120,6 +126,7 @@ def test_the_switch_leaves_the_zoo_as_it_is():
     assert "dqn_dueling" not in names
 
 
+@pytest.mark.slow
 def test_a_damaged_package_leaves_the_zoo_working_where_warnings_are_errors(site_directory):
     fake_zoo(site_directory)
     (site_directory / "sb3_atari_dqn").mkdir()
@@ -128,6 +135,7 @@ def test_a_damaged_package_leaves_the_zoo_working_where_warnings_are_errors(site
     assert start(site_directory, program).returncode == 0
 
 
+@pytest.mark.slow
 def test_registering_by_hand_wins_over_the_switch():
     code = "import sb3_atari_dqn; sb3_atari_dqn.register(); import rl_zoo3.utils as utils; print(*utils.ALGOS)"
     result = run([sys.executable, "-W", "ignore", "-c", code], env={"SB3_ATARI_DQN_AUTOLOAD": "0"})

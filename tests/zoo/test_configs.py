@@ -6,7 +6,6 @@ import yaml
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 from tests.support.commands import TINY_ATARI, train
-from tests.support.dino import needs_browser
 
 TINY_FLAT = ("learning_starts:20", "buffer_size:500", "batch_size:8", "train_freq:4", "gradient_steps:1")
 ENVS = {
@@ -14,7 +13,7 @@ ENVS = {
     "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
     "default": ("Acrobot-v1", TINY_FLAT),
 }
-MARKS = {"ChromeDino-v0": needs_browser}
+MARKS = {"ChromeDino-v0": pytest.mark.browser}
 ENTRIES = [
     pytest.param(algo, entry, marks=MARKS.get(entry, ()))
     for algo in ALGORITHMS
@@ -22,6 +21,7 @@ ENTRIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algo", "entry"), ENTRIES)
 def test_every_shipped_configuration_trains(runs, algo, entry):
     env, tiny = ENVS.get(entry, (entry, TINY_FLAT))
@@ -43,6 +43,7 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
     assert {"atari", "CartPole-v1", "default"} <= set(yaml.safe_load(config_path(algo).read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_trains_by_its_short_name(runs, name):
     few = ("n_envs:2", "replay_ratio:0.1")

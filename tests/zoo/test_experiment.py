@@ -27,13 +27,13 @@ def configuration(folder, **changes) -> str:
     [
         (
             {"bufer_size": 5},
-            "Unknown key 'bufer_size' in the hyperparameters of dqn_dueling.*did you mean 'buffer_size'",
+            "'bufer_size' .*dqn_dueling.*'buffer_size'",
         ),
         ({"seed": 3}, "Unknown key 'seed'"),
         ({"quantiles": 51}, "Unknown key 'quantiles'.*known: batch_size"),
         ({"policy_kwargs": {"net_arc": [8]}}, "Unknown key 'net_arc' in policy_kwargs.*net_arch"),
-        ({"n_timesteps": None}, "needs the keys n_timesteps and policy"),
-        ({"policy": None}, "needs the keys n_timesteps and policy"),
+        ({"n_timesteps": None}, "n_timesteps and policy"),
+        ({"policy": None}, "n_timesteps and policy"),
         ({"buffer_size": -1}, "buffer_size.*-1"),
         ({"buffer_size": 0}, "buffer_size.*0"),
         ({"n_timesteps": 0}, "n_timesteps.*0"),
@@ -43,7 +43,7 @@ def configuration(folder, **changes) -> str:
         ({"frame_stack": 0}, "frame_stack.*0"),
         (
             {"frame_stack": 4, "vec_env_wrapper": {"sb3_atari_dqn.atari.VecRepeatFirstStack": {"n_stack": 4}}},
-            "both stack frames: leave one of them out",
+            "both stack frames",
         ),
         ({"learning_rate": "1e-3"}, "learning_rate.*!!float.*1e-3"),
         ({"learning_rate": -0.1}, r"learning_rate.*-0\.1"),
@@ -62,21 +62,21 @@ def configuration(folder, **changes) -> str:
         ({"n_envs": 2, "train_freq": [1, "episode"]}, "train_freq.*episode"),
         ({"env_wrapper": "sb3_atari_dqn.atari.NatureAtari"}, "NatureAtari.*CartPole-v1.*Atari"),
         ({"policy": "nope.Nope"}, "policy: there is no nope.Nope"),
-        ({"vec_env_wrapper": 3}, "vec_env_wrapper: 3 names no class; write sb3_atari_dqn.atari.VecRepeatFirstStack"),
+        ({"vec_env_wrapper": 3}, r"vec_env_wrapper: 3 .*sb3_atari_dqn\.atari\.VecRepeatFirstStack"),
         ({"vec_env_wrapper": "sb3_atari_dqn.atari.VecRepeatFirstStak"}, "did you mean .*VecRepeatFirstStack"),
         ({"vec_env_wrapper": {"sb3_atari_dqn.atari.VecRepeatFirstStack": {"stack": 4}}}, "it has n_stack"),
         ({"env_wrapper": {"gymnasium.wrappers.TimeLimit": {3: 4}}}, "options of gymnasium.* have names, 3"),
-        ({"monitor_kwargs": 3}, "monitor_kwargs are a mapping.*not 3; leave them out"),
+        ({"monitor_kwargs": 3}, r"monitor_kwargs .*mapping.*\b3\b"),
         ({"policy_kwargs": 3}, "policy_kwargs are a mapping.*not 3"),
         ({"env_kwargs": 3}, "env_kwargs are a mapping.*not 3"),
         ({"env_kwargs": {3: 3}}, "env_kwargs have names, 3"),
-        ({"callback": 3}, "callback: 3 names no class; write sb3_atari_dqn.callbacks.LogEpisodes"),
+        ({"callback": 3}, r"callback: 3 .*sb3_atari_dqn\.callbacks\.LogEpisodes"),
         ({"callback": "nope"}, "callback: 'nope' names no class"),
         ({"callback": "."}, "callback: '.' names no class"),
         ({"callback": "nope.Nope"}, "callback: there is no nope.Nope"),
         (
             {"callback": "sb3_atari_dqn.callbacks.LogEpisode"},
-            "callback: there is no .*LogEpisode; did you mean sb3_atari_dqn.callbacks.LogEpisodes",
+            r"callback: .*LogEpisode\b.*sb3_atari_dqn\.callbacks\.LogEpisodes",
         ),
         ({"callback": ["sb3_atari_dqn.callbacks.LogEpisodes", 7]}, "callback: 7 names no class"),
         ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": None}}, "LogEpisodes are a mapping.*not None"),
@@ -84,7 +84,7 @@ def configuration(folder, **changes) -> str:
         ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"foldr": "x"}}}, "'foldr'.*; it has folder, verbose"),
         ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"folder": ""}}}, "folder of LogEpisodes is ''"),
         ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"verbose": "x"}}}, "verbose of LogEpisodes .*'x'"),
-        ({"callback": "collections.OrderedDict"}, "collections.OrderedDict is no callback of Stable-Baselines3"),
+        ({"callback": "collections.OrderedDict"}, r"collections\.OrderedDict .*callback"),
     ],
 )
 def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, changes, says):
@@ -97,9 +97,9 @@ def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, c
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("default: {7: 3}", "the hyperparameters of default have names, 7 .int. is none"),
-        ("a: [1,", "conf.yml is not a YAML file"),
-        ("atari: {policy: MlpPolicy}", "holds atari, and nothing for CartPole-v1: add CartPole-v1: or default:"),
+        ("default: {7: 3}", r"hyperparameters of default .*\b7\b"),
+        ("a: [1,", r"conf\.yml .*YAML"),
+        ("atari: {policy: MlpPolicy}", "atari.* CartPole-v1.*default:"),
         ("", "maps no environment"),
         ("- a\n- b\n", "maps no environment"),
         ("CartPole-v1:\n", "should be a mapping"),
@@ -120,7 +120,7 @@ def test_a_mistyped_configuration_file_is_not_replaced_by_ours(runs):
 
 @pytest.mark.parametrize("key", ["env_kwargs", "monitor_kwargs"])
 def test_a_key_without_its_value_is_refused(runs, key):
-    with pytest.raises(ValueError, match=f"{key} are a mapping .*not None; leave them out for none"):
+    with pytest.raises(ValueError, match=f"{key} .*mapping .*None"):
         train(*CARTPOLE, "-params", f"{key}:None")
     assert files(runs) == []
 
@@ -131,7 +131,7 @@ def test_a_key_without_its_value_is_refused(runs, key):
         ("nope.yml", FileNotFoundError, r"There is no configuration nope\.yml"),
         ("nope.py", FileNotFoundError, r"There is no configuration nope\.py"),
         ("no_such.module", FileNotFoundError, r"There is no configuration no_such\.module"),
-        ("os", ValueError, "The module os has no dictionary hyperparams"),
+        ("os", ValueError, r"\bos\b.*hyperparams"),
         ("mine.py", ValueError, r"mine\.py holds no 'hyperparams'"),
         (".yml", FileNotFoundError, r"There is no configuration \.yml"),
     ],
@@ -145,9 +145,7 @@ def test_a_configuration_that_is_none_is_named(runs, config, error, says):
 
 @pytest.mark.parametrize(("options", "wanted"), [(PONG, "PongNoFrameskip-v4: or atari:"), (CARTPOLE, "or default:")])
 def test_a_module_for_another_game_says_what_it_holds(runs, options, wanted):
-    with pytest.raises(
-        ValueError, match=f"chrome_dino holds ChromeDino-v0, and nothing for .*{wanted}, or change --env"
-    ):
+    with pytest.raises(ValueError, match=f"chrome_dino .*ChromeDino-v0.*{wanted}.*--env"):
         train(*options, "-conf", "sb3_atari_dqn.recipes.chrome_dino")
     assert files(runs) == []
 
@@ -155,13 +153,13 @@ def test_a_module_for_another_game_says_what_it_holds(runs, options, wanted):
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (("-n", "0"), "-n 0: a training has at least 1 step; leave -n out"),
+        (("-n", "0"), "-n 0"),
         (("-n", "-1"), "-n -1: a training has"),
         (("--n-timesteps=-1",), "-n -1: a training has"),
         (("--n-ti", "-5"), "-n -5: a training has"),
-        (("--eval-episodes", "0"), "--eval-episodes must be at least 1, got 0"),
-        (("--n-eval-envs", "0"), "--n-eval-envs must be at least 1, got 0"),
-        (("--log-interval", "0"), "--log-interval 0: .*give at least 1, or -2 for none"),
+        (("--eval-episodes", "0"), "--eval-episodes .*1.* 0"),
+        (("--n-eval-envs", "0"), "--n-eval-envs .*1.* 0"),
+        (("--log-interval", "0"), "--log-interval 0"),
         (("--device", "cdua"), "device='cdua' is no device"),
     ],
 )
@@ -171,6 +169,7 @@ def test_a_number_or_a_device_that_leads_to_nothing_is_refused_before_anything(r
     assert files(runs) == []
 
 
+@pytest.mark.slow
 def test_without_n_the_configured_budget_is_trained(runs):
     train(*CARTPOLE[:6], "-conf", configuration(runs, n_timesteps=10, learning_starts=5))
     assert saved_args(runs, "CartPole-v1")["n_timesteps"] == -1
@@ -179,14 +178,14 @@ def test_without_n_the_configured_budget_is_trained(runs):
 def test_cuda_without_cuda_is_refused_before_anything(runs, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(ValueError, match="device='cuda' cannot be used on this machine"):
+    with pytest.raises(ValueError, match="device='cuda' "):
         train(*CARTPOLE, "--device", "cuda")
     assert files(runs) == []
 
 
 def test_an_unknown_option_of_a_torso_is_named(runs):
     options = "dict(features_extractor_class='impala', features_extractor_kwargs=dict(with_=2))"
-    with pytest.raises(ValueError, match=r"Unknown key 'with_' in features_extractor_kwargs of ImpalaTorso.*width"):
+    with pytest.raises(ValueError, match=r"'with_' .*features_extractor_kwargs .*ImpalaTorso.*width"):
         train(*PONG, "-n", "100", "-params", f"policy_kwargs:{options}")
     assert files(runs) == []
 
@@ -197,13 +196,13 @@ def test_an_unknown_option_of_a_torso_is_named(runs):
 )
 def test_a_skip_around_a_preset_that_skips_is_refused(runs, outside):
     path = configuration(runs, policy="CnnPolicy", env_wrapper=["sb3_atari_dqn.atari.NatureAtari", outside])
-    with pytest.raises(ValueError, match="around NatureAtari would skip frames twice"):
+    with pytest.raises(ValueError, match=r"NatureAtari .*twice"):
         train(*PONG, "-conf", path)
     assert files(runs) == ["conf.yml"]
 
 
 def test_a_bad_parameter_on_the_command_line_is_refused_too(runs):
-    with pytest.raises(ValueError, match=r"Unknown key 'gama'.*did you mean 'gamma'"):
+    with pytest.raises(ValueError, match=r"'gama'.*'gamma'"):
         train(*CARTPOLE, "-params", "gama:0.9")
     assert files(runs) == []
 
@@ -291,9 +290,7 @@ def test_a_damaged_model_is_not_trained_on(runs):
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
     before = files(runs)
-    with pytest.raises(
-        ValueError, match=r"CartPole-v1\.zip is damaged: its entry 'policy\.pth' is not as it was written"
-    ):
+    with pytest.raises(ValueError, match=r"CartPole-v1\.zip is damaged: .*'policy\.pth'"):
         train(*CARTPOLE, "-i", str(model))
     assert files(runs) == before
 
@@ -303,18 +300,17 @@ def test_a_replay_buffer_that_was_cut_off_is_damaged(runs):
     buffer = runs / "logs/dqn_dueling/CartPole-v1_1/replay_buffer.pkl"
     buffer.write_bytes(buffer.read_bytes()[:3000])
     before = files(runs)
-    with pytest.raises(
-        ValueError, match=r"replay_buffer\.pkl is damaged, no replay buffer comes out of it .*: take another"
-    ):
+    with pytest.raises(ValueError, match=r"replay_buffer\.pkl is damaged"):
         train(*CARTPOLE, "-i", "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip")
     assert files(runs) == before
 
 
+@pytest.mark.slow
 def test_a_replay_buffer_of_another_number_of_environments_is_refused(runs):
     train(*CARTPOLE, "--save-replay-buffer")
     before = files(runs)
     model = "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
-    with pytest.raises(ValueError, match=r"replay_buffer\.pkl has n_envs=1, this model has 2"):
+    with pytest.raises(ValueError, match=r"replay_buffer\.pkl .*n_envs=1.* 2\b"):
         train(*CARTPOLE, "-i", model, "-params", "n_envs:2", "train_freq:8")
     assert files(runs) == before
 
@@ -336,6 +332,7 @@ def saved_args(runs, env: str) -> dict:
     return yaml.unsafe_load((runs / f"logs/dqn_dueling/{env}_1/{env}/args.yml").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["ALE/Pong-v5", "Pong-v4"])
 def test_an_environment_that_skips_is_built_without_its_skip_under_a_preset_that_skips(runs, env):
     train("--algo", "dqn_dueling", "--env", env, "-n", "160", "--eval-freq", "-1", "-params", *TINY_ATARI)
@@ -348,6 +345,7 @@ def test_a_skip_that_the_user_asks_for_beneath_a_preset_that_skips_is_refused(ru
     assert files(runs) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command_line", "expected"),
     [
@@ -383,6 +381,7 @@ def test_training_evaluation_and_every_later_script_get_the_same_env_kwargs(runs
     assert all(expected.items() <= kwargs.items() for kwargs in built)
 
 
+@pytest.mark.slow
 def test_scores_in_the_monitor_file_are_raw_scores_of_whole_games(runs):
     train(
         *("--algo", "dqn_classic", "--env", "BreakoutNoFrameskip-v4", "-n", "1500", "--eval-freq", "-1"),

@@ -98,6 +98,7 @@ def frames_of(video: Path) -> list:
     return frames
 
 
+@pytest.mark.slow
 def test_pushing_uploads_model_and_video_through_the_large_file_path(pushed):
     for name in (f"{NAME}.zip", "replay.mp4"):
         local = (pushed.folder / "hub" / NAME / name).read_bytes()
@@ -109,6 +110,7 @@ def test_pushing_uploads_model_and_video_through_the_large_file_path(pushed):
     assert "No replay video" not in pushed.printed
 
 
+@pytest.mark.slow
 def test_the_replay_is_an_h264_video_that_shows_the_game(pushed, tmp_path):
     replay = tmp_path / "replay.mp4"
     replay.write_bytes(pushed.files["replay.mp4"].content)
@@ -120,10 +122,11 @@ def test_the_replay_is_an_h264_video_that_shows_the_game(pushed, tmp_path):
     assert abs(frames[-1].astype(int) - frames[0].astype(int)).max() > 50, "nothing moves"
 
 
+@pytest.mark.slow
 def test_the_card_shows_the_score_with_its_protocol(pushed):
     results = json.loads(pushed.files["results.json"].content)
     score = f"{results['mean_reward']:.2f} +/- {results['std_reward']:.2f}"
-    assert -21 <= results["mean_reward"] <= 21
+    assert -21 <= results["mean_reward"] <= -17, "after 400 steps it plays no better than a random policy"
     for row in (
         f"| Mean and standard deviation | **{score}** (raw game score; whole games, all lives, rewards not clipped) |",
         "| Episodes | 10 |",
@@ -138,6 +141,7 @@ def test_the_card_shows_the_score_with_its_protocol(pushed):
     assert model["results"][0]["metrics"][0]["value"] == score
 
 
+@pytest.mark.slow
 def test_the_metadata_of_the_card_are_what_the_hub_searches_for(pushed):
     data = ModelCard(pushed.card).data.to_dict()
     assert (data["library_name"], data["license"]) == ("stable-baselines3", "mit")
@@ -145,6 +149,7 @@ def test_the_metadata_of_the_card_are_what_the_hub_searches_for(pushed):
     assert {ENV, "deep-reinforcement-learning", "atari", "sb3-atari-dqn", ALGO} <= set(data["tags"])
 
 
+@pytest.mark.slow
 def test_the_card_shows_the_video_that_was_pushed(pushed):
     (url,) = re.findall(r'<video src="(.*?)"', pushed.card)
     without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -152,6 +157,7 @@ def test_the_card_shows_the_video_that_was_pushed(pushed):
         assert answer.read() == pushed.files["replay.mp4"].content
 
 
+@pytest.mark.slow
 def test_the_hyperparameters_on_the_card_are_a_configuration_that_the_zoo_reads(pushed):
     (block,) = re.findall(r"```yaml\n(.*?)```", pushed.card, re.DOTALL)
     config = yaml.safe_load(block)[ENV]
@@ -160,6 +166,7 @@ def test_the_hyperparameters_on_the_card_are_a_configuration_that_the_zoo_reads(
     assert config["env_wrapper"] == ["sb3_atari_dqn.atari.NatureAtari"]
 
 
+@pytest.mark.slow
 def test_nothing_is_downloaded_until_the_user_trusts_the_repository(pushed, tmp_path):
     env = client(pushed.server, tmp_path / "home")
     result = zoo("load_from_hub", *PONG, "-orga", "tester", cwd=tmp_path, env=env)
@@ -168,6 +175,7 @@ def test_nothing_is_downloaded_until_the_user_trusts_the_repository(pushed, tmp_
     assert not (tmp_path / "logs").exists()
 
 
+@pytest.mark.slow
 def test_every_command_on_the_card_runs_as_printed(pushed, tmp_path):
     """One user, top to bottom; the window, on a screen that is not there, plays in real time beside the rest."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -208,6 +216,7 @@ def weights(model: Path) -> list[float]:
     return [value for tensor in state.values() for value in tensor.double().flatten()[:100].tolist()]
 
 
+@pytest.mark.slow
 def test_record_training_works_without_ffmpeg_without_fonts_and_without_python_on_the_path(pushed, tmp_path):
     no_fonts = tmp_path / "fonts.conf"
     no_fonts.write_text('<?xml version="1.0"?><fontconfig></fontconfig>')
@@ -223,6 +232,7 @@ def test_record_training_works_without_ffmpeg_without_fonts_and_without_python_o
     assert list(tmp_path.glob("sb3_atari_dqn_video_*")) == []
 
 
+@pytest.mark.slow
 def test_a_system_ffmpeg_stays_in_place(tmp_path):
     own = tmp_path / "ffmpeg"
     own.write_text("#!/bin/sh\n")
@@ -382,12 +392,14 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_upstream_still_has_the_defects_that_are_repaired():
     result = run([sys.executable, "-c", UPSTREAM_DEFECTS], env=UNPATCHED)
     defects = ("generate_metadata", "returns_a_mapping", "missing_file_is_http_error", "looks_at_ffmpeg")
     assert json.loads(result.stdout.splitlines()[-1]) == dict.fromkeys(defects, False)
 
 
+@pytest.mark.slow
 def test_upstream_still_cannot_push():
     result = zoo("push_to_hub", "--help", env=UNPATCHED)
     assert "cannot import name 'generate_metadata'" in result.stdout

@@ -27,24 +27,28 @@ def unpatched(*args: str, **options):
     return zoo("train", "--algo", "dqn", *CARTPOLE, *args, env=UNPATCHED, **options)
 
 
+@pytest.mark.slow
 def test_upstream_still_makes_the_run_folder_before_it_knows_the_configuration(runs):
     result = unpatched("-params", "no_such_key:1", cwd=runs)
     assert result.returncode != 0
     assert "logs/dqn/CartPole-v1_1" in files(runs)
 
 
+@pytest.mark.slow
 def test_upstream_still_ignores_trial_0(runs):
     result = unpatched("--storage", "sqlite:///missing.db", "--study-name", "none", "--trial-id", "0", cwd=runs)
     assert result.returncode == 0
     assert "Loading from Optuna study" not in result.stdout
 
 
+@pytest.mark.slow
 def test_upstream_still_creates_a_mistyped_database(runs):
     result = unpatched("--storage", "sqlite:///missing.db", "--study-name", "none", "--trial-id", "1", cwd=runs)
     assert result.returncode != 0
     assert (runs / "missing.db").exists()
 
 
+@pytest.mark.slow
 def test_upstream_still_keeps_env_kwargs_of_the_configuration_from_evaluation_and_from_args_yml(runs):
     (runs / "conf.yml").write_text(
         "CartPole-v1: {policy: MlpPolicy, n_timesteps: 100, env_kwargs: {sutton_barto_reward: true}}\n"
@@ -67,6 +71,7 @@ def test_upstream_still_takes_keys_out_of_a_python_module(monkeypatch):
     assert "n_envs" not in module.hyperparams["CartPole-v1"]
 
 
+@pytest.mark.slow
 def test_upstream_still_leaves_an_empty_run_folder_after_tuning(runs):
     result = unpatched("-optimize", "--n-trials", "1", "--n-evaluations", "1", "--no-optim-plots", cwd=runs)
     assert result.returncode == 0, result.stdout
@@ -76,12 +81,14 @@ def test_upstream_still_leaves_an_empty_run_folder_after_tuning(runs):
 WITHOUT_PLOTS = "import sys; sys.modules['seaborn'] = None; sys.argv = ['rl_zoo3', {script!r}, '--help']; {call}"
 
 
+@pytest.mark.slow
 def test_upstream_still_needs_the_plotting_libraries_for_its_command():
     call = "import rl_zoo3.cli"
     result = run([sys.executable, "-c", WITHOUT_PLOTS.format(script="train", call=call)], env=UNPATCHED)
     assert "seaborn" in result.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_command_starts_without_the_plotting_libraries():
     call = "from rl_zoo3.cli import main; main()"
     result = run([sys.executable, "-c", WITHOUT_PLOTS.format(script="train", call=call)])
@@ -89,6 +96,7 @@ def test_the_command_starts_without_the_plotting_libraries():
     assert "dqn_dueling" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_plot_without_the_plotting_libraries_says_what_to_install():
     call = "from rl_zoo3.cli import main; main()"
     result = run([sys.executable, "-c", WITHOUT_PLOTS.format(script="all_plots", call=call)])
@@ -112,6 +120,7 @@ def test_other_algorithms_run_the_methods_of_upstream(runs):
     assert seen == ["upstream", "ours"]
 
 
+@pytest.mark.slow
 def test_another_algorithm_gives_the_same_results_with_and_without_us(runs):
     outputs = []
     for folder, env in (("with", {"PYTHONWARNINGS": "ignore"}), ("without", UNPATCHED)):

@@ -14,8 +14,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_normalize
 
 from sb3_atari_dqn.zoo.saved_run import find_run
-from tests.callbacks.test_video import pictures_of
 from tests.support.commands import TINY_ATARI, files, train, zoo
+from tests.support.videos import pictures_of
 
 HERE = "sb3_atari_dqn.callbacks"
 #: Games of 100 frames, 25 steps.
@@ -78,6 +78,7 @@ def normalization(env):
     return cast(RunningMeanStd, found.obs_rms).count
 
 
+@pytest.mark.slow
 def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itself(pong):
     run, printed = pong["training"]
     names = [name for name in files(run) if name.startswith("videos/")]
@@ -89,10 +90,12 @@ def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itse
     assert "Native environments: 2 in C++" in printed
 
 
+@pytest.mark.slow
 def test_a_recorded_training_equals_one_that_is_not_to_the_bit(pong):
     assert same(pong["training"][0], pong["native"][0])
 
 
+@pytest.mark.slow
 def test_games_beside_a_native_training_are_recorded_and_leave_it_the_same_to_the_bit(pong):
     run, printed = pong["evaluation"]
     assert "Native environments: 2 in C++" in printed
@@ -102,15 +105,26 @@ def test_games_beside_a_native_training_are_recorded_and_leave_it_the_same_to_th
     assert same(run, pong["native"][0])
 
 
+@pytest.mark.slow
 def test_what_later_scripts_read_says_nothing_of_the_pictures(pong):
     args = yaml.unsafe_load((pong["training"][0] / "PongNoFrameskip-v4/args.yml").read_text())
     assert args["env_kwargs"] == {"max_num_frames_per_episode": 100}
 
 
+@pytest.mark.slow
 def test_the_logged_games_are_those_of_the_monitor_files(pong):
     run = pong["training"][0]
-    logged, monitored = pd.read_csv(run / "games.csv"), load_results(str(run))
-    assert list(logged.columns) == ["game", "env", "env_steps", "seconds", "return", "length", "mean_loss", "epsilon"]
+    logged, monitored = pd.read_csv(run / "episodes.csv"), load_results(str(run))
+    assert list(logged.columns) == [
+        "episode",
+        "env",
+        "env_steps",
+        "seconds",
+        "return",
+        "length",
+        "mean_loss",
+        "epsilon",
+    ]
     assert len(logged) > 5
     assert sorted(logged["length"]) == sorted(monitored["l"])
     assert logged["return"].sum() == monitored["r"].sum()
@@ -124,6 +138,7 @@ def test_a_bad_argument_leaves_no_run_folder(runs):
     assert files(runs) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["dqn", "ppo"])
 def test_the_zoo_s_own_algorithms_tell_their_folder_too(runs, algo):
     entries = [
@@ -138,6 +153,7 @@ def test_the_zoo_s_own_algorithms_tell_their_folder_too(runs, algo):
     )
 
 
+@pytest.mark.slow
 def test_the_zoo_s_own_algorithms_are_filmed_too_and_enjoy_is_told_nothing_of_it(runs):
     film = callback({f"{HERE}.RecordEpisodes": dict(every_n_episodes=99, scale=1)})
     train("--algo", "dqn", *CARTPOLE, "-params", film)
@@ -148,6 +164,7 @@ def test_the_zoo_s_own_algorithms_are_filmed_too_and_enjoy_is_told_nothing_of_it
     assert not yaml.unsafe_load((run / "CartPole-v1/args.yml").read_text())["env_kwargs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["progress.zip", "models/episode_000005.zip", "best_training_model.zip"])
 def test_a_model_of_a_normalized_run_is_played_and_continued_with_its_own_statistics(normalized, model):
     own = normalized / model.replace(".zip", "_vecnormalize.pkl")
@@ -164,6 +181,7 @@ def test_a_model_of_a_normalized_run_is_played_and_continued_with_its_own_statis
             other.rename(other.with_suffix(".pkl"))
 
 
+@pytest.mark.slow
 def test_a_normalized_run_goes_on_from_its_progress_with_its_statistics(normalized, runs):
     kept = count(normalized / "progress_vecnormalize.pkl")
     printed = train("--algo", "dqn", *CARTPOLE, "-params", "normalize:True", "-i", str(normalized / "progress.zip"))
@@ -172,6 +190,7 @@ def test_a_normalized_run_goes_on_from_its_progress_with_its_statistics(normaliz
     assert count(statistics) > kept + 200
 
 
+@pytest.mark.slow
 def test_tuning_goes_without_and_says_so(runs):
     result = zoo(
         *("train", "--algo", "dqn_classic", *CARTPOLE, "-optimize", "--n-trials", "1", "--n-evaluations", "1"),

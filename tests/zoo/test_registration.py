@@ -61,6 +61,7 @@ def installed(request, tmp_path_factory) -> Path:
     return python
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [*ZOO_COMMANDS, "cli"])
 def test_every_command_of_the_zoo_knows_our_algorithms(installed, runs, command):
     arguments = ("train", "--help") if command == "cli" else ("--help",)
@@ -69,6 +70,7 @@ def test_every_command_of_the_zoo_knows_our_algorithms(installed, runs, command)
     assert set(ALGORITHMS) <= set(result.stdout.replace(",", " ").replace("}", " ").replace("{", " ").split())
 
 
+@pytest.mark.slow
 def test_training_finds_the_configuration_of_the_installed_package(installed, runs):
     arguments = ("--env", "CartPole-v1", "-n", "200", "--eval-freq", "-1", "--seed", "1")
     result = zoo("train", "--algo", "dqn_dueling", *arguments, python=str(installed), cwd=runs)
@@ -79,6 +81,7 @@ def test_training_finds_the_configuration_of_the_installed_package(installed, ru
     assert (runs / "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip").is_file()
 
 
+@pytest.mark.slow
 def test_gymnasium_knows_our_environment_and_its_scripts_are_there(installed):
     code = (
         "import gymnasium; print(gymnasium.make('ChromeDino-v0').observation_space.shape);"
@@ -88,6 +91,7 @@ def test_gymnasium_knows_our_environment_and_its_scripts_are_there(installed):
     assert result.stdout.split() == ["(80,", "80,", "4)", "5"], result.stdout
 
 
+@pytest.mark.slow
 def test_type_checkers_find_the_mark_of_a_typed_package(installed):
     code = "from importlib.resources import files; print((files('sb3_atari_dqn') / 'py.typed').is_file())"
     assert run([str(installed), "-c", code]).stdout == "True\n"
@@ -114,11 +118,13 @@ def bare(tmp_path_factory) -> Path:
     return make_venv(tmp_path_factory.mktemp("bare") / "venv")
 
 
+@pytest.mark.slow
 def test_without_start_up_files_the_zoo_does_not_know_us(bare):
     result = zoo("train", "--help", python=str(bare), env=WITHOUT_START_UP)
     assert "dqn_dueling" not in result.stdout
 
 
+@pytest.mark.slow
 def test_our_own_command_takes_the_arguments_of_the_zoo(bare, runs):
     arguments = ("train", "--algo", "dqn_dueling", "--env", "CartPole-v1", "-n", "200", "--eval-freq", "-1")
     result = run([str(bare), "-m", "sb3_atari_dqn", *arguments], env=WITHOUT_START_UP, cwd=runs)
@@ -126,6 +132,7 @@ def test_our_own_command_takes_the_arguments_of_the_zoo(bare, runs):
     assert (runs / "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_register_works_before_and_after_the_zoo_is_imported(bare, order):
     lines = ["import rl_zoo3.exp_manager", "import sb3_atari_dqn; sb3_atari_dqn.register()"]
@@ -137,6 +144,7 @@ def test_register_works_before_and_after_the_zoo_is_imported(bare, order):
     assert result.stdout.split()[-3:] == ["True", "True", "True"], result.stdout
 
 
+@pytest.mark.slow
 def test_an_unknown_command_of_ours_names_the_known_ones():
     result = run([sys.executable, "-m", "sb3_atari_dqn", "trian"])
     assert result.returncode == 2

@@ -12,8 +12,11 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy.exc
+import torch
 import yaml
 from gymnasium import spaces
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from sb3_atari_dqn.catalogue import ALGORITHMS, Algorithm, Choice, Range
 from sb3_atari_dqn.networks import resolve_torso
@@ -32,7 +35,8 @@ def empty_database():
 
 
 def study(storage: str) -> optuna.Study:
-    return optuna.load_study(study_name="pixels", storage=tuning._open_existing(storage))
+    opened = JournalStorage(JournalFileBackend(storage)) if storage.endswith(".log") else storage
+    return optuna.load_study(study_name="pixels", storage=opened)
 
 
 def propose(params: dict, pixels: bool) -> dict:
@@ -40,7 +44,7 @@ def propose(params: dict, pixels: bool) -> dict:
 
 
 def sampled(trial: optuna.Trial, algorithm: Algorithm = ALGORITHMS["dqn_dueling"], **options) -> dict:
-    """What the zoo gets of a sampler: it calls it with the number of actions, of environments, and further arguments."""
+    """As the zoo calls a sampler: with the number of actions, of environments, and further arguments."""
     return tuning.sampler(algorithm, **options)(trial, 0, 1, {})
 
 
@@ -127,10 +131,11 @@ def test_the_page_lists_every_dimension_of_the_search():
 
 @pytest.mark.parametrize("torso", tuning.TORSOS)
 def test_every_torso_of_the_search_space_builds(torso):
-    torso_class = resolve_torso(torso)
-    assert torso_class(spaces.Box(0, 255, (4, 84, 84), np.uint8)).features_dim > 0
+    built = resolve_torso(torso)(spaces.Box(0, 255, (4, 84, 84), np.uint8))
+    assert built(torch.zeros(2, 4, 84, 84)).shape == (2, {"dqn2013": 256, "impala": 256}.get(torso, 512))
 
 
+@pytest.mark.slow
 def test_tuning_on_real_pong_tries_torsos(runs):
     printed = train(
         *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-n", "200", "--eval-episodes", "1"),
@@ -142,6 +147,7 @@ def test_tuning_on_real_pong_tries_torsos(runs):
     assert not list((runs / "logs" / "dqn_dueling").glob("Pong*")), "tuning left a run folder that enjoy would open"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["sqlite:///study.db", "journal.log"])
 def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
     for finished in (1, 2):
@@ -166,6 +172,7 @@ def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
         assert {key: saved[key] for key in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -221,16 +228,20 @@ def _meet(url: str, prepare: bool, n_processes: int = 4) -> list[str]:
         return list(pool.map(_open, [url] * n_processes, [prepare] * n_processes))
 
 
+@pytest.mark.postgres
 def test_processes_that_meet_in_an_empty_database_all_find_it_ready(empty_database):
     for _ in range(5):
         assert _meet(empty_database, prepare=True) == ["opened"] * 4
 
 
+@pytest.mark.postgres
 def test_upstream_still_dies_when_processes_meet_in_an_empty_database(empty_database):
     outcomes = [outcome for _ in range(10) for outcome in _meet(empty_database, prepare=False)]
     assert set(outcomes) - {"opened"}, "Optuna creates its tables safely now: prepare_storage can go"
 
 
+@pytest.mark.slow
+@pytest.mark.postgres
 def test_two_processes_started_together_share_one_study_on_postgres(empty_database, runs):
     _empty(empty_database)
     command = [
@@ -247,6 +258,7 @@ def test_two_processes_started_together_share_one_study_on_postgres(empty_databa
     assert len(study(empty_database).trials) == 4
 
 
+@pytest.mark.slow
 def test_an_unknown_study_is_an_error_as_a_user_meets_it(runs):
     optuna.create_study(storage="sqlite:///study.db", study_name="pixels")
     result = zoo(

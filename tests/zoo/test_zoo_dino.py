@@ -12,9 +12,9 @@ import yaml
 
 from sb3_atari_dqn import ClassicDQN
 from tests.support.commands import TINY_ATARI, run, train, zoo
-from tests.support.dino import comes_true, needs_browser
+from tests.support.dino import comes_true
 
-pytestmark = needs_browser
+pytestmark = pytest.mark.browser
 DINO = ("--algo", "dqn_dueling", "--env", "ChromeDino-v0")
 
 
@@ -70,9 +70,9 @@ def test_play_tells_the_games_own_score_and_names_its_actions(trained):
     command = [sys.executable, "-m", "sb3_atari_dqn", "play", str(saved), "--max-steps", "20", "-o", "dino.mp4"]
     result = run(command, cwd=trained)
     assert result.returncode == 0, result.stdout
-    (game,) = json.loads((trained / "dino.json").read_text())["games"]
-    assert game["score"] == pytest.approx(0.025 * 6 * 4 * 20, abs=2)  # the rewards are 2
-    assert {*game["actions"]} <= {"NOTHING", "JUMP"}
+    (episode,) = json.loads((trained / "dino.json").read_text())["episodes"]
+    assert episode["score"] == pytest.approx(0.025 * 6 * 4 * 20, abs=2)  # the rewards are 2
+    assert {*episode["actions"]} <= {"NOTHING", "JUMP"}
 
 
 def test_a_trial_of_the_tuning_runs(runs):

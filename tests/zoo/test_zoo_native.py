@@ -43,16 +43,18 @@ def trained(tmp_path_factory):
     return folder / "logs/dqn_dueling/PongNoFrameskip-v4_1"
 
 
+@pytest.mark.slow
 def test_a_run_without_any_ordinary_game_trains_evaluates_and_writes_its_monitor_files(trained):
     model = DuelingDQN.load(trained / "PongNoFrameskip-v4.zip", device="cpu")
     assert model.num_timesteps == 400
-    assert model._n_updates > 0
+    assert model._n_updates == len(range(152, 400, 2)) // 2  # half an update for each vector step beyond 150
     assert model.observation_space.shape == (4, 84, 84)
     assert np.load(trained / "evaluations.npz")["ep_lengths"].tolist() == [[400]]
     assert list(load_results(str(trained)).columns) == ["index", "r", "l", "t"]
     assert {"0.monitor.csv", "1.monitor.csv"} <= set(files(trained))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["enjoy", "record_video"])
 def test_later_scripts_take_the_run_in_ordinary_environments(trained, command):
     result = zoo(command, *PONG, "-f", "logs", "-n", "20", "--no-render", cwd=trained.parents[2])
@@ -60,6 +62,7 @@ def test_later_scripts_take_the_run_in_ordinary_environments(trained, command):
     assert "Native" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_native_run_is_continued_in_ordinary_environments_and_back(runs):
     train(*SHORT, "--save-replay-buffer", "-params", *TINY_ATARI)
     folder = "logs/dqn_dueling/PongNoFrameskip-v4"
@@ -84,6 +87,7 @@ def configuration(folder, **changes) -> str:
     return str(folder / "conf.yml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "arguments", "says"),
     [
@@ -109,10 +113,11 @@ def test_native_environments_that_are_demanded_and_impossible_are_an_error_that_
 
 @pytest.mark.parametrize("value", ["fast", 0, 1])
 def test_an_unknown_value_is_refused(runs, value):
-    with pytest.raises(ValueError, match=f"native_envs must be true, false or auto, got {value!r}"):
+    with pytest.raises(ValueError, match=f"native_envs .*true, false or auto.* {value!r}"):
         train(*SHORT, "-conf", configuration(runs, native_envs=value))
 
 
+@pytest.mark.slow
 def test_the_configuration_reaches_the_games_of_training_and_of_evaluation(runs, monkeypatch):
     asked = []
     build = NativeAtariVecEnv.__init__
@@ -137,6 +142,7 @@ def test_other_environments_are_not_spoken_of(runs):
     assert "environments:" not in printed
 
 
+@pytest.mark.slow
 def test_a_trial_of_the_tuning_plays_natively(runs):
     printed = train(*PONG, "-n", "160", "-optimize", "--n-trials", "1", "--n-evaluations", "1", "--eval-episodes", "1",
                     "--eval-env-kwargs", "max_num_frames_per_episode:200", "-params", *TINY_ATARI)  # fmt: skip

@@ -31,13 +31,16 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_training_writes_model_checkpoints_best_model_and_tensorboard_logs(trained):
     run_folder = trained / "logs/dqn_dueling/PongNoFrameskip-v4_1"
     for name in ("PongNoFrameskip-v4.zip", "rl_model_200_steps.zip", "rl_model_400_steps.zip", "best_model.zip"):
         assert (run_folder / name).is_file()
-    assert list((trained / "runs").rglob("events.out.tfevents.*"))
+    (log,) = (trained / "runs").rglob("events.out.tfevents.*")
+    assert log.parent == trained / "runs/PongNoFrameskip-v4/DuelingDQN_1"
 
 
+@pytest.mark.slow
 def test_training_went_past_learning_starts(trained):
     model = DuelingDQN.load(trained / "logs/dqn_dueling/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip", device="cpu")
     assert model.num_timesteps == 400
@@ -45,14 +48,15 @@ def test_training_went_past_learning_starts(trained):
     assert (model._n_updates, model.pending_updates) == (2 * len(range(152, 400, 8)), 2)
 
 
+@pytest.mark.slow
 def test_enjoy_plays_the_trained_model(trained):
     result = zoo("enjoy", *PONG, "-f", "logs", "--no-render", "-n", "900", "--seed", "2", cwd=trained)
     assert result.returncode == 0, result.stdout
-    scores = re.findall(r"Atari Episode Score: (-?\d+\.\d\d)", result.stdout)
-    assert scores
-    assert all(-21 <= float(score) <= 21 for score in scores)
+    (score,) = re.findall(r"Atari Episode Score: (-?\d+)\.00", result.stdout)  # one game: the fastest takes 764 steps
+    assert -21 <= int(score) <= -17, "after 400 steps it plays no better than a random policy"
 
 
+@pytest.mark.slow
 def test_record_video_writes_a_video_that_shows_the_game(trained):
     result = zoo("record_video", *PONG, "-f", "logs", "-n", "40", "--no-render", cwd=trained)
     assert result.returncode == 0, result.stdout
@@ -67,6 +71,7 @@ def test_record_video_writes_a_video_that_shows_the_game(trained):
     assert abs(frames[-1].astype(int) - frames[0].astype(int)).max() > 50, "nothing moves"
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_model(tmp_path):
     tiny = ("--eval-freq", "-1", "-params", *TINY_ATARI, "n_envs:1")
     command = [sys.executable, "-m", "rl_zoo3.train", *PONG, *tiny]
@@ -82,6 +87,7 @@ def test_ctrl_c_leaves_a_usable_model(tmp_path):
     assert model.num_timesteps > 150
 
 
+@pytest.mark.slow
 def test_the_same_command_and_seed_give_the_same_weights(tmp_path):
     weights = []
     for folder in ("a", "b"):
@@ -103,6 +109,7 @@ def trained_on_a_game_that_skips(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["enjoy", "record_video"])
 def test_later_scripts_build_the_environment_of_the_training(trained_on_a_game_that_skips, command):
     arguments = ("--algo", "dqn_double", "--env", "ALE/Pong-v5", "-f", "logs", "-n", "20", "--no-render")
@@ -110,6 +117,7 @@ def test_later_scripts_build_the_environment_of_the_training(trained_on_a_game_t
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
 def test_push_to_hub_builds_the_environment_of_the_training(trained_on_a_game_that_skips):
     arguments = ("--algo", "dqn_double", "--env", "ALE/Pong-v5", "-f", "logs", "-orga", "nobody")
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_none"}
@@ -117,6 +125,7 @@ def test_push_to_hub_builds_the_environment_of_the_training(trained_on_a_game_th
     assert "Uploading to nobody/dqn_double-ALE-Pong-v5" in result.stdout, "the environment and the model came first"
 
 
+@pytest.mark.slow
 def test_record_training_joins_the_videos_of_all_checkpoints(trained):
     result = zoo("record_training", *PONG, "-f", "logs", "-n", "20", cwd=trained)
     assert result.returncode == 0, result.stdout
@@ -124,6 +133,7 @@ def test_record_training_joins_the_videos_of_all_checkpoints(trained):
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) > 60
 
 
+@pytest.mark.slow
 def test_a_missing_venv_module_is_one_clear_line(tmp_path):
     from sb3_atari_dqn.zoo.packaged_configs import config_path
 

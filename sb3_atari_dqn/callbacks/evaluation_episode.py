@@ -1,4 +1,4 @@
-"""One game beside training, which leaves no trace in it."""
+"""One evaluation episode during training, without side effects on the training."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 
 @contextmanager
-def global_generators_kept() -> Iterator[None]:
-    """Put the global generators of Python, numpy and torch (CUDA's too) back to where they stood."""
+def global_generators_restored() -> Iterator[None]:
+    """Restore the state of the global generators of Python, numpy and torch (CUDA's too) afterwards."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     try:
@@ -28,28 +28,28 @@ def global_generators_kept() -> Iterator[None]:
 
 def check_fits(env: VecEnv, model: BaseAlgorithm) -> None:
     """
-    :param env: that an evaluation would be played in
-    :param model: that would play
-    :raises ValueError: if it has been trained with other spaces, or around another normalization
+    :param env: for evaluation episodes
+    :param model: being trained
+    :raises ValueError: if its spaces or its normalization differ from those of the training
     """
     env = _as_the_model_wraps_it(env)
     for name in ("observation_space", "action_space"):
         theirs, ours = getattr(env, name), getattr(model, name)
         if theirs != ours:
             raise ValueError(
-                f"make_env builds an environment with {name} {theirs}, the model is trained with {ours}: build it with "
-                "the wrappers of the training"
+                f"make_env builds an environment with {name} {theirs}, but the model is trained with {ours}: build it "
+                "with the wrappers of the training"
             )
     try:
         _normalize(env, model)
     except AssertionError as error:
         raise ValueError(
-            "make_env builds an environment that is not wrapped as the training's, so VecNormalize cannot share its "
-            f"statistics ({error}): wrap it in VecNormalize(training=False, norm_reward=False) likewise"
+            "make_env builds an environment that is wrapped differently from the training's, so VecNormalize cannot "
+            f"share its statistics ({error}): wrap it in VecNormalize(training=False, norm_reward=False) too"
         ) from error
 
 
-def play(
+def play_episode(
     model: Any,
     make_env: Callable[[], VecEnv],
     seed: int,
@@ -57,39 +57,39 @@ def play(
     show: Callable[[np.ndarray], None],
 ) -> float | None:
     """
-    Play one game greedily, over all its lives.
+    Play one full episode (over all lives) with the greedy policy.
 
-    :param model: any of SB3's algorithms; what it has learnt, its generators and the mode of its networks stay
-    :param make_env: builds one environment that renders and says ``info["episode"]`` when a game ends
-    :param seed: of the game
-    :param max_steps: environment steps after which the game is cut
-    :param show: gets each picture, uint8 [H, W, 3]
-    :return: raw return, None for a game that was cut
+    :param model: any algorithm of SB3; its parameters, generators and training mode do not change
+    :param make_env: builds one environment that renders and adds ``info["episode"]`` at the end of an episode
+    :param seed: of the episode
+    :param max_steps: limit of environment steps
+    :param show: called with each rendered image, uint8 [H, W, 3]
+    :return: raw return, None if the limit was reached first
     """
     training_mode = model.policy.training
-    with global_generators_kept():
+    with global_generators_restored():
         env = _as_the_model_wraps_it(make_env())
         try:
             _normalize(env, model)
             env.seed(seed)
-            return _play_to_the_end(model, env, max_steps, show)
+            return _play_to_end(model, env, max_steps, show)
         finally:
             env.close()
             model.policy.set_training_mode(training_mode)
 
 
 def _as_the_model_wraps_it(env: VecEnv) -> VecEnv:
-    """:return: with the channels of pictures first, if they are not yet"""
+    """:return: with images channels-first, as SB3 wraps the training environments"""
     return BaseAlgorithm._wrap_env(env, verbose=0, monitor_wrapper=False)
 
 
 def _normalize(env: VecEnv, model: Any) -> None:
-    """:raises AssertionError: if the environments are wrapped in different ways"""
+    """:raises AssertionError: if the two environments are wrapped differently"""
     if model.get_vec_normalize_env() is not None:
         sync_envs_normalization(model.get_env(), env)
 
 
-def _play_to_the_end(model: Any, env: VecEnv, max_steps: int, show: Callable[[np.ndarray], None]) -> float | None:
+def _play_to_end(model: Any, env: VecEnv, max_steps: int, show: Callable[[np.ndarray], None]) -> float | None:
     observations, states, starts = env.reset(), None, np.ones(1, bool)
     for _ in range(max_steps):
         show(env.env_method("render")[0])

@@ -1,4 +1,4 @@
-"""One game beside training."""
+"""One evaluation episode during training."""
 
 import random
 from typing import cast
@@ -10,7 +10,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn import ClassicDQN
-from sb3_atari_dqn.callbacks.evaluation_game import global_generators_kept, play
+from sb3_atari_dqn.callbacks.evaluation_episode import global_generators_restored, play_episode
 from tests.support.games import countdowns
 
 
@@ -20,7 +20,7 @@ class Network(torch.nn.Module):
 
 
 class Watcher:
-    """Stands for a model; remembers what it saw, and draws from every global generator."""
+    """A model that records its observations, and draws from every global generator."""
 
     def __init__(self):
         self.seen = []
@@ -41,28 +41,28 @@ def levels(pictures):
     return [int(picture[0, 0, 0]) for picture in pictures]
 
 
-def test_every_picture_of_the_game_is_shown_before_its_action():
+def test_each_image_is_shown_before_its_action():
     pictures: list[np.ndarray] = []
-    assert play(Watcher(), lambda: countdowns(4), 1, 100, pictures.append) == 4.0
+    assert play_episode(Watcher(), lambda: countdowns(4), 1, 100, pictures.append) == 4.0
     assert levels(pictures) == [5, 15, 25, 35]
 
 
-def test_a_game_goes_on_over_lost_lives():
+def test_a_lost_life_does_not_end_the_episode():
     pictures: list[np.ndarray] = []
-    assert play(Watcher(), lambda: countdowns(5, lives=True), 1, 100, pictures.append) == 5.0
+    assert play_episode(Watcher(), lambda: countdowns(5, lives=True), 1, 100, pictures.append) == 5.0
     assert levels(pictures) == [5, 15, 25, 35, 45]
 
 
-def test_a_game_without_end_is_cut():
+def test_an_episode_without_end_stops_at_max_steps():
     pictures: list[np.ndarray] = []
-    assert play(Watcher(), lambda: countdowns(50), 1, 3, pictures.append) is None
+    assert play_episode(Watcher(), lambda: countdowns(50), 1, 3, pictures.append) is None
     assert len(pictures) == 3
 
 
-def test_the_seed_decides_the_game():
+def test_the_seed_determines_the_episode():
     def observations(seed):
         watcher = Watcher()
-        play(watcher, lambda: countdowns(4), seed, 100, lambda picture: None)
+        play_episode(watcher, lambda: countdowns(4), seed, 100, lambda picture: None)
         return np.concatenate(watcher.seen)
 
     assert (observations(1) == observations(1)).all()
@@ -73,31 +73,32 @@ def draws():
     return random.random(), np.random.random(), torch.rand(1).item()
 
 
-def test_the_global_generators_and_the_mode_of_the_network_stay_as_they_were():
+def test_global_generators_and_training_mode_are_unchanged():
     watcher = Watcher()
     random.seed(3), np.random.seed(3), torch.manual_seed(3)
     undisturbed = draws()
     random.seed(3), np.random.seed(3), torch.manual_seed(3)
-    play(watcher, lambda: countdowns(4), 1, 100, lambda picture: None)
+    play_episode(watcher, lambda: countdowns(4), 1, 100, lambda picture: None)
     assert draws() == undisturbed
     assert watcher.policy.training
 
 
-def test_the_generators_are_put_back_after_an_error_too():
+def test_global_generators_are_restored_after_an_error():
     random.seed(3), np.random.seed(3), torch.manual_seed(3)
     undisturbed = draws()
     random.seed(3), np.random.seed(3), torch.manual_seed(3)
-    with pytest.raises(ZeroDivisionError), global_generators_kept():
+    with pytest.raises(ZeroDivisionError), global_generators_restored():
         draws()[0] / 0
     assert draws() == undisturbed
 
 
+@pytest.mark.slow
 def test_observations_are_normalized_as_in_training():
     training = VecNormalize(countdowns(4))
     model = ClassicDQN("MlpPolicy", training, seed=0, device="cpu")
     model.learn(50)
     own = VecNormalize(countdowns(4), training=False, norm_reward=False)
-    assert play(model, lambda: own, 1, 100, lambda picture: None) == 4.0
+    assert play_episode(model, lambda: own, 1, 100, lambda picture: None) == 4.0
     mine, theirs = cast(RunningMeanStd, own.obs_rms), cast(RunningMeanStd, training.obs_rms)
     assert (mine.mean == theirs.mean).all()
     assert mine is not theirs
