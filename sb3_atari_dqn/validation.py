@@ -104,6 +104,16 @@ def _warn_of_old_spelling(owner: str, old: str, new: str) -> None:
     )
 
 
+def checked_flag(argument: str, value: Any) -> bool:
+    """
+    :return: the value
+    :raises ValueError: if it is neither True nor False
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{argument} must be True or False, got {value!r}.")
+    return value
+
+
 def as_int(argument: str, value: Any, minimum: int) -> int:
     """
     :param value: an integer of any kind; 1e6 and 1000000.0 count as the whole number they are

@@ -14,7 +14,7 @@ from sb3_atari_dqn.replay.observation_memory import PLAIN
 from sb3_atari_dqn.replay.observation_parts import parts_of, spaces_of
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from sb3_atari_dqn.replay.stores import FRAME_STORES, OLD_NAMES
-from sb3_atari_dqn.validation import check_known
+from sb3_atari_dqn.validation import check_known, checked_flag
 
 # What algorithms pass to a buffer by themselves.
 _GIVEN = ("self", "buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage")
@@ -24,9 +24,6 @@ _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 # What SB3 chooses by itself.
 SB3_BUFFERS = (ReplayBuffer, NStepReplayBuffer, DictReplayBuffer)
 
-# Arguments of our buffers that choose them where SB3's would do.
-_OURS_ONLY = {"frame_storage", "sb3_sampling"}
-
 ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
 
 
@@ -35,8 +32,8 @@ def uniform(model: Any) -> ReplayChoice:
     Every stored transition is drawn with the same probability.
 
     Every frame is stored once where that pays or is asked for: images (in dictionaries too), n-step returns of
-    dictionaries, which SB3's buffers do not know, `optimize_memory_usage`, or an argument of FrameReplayBuffer in
-    `replay_buffer_kwargs` (`frame_storage`, `sb3_sampling`). Anything else goes into SB3's own buffers.
+    dictionaries, which SB3's buffers do not know, `optimize_memory_usage`, or in `replay_buffer_kwargs` a
+    `frame_storage` or `sb3_sampling=False`. Anything else goes into SB3's own buffers, which draw as SB3 does.
 
     :param model: the algorithm; read are its observation space, `n_stack`, `stack_axis`, `n_steps`, `gamma`,
         `optimize_memory_usage` and `replay_buffer_kwargs`
@@ -45,9 +42,12 @@ def uniform(model: Any) -> ReplayChoice:
     """
     parts = spaces_of(model.observation_space)
     pays = any(is_image_space(part) for part in parts.values()) or (PLAIN not in parts and model.n_steps > 1)
-    if pays or model.optimize_memory_usage or _OURS_ONLY & model.replay_buffer_kwargs.keys():
+    kwargs = dict(model.replay_buffer_kwargs)
+    if pays or model.optimize_memory_usage or "frame_storage" in kwargs:
         return frames_once(model, FrameReplayBuffer)
-    return sb3(model)
+    if "sb3_sampling" in kwargs and not checked_flag("sb3_sampling", kwargs.pop("sb3_sampling")):
+        return frames_once(model, FrameReplayBuffer)
+    return _sb3_buffer(model, kwargs)
 
 
 def prioritized(model: Any) -> ReplayChoice:
@@ -111,8 +111,11 @@ def sb3(model: Any) -> ReplayChoice:
     :return: class and keyword arguments
     :raises ValueError: where SB3's buffers cannot do what is asked
     """
-    kwargs = dict(model.replay_buffer_kwargs)
-    for name in _OURS_ONLY & kwargs.keys():
+    return _sb3_buffer(model, dict(model.replay_buffer_kwargs))
+
+
+def _sb3_buffer(model: Any, kwargs: dict[str, Any]) -> ReplayChoice:
+    for name in {"frame_storage", "sb3_sampling"} & kwargs.keys():
         raise ValueError(
             f"{name}={kwargs[name]!r} in replay_buffer_kwargs is for buffers that store each frame once, and SB3's do "
             "not: leave it out, or leave out replay='sb3'."

@@ -21,7 +21,7 @@ from sb3_atari_dqn.replay.stack_memory import StackMemory
 from sb3_atari_dqn.replay.stack_ring import METADATA_BYTES
 from sb3_atari_dqn.replay.state import DEPTHS, FLAGS, FrameChunk, check_same_sizes
 from sb3_atari_dqn.replay.stores import frame_store, storage_named
-from sb3_atari_dqn.validation import as_int, check_between
+from sb3_atari_dqn.validation import as_int, check_between, checked_flag
 
 _REWARD = np.dtype(np.float32)
 
@@ -47,7 +47,7 @@ class StoredTransitions(ReplayBuffer):
         sb3_sampling: bool = False,
         frames: str | None = None,
     ) -> None:
-        self.check_numbers(n_steps=n_steps, gamma=gamma)
+        self.check_numbers(n_steps=n_steps, gamma=gamma, sb3_sampling=sb3_sampling)
         parts = parts_of(observation_space, n_stack, stack_axis)
         buffer_size = as_int("buffer_size", buffer_size, 1)
         # SB3's own constructor would allocate every observation twice.
@@ -79,6 +79,7 @@ class StoredTransitions(ReplayBuffer):
         """
         as_int("n_steps", n_steps, 1)
         check_between("gamma", gamma, 0, 1)
+        checked_flag("sb3_sampling", others.get("sb3_sampling", False))
 
     # --- memory
 

@@ -388,6 +388,7 @@ def test_the_same_seed_gives_the_same_parameters_and_memory(learner, n_envs, ove
     assert not same_memory(runs[0], runs[2])
 
 
+@pytest.mark.slow
 def test_environments_in_other_processes_change_nothing():
     def run(vec_env_cls):
         env = make_vec_env(PolicyProbe, 2, seed=3, vec_env_cls=vec_env_cls)

@@ -79,6 +79,7 @@ def test_the_error_names_the_environments_without_a_monitor(tmp_path):
         model(env).learn(9, callback=LogEpisodes(folder=tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
@@ -94,6 +95,7 @@ def test_every_kind_of_vectorized_environment_is_checked(tmp_path, build):
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [

@@ -176,6 +176,7 @@ def test_a_wrapper_sets_it_for_games_without_a_preset():
     assert actions_per_second(env) == 3.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vec_env_cls", [DummyVecEnv, SubprocVecEnv])
 def test_the_speed_of_several_games_is_that_of_the_first(vec_env_cls):
     env = make_vec_env("CartPole-v1", n_envs=2, vec_env_cls=vec_env_cls)

@@ -226,7 +226,6 @@ def test_training_survives_a_killed_browser():
         lengths = [episode["l"] for episode in model.ep_info_buffer or ()]
         assert model.num_timesteps == 132
         assert 1 in lengths, "that of the browser killed one step after its start"
-        assert all(np.isfinite(parameter.detach().numpy()).all() for parameter in model.policy.parameters())
 
 
 # --- whatever ends it

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.networks.torsos import NatureTorso
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from tests.support.batches import (
     FAMILIES,
     RULE,
@@ -330,7 +331,7 @@ def test_a_model_goes_on_with_the_other_learner(first, second, env, tmp_path):
         one.set_logger(Logger(None, []))
     for one in loaded:
         collect(one)
-        np.random.seed(3)
+        cast(FrameReplayBuffer, one.replay_buffer).seed(3)  # the same batches
         one.train(gradient_steps=5, batch_size=8)
     assert [fused(one) for one in loaded] == [[first == "fast"], [second == "fast"]]
     torch.testing.assert_close(vector(loaded[0].policy), vector(loaded[1].policy), rtol=0, atol=1e-6)

@@ -80,6 +80,18 @@ def test_sb3s_sampling_is_chosen_by_name_and_prioritized_replay_has_none():
             model_with(replay=replay, replay_buffer_kwargs={"sb3_sampling": True})
 
 
+@pytest.mark.parametrize(("sb3_sampling", "ours"), [(True, False), (False, True)])
+def test_vectors_go_into_sb3s_buffers_unless_these_shall_not_draw(sb3_sampling, ours):
+    buffer = model_with("CartPole-v1", replay_buffer_kwargs={"sb3_sampling": sb3_sampling}).replay_buffer
+    assert isinstance(buffer, FrameReplayBuffer) == ours
+
+
+@pytest.mark.parametrize("env", [Catch, "CartPole-v1"])
+def test_sb3s_sampling_is_a_yes_or_no(env):
+    with pytest.raises(ValueError, match="sb3_sampling must be True or False, got 'yes'"):
+        model_with(env, replay_buffer_kwargs={"sb3_sampling": "yes"})
+
+
 # --- as version 0.1.0 spelled it
 
 
