@@ -19,6 +19,7 @@ from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.hooks import hooks_of
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
+from sb3_atari_dqn.replay.sb3_buffers import can_convert, converted
 from sb3_atari_dqn.replay.stores import in_new_spelling
 
 if TYPE_CHECKING:
@@ -200,9 +201,10 @@ class ReplayMemory(_Host):
         stores_frames_once = issubclass(self._choose_replay()[0], FrameReplayBuffer)
         if stores_frames_once != is_replay_file(file):
             kinds = ["an SB3 buffer (a pickle)", "a buffer that stores each frame once"]
+            ways_out = ["replay='uniform' and replay_buffer_kwargs={'frame_storage': 'ram'}", "replay='sb3'"]
             raise ValueError(
                 f"{name} holds {kinds[not stores_frames_once]}, and this model has {kinds[stores_frames_once]}: build "
-                f"it with replay={'sb3' if stores_frames_once else 'uniform'!r}, or leave the file out."
+                f"it with {ways_out[stores_frames_once]}, or leave the file out."
             )
         if not stores_frames_once:
             self._load_sb3_buffer(file, name, truncate_last_traj)
@@ -212,7 +214,7 @@ class ReplayMemory(_Host):
         self._replay_buffer = buffer
 
     def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
-        """:raises ValueError: if it is damaged, or comes from other environments; the model's own buffer then stays"""
+        """:raises ValueError: if it is damaged, or does not fit; the model's own buffer then stays"""
         if self.env is None and issubclass(self._choose_replay()[0], HerReplayBuffer):
             raise ValueError(_HER_NEEDS_ENV)
         own_buffer = self._replay_buffer
@@ -224,8 +226,26 @@ class ReplayMemory(_Host):
                 f"{name} is damaged, no replay buffer comes out of it ({type(error).__name__}: {error}): take another "
                 "copy, or move it away to begin with an empty memory."
             ) from error
+        try:
+            self._replay_buffer = self._fitting(cast(ReplayBuffer, self._replay_buffer), name)
+        except BaseException:
+            self._replay_buffer = own_buffer
+            raise
+
+    def _fitting(self, loaded: ReplayBuffer, name: str) -> ReplayBuffer:
+        """
+        :param loaded: out of the file `name`
+        :return: its transitions in a buffer of this model's class, with this model's n-step returns
+        :raises ValueError: if it comes from other environments, or lacks something
+        """
         for what in ("n_envs", "observation_space", "action_space"):
-            stored, wanted = getattr(self._replay_buffer, what), getattr(self, what)
+            stored, wanted = getattr(loaded, what), getattr(self, what)
             if stored != wanted:
-                self._replay_buffer = own_buffer
                 raise ValueError(f"The replay buffer in {name} has {what}={stored}, this model has {wanted}.")
+        buffer_class, kwargs = self._choose_replay()
+        if not can_convert(loaded, buffer_class):
+            raise ValueError(
+                f"The replay buffer in {name} was saved with SB3's optimize_memory_usage=True, which leaves out what "
+                "this model needs: build it with replay='sb3' and n_steps=1, or leave the file out."
+            )
+        return converted(loaded, buffer_class, kwargs)

@@ -13,6 +13,7 @@ from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.observation_memory import PLAIN
 from sb3_atari_dqn.replay.observation_parts import parts_of, spaces_of
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.sb3_buffers import SEEDED
 from sb3_atari_dqn.replay.stores import FRAME_STORES, OLD_NAMES
 from sb3_atari_dqn.validation import check_known, checked_flag
 
@@ -33,7 +34,8 @@ def uniform(model: Any) -> ReplayChoice:
 
     Every frame is stored once where that pays or is asked for: images (in dictionaries too), n-step returns of
     dictionaries, which SB3's buffers do not know, `optimize_memory_usage`, or in `replay_buffer_kwargs` a
-    `frame_storage` or `sb3_sampling=False`. Anything else goes into SB3's own buffers, which draw as SB3 does.
+    `frame_storage`. Anything else is stored as SB3 does. All of these buffers have a random generator of their own;
+    with `sb3_sampling=True` in `replay_buffer_kwargs`, they draw what SB3 draws, and SB3's own buffers are taken.
 
     :param model: the algorithm; read are its observation space, `n_stack`, `stack_axis`, `n_steps`, `gamma`,
         `optimize_memory_usage` and `replay_buffer_kwargs`
@@ -45,9 +47,9 @@ def uniform(model: Any) -> ReplayChoice:
     kwargs = dict(model.replay_buffer_kwargs)
     if pays or model.optimize_memory_usage or "frame_storage" in kwargs:
         return frames_once(model, FrameReplayBuffer)
-    if "sb3_sampling" in kwargs and not checked_flag("sb3_sampling", kwargs.pop("sb3_sampling")):
-        return frames_once(model, FrameReplayBuffer)
-    return _sb3_buffer(model, kwargs)
+    draws_as_sb3 = checked_flag("sb3_sampling", kwargs.pop("sb3_sampling", False))
+    buffer_class, kwargs = _sb3_buffer(model, kwargs)
+    return (buffer_class if draws_as_sb3 else SEEDED[buffer_class]), kwargs
 
 
 def prioritized(model: Any) -> ReplayChoice:
@@ -128,11 +130,12 @@ def _sb3_buffer(model: Any, kwargs: dict[str, Any]) -> ReplayChoice:
         )
     if model.optimize_memory_usage:
         _check_memory_optimization(is_dict, model.n_steps, kwargs)
-    if is_dict:
-        return DictReplayBuffer, kwargs
-    if model.n_steps > 1:
-        return NStepReplayBuffer, {**kwargs, "n_steps": model.n_steps, "gamma": model.gamma}
-    return ReplayBuffer, kwargs
+    buffer_class = DictReplayBuffer if is_dict else NStepReplayBuffer if model.n_steps > 1 else ReplayBuffer
+    for name in kwargs:
+        check_known("argument in replay_buffer_kwargs", name, known_arguments(buffer_class))
+    if buffer_class is NStepReplayBuffer:
+        kwargs |= {"n_steps": model.n_steps, "gamma": model.gamma}
+    return buffer_class, kwargs
 
 
 def _check_memory_optimization(is_dict: bool, n_steps: int, kwargs: dict[str, Any]) -> None:

@@ -337,9 +337,20 @@ def test_tensorboard_runs_are_named_after_the_algorithm(tmp_path):
 # --- replay buffer
 
 
-def test_the_buffer_is_what_sb3_chooses():
-    assert type(small().replay_buffer) is ReplayBuffer
-    assert type(small(n_steps=3).replay_buffer) is NStepReplayBuffer
+SB3_SAMPLING: dict[str, Any] = {"replay_buffer_kwargs": {"sb3_sampling": True}}
+
+
+@pytest.mark.parametrize("as_sb3", [{"replay": "sb3"}, SB3_SAMPLING], ids=["sb3", "sb3_sampling"])
+def test_the_buffer_is_what_sb3_chooses_with_a_generator_of_its_own_unless_sb3s_is_asked_for(as_sb3):
+    vectors = {"env": DictOfVectors, "policy": "MultiInputPolicy"}
+    for kwargs, theirs, ours in (
+        ({}, ReplayBuffer, SeededReplayBuffer),
+        ({"n_steps": 3}, NStepReplayBuffer, SeededNStepReplayBuffer),
+        (vectors, DictReplayBuffer, SeededDictReplayBuffer),
+    ):
+        assert type(small(**kwargs).replay_buffer) is ours
+        assert type(small(**kwargs, replay_buffer_kwargs={"sb3_sampling": False}).replay_buffer) is ours
+        assert type(small(**kwargs, **as_sb3).replay_buffer) is theirs
     model = small(env=ImageAndVector, policy="MultiInputPolicy", replay="sb3")
     assert type(model.replay_buffer) is DictReplayBuffer
 
@@ -408,7 +419,7 @@ def test_a_loaded_model_learns_and_its_buffer_travels(tmp_path):
 
 def test_a_loaded_model_may_change_its_number_of_steps_and_warns_of_nothing(tmp_path, recwarn):
     small(n_steps=3).save(tmp_path / "model")
-    for n_steps, kind in ((3, NStepReplayBuffer), (5, NStepReplayBuffer), (1, ReplayBuffer)):
+    for n_steps, kind in ((3, SeededNStepReplayBuffer), (5, SeededNStepReplayBuffer), (1, SeededReplayBuffer)):
         model = ClassicDQN.load(tmp_path / "model", env=make_vec_env("CartPole-v1"), n_steps=n_steps)
         assert type(model.replay_buffer) is kind
         assert getattr(model.replay_buffer, "n_steps", 1) == n_steps
@@ -565,7 +576,7 @@ def test_a_buffer_class_of_the_users_own_comes_along_from_sb3(tmp_path):
     replaced = ClassicDQN.load(
         tmp_path / "sb3", custom_objects={"replay_buffer_class": None, "replay_buffer_kwargs": {}}
     )
-    assert type(replaced.replay_buffer) is ReplayBuffer
+    assert type(replaced.replay_buffer) is SeededReplayBuffer
 
 
 def test_a_policy_of_the_users_own_is_no_dqn_that_we_know(tmp_path):

@@ -80,10 +80,11 @@ def test_sb3s_sampling_is_chosen_by_name_and_prioritized_replay_has_none():
             model_with(replay=replay, replay_buffer_kwargs={"sb3_sampling": True})
 
 
-@pytest.mark.parametrize(("sb3_sampling", "ours"), [(True, False), (False, True)])
-def test_vectors_go_into_sb3s_buffers_unless_these_shall_not_draw(sb3_sampling, ours):
-    buffer = model_with("CartPole-v1", replay_buffer_kwargs={"sb3_sampling": sb3_sampling}).replay_buffer
-    assert isinstance(buffer, FrameReplayBuffer) == ours
+@pytest.mark.parametrize("replay", ["uniform", "sb3"])
+@pytest.mark.parametrize(("n_steps", "known"), [(1, "handle_timeout_termination"), (3, "gamma, .*n_steps")])
+def test_sb3s_buffers_refuse_arguments_that_they_do_not_know_at_construction(n_steps, known, replay):
+    with pytest.raises(ValueError, match=f"Unknown argument in replay_buffer_kwargs 'alpha'; known: .*{known}"):
+        model_with("CartPole-v1", replay=replay, n_steps=n_steps, replay_buffer_kwargs={"alpha": 0.5})
 
 
 @pytest.mark.parametrize("env", [Catch, "CartPole-v1"])

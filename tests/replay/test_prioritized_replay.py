@@ -198,7 +198,7 @@ def test_weights_multiply_the_losses_and_priorities_are_the_td_errors_before_the
 def test_images_and_stacks_are_stored_once_by_default_and_other_observations_as_sb3_does():
     kinds: dict[str, tuple[Any, str]] = {
         "CnnPolicy": (Noise, "FrameReplayBuffer"),
-        "MlpPolicy": ("CartPole-v1", "ReplayBuffer"),
+        "MlpPolicy": ("CartPole-v1", "SeededReplayBuffer"),
         "MultiInputPolicy": (ImageAndVector, "FrameReplayBuffer"),
     }
     for policy, (env, name) in kinds.items():
