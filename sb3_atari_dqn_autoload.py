@@ -1,18 +1,18 @@
-"""The only thing a Python start ever sees of sb3_atari_dqn.
+"""The only module of sb3_atari_dqn that runs at every start of Python.
 
-The RL Zoo fixes the choices of ``--algo`` before any plug-in flag is read, and it has no entry-point group. So a
-``.pth`` line imports this module at every interpreter start; it puts one finder on ``sys.meta_path`` that waits for
-the zoo's modules and, when one of them has been imported, lets :mod:`sb3_atari_dqn.zoo.plugin` complete it. Gymnasium
-has no such group either (since 1.0), so our environment is entered into its registry in the same way.
+The RL Zoo fixes the choices of ``--algo`` before it reads any plug-in flag, and it has no entry-point group. Therefore
+a ``.pth`` line imports this module at every interpreter start. It adds one finder to ``sys.meta_path``, which waits for
+the zoo's modules and calls :mod:`sb3_atari_dqn.zoo.plugin` after their import. Gymnasium (since 1.0) has no entry-point
+group either, so our environment is registered in the same way.
 
-It runs in programs that have nothing to do with us: nothing heavy is imported, nothing is printed, nothing is raised.
-Set ``SB3_ATARI_DQN_AUTOLOAD=0`` to leave the zoo as it is.
+This module also runs in unrelated programs: it must not import anything heavy, print, or raise.
+Set ``SB3_ATARI_DQN_AUTOLOAD=0`` to disable it.
 """
 
 import os
 import sys
 
-#: Modules that sb3_atari_dqn completes once they have been imported (or, for scripts, are about to be run).
+#: Modules that sb3_atari_dqn extends after their import (or, for scripts, before they run).
 WATCHED = frozenset(
     {
         "gymnasium.envs",
@@ -28,13 +28,13 @@ WATCHED = frozenset(
 
 
 class CompletingLoader:
-    """The real loader of a watched module, with our completion after it."""
+    """Wraps the loader of a watched module and extends the module after its import."""
 
     def __init__(self, loader):
         self._loader = loader
 
     def __getattr__(self, name):
-        if name == "_loader":  # while being copied or unpickled there is none yet
+        if name == "_loader":  # not set yet during copying and unpickling
             raise AttributeError(name)
         return getattr(self._loader, name)
 
@@ -49,13 +49,13 @@ class CompletingLoader:
             _complete(module.__name__, module, None)
 
     def get_code(self, name):
-        """Called by ``python -m``, which runs the code as ``__main__`` instead of importing the module."""
+        """Called by ``python -m``, which runs the module as ``__main__`` instead of importing it."""
         _complete(name, None, None)
         return self._loader.get_code(name)
 
 
 class ZooFinder:
-    """Finds nothing itself; wraps the loader that the other finders give for a watched module."""
+    """Finds no modules itself; wraps the loader that other finders return for a watched module."""
 
     def find_spec(self, name, path=None, target=None):
         if name not in WATCHED:
@@ -72,11 +72,11 @@ class ZooFinder:
 
 
 def _complete(name, module, error):
-    """Let the plug-in complete a module; whatever is wrong with our install must not break the zoo.
+    """Let the plug-in extend a module. A broken install of ours must not break the zoo.
 
     :param name: name of the watched module
-    :param module: the module, or None when it is about to be run as ``__main__``
-    :param error: the ImportError its import ended with, or None
+    :param module: the module, or None if it is about to run as ``__main__``
+    :param error: the ImportError raised by its import, or None
     :return: whether a failed import was repaired
     """
     try:
@@ -84,23 +84,23 @@ def _complete(name, module, error):
 
         return plugin.complete(name, module, error)
     except Exception as problem:
-        if getattr(problem, "name", None) != "sb3_atari_dqn":  # a leftover of a removed install stays silent
-            _say_once(
-                f"sb3_atari_dqn is installed but does not load ({problem!r}), so the RL Zoo runs without it. "
+        if getattr(problem, "name", None) != "sb3_atari_dqn":  # leftovers of an uninstalled package stay silent
+            _print_once(
+                f"sb3_atari_dqn is installed but cannot be loaded ({problem!r}); the RL Zoo runs without it. "
                 "Repair it with `pip install --force-reinstall --no-deps sb3-atari-dqn`."
             )
         return False
 
 
-def _say_once(message, said=[]):  # noqa: B006
-    """Not a warning: those are errors to some, and the zoo must go on."""
-    if not said:
-        said.append(message)
+def _print_once(message, printed=[]):  # noqa: B006
+    """Print a message. Not a warning, because some programs turn warnings into errors, which would stop the zoo."""
+    if not printed:
+        printed.append(message)
         print(message, file=sys.stderr)
 
 
 def install():
-    """Put the finder first on ``sys.meta_path``, once."""
+    """Insert the finder at the front of ``sys.meta_path``, once."""
     if not any(isinstance(finder, ZooFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, ZooFinder())
 

@@ -46,7 +46,7 @@ class Contestant:
     :param batch_size: transitions per update
     :param samples_per_step: transitions sampled per transition stored
     :param replay: kind of replay; None: the algorithm's default
-    :param frame_storage: where its frames are stored; None: our default
+    :param frame_storage: where the replay buffer stores frames; None: the default
     :param learning_starts: environment steps before the first update
     """
 

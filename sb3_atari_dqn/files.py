@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written under a temporary name in the same folder, then renamed."""
+"""Atomic file writes: to a temporary file in the same folder, which is then renamed."""
 
 import hashlib
 import io
@@ -13,23 +13,23 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: nobody can tell a leftover from a file that is being written, so leftovers stay
+except ImportError:  # Windows: a leftover looks like a file being written, so leftovers are not removed
     fcntl = None  # type: ignore[assignment]
 
-#: Of a name, in bytes; file systems allow 255, and the temporary name is longer than the final one.
+#: Maximum length of a file name in bytes; file systems allow 255, and the temporary name is longer than the final one.
 LONGEST_NAME = 200
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[io.BufferedWriter]:
     """
-    Write to a temporary file, and put it in the place of the file when all is written.
+    Write to a temporary file that replaces the target on success.
 
-    Any number of threads and processes can write the same file at once: the last to finish wins, and readers see one
-    whole file or the other. An interruption (Ctrl-C among them) leaves the old file whole and no temporary one; what
-    a killed process leaves behind goes with the next write of the same file.
+    Threads and processes can write the same file concurrently: the last to finish wins, and readers always see one
+    complete file. An interruption (such as Ctrl-C) keeps the old file and removes the temporary one; the next write
+    of the same file removes leftovers of killed processes.
 
-    :param path: the file; links are followed, its permissions are kept, a new one gets those of ``open``
+    :param path: the target; follows links and keeps permissions, a new file gets those of ``open``
     :raises OSError: if it cannot be written
     """
     target = Path(os.path.realpath(path))
@@ -44,14 +44,14 @@ def replacing(path: Path) -> Iterator[io.BufferedWriter]:
 
 class Unfinished:
     """
-    An empty file with a temporary name in the folder of the target: ``.NAME.PID-RANDOM.tmp``.
+    An empty temporary file in the folder of the target: ``.NAME.PID-RANDOM.tmp``.
 
-    It is locked until it is kept or discarded. The system drops the lock of a process that ends, however it ends, so
-    an unlocked file of such a name is a leftover: process numbers are reused, and mean nothing to another machine.
+    It is locked until it is kept or discarded. The system releases the locks of a process however it ends, so an
+    unlocked temporary file is a leftover. Process ids would not tell: they are reused, and differ between machines.
 
-    :param target: what it will become; leftovers of the same target are removed
-    :param suffix: of the temporary name, for programs that choose the format by it
-    :raises OSError: if the folder takes no file; it names the target
+    :param target: the final path; leftovers of the same target are removed
+    :param suffix: of the temporary name, for programs that infer the format from it
+    :raises OSError: if no file can be created in the folder; it names the target
     """
 
     def __init__(self, target: Path, suffix: str = "") -> None:
@@ -66,19 +66,19 @@ class Unfinished:
 
     def keep(self, target: Path) -> None:
         """
-        :param target: the final name, in the same folder; an older file there hands on its permissions
-        :raises OSError: if that is impossible; the file is still to be discarded then
+        :param target: the final path, in the same folder; keeps the permissions of an existing file
+        :raises OSError: if renaming fails; the file must still be discarded
         """
         with suppress(FileNotFoundError):
             shutil.copymode(target, self.path)
-        if fcntl is None:  # Windows renames no open file
+        if fcntl is None:  # Windows cannot rename an open file
             os.close(self.handle)
             self._finalizer = weakref.finalize(self, self.path.unlink, missing_ok=True)
         self.path.replace(target)
         self.discard()
 
     def discard(self) -> None:
-        """Remove the file if it still has its temporary name; can be called more than once."""
+        """Remove the file unless it was kept; can be called more than once."""
         self._finalizer()
 
 
@@ -89,11 +89,11 @@ def _create(folder: Path, name: str, suffix: str) -> tuple[Path, int]:
         handle = None
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-            # Between creation and lock another writer may have taken it for a leftover.
+            # Before the lock was taken, another writer may have removed it as a leftover.
             if _lock(handle) is not False and os.fstat(handle).st_nlink > 0:
                 return path, handle
             os.close(handle)
-        except BaseException:  # Ctrl-C arrives at the end of a system call
+        except BaseException:  # Python raises KeyboardInterrupt after a system call
             path.unlink(missing_ok=True)
             if handle is not None:
                 os.close(handle)
@@ -102,7 +102,7 @@ def _create(folder: Path, name: str, suffix: str) -> tuple[Path, int]:
 
 def _discard(path: Path, handle: int, process: int) -> None:
     os.close(handle)
-    if process == os.getpid():  # a forked child has a copy of the handle, the file is not its own
+    if process == os.getpid():  # a forked child holds a copy of the handle but does not own the file
         path.unlink(missing_ok=True)
 
 
@@ -111,7 +111,7 @@ def _remove_leftovers(folder: Path, name: str) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if ours.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                with suppress(OSError):  # another writer was faster, or the file belongs to another user
+                with suppress(OSError):  # another writer removed it first, or another user owns it
                     _remove_leftover(Path(entry.path))
 
 
@@ -138,6 +138,6 @@ def _lock(handle: int) -> bool | None:
 
 
 def _shortened(name: str) -> str:
-    """:return: the name, or what stands for a long one"""
+    """:return: the name, or a hash of a long one"""
     encoded = os.fsencode(name)
     return name if len(encoded) <= LONGEST_NAME else hashlib.sha256(encoded).hexdigest()[:32]

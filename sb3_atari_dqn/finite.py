@@ -1,6 +1,6 @@
-"""Numbers that are not finite stop a training before they reach its memory or its parameters.
+"""Detects NaN and infinity before they reach the replay buffer or the parameters.
 
-Pure: numpy and torch only. N: environments.
+Depends on numpy and torch only. N: environments.
 """
 
 import math
@@ -14,24 +14,24 @@ from torch.optim import Optimizer
 
 from sb3_atari_dqn.transfers import fetched
 
-# Numbers below it fit into float32, and so do those whose squares add up to less than its square.
+# Smaller numbers fit into float32; so do numbers whose sum of squares is below its square.
 _LARGEST = 1e38
 
-# In the middle of a training, where nothing of numpy is in the processor's caches, a few numbers are looked at sooner
-# one by one than by one call of numpy: 10 against 45 microseconds.
+# For a few numbers, a Python loop is faster than a numpy call during training, when numpy is not in the CPU caches:
+# 10 instead of 45 microseconds.
 _FEW = 256
 
 
 class NonFiniteUpdate(ArithmeticError):
-    """An update whose loss or gradient is NaN or infinite; the parameters are as they were before it."""
+    """The loss or gradient of an update is NaN or infinite; the parameters are unchanged."""
 
 
 def check_update(loss: Tensor, grad_norm: Tensor) -> None:
     """
-    Called between the gradient and the optimizer's step; reads one number from the device.
+    Call between `backward()` and `optimizer.step()`; copies one number from the device.
 
     :param loss: scalar
-    :param grad_norm: norm of the whole gradient before it is clipped, scalar
+    :param grad_norm: total gradient norm before clipping, scalar
     :raises NonFiniteUpdate: naming the one that is not finite
     """
     if math.isfinite((loss.detach() + grad_norm).item()):
@@ -43,12 +43,12 @@ def check_update(loss: Tensor, grad_norm: Tensor) -> None:
 
 def skip_on_device(optimizer: Optimizer, loss: Tensor, grad_norm: Tensor) -> None:
     """
-    Let the optimizer's next step leave the parameters alone if loss or gradient are not finite, without asking the
-    device: with a fused kernel by what mixed precision tells it, otherwise by a learning rate of 0.
+    Make the next optimizer step a no-op if the loss or the gradient is not finite, without synchronizing with the
+    device: through `found_inf` (from mixed precision) for a fused optimizer, otherwise with a learning rate of 0.
 
     :param optimizer: its learning rates are tensors unless it is fused
     :param loss: scalar
-    :param grad_norm: norm of the whole gradient before it is clipped, scalar
+    :param grad_norm: total gradient norm before clipping, scalar
     """
     bad = ~torch.isfinite(loss.detach() + grad_norm)
     if optimizer.param_groups[0].get("fused"):
@@ -62,7 +62,7 @@ def skip_on_device(optimizer: Optimizer, loss: Tensor, grad_norm: Tensor) -> Non
 
 class UpdateWatch:
     """
-    Looks at what updates on a device report, one update late: the host waits for nothing that is still to be computed.
+    Checks the statistics of updates on a device one update late, so that the host never waits for the device.
     """
 
     def __init__(self) -> None:
@@ -70,8 +70,8 @@ class UpdateWatch:
 
     def push(self, statistics: Tensor) -> None:
         """
-        :param statistics: of the update that was just made, the loss first, the norm of the gradient last
-        :raises NonFiniteUpdate: because of the update before
+        :param statistics: of the latest update, the loss first, the gradient norm last
+        :raises NonFiniteUpdate: because of the previous update
         """
         arrived, self._arrived = self._arrived, fetched(statistics)
         if arrived is not None:
@@ -81,25 +81,25 @@ class UpdateWatch:
 
 def non_finite(numbers: Any) -> tuple[int, float] | None:
     """
-    :param numbers: rewards or observations, [N, ...]; integers are finite whatever they are
-    :return: the first environment with a NaN or an infinity, and that number; None where all are finite
+    :param numbers: rewards or observations, [N, ...]; integers are always finite
+    :return: index of the first environment with a NaN or an infinity, and that value; None if all are finite
     """
     array = np.asarray(numbers)
     if array.dtype.kind != "f":
         return None
     if _is_surely_finite(array):
         return None
-    if array.dtype == np.float64:  # the memory or the network makes float32 of it, where 1e39 is infinite
+    if array.dtype == np.float64:  # replay buffer and network convert to float32, where 1e39 is infinite
         with np.errstate(over="ignore"):
             array = array.astype(np.float32)
     bad = np.argwhere(~np.isfinite(array))
-    if not len(bad):  # they are only large
+    if not len(bad):  # only large
         return None
     return int(bad[0][0]), float(array[tuple(bad[0])])
 
 
 def _is_surely_finite(array: np.ndarray) -> bool:
-    """:return: False where a closer look is needed; comparisons with NaN are false"""
+    """:return: False if a full check is needed; comparisons with NaN are false"""
     if array.size <= _FEW:
         return all(-_LARGEST < number < _LARGEST for number in array.ravel().tolist())
     flat = array.ravel()
@@ -108,7 +108,7 @@ def _is_surely_finite(array: np.ndarray) -> bool:
 
 
 def parts(observations: Any) -> Iterator[tuple[str, Any]]:
-    """:return: the arrays of an observation, each with its name for a message: "observation", "observation['key']" """
+    """:return: the arrays of an observation with their names for messages: "observation", "observation['key']" """
     if isinstance(observations, dict):
         for key, array in observations.items():
             yield f"observation[{key!r}]", array
@@ -120,25 +120,26 @@ def check_observations(observations: Any, step: int) -> None:
     """
     :param observations: of N environments, [N, ...] or a dictionary of such
     :param step: environment steps so far, for the message
-    :raises ValueError: naming environment, step and number
+    :raises ValueError: naming environment, step and value
     """
     for name, array in parts(observations):
         found = non_finite(array)
         if found:
-            raise ValueError(_told(found, name, step))
+            raise ValueError(_message(found, name, step))
 
 
 def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[str, Any]], step: int) -> None:
     """
     :param rewards: [N]
-    :param observations: those reached, or the first of the next episodes, [N, ...] or a dictionary of such
-    :param infos: whose `terminal_observation` is the last of an episode that has ended
+    :param observations: next observations; after the end of an episode, the first of the next one, [N, ...] or a
+        dictionary of such
+    :param infos: `terminal_observation` is the last observation of a finished episode
     :param step: environment steps so far, for the message
-    :raises ValueError: naming environment, step and number
+    :raises ValueError: naming environment, step and value
     """
     found = non_finite(rewards)
     if found:
-        raise ValueError(_told(found, "reward", step))
+        raise ValueError(_message(found, "reward", step))
     check_observations(observations, step)
     for env, info in enumerate(infos):
         if "terminal_observation" not in info:
@@ -146,13 +147,13 @@ def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[st
         for name, array in parts(info["terminal_observation"]):
             found = non_finite(np.asarray(array)[None])
             if found:
-                raise ValueError(_told((env, found[1]), f"terminal {name}", step))
+                raise ValueError(_message((env, found[1]), f"terminal {name}", step))
 
 
-def _told(found: tuple[int, float], what: str, step: int) -> str:
+def _message(found: tuple[int, float], what: str, step: int) -> str:
     env, number = found
     article = "an" if what.startswith("o") else "a"
     return (
         f"Environment {env} returned {article} {what} of {number} at step {step}; nothing of that step was stored. "
-        "Mend the environment, or wrap it in one that clips or replaces such numbers."
+        "Fix the environment, or add a wrapper that clips or replaces such values."
     )

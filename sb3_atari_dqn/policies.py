@@ -15,8 +15,9 @@ from torch import nn
 
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.heads import Head, resolve_head
+from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
-from sb3_atari_dqn.networks.torsos import ImageTorso, NatureTorso, resolve_torso
+from sb3_atari_dqn.networks.torsos import NatureTorso, resolve_torso
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.validation import check_keys

@@ -1,9 +1,9 @@
-"""Epsilon, the probability of a random action, and beta, the correction of prioritized replay, over time.
+"""Schedules of epsilon (probability of a random action) and beta (importance-sampling exponent of prioritized replay).
 
-Pure Python: knows neither SB3 nor gymnasium.
+Pure Python: independent of SB3 and gymnasium.
 
-Every schedule of epsilon is called with `progress_remaining` (1 at the start of training, 0 at its end, as SB3 counts)
-and `env_steps` (transitions seen, all environments together), and uses the one it needs.
+Epsilon schedules take `progress_remaining` (as in SB3, from 1 at the start of training to 0 at its end) and `env_steps`
+(transitions so far, over all environments), and use one of them.
 """
 
 import math
@@ -21,11 +21,11 @@ class EpsilonSchedule(Protocol):
 @dataclass(frozen=True)
 class LinearEpsilon:
     """
-    From `initial` to `final` in a straight line over the first `fraction` of training, then constant.
+    Linear from `initial` to `final` over the first `fraction` of training, then constant.
 
-    :param fraction: part of the whole training; 0: `final` from the start, above 1: `final` is never reached
-    Source: Mnih et al. 2015, Methods. Deviation: the length is a fraction of the run and not a number of frames,
-    and the arithmetic is that of SB3's `LinearSchedule`, to the last bit.
+    :param fraction: of the total training length; 0: `final` from the start, above 1: never reaches `final`
+    Source: Mnih et al. 2015, Methods. Deviation: the length is a fraction of training, not a number of frames.
+    Bitwise identical to SB3's `LinearSchedule`.
     """
 
     initial: float
@@ -42,10 +42,10 @@ class LinearEpsilon:
 @dataclass(frozen=True)
 class LinearEpsilonOverSteps:
     """
-    From `initial` to `final` in a straight line over the first `steps` of training, whatever its length.
+    Linear from `initial` to `final` over the first `steps` environment steps, independent of the training length.
 
     :param steps: environment steps, above 0
-    Source: Mnih et al. 2015, Methods. Deviation: counts environment steps, of several frames each.
+    Source: Mnih et al. 2015, Methods. Deviation: counts environment steps, each of several frames.
     """
 
     initial: float
@@ -59,9 +59,9 @@ class LinearEpsilonOverSteps:
 @dataclass(frozen=True)
 class ExponentialEpsilon:
     """
-    final + (initial - final) * exp(-rate * env_steps), whatever the length of the run.
+    final + (initial - final) * exp(-rate * env_steps), independent of the training length.
 
-    :param rate: decay per environment step; after ln(2) / rate steps half of the way is done
+    :param rate: decay per environment step; the half-life is ln(2) / rate steps
     """
 
     initial: float
@@ -75,10 +75,10 @@ class ExponentialEpsilon:
 @dataclass(frozen=True)
 class DelayedEpsilon:
     """
-    Another schedule that counts environment steps, begun late; its beginning until then.
+    Delays the start of another schedule, which counts environment steps; returns its initial value until then.
 
-    :param schedule: the other
-    :param delay: environment steps before it begins
+    :param schedule: the schedule to delay
+    :param delay: in environment steps
     """
 
     schedule: EpsilonSchedule
@@ -90,7 +90,7 @@ class DelayedEpsilon:
 
 @dataclass(frozen=True)
 class NoEpsilon:
-    """Always 0: the greedy action, for networks that explore by themselves."""
+    """Always 0: greedy actions, for networks with built-in exploration."""
 
     def __call__(self, progress_remaining: float, env_steps: int = 0) -> float:
         return 0.0
@@ -99,9 +99,9 @@ class NoEpsilon:
 @dataclass(frozen=True)
 class LinearBeta:
     """
-    From `initial` to `final` in a straight line over the whole training.
+    Linear from `initial` to `final` over the total training length.
 
-    :raises ValueError: if one of them lies outside [0, 1]
+    :raises ValueError: if one of them is outside [0, 1]
     Source: Schaul et al. 2016, section 3.4. Deviation: none.
     """
 
@@ -110,7 +110,7 @@ class LinearBeta:
 
     def __post_init__(self) -> None:
         if not (0 <= self.initial <= 1 and 0 <= self.final <= 1):
-            raise ValueError(f"beta and final_beta must lie in [0, 1], got {self.initial!r} and {self.final!r}.")
+            raise ValueError(f"beta={self.initial!r} and final_beta={self.final!r} must be in [0, 1].")
 
     def __call__(self, progress_remaining: float) -> float:
         return self.initial + (1 - progress_remaining) * (self.final - self.initial)
@@ -120,7 +120,7 @@ def _linear(initial: float, final: float, fraction: float, steps: int | None) ->
     return LinearEpsilon(initial, final, fraction) if steps is None else LinearEpsilonOverSteps(initial, final, steps)
 
 
-# Every builder takes (initial, final, fraction of training, steps or None, rate per environment step).
+# Each builder takes (initial, final, fraction of training, steps or None, rate per environment step).
 EXPLORATIONS: dict[str, Callable[[float, float, float, int | None, float], EpsilonSchedule]] = {
     "linear": lambda initial, final, fraction, steps, rate: _linear(initial, final, fraction, steps),
     "exponential": lambda initial, final, fraction, steps, rate: ExponentialEpsilon(initial, final, rate),

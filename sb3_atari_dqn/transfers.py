@@ -1,4 +1,4 @@
-"""Between host memory and a device, without waiting for what the device still computes. Pure: numpy and torch only."""
+"""Asynchronous copies between host and device. Depends on numpy and torch only."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,13 @@ import torch
 
 def sent(data: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
     """
-    From pageable memory, CUDA copies only after the device has done everything that it was given before: one such copy
-    per update and the host never gets ahead. Pinned memory has no such wait; torch keeps a pool of it, and gives a
-    block out again only when its copy is done.
+    Copy to a device without waiting. A CUDA copy from pageable memory waits for all work queued on the device, so one
+    such copy per update would keep the host from running ahead. Copies from pinned memory do not wait; torch caches
+    pinned blocks, and reuses one only after its copy has finished.
 
-    :param data: in host memory, contiguous, or on the device already; may be written to afterwards unless `device` is
+    :param data: contiguous in host memory, or already on the device; may be overwritten afterwards unless `device` is
         the CPU, where the result shares its memory
-    :param device: where it is needed
+    :param device: target device
     """
     tensor = torch.as_tensor(data)
     if device.type == "cuda" and tensor.device.type == "cpu":
@@ -24,10 +24,10 @@ def sent(data: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
 
 def fetched(tensor: torch.Tensor) -> Callable[[], np.ndarray]:
     """
-    Start the way back to the host; the memory of the tensor may be written to by what the device does next.
+    Start a copy to the host. Later work on the device may overwrite the tensor.
 
     :param tensor: on any device
-    :return: waits for the copy that has been started, and gives it
+    :return: function that waits for the copy and returns it
     """
     if tensor.device.type == "cpu":
         copied = tensor.detach().numpy().copy()

@@ -62,6 +62,7 @@ def test_every_entry_names_its_class(algorithm):
     assert ALGORITHMS[algorithm.name] is algorithm
 
 
+@pytest.mark.slow
 def test_the_catalogue_imports_no_heavy_package():
     code = "import sys; import sb3_atari_dqn.catalogue; print(*sys.modules)"
     loaded = run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]).stdout
@@ -147,26 +148,31 @@ def fourth(tmp_path_factory) -> dict:
     return report
 
 
+@pytest.mark.slow
 def test_a_fourth_algorithm_trains_with_its_own_configuration(fourth):
     assert fourth["patience"] == 5
 
 
+@pytest.mark.slow
 def test_a_fourth_algorithm_is_a_public_name(fourth):
     assert "FourthDQN" in fourth["public"]
 
 
+@pytest.mark.slow
 def test_a_fourth_algorithm_is_tuned_in_its_own_search_space(fourth):
     assert "patience" in fourth["searched"]
     assert "net_arch" in fourth["searched"]
     assert "n_steps" not in fourth["searched"]
 
 
+@pytest.mark.slow
 def test_a_fourth_algorithm_has_a_model_card(fourth):
     assert "# **FourthDQN** agent playing **CartPole-v1**" in fourth["card"]
     assert "The algorithm `dqn_fourth` is an example ([Nobody et al. 2026](https://example.org))." in fourth["card"]
     assert "`docs/dqn_fourth.md`" in fourth["card"]
 
 
+@pytest.mark.slow
 def test_a_misspelled_argument_of_a_fourth_algorithm_is_named_with_the_near_one(fourth):
     assert "Unknown key 'patiance' in the hyperparameters of dqn_fourth" in fourth["misspelled"]
     assert "did you mean 'patience'?" in fourth["misspelled"]

@@ -21,7 +21,7 @@ def star() -> dict[str, object]:
 
 
 def seen_by_type_checkers() -> dict[str, str]:
-    """:return: names of the block ``if TYPE_CHECKING``, exported as ``import X as X``: module of each"""
+    """:return: names exported in the block ``if TYPE_CHECKING`` (``import X as X``), with the module of each"""
     tree = ast.parse(Path(sb3_atari_dqn.__file__).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If) and isinstance(node.test, ast.Name))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]

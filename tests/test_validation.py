@@ -25,7 +25,7 @@ def test_whole_numbers_of_any_kind_become_int(value):
 
 @pytest.mark.parametrize("value", ["1e6", 2.5, None, True, float("nan"), float("inf"), [4]])
 def test_what_is_no_whole_number_is_shown(value):
-    with pytest.raises(ValueError, match=r"buffer_size .*whole number") as error:
+    with pytest.raises(ValueError, match="buffer_size must be ") as error:
         as_int("buffer_size", value, 1)
     assert repr(value) in str(error.value)
 
@@ -70,7 +70,7 @@ def test_cuda_without_cuda_is_refused_by_whatever_takes_a_device(device, monkeyp
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     model = ClassicDQN("MlpPolicy", "CartPole-v1", buffer_size=10)
     model.save(tmp_path / "model")
-    says = r"device='cuda(:0)?' cannot be used on this machine \(.+\); give 'cpu', or 'auto'"
+    says = r"device='cuda(:0)?' .*\(.+\).*'cpu'.*'auto'"
     with pytest.raises(ValueError, match=says):
         ClassicDQN("MlpPolicy", "CartPole-v1", device=device)
     with pytest.raises(ValueError, match=says):
@@ -79,7 +79,7 @@ def test_cuda_without_cuda_is_refused_by_whatever_takes_a_device(device, monkeyp
 
 @pytest.mark.parametrize("device", ["cdua", "", None])
 def test_what_is_no_device_is_named(device):
-    with pytest.raises(ValueError, match=r"'cpu'.*'auto'"):
+    with pytest.raises(ValueError, match=r"device=.*'cpu'.*'auto'"):
         check_device(device)
 
 
@@ -93,9 +93,9 @@ def test_a_number_is_a_gpu_to_a_pytorch_with_cuda_and_no_device_to_another():
 
 def test_options_have_names():
     check_options("the options of a preset", {"size": 3})
-    with pytest.raises(ValueError, match=r"options of a preset.* 3 \(int\)"):
+    with pytest.raises(ValueError, match=r"the options of a preset .*3 \(int\)"):
         check_options("the options of a preset", {3: 3})
-    with pytest.raises(ValueError, match=r"options of a preset .*mapping"):
+    with pytest.raises(ValueError, match="the options of a preset must be"):
         check_options("the options of a preset", None)
 
 
@@ -103,7 +103,7 @@ RENAMES = {"frames": "frame_storage"}
 
 
 def test_an_option_under_its_old_name_is_taken_and_the_new_spelling_given():
-    with pytest.warns(FutureWarning, match=r"frames='ram' in replay_buffer_kwargs .*; write frame_storage='ram'\."):
+    with pytest.warns(FutureWarning, match=r"frames='ram' in replay_buffer_kwargs .*; use frame_storage='ram'\."):
         options = renamed("replay_buffer_kwargs", {"frames": "ram", "alpha": 1}, RENAMES)
     assert options == {"frame_storage": "ram", "alpha": 1}
 
@@ -114,7 +114,7 @@ def test_an_option_under_both_of_its_names_is_refused():
 
 
 def test_a_value_in_its_old_spelling_is_taken_and_the_new_one_given():
-    with pytest.warns(FutureWarning, match=r"learner='plain' in DQN .*; write learner='reference'\."):
+    with pytest.warns(FutureWarning, match=r"learner='plain' in DQN .*; use learner='reference'\."):
         assert renamed_value("DQN", "learner", "plain", {"plain": "reference"}) == "reference"
 
 

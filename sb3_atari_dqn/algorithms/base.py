@@ -137,10 +137,16 @@ class ValueBasedAlgorithm(_Host):
 
     def _update_target_network(self) -> None:
         polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
-        polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)  # copied, see SB3 #996
+        self._copy_statistics()
         self._n_updates_at_target_update = self._n_updates
         if self._learner is not None:
             self._learner.target_changed()
+
+    def _copy_statistics(self) -> None:
+        """Of batch norm (see SB3 #996) and spectral norm; SB3 leaves counters where they are."""
+        for own, target in zip(self.q_net.buffers(), self.q_net_target.buffers(), strict=True):
+            if own.is_floating_point():
+                target.copy_(own)
 
     def _get_learner(self) -> Learner:
         """:return: the learner, built when first needed, as it may time the machine"""

@@ -48,7 +48,8 @@ class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollo
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
-    With its defaults and the same data its parameters equal those of SB3's DQN, bit for bit.
+    With its defaults and the same batches its parameters equal those of SB3's DQN, bit for bit; with the same seed too,
+    if the buffer draws as SB3's does (`replay="sb3"` or `replay_buffer_kwargs={"sb3_sampling": True}`).
     Source: Mnih et al. 2015. Deviations: those of SB3 (Adam, and the defaults below); epsilon-greedy is
     sampled per environment; SB3 draws once for all.
 

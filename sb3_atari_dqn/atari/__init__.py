@@ -1,4 +1,4 @@
-"""Atari preprocessing: frozen descriptions, the wrappers that apply them, and the C++ environment that does both."""
+"""Atari preprocessing: frozen presets, the wrappers that apply them, and a vectorized C++ environment."""
 
 from sb3_atari_dqn.atari.native_support import why_not_native
 from sb3_atari_dqn.atari.native_vec_env import NativeAtariVecEnv

@@ -1,4 +1,4 @@
-"""What a preset does to one picture: RGB in, observation out. Knows OpenCV, not gymnasium."""
+"""The image pipeline of a preset: RGB frame in, observation out. Depends on OpenCV, not on gymnasium."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ INTERPOLATIONS = {"area": cv2.INTER_AREA, "bilinear": cv2.INTER_LINEAR, "nearest
 
 class FramePipeline:
     """
-    The picture half of a preset: crop, stride, gray, resize, each only where the preset asks for it.
+    The image operations of a preset: crop, stride, grayscale, resize, each only if the preset sets it.
 
-    :param preset: the description
+    :param preset: the preprocessing
     :param frame_shape: (height, width, 3) of the raw frames; a few games are not 210 x 160
-    :raises ValueError: when the crop leaves the frame or the stride does not come out even
+    :raises ValueError: if the crop exceeds the frame, or ``size`` does not divide it for ``resize="stride"``
     """
 
     def __init__(self, preset: AtariPreset, frame_shape: tuple[int, ...]) -> None:
-        #: (name, function) in the order of application, for showing what the agent sees step by step
+        #: (name, function) in the order of application, to display each intermediate image
         self.stages = _stages(preset, *frame_shape[:2])
         height, width = self._run(np.zeros(frame_shape, np.uint8)).shape[:2]
         self.shape = (height, width, 3 if preset.grayscale is None else 1)
@@ -51,12 +51,12 @@ def _stages(preset: AtariPreset, height: int, width: int) -> list[tuple[str, Sta
         top, bottom, left, right = preset.crop
         height, width = bottom - top, right - left
     if preset.size is not None and preset.resize == "stride":
-        # Before the gray: the result is the same, for a fraction of the pixels.
+        # Stride before grayscale: same result, fewer pixels to convert.
         stages.append(("stride", _stride_stage(preset.size, height, width)))
     if preset.grayscale is not None:
         stages.append(("gray", _gray_stage(preset.grayscale)))
     if preset.size is not None and preset.resize != "stride":
-        dsize = preset.size[::-1]  # OpenCV counts (width, height)
+        dsize = preset.size[::-1]  # OpenCV expects (width, height)
         stages.append(("resize", partial(cv2.resize, dsize=dsize, interpolation=INTERPOLATIONS[preset.resize])))
     return stages
 
@@ -64,15 +64,15 @@ def _stages(preset: AtariPreset, height: int, width: int) -> list[tuple[str, Sta
 def _crop_stage(crop: tuple[int, int, int, int], height: int, width: int) -> Stage:
     top, bottom, left, right = crop
     if bottom > height or right > width:
-        raise ValueError(f"crop={crop} leaves the {height} x {width} frame: give bottom <= {height}, right <= {width}")
+        raise ValueError(f"crop={crop} exceeds the {height} x {width} frame: use bottom <= {height}, right <= {width}")
     return itemgetter(np.s_[top:bottom, left:right])
 
 
 def _stride_stage(size: tuple[int, int], height: int, width: int) -> Stage:
     if height % size[0] or width % size[1]:
         raise ValueError(
-            f"size={size} is no whole fraction of the {height} x {width} frame: choose sizes that divide it, "
-            "crop first, or interpolate (resize='area')"
+            f"size={size} does not divide the {height} x {width} frame: choose a size that does, crop first, or "
+            "interpolate (resize='area')"
         )
     return itemgetter(np.s_[:: height // size[0], :: width // size[1]])
 
@@ -81,6 +81,6 @@ def _gray_stage(grayscale: str | tuple[float, float, float]) -> Stage:
     if grayscale == "luma":
         return partial(cv2.cvtColor, code=cv2.COLOR_RGB2GRAY)
     if grayscale == "mean":
-        # cv2.transform rounds to nearest; an offset of -1/3 makes that rounding down for thirds.
+        # cv2.transform rounds to nearest; an offset of -1/3 turns that into rounding down for thirds.
         return partial(cv2.transform, m=np.array([[1 / 3, 1 / 3, 1 / 3, -1 / 3]]))
     return partial(cv2.transform, m=np.array([grayscale]))

@@ -1,6 +1,6 @@
-"""One game of the native environment: when an episode ends, how the next begins, and the score of the whole game.
+"""One game of the native environment: episode ends, resets, and the raw score of the full game.
 
-The order of things is that of SB3's wrappers, whose names stand beside them.
+The order of operations follows SB3's wrappers; comments name the wrapper each part replaces.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NOOP, FIRE, AFTER_FIRE = 0, 1, 2
 
 class Score:
     """
-    Raw return and length of whole games, as SB3's ``Monitor`` writes them when it stands beneath the preset.
+    Raw return and length of full games (all lives), as SB3's ``Monitor`` logs them beneath the preset wrapper.
 
-    :param env_id: for the head of the file
+    :param env_id: for the header of the monitor file
     :param path: without ``.monitor.csv``; None writes no file
     """
 
@@ -34,15 +34,15 @@ class Score:
         self._writer = None if path is None else ResultsWriter(path, {"t_start": self._start, "env_id": env_id})
         self._raw_return = 0
 
-    def begin(self, paid: int) -> None:
-        self._raw_return = paid
+    def begin(self, noop_return: int) -> None:
+        self._raw_return = noop_return
 
     def add(self, reward: int) -> None:
         self._raw_return += reward
 
     def end(self, length_frames: int) -> dict[str, float]:
         """
-        :param length_frames: raw frames of the game, no-ops included
+        :param length_frames: raw frames of the game, including no-ops
         :return: raw return, length and seconds since the start, under Monitor's names
         """
         row = {"r": float(self._raw_return), "l": length_frames, "t": round(time.time() - self._start, 6)}
@@ -57,17 +57,16 @@ class Score:
 
 class NativeGame:
     """
-    One of the games of a pool. Its public attributes are what ``get_attr`` and ``env_method`` of the vector
-    environment find.
+    One game of a pool. ``get_attr`` and ``env_method`` of the vectorized environment read its public attributes.
 
-    :param pool: the games in C++
-    :param number: which of them
+    :param pool: the C++ games
+    :param number: index of this game in the pool
     :param env_id: registered environment
     :param preset: the preprocessing
     :param max_frames: raw frames after which a game is truncated; None for no limit
-    :param observation_space: of one observation, with its stack
+    :param observation_space: of one stacked observation
     :param monitor_dir: folder for ``NUMBER.monitor.csv``; None writes no file
-    :param render_mode: "rgb_array" keeps the last picture for :meth:`render`
+    :param render_mode: "rgb_array" keeps the last screen for :meth:`render`
     """
 
     def __init__(
@@ -105,30 +104,30 @@ class NativeGame:
 
     def render(self) -> np.ndarray:
         """
-        The colour picture that the newest frame of the observation was made of: the maximum over the last two raw
-        frames where the preset pools them, else the last one.
+        The RGB screen behind the newest frame of the observation: the maximum over the last two raw frames if the
+        preset pools them, else the last one.
 
-        :return: uint8 [H, W, 3], the caller's own
+        :return: a copy, uint8 [H, W, 3]
         :raises NotImplementedError: without ``render_mode="rgb_array"``
         :raises RuntimeError: before the first reset
         """
         if self.render_mode is None:
             raise NotImplementedError(
-                "These native Atari games keep no pictures: build them with render_mode='rgb_array', or build ordinary "
-                "environments (the zoo's native_envs: false)"
+                "render_mode is None: create the native environment with render_mode='rgb_array', or use regular "
+                "environments (native_envs: false in the zoo)"
             )
         if self._screen is None:
-            raise RuntimeError("render() before reset(): there is no picture yet")
+            raise RuntimeError("render() called before reset(): call reset() first")
         return self._screen.copy()
 
-    def absorb(self, reply: Reply) -> tuple[bool, dict[str, Any]]:
+    def process(self, reply: Reply) -> tuple[bool, dict[str, Any]]:
         """
-        EpisodicLifeEnv.step: account for an action that was played.
+        EpisodicLifeEnv.step: process the result of an action.
 
-        :param reply: its result
-        :return: whether the episode is over, and the information for the learner
+        :param reply: the result
+        :return: done, and the info dictionary
         """
-        over, truncated, info = self._account(reply)
+        over, truncated, info = self._monitor_step(reply)
         self._over = over or truncated
         terminated = over or (self.preset.terminal_on_life_loss and 0 < reply.lives < self.lives)
         self.lives = reply.lives
@@ -137,35 +136,36 @@ class NativeGame:
 
     def restart(self, seed: int | None = None) -> np.ndarray:
         """
-        FireResetEnv.reset: begin the next episode.
+        FireResetEnv.reset: start the next episode.
 
-        :param seed: in [0, 2**31): begin a new game even in the middle of one, loaded anew
+        :param seed: in [0, 2**31); if given, reload the ROM and start a new game, even in the middle of one
         :return: its first frame, uint8 [C, H, W]
         """
-        frame = self._begin(seed)
+        frame = self._next_episode(seed)
         if not self.fires:
             return frame
         for action in (FIRE, AFTER_FIRE):
             reply = self._pool.play(self._number, action)
-            if self.absorb(reply)[0]:
-                self._begin(None)
+            if self.process(reply)[0]:
+                self._next_episode(None)
         return reply.frame
 
-    def abandon(self) -> np.ndarray:
-        """Begin a new game, whatever state this one is in; :meth:`restart`'s frame."""
+    def restart_game(self) -> np.ndarray:
+        """Start a new game, regardless of the state of the current one; returns what :meth:`restart` returns."""
         self._over = True
         return self.restart()
 
     def close(self) -> None:
         self._score.close()
 
-    def _account(self, reply: Reply) -> tuple[bool, bool, dict[str, Any]]:
+    def _monitor_step(self, reply: Reply) -> tuple[bool, bool, dict[str, Any]]:
         """
-        Monitor.step, and the frame limit: C++ would not count the no-ops, so it plays up to frame_skip - 1 on.
+        Monitor.step and the frame limit. C++ does not count the no-ops, so it may play up to frame_skip - 1 frames
+        past the limit.
 
-        :return: whether the game has ended, whether it has reached its limit, and the information for the learner
+        :return: whether the game is over, whether it reached the limit, and the info dictionary
         """
-        self._look(reply)
+        self._keep_screen(reply)
         beyond = max(0, reply.episode_frames - self._max_frames)
         length = reply.episode_frames - beyond
         info: dict[str, Any] = {
@@ -179,23 +179,23 @@ class NativeGame:
             info["episode"] = self._score.end(length - self._pool.opening.frames)
         return over, truncated, info
 
-    def _begin(self, seed: int | None) -> np.ndarray:
-        """EpisodicLifeEnv.reset: after a lost life the game goes on, with one no-op."""
+    def _next_episode(self, seed: int | None) -> np.ndarray:
+        """EpisodicLifeEnv.reset: after a lost life, continue the game with one no-op."""
         if seed is not None or self._over or not self.preset.terminal_on_life_loss:
             return self._new_game(seed)
         reply = self._pool.play(self._number, NOOP)
-        over, truncated, _ = self._account(reply)
+        over, truncated, _ = self._monitor_step(reply)
         self.lives = reply.lives
         return self._new_game(None) if over or truncated else reply.frame
 
     def _new_game(self, seed: int | None) -> np.ndarray:
         """NoopResetEnv.reset and Monitor.reset."""
-        reply, paid = self._pool.reset(self._number, seed)
-        self._look(reply)
-        self._score.begin(paid)
+        reply, noop_return = self._pool.reset(self._number, seed)
+        self._keep_screen(reply)
+        self._score.begin(noop_return)
         self.lives = reply.lives
         return reply.frame
 
-    def _look(self, reply: Reply) -> None:
+    def _keep_screen(self, reply: Reply) -> None:
         if self.render_mode is not None:
             self._screen = reply.screen

@@ -1,13 +1,12 @@
-"""Several Atari games in C++, each on a thread of its own that runs without Python's interpreter lock.
+"""Several Atari games in C++, each on its own thread and without Python's GIL.
 
-One ``ALEVectorInterface`` holds one game here, not all of them: what happens after a lost life (a no-op, FIRE) concerns
-one game, and an interface with several games steps all of them or none. Measured per processor second, the games cost
-3 to 7 % more this way.
+Each game has its own ``ALEVectorInterface``: the reset after a lost life (a no-op, FIRE) steps a single game, but an
+interface with several games always steps all of them. One interface per game costs 3 to 7 % more CPU time.
 
-C++ delivers whole colour screens, and the preset's own pipeline makes the picture of them. C++ could make gray
-pictures of 84 x 84 itself, but would pool two frames after the conversion to gray: where a paddle moves over another
-colour, levels differ by 16 in Pong, 29 in Qbert. That would save an eighth of a step; gray made of small colour
-pictures costs more.
+C++ returns full RGB screens, and the preset's own pipeline preprocesses them. C++ could return 84x84 grayscale images
+itself, but it max-pools after the grayscale conversion: where a paddle moves over another colour, pixels differ by up
+to 16 in Pong and 29 in Qbert. Its images would save an eighth of a step; converting downscaled RGB images to grayscale
+costs more.
 """
 
 from __future__ import annotations
@@ -27,29 +26,29 @@ from ale_py import ALEInterface, roms
 from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.atari.native_support import NativeSettings
 
-#: Frames, as good as no limit; C++ adds one to it.
+#: In frames, effectively unlimited; C++ adds one to it.
 NO_LIMIT = 2**30
 
-#: Its type stubs ask for arrays and for every argument; C++ takes lists, and has defaults.
-_INTERFACE: Any = getattr(ale_py, "ALEVectorInterface", None)  # native_settings has seen to it
+#: The type stubs require arrays and all arguments; C++ accepts lists and has defaults.
+_INTERFACE: Any = getattr(ale_py, "ALEVectorInterface", None)  # native_settings checks that it exists
 _RECEIVE = methodcaller("recv")
 
-#: From this many games on, their pictures are made on several Python threads; OpenCV lets them run at once. A picture
-#: takes about 85 us: on one thread, no machine could play more than 12,000 steps per second.
+#: From this many games on, several Python threads preprocess the screens; OpenCV releases the GIL. One screen takes
+#: about 85 us, so a single thread would limit any machine to 12,000 steps per second.
 _MANY_GAMES = 16
 
 
 class Reply(NamedTuple):
     """
-    What a game answers to an action or a reset.
+    The result of an action or a reset.
 
-    :param frame: the preset's picture, uint8 [C, H, W], C = 1 for gray, 3 for colour
-    :param reward: raw reward, summed over the held frames
-    :param over: the game has ended
+    :param frame: preprocessed frame, uint8 [C, H, W], C = 1 for grayscale, 3 for RGB
+    :param reward: raw reward, summed over the skipped frames
+    :param over: whether the game is over
     :param lives: lives left
     :param episode_frames: raw frames since the game was reset
-    :param frames: raw frames since the game was loaded
-    :param screen: the colour picture that ``frame`` was made of, uint8 [H, W, 3]; C++ makes a new one for each reply
+    :param frames: raw frames since the ROM was loaded
+    :param screen: the RGB screen ``frame`` was computed from, uint8 [H, W, 3]; C++ allocates a new one per reply
     """
 
     frame: np.ndarray
@@ -63,46 +62,46 @@ class Reply(NamedTuple):
 
 class Opening(NamedTuple):
     """
-    How a game begins, before C++ plays it.
+    Properties of a game, measured before C++ plays it.
 
-    :param screen: height and width of its pictures
-    :param actions: names of the actions, by number
-    :param frames: frames that ALE plays by itself after a reset, and counts
-    :param paid: raw reward of the first 0, 1, 2, ... no-ops, which C++ does not report
+    :param screen: height and width of the screen
+    :param actions: action meanings, in the order of the action space
+    :param frames: frames that ALE plays and counts by itself during a reset
+    :param noop_returns: raw return of the first 0, 1, 2, ... no-ops, which C++ does not report
     """
 
     screen: tuple[int, int]
     actions: tuple[str, ...]
     frames: int
-    paid: tuple[int, ...]
+    noop_returns: tuple[int, ...]
 
 
 class GamePool:
     """
-    Plays one setting in ``n_games`` independent games.
+    ``n_games`` independent games with the same settings.
 
-    Sending and receiving run inside one call of a C function (``list.extend`` over a ``map``): Python delivers Ctrl-C
-    between its own instructions only, so no action is sent, and no answer lost, by halves. Receiving twice would wait
-    forever.
+    Sending and receiving each run inside one call of a C function (``list.extend`` over a ``map``): Python handles
+    Ctrl-C between its own instructions only, so an interrupt cannot leave some actions unsent or some replies lost.
+    Receiving twice would block forever.
 
-    :param settings: what to play
-    :param n_games: how many
+    :param settings: the game and its settings
+    :param n_games: number of games
     """
 
     def __init__(self, settings: NativeSettings, n_games: int) -> None:
         self.opening = _opening(settings)
-        self.picture = FramePipeline(settings.preset, (*self.opening.screen, 3))
+        self.pipeline = FramePipeline(settings.preset, (*self.opening.screen, 3))
         self._noop_max = settings.preset.noop_max
         self._interfaces = [_interface(settings, self.opening.screen) for _ in range(n_games)]
         self._addressed: list[Any] = []
         self._sent: list[None] = []
         self._answers: list[Any] = []
-        self._loaded: dict[int, tuple[int, Any]] = {}  # seed and start of games that nobody has begun to play
+        self._loaded: dict[int, tuple[int, Any]] = {}  # seed and first reply of preloaded games
         self._workers = ThreadPoolExecutor(_cores()) if n_games >= _MANY_GAMES else None
 
     @property
     def in_flight(self) -> bool:
-        """Whether an answer is still to be received."""
+        """Whether a reply is still pending."""
         return bool(self._sent)
 
     @property
@@ -111,10 +110,10 @@ class GamePool:
 
     def send(self, games: Sequence[int], actions: Sequence[int]) -> None:
         """
-        Let some games step; returns at once.
+        Step some games without waiting for the results.
 
-        :param games: their numbers
-        :param actions: one for each, known to the game: C++ would wait forever for the answer to another
+        :param games: indices of the games
+        :param actions: one valid action per game: C++ would block forever on an invalid one
         """
         for game in games if self._loaded else ():
             self._loaded.pop(game, None)
@@ -123,7 +122,7 @@ class GamePool:
         self._sent.extend(map(_INTERFACE.send, self._addressed, numbers, repeat([1.0])))
 
     def receive(self) -> list[Reply]:
-        """:return: the answers of the games that were sent an action, in that order; waits for them"""
+        """Wait for the games of the last :meth:`send`. :return: their replies, in the same order"""
         if not self._answers:
             self._answers.extend(map(_RECEIVE, self._addressed))
         answers, self._answers, self._sent = self._answers, [], []
@@ -140,17 +139,17 @@ class GamePool:
         ]
 
     def play(self, game: int, action: int) -> Reply:
-        """Let one game step and wait for its answer."""
+        """Step one game and wait for its reply."""
         self.send([game], [action])
         return self.receive()[0]
 
     def load(self, seeds: Sequence[int | None]) -> None:
         """
-        Load all games that are about to be reset with a seed, many at once; :meth:`reset` takes them from here.
+        Preload, in parallel, the games that are about to be reset with a seed; :meth:`reset` then uses them.
 
-        Loading takes about 0.1 s of a core for each: 256 games one by one, half a minute.
+        Loading a game takes about 0.1 s of CPU time: half a minute for 256 games in sequence.
 
-        :param seeds: of each game, as :meth:`reset` will be given it
+        :param seeds: per game, as later passed to :meth:`reset`
         """
         seeded = [(game, seed) for game, seed in enumerate(seeds) if seed is not None]
         if self._workers is not None:
@@ -159,18 +158,18 @@ class GamePool:
 
     def reset(self, game: int, seed: int | None) -> tuple[Reply, int]:
         """
-        Start a game anew, with 1 to ``noop_max`` no-ops, drawn uniformly.
+        Reset a game, with 1 to ``noop_max`` no-ops, drawn uniformly.
 
-        C++ draws from 0 to its own ``noop_max`` - 1, so that is one higher here; a 0 is drawn again.
+        C++ draws from 0 to its own ``noop_max`` - 1, so we pass one more; a draw of 0 is repeated.
 
-        :param game: its number
-        :param seed: in [0, 2**31); the game is loaded anew and draws from this seed alone. None goes on drawing
-        :return: its first frame, and what the no-ops paid
+        :param game: index of the game
+        :param seed: in [0, 2**31); reloads the ROM and reseeds the generator. None keeps the generator's state
+        :return: the first frame, and the raw return of the no-ops
         """
         reply, noops = self._reset(game, -1 if seed is None else seed)
         while noops == 0 and self._noop_max > 0:
             reply, noops = self._reset(game, -1)
-        return reply, self.opening.paid[min(noops, self._noop_max)]
+        return reply, self.opening.noop_returns[min(noops, self._noop_max)]
 
     def _reset(self, game: int, seed: int) -> tuple[Reply, int]:
         loaded_with, start = self._loaded.pop(game, (-1, None))
@@ -180,7 +179,7 @@ class GamePool:
 
     def _reply(self, observations: np.ndarray, reward: int, over: bool, info: dict[str, np.ndarray]) -> Reply:
         return Reply(
-            self.picture(observations[0, 0]).transpose(2, 0, 1),
+            self.pipeline(observations[0, 0]).transpose(2, 0, 1),
             reward,
             over,
             int(info["lives"][0]),
@@ -190,7 +189,7 @@ class GamePool:
         )
 
     def close(self) -> None:
-        """End the threads; one that plays a step finishes it first."""
+        """Stop the threads; a step in progress finishes first."""
         self._addressed, self._sent, self._answers = [], [], []
         self._interfaces, self._loaded = [], {}
         if self._workers is not None:
@@ -198,7 +197,7 @@ class GamePool:
 
 
 def _cores() -> int:
-    """:return: processors that this process may use"""
+    """:return: CPUs available to this process"""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -214,7 +213,7 @@ def _interface(settings: NativeSettings, screen: tuple[int, int]) -> Any:
         grayscale=False,
         maxpool=preset.max_pool_frames == 2,
         noop_max=preset.noop_max + 1 if preset.noop_max > 0 else 0,
-        use_fire_reset=False,  # one frame, before the no-ops; SB3 holds it after them
+        use_fire_reset=False,  # presses FIRE for one frame before the no-ops; SB3 for a step after them
         episodic_life=False,
         life_loss_info=False,
         reward_clipping=False,
@@ -224,7 +223,7 @@ def _interface(settings: NativeSettings, screen: tuple[int, int]) -> Any:
     )
 
 
-@functools.cache  # loading a game takes about as long as 80 steps in it
+@functools.cache  # loading a ROM takes as long as about 80 steps
 def _opening(settings: NativeSettings) -> Opening:
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     game = ALEInterface()
@@ -233,10 +232,10 @@ def _opening(settings: NativeSettings) -> Opening:
     game.reset_game()
     actions = game.getLegalActionSet() if settings.full_action_space else game.getMinimalActionSet()
     frames = game.getEpisodeFrameNumber()
-    paid = [0]
+    noop_returns = [0]
     for _ in range(settings.preset.noop_max):
-        paid.append(paid[-1] + int(game.act(ale_py.Action.NOOP)))
-    return Opening(game.getScreenDims(), tuple(action.name for action in actions), frames, tuple(paid))
+        noop_returns.append(noop_returns[-1] + int(game.act(ale_py.Action.NOOP)))
+    return Opening(game.getScreenDims(), tuple(action.name for action in actions), frames, tuple(noop_returns))
 
 
 def _rom(settings: NativeSettings) -> Any:

@@ -1,4 +1,4 @@
-"""Which Atari environments ALE's C++ vector environment can play, and how it is told to."""
+"""Which Atari environments ALE's vectorized C++ environment supports, and with which settings."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
 from sb3_atari_dqn.validation import as_int, check_between
 
-#: What ``AtariEnv`` is built with where neither the registered environment nor the user says otherwise.
+#: Default arguments of ``AtariEnv``.
 _DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(AtariEnv.__init__).parameters.items()
     if parameter.default is not parameter.empty
 }
 
-#: Keyword arguments of ``AtariEnv`` that C++ has no word for: the only value it plays, and what that means.
+#: Keyword arguments of ``AtariEnv`` that C++ does not have: the only value it supports, and what that means.
 _FIXED = {
-    "mode": (None, "plays a game's default mode"),
-    "difficulty": (None, "plays a game's default difficulty"),
-    "obs_type": ("rgb", "takes its pictures from the screen"),
-    "continuous": (False, "takes numbered actions"),
-    "sound_obs": (False, "is silent"),
+    "mode": (None, "only plays a game's default mode"),
+    "difficulty": (None, "only plays a game's default difficulty"),
+    "obs_type": ("rgb", "only returns RGB screens"),
+    "continuous": (False, "only takes discrete actions"),
+    "sound_obs": (False, "has no sound"),
 }
-#: Pictures are those that C++ delivers anyway; it opens no window.
+#: Rendering returns the screens C++ produces anyway; it cannot open a window.
 _RENDER_MODES = (None, "rgb_array")
 _EXPRESSIBLE = {"game", "frameskip", "repeat_action_probability", "full_action_space", "max_num_frames_per_episode"}
 
@@ -38,13 +38,13 @@ _EXPRESSIBLE = {"game", "frameskip", "repeat_action_probability", "full_action_s
 @dataclass(frozen=True)
 class NativeSettings:
     """
-    One Atari game as C++ plays it.
+    One Atari game with all settings of the C++ environment.
 
     :param game: ROM name, such as ``ms_pacman``
     :param preset: the preprocessing
-    :param repeat_action_probability: sticky actions per raw frame, the environment's or the preset's
-    :param full_action_space: all 18 actions instead of those the game knows
-    :param max_frames: raw frames after which a game is truncated, no-ops included; None for no limit
+    :param repeat_action_probability: of sticky actions, per raw frame; from the environment or the preset
+    :param full_action_space: all 18 actions instead of the game's minimal set
+    :param max_frames: raw frames after which a game is truncated, including no-ops; None for no limit
     :param render_mode: "rgb_array" or None
     """
 
@@ -60,19 +60,19 @@ def why_not_native(
     env_id: str, wrappers: Sequence[tuple[type, Mapping[str, Any]]], env_kwargs: Mapping[str, Any] | None = None
 ) -> str | None:
     """
-    Can the C++ environment stand in for an environment and its wrappers?
+    Check whether the C++ environment can replace an environment and its wrappers.
 
     :param env_id: registered environment
     :param wrappers: classes around it with their keyword arguments, as the zoo's ``env_wrapper`` lists them
     :param env_kwargs: keyword arguments of the environment
-    :return: None if it can, else one line that says what it lacks
+    :return: None if it can, else the reason in one line
     """
     wrapper, overrides = wrappers[0] if len(wrappers) == 1 else (object, {})
     if not issubclass(wrapper, AtariPresetWrapper):
         names = ", ".join(wrapper.__name__ for wrapper, _ in wrappers) or "nothing"
-        return f"env_wrapper names {names}, the C++ environment plays one preset alone"
+        return f"env_wrapper names {names}, but the C++ environment supports exactly one preset"
     if own := _own_code(wrapper):
-        return f"{wrapper.__name__} has code of its own ({', '.join(sorted(own))}), the C++ environment runs none"
+        return f"{wrapper.__name__} defines {', '.join(sorted(own))}, but the C++ environment runs no Python wrappers"
     return preset_obstacle(env_id, wrapper.preset.with_overrides(overrides), env_kwargs)
 
 
@@ -81,15 +81,15 @@ def preset_obstacle(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     :param env_id: registered environment
     :param preset: the preprocessing
     :param env_kwargs: keyword arguments of the environment
-    :return: None if the C++ environment can play it, else one line that says what it lacks
+    :return: None if the C++ environment supports it, else the reason in one line
     """
     if obstacle := _build_obstacle():
         return obstacle
     spec = gym.spec(env_id)
     if "AtariEnv" not in str(spec.entry_point):
-        return f"{env_id} is no Atari game of ale-py"
+        return f"{env_id} is not an Atari game of ale-py"
     if spec.max_episode_steps is not None or spec.additional_wrappers:
-        return f"{env_id} is registered with wrappers of its own, the C++ environment runs none"
+        return f"{env_id} is registered with its own wrappers, but the C++ environment runs no Python wrappers"
     kwargs = {**_DEFAULTS, **spec.kwargs, **(env_kwargs or {})}
     return _kwargs_obstacle(kwargs) or _time_obstacle(kwargs, preset)
 
@@ -99,11 +99,11 @@ def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
     :param env_id: registered environment
     :param preset: the preprocessing
     :param env_kwargs: keyword arguments of the environment
-    :return: what the C++ environment must be told
-    :raises ValueError: where it cannot play that
+    :return: settings of the C++ environment
+    :raises ValueError: if it does not support them
     """
     if obstacle := preset_obstacle(env_id, preset, env_kwargs):
-        raise ValueError(f"{obstacle}: build {env_id} with make_vec_env and the preset's wrapper class instead")
+        raise ValueError(f"{obstacle}: create {env_id} with make_vec_env and the preset's wrapper class instead")
     kwargs = {**_DEFAULTS, **gym.spec(env_id).kwargs, **(env_kwargs or {})}
     _check_values(kwargs)
     sticky = preset.action_repeat_probability or kwargs["repeat_action_probability"]
@@ -115,7 +115,7 @@ def native_settings(env_id: str, preset: AtariPreset, env_kwargs: Mapping[str, A
 
 
 def _check_values(kwargs: Mapping[str, Any]) -> None:
-    """:raises ValueError: on what C++ would play in some way of its own, or stumble over much later"""
+    """:raises ValueError: on values that C++ would misread, or reject much later"""
     check_between("repeat_action_probability", kwargs["repeat_action_probability"], 0, 1)
     limit = kwargs["max_num_frames_per_episode"]
     if limit is not None:
@@ -132,7 +132,7 @@ def _build_obstacle() -> str | None:
 
 
 def _own_code(wrapper: type) -> set[str]:
-    """:return: methods and properties that a subclass of the preset wrapper defines"""
+    """:return: methods and properties defined by subclasses of the preset wrapper"""
     below = wrapper.__mro__[: wrapper.__mro__.index(AtariPresetWrapper)]
     return {
         name
@@ -145,18 +145,21 @@ def _own_code(wrapper: type) -> set[str]:
 def _kwargs_obstacle(kwargs: Mapping[str, Any]) -> str | None:
     for name, (only, means) in _FIXED.items():
         if kwargs[name] != only:
-            return f"{name}={kwargs[name]!r} is asked for, the C++ environment {means}"
+            return f"{name}={kwargs[name]!r} is set, but the C++ environment {means}"
     if kwargs["render_mode"] not in _RENDER_MODES:
-        return f"render_mode={kwargs['render_mode']!r} is asked for, the C++ environment renders 'rgb_array' or nothing"
+        return f"render_mode={kwargs['render_mode']!r} is set, but the C++ environment only renders 'rgb_array'"
     unknown = sorted(set(kwargs) - set(_DEFAULTS) - _EXPRESSIBLE)
-    return f"the C++ environment knows no {', '.join(unknown)}" if unknown else None
+    return f"the C++ environment has no option {', '.join(unknown)}" if unknown else None
 
 
 def _time_obstacle(kwargs: Mapping[str, Any], preset: AtariPreset) -> str | None:
     if kwargs["frameskip"] != 1:
-        return f"the game skips frames itself (frameskip={kwargs['frameskip']}), the C++ environment skips the preset's"
+        return f"frameskip={kwargs['frameskip']} is set, but the C++ environment only supports the preset's frame_skip"
     if preset.max_pool_frames > 2:
-        return f"max_pool_frames={preset.max_pool_frames}, the C++ environment pools two frames or none"
+        return f"max_pool_frames={preset.max_pool_frames} is set, but the C++ environment pools at most 2 frames"
     if preset.action_repeat_probability is not None and kwargs["repeat_action_probability"] > 0:
-        return "preset and environment both repeat actions"
+        return (
+            f"action_repeat_probability={preset.action_repeat_probability} (preset) and repeat_action_probability="
+            f"{kwargs['repeat_action_probability']} (environment) both make actions sticky"
+        )
     return None

@@ -1,4 +1,4 @@
-"""Atari games in C++ threads as an SB3 ``VecEnv``: ALE's vector environment with the semantics of SB3's wrappers."""
+"""Atari games on C++ threads as an SB3 ``VecEnv``: ALE's vectorized environment, with SB3's wrapper semantics."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ MOST_ENVS, MOST_FRAMES = 4096, 254
 
 class NativeAtariVecEnv(VecEnv):
     """
-    A drop-in for ``VecTransposeImage(VecFrameStack(make_vec_env(env_id, wrapper_class=NatureAtari), 4))``.
+    A drop-in replacement for ``VecTransposeImage(VecFrameStack(make_vec_env(env_id, wrapper_class=NatureAtari), 4))``.
 
-    The games run on C++ threads between ``step_async`` and ``step_wait``. Observations are channel-first stacks,
-    oldest frame first, zeros before an episode's first frame; each step returns a new array. N environments, K frames
-    per stack, C channels per frame. ``docs/native_environments.md`` lists what differs from the ordinary environments.
+    The games run on C++ threads between ``step_async`` and ``step_wait``. Observations are channel-first frame stacks,
+    oldest frame first, zero-padded at the start of an episode; each step returns a new array. N environments, K frames
+    per stack, C channels per frame. ``docs/native_environments.md`` lists the differences from regular environments.
 
-    :param env_id: registered Atari game that does not skip frames itself
+    :param env_id: registered Atari game without a frame skip of its own
     :param n_envs: number of games
-    :param seed: game i draws from ``seed + i`` at the first reset; None takes one from numpy's global generator
+    :param seed: environment i is seeded with ``seed + i`` at the first reset; None draws one from numpy's global
+        generator
     :param monitor_dir: folder for SB3's monitor files; None writes none
     :param env_kwargs: keyword arguments of ``ale_py.AtariEnv``
     :param preset: the preprocessing
     :param n_stack: frames per observation
-    :param render_mode: "rgb_array" lets ``render``, ``get_images`` and recorders see the games, see
-        :meth:`NativeGame.render`; can be given in ``env_kwargs`` as well
-    :raises ValueError: where C++ cannot play that; the message names what it lacks
+    :param render_mode: "rgb_array" enables ``render``, ``get_images`` and video recorders, see
+        :meth:`NativeGame.render`; also accepted in ``env_kwargs``
+    :raises ValueError: if the C++ environment does not support these settings; the message gives the reason
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class NativeAtariVecEnv(VecEnv):
         self.n_stack = n_stack
         self._pool = GamePool(settings, n_envs)
         _check_actions(env_id, self._pool.opening.actions, preset)
-        height, width, self._channels = self._pool.picture.shape
+        height, width, self._channels = self._pool.pipeline.shape
         space = spaces.Box(0, 255, (n_stack * self._channels, height, width), np.uint8)
         self._games = [
             NativeGame(
@@ -81,21 +82,21 @@ class NativeAtariVecEnv(VecEnv):
         self._preset = preset
         self._stacks = np.zeros((n_envs, *space.shape), np.uint8)  # [N, K * C, H, W]
         self._process = os.getpid()
-        self._ready = False  # reset() has been called, close() has not, and no step was cut short
+        self._ready = False  # after reset(), before close()
         self._in_step_wait = False
         super().__init__(n_envs, space, self._games[0].action_space)
-        # SB3's VecVideoRecorder looks here
+        # SB3's VecVideoRecorder reads this
         self.metadata: dict[str, Any] = {**self.metadata, "render_fps": self._games[0].metadata["render_fps"]}
         self.seed(seed)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """:raises ValueError: on a seed that no reset could take"""
+        """:raises ValueError: on an invalid seed"""
         return super().seed(None if seed is None else as_int("seed", seed, 0))
 
     def reset(self) -> np.ndarray:
         """
-        Begin an episode everywhere. As in SB3, a game in which only a life was lost goes on, unless ``seed()`` was
-        called before: then it is loaded and begun anew, and all that follows depends on the seed alone.
+        Start an episode in every environment. As in SB3, a game continues after a lost life, unless ``seed()`` was
+        called before: then the ROM is reloaded, and the results depend on the seed only.
 
         :return: uint8 [N, K * C, H, W]
         """
@@ -113,30 +114,30 @@ class NativeAtariVecEnv(VecEnv):
 
     def step_async(self, actions: np.ndarray) -> None:
         """
-        Let all games step; returns at once, and the games play while Python does something else.
+        Start a step in every environment and return immediately.
 
         :param actions: int [N]
-        :raises ValueError: on an action that the game does not have
+        :raises ValueError: on an invalid action
         """
         self._check_open()
         if self._in_step_wait:
-            self._begin_anew()
+            self._restart_all()
         if self._pool.in_flight or not self._ready:
-            missing = "step_wait() of the step before" if self._pool.in_flight else "reset()"
-            raise RuntimeError(f"step_async() before {missing}: call that first")
+            missing = "step_wait()" if self._pool.in_flight else "reset()"
+            raise RuntimeError(f"step_async() called before {missing}: call {missing} first")
         self._pool.send(range(self.num_envs), self._checked(actions))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """:return: uint8 [N, K * C, H, W], float32 [N], bool [N], and the information of each game"""
+        """:return: observations, uint8 [N, K * C, H, W]; rewards, float32 [N]; dones, bool [N]; infos"""
         self._check_open()
         if not self._pool.in_flight:
-            raise RuntimeError("step_wait() without a step: call step_async() first")
+            raise RuntimeError("step_wait() called before step_async(): call step_async() first")
         self._in_step_wait = True
         replies = self._pool.receive()
         self._stacks = self._pushed(replies)
         dones, infos = np.zeros(self.num_envs, bool), []
         for number, reply in enumerate(replies):
-            dones[number], info = self._games[number].absorb(reply)
+            dones[number], info = self._games[number].process(reply)
             if dones[number]:
                 info["terminal_observation"] = self._stacks[number].copy()
                 self._stacks[number] = 0
@@ -146,7 +147,7 @@ class NativeAtariVecEnv(VecEnv):
         return self._stacks, self._rewards(replies), dones, infos
 
     def close(self) -> None:
-        """End the games, at any time, with a step in flight too; a second call does nothing."""
+        """Stop the games, even during a step; a second call does nothing."""
         self._ready = False
         self._pool.close()
         for game in self._games:
@@ -155,31 +156,34 @@ class NativeAtariVecEnv(VecEnv):
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """
         :param attr_name: a public attribute of :class:`NativeGame`: spec, render_mode, lives, preset, ...
-        :param indices: which games; None for all
-        :raises AttributeError: on any other name: there is no Python object behind a game
+        :param indices: of the environments; None for all
+        :raises AttributeError: on any other name
         """
         games = [self._games[index] for index in self._get_indices(indices)]
         if attr_name.startswith("_") or not hasattr(self._games[0], attr_name):
-            raise AttributeError(f"A native Atari game has no attribute {attr_name!r}; {_ORDINARY}")
+            raise AttributeError(f"A native Atari game has no attribute {attr_name!r}; {_USE_REGULAR}")
         return [getattr(game, attr_name) for game in games]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> NoReturn:
-        """:raises AttributeError: always: the games are in C++, setting something here would change nothing there"""
-        raise AttributeError(f"{attr_name!r} of a native Atari game cannot be set; {_ORDINARY}")
+        """:raises AttributeError: always; attributes of C++ games are read-only"""
+        raise AttributeError(f"{attr_name!r} of a native Atari game cannot be set; {_USE_REGULAR}")
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
-        """:raises AttributeError: on a method that :class:`NativeGame` does not offer"""
+        """:raises AttributeError: on a method that :class:`NativeGame` does not have"""
         return [method(*method_args, **kwargs) for method in self.get_attr(method_name, indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
-        """:return: whether the games do what the wrapper would; scores are those of a ``Monitor``"""
-        return [wrapper_class in _stand_ins(game) for game in (self._games[i] for i in self._get_indices(indices))]
+        """:return: whether the games implement this wrapper; they always log episodes as ``Monitor`` does"""
+        return [
+            wrapper_class in _implemented_wrappers(game)
+            for game in (self._games[i] for i in self._get_indices(indices))
+        ]
 
     def get_images(self) -> Sequence[np.ndarray]:
         """
-        :return: the picture of each game, uint8 [H, W, 3]; while a step is in flight those of the step before
+        :return: the screen of each game, uint8 [H, W, 3]; during a step, those of the previous step
         :raises NotImplementedError: without ``render_mode="rgb_array"``
         """
         self._check_open()
@@ -188,7 +192,7 @@ class NativeAtariVecEnv(VecEnv):
     def render(self, mode: str | None = None) -> np.ndarray | None:
         """
         :param mode: see SB3
-        :return: the pictures of all games side by side
+        :return: the screens of all games, tiled
         :raises NotImplementedError: without ``render_mode="rgb_array"``
         """
         if self.render_mode is None:
@@ -212,62 +216,64 @@ class NativeAtariVecEnv(VecEnv):
         n_actions = len(self._pool.opening.actions)
         whole = actions.shape == (self.num_envs,) and np.issubdtype(actions.dtype, np.integer)
         if not whole or actions.min() < 0 or actions.max() >= n_actions:
-            raise ValueError(f"actions={actions!r}: give {self.num_envs} whole numbers from 0 to {n_actions - 1}")
+            raise ValueError(f"actions={actions!r}: pass {self.num_envs} integers from 0 to {n_actions - 1}")
         return actions.tolist()
 
     def _finish_step(self) -> None:
-        """Account for a step that nobody waited for."""
+        """Finish a pending step."""
         if self._in_step_wait:
-            self._begin_anew()
+            self._restart_all()
         elif self._pool.in_flight:
             self.step_wait()
 
-    def _begin_anew(self) -> None:
-        """After a ``step_wait`` that Ctrl-C cut short, between a game and its account: all games begin anew."""
+    def _restart_all(self) -> None:
+        """Restart all games after Ctrl-C interrupted ``step_wait``, which may have processed only some replies."""
         if self._pool.in_flight:
             self._pool.receive()
         self._stacks = np.zeros_like(self._stacks)
         for game, stack in zip(self._games, self._stacks, strict=True):
-            stack[-self._channels :] = game.abandon()
+            stack[-self._channels :] = game.restart_game()
         self._in_step_wait = False
 
     def _check_open(self) -> None:
         if self._pool.closed:
-            raise RuntimeError("The native Atari environment is closed: make a new one")
-        if self._process != os.getpid():  # the threads that play stayed behind, and would be waited for for ever
-            raise RuntimeError(f"The native Atari environment belongs to process {self._process}: make a new one here")
+            raise RuntimeError("The native Atari environment is closed: create a new one")
+        if self._process != os.getpid():  # a fork does not copy the game threads: waiting for them would never end
+            raise RuntimeError(
+                f"The native Atari environment belongs to process {self._process}: create one in this process"
+            )
 
 
-_ORDINARY = (
-    "build ordinary environments for that (make_vec_env with the preset's wrapper class; the zoo's native_envs: false)"
+_USE_REGULAR = (
+    "use regular environments instead (make_vec_env with the preset's wrapper class; native_envs: false in the zoo)"
 )
 
 
 def _check_limits(n_envs: int, n_stack: int, preset: AtariPreset) -> None:
-    """:raises ValueError: on more than any machine or replay memory takes, or a class in the place of its preset"""
+    """:raises ValueError: on sizes beyond what machines and replay buffers hold, or a wrapper class as the preset"""
     if n_envs > MOST_ENVS or n_stack > MOST_FRAMES:
-        raise ValueError(f"n_envs={n_envs}, n_stack={n_stack}: give at most {MOST_ENVS} games, {MOST_FRAMES} frames")
+        raise ValueError(f"n_envs={n_envs}, n_stack={n_stack}: use n_envs <= {MOST_ENVS}, n_stack <= {MOST_FRAMES}")
     if not isinstance(preset, AtariPreset):
-        raise ValueError(f"preset={preset!r}: give an AtariPreset, such as NatureAtari.preset")
+        raise ValueError(f"preset={preset!r}: pass an AtariPreset, such as NatureAtari.preset")
 
 
 def _emulator_seed(seed: int) -> int:
-    """:return: what ``AtariEnv`` would seed its emulator with, without the sign bit, which C++ refuses"""
+    """:return: the seed ``AtariEnv`` would pass to its emulator, without the sign bit, which C++ rejects"""
     return int(np.random.SeedSequence(seed).generate_state(2)[1]) & (2**31 - 1)
 
 
 def _check_actions(env_id: str, actions: Sequence[str], preset: AtariPreset) -> None:
-    """:raises ValueError: where a preset presses buttons by numbers that are other buttons in this game"""
+    """:raises ValueError: if the preset needs NOOP as action 0, and action 0 of this game is another one"""
     if actions[NOOP] != "NOOP" and (preset.noop_max > 0 or preset.terminal_on_life_loss):
         raise ValueError(
-            f"{env_id} has no NOOP as action 0 ({', '.join(actions)}), which noop_max={preset.noop_max} and "
-            f"terminal_on_life_loss={preset.terminal_on_life_loss} press: build it with "
+            f"noop_max={preset.noop_max} and terminal_on_life_loss={preset.terminal_on_life_loss} need NOOP as action "
+            f"0, but the actions of {env_id} are {', '.join(actions)}: create it with "
             "env_kwargs=dict(full_action_space=True)"
         )
 
 
-def _stand_ins(game: NativeGame) -> set[type[gym.Wrapper]]:
-    """:return: the wrappers whose work a game does"""
+def _implemented_wrappers(game: NativeGame) -> set[type[gym.Wrapper]]:
+    """:return: the wrappers that a game implements"""
     preset = game.preset
     by_option = {
         NoopResetEnv: preset.noop_max > 0,

@@ -1,4 +1,4 @@
-"""What each wrapper hands on, recorded while the environment runs as it always does."""
+"""Records the observations that every wrapper of an environment returns, without changing them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sb3_atari_dqn.atari.skipping import SkipAndPoolEnv
 @dataclass(frozen=True)
 class Stage:
     """
-    One picture on its way from the game to the agent.
+    One intermediate image between the game and the agent.
 
-    :param name: what has just been done to it
-    :param picture: as the next stage gets it
-    :param derived: made from the stage before; a raw frame is not
+    :param name: of the last operation
+    :param picture: its output
+    :param derived: whether it was computed from the previous stage; raw frames are not
     """
 
     name: str
@@ -33,13 +33,13 @@ class Stage:
 
 class ObservationRecorder:
     """
-    Records the observations of every layer of an environment; whoever plays it notices nothing.
+    Records the observations of every layer of an environment; its results stay the same.
 
-    :param env: a game and the wrappers around it
+    :param env: an environment with its wrappers
     """
 
     def __init__(self, env: gym.Env) -> None:
-        #: from the game to the outermost wrapper
+        #: from the innermost environment to the outermost wrapper
         self.layers = list(_layers(env))[::-1]
         self._seen: list[list[np.ndarray]] = [[] for _ in self.layers]
         for layer, seen in zip(self.layers, self._seen, strict=True):
@@ -47,15 +47,15 @@ class ObservationRecorder:
         _clear_before_reset(self.layers[-1], self)
 
     def clear(self) -> None:
-        """Forget the observations of the steps so far."""
+        """Discard the recorded observations."""
         for seen in self._seen:
             seen.clear()
 
     def stages(self) -> list[Stage]:
         """
-        :return: since :meth:`clear`, the raw frames that count, then every change up to the outermost wrapper's last
-            observation
-        :raises RuntimeError: if a stage is not what the environment handed on, which would be our mistake
+        :return: since :meth:`clear`, the raw frames that enter the observation, then the result of every operation up
+            to the last observation of the outermost wrapper
+        :raises RuntimeError: if replaying the pipeline does not reproduce the recorded observation (a bug of ours)
         """
         frames = self._seen[0]
         n_shown = min(2 if any(_pool(layer) > 1 for layer in self.layers) else 1, len(frames))
@@ -94,7 +94,7 @@ def _record(layer: gym.Env, seen: list[np.ndarray]) -> None:
 
 
 def _clear_before_reset(outermost: gym.Env, recorder: ObservationRecorder) -> None:
-    """A vectorized environment resets inside the step that ends an episode; what counts is what came after it."""
+    """A vectorized environment resets within the step that ends an episode; keep only what follows the reset."""
     reset = outermost.reset
 
     def clearing_reset(*args: Any, **kwargs: Any) -> Any:
@@ -105,7 +105,7 @@ def _clear_before_reset(outermost: gym.Env, recorder: ObservationRecorder) -> No
 
 
 def _changes(layer: gym.Env, frames: list[np.ndarray], before: np.ndarray, after: np.ndarray) -> list[Stage]:
-    """:return: the stages of one layer, none if it hands the picture on as it is"""
+    """:return: the stages of one layer, none if it leaves the observation unchanged"""
     if isinstance(layer, TransformObservation) and isinstance(layer.func, FramePipeline):
         return _pipeline_stages(layer.func, before, after)
     if _pool(layer) > 1:
@@ -121,25 +121,25 @@ def _pipeline_stages(pipeline: FramePipeline, before: np.ndarray, after: np.ndar
         picture = function(picture)
         stages.append(Stage(name, picture))
     if not np.array_equal(picture.reshape(after.shape), after):
-        raise RuntimeError(f"The stages {[stage.name for stage in stages]} do not lead to what the agent got")
+        raise RuntimeError(f"The stages {[stage.name for stage in stages]} do not reproduce the recorded observation")
     return [*stages[:-1], Stage(stages[-1].name, after)] if stages else []
 
 
 def _pool(layer: gym.Env) -> int:
-    """:return: over how many frames a layer takes the maximum"""
+    """:return: number of frames that a layer max-pools"""
     if isinstance(layer, MaxAndSkipEnv):
         return 2
     return layer._pool if isinstance(layer, SkipAndPoolEnv) else 1
 
 
 def _pool_name(frames: list[np.ndarray], pool: int, after: np.ndarray) -> str:
-    """After a reset, the only frame there is passes the pool as it is."""
+    """After a reset there is only one frame, and no pooling."""
     is_maximum = len(frames) == pool and np.array_equal(np.max(frames, axis=0), after)
     return f"maximum of {pool} frames" if is_maximum else "no maximum after a reset"
 
 
 def _kind(game: gym.Env, frame: np.ndarray) -> str:
-    """:return: what to call the observations of a game; of other games nobody knows how raw they are"""
+    """:return: what to call the observations of a game; only those of Atari games are known to be raw"""
     if isinstance(game, AtariEnv):
         return "raw frame" if frame.ndim > 1 else "memory"
     return "picture" if frame.ndim > 1 else "numbers"

@@ -1,4 +1,4 @@
-"""Frames that pass while an action is held."""
+"""Frame skip with max-pooling, and the number of agent steps per second that results."""
 
 import contextlib
 from collections import deque
@@ -13,20 +13,20 @@ from ale_py.env import AtariEnv
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-#: Of the Atari 2600 on an American television.
+#: Frame rate of the Atari 2600 (NTSC).
 CONSOLE_FPS = 60
 
 
 class SkipAndPoolEnv(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
     """
-    Hold each action for ``skip`` frames and return the maximum over the last ``pool`` of them.
+    Repeat each action for ``skip`` frames and return the maximum over the last ``pool`` of them.
 
-    When a game ends early the pool takes the last frames there were, where SB3's ``MaxAndSkipEnv`` (pool 2) may
-    still hold frames of the step before.
+    If the episode ends early, the maximum covers the last frames seen; SB3's ``MaxAndSkipEnv`` (pool 2) may return
+    frames of the previous step.
 
     :param env: environment to wrap
-    :param skip: frames each action is held
-    :param pool: frames in the maximum, at most ``skip``
+    :param skip: frames per action
+    :param pool: number of frames to max-pool, at most ``skip``
     """
 
     def __init__(self, env: gym.Env, skip: int, pool: int) -> None:
@@ -36,7 +36,7 @@ class SkipAndPoolEnv(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """
-        :param action: the action to hold
+        :param action: the action to repeat
         :return: pooled frame, sum of rewards, terminated, truncated, info of the last frame
         """
         window: deque[np.ndarray] = deque(maxlen=self._pool)
@@ -52,11 +52,11 @@ class SkipAndPoolEnv(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
 
 class GameSpeed(gym.Wrapper[Any, int, Any, int]):
     """
-    Tells recorders how many actions of a game make a second, for environments without a preset.
+    Sets ``metadata["render_fps"]`` to agent steps per second, for environments without a preset.
 
-    The game's own number (``metadata["render_fps"]``) knows nothing of the frames that are skipped.
+    The environment's own value ignores frame-skipping wrappers, so recorded videos would play too fast.
 
-    :param env: an Atari game, with what skips frames
+    :param env: an Atari game with its frame-skipping wrappers
     """
 
     def __init__(self, env: gym.Env) -> None:
@@ -66,15 +66,15 @@ class GameSpeed(gym.Wrapper[Any, int, Any, int]):
 
 def actions_per_second(env: gym.Env | VecEnv) -> float:
     """
-    :param env: a game and the wrappers around it; of several games the first
-    :return: how many actions per second people would see in the game at its own speed
+    :param env: an environment with its wrappers; of a vectorized environment the first
+    :return: agent steps per second when the game runs at its original speed
     """
     if isinstance(env, VecEnv):
-        games = getattr(env.unwrapped, "envs", None)  # there are none in this process, of a SubprocVecEnv
-        return actions_per_second(games[0]) if games else _told(env.get_attr("metadata", [0])[0])
+        games = getattr(env.unwrapped, "envs", None)  # a SubprocVecEnv has none in this process
+        return actions_per_second(games[0]) if games else _render_fps(env.get_attr("metadata", [0])[0])
     game = env.unwrapped
     if not isinstance(game, AtariEnv):
-        return _told(env.metadata)
+        return _render_fps(env.metadata)
     skip = game._frameskip
     frames = (skip[0] + skip[1] - 1) / 2 if isinstance(skip, tuple) else skip
     while isinstance(env, gym.Wrapper):
@@ -84,19 +84,19 @@ def actions_per_second(env: gym.Env | VecEnv) -> float:
     return CONSOLE_FPS / frames
 
 
-def _told(metadata: Mapping[str, Any]) -> float:
+def _render_fps(metadata: Mapping[str, Any]) -> float:
     return float(metadata.get("render_fps") or 30)
 
 
 def own_skip(env_id: str, env_kwargs: Mapping[str, Any]) -> tuple[int, int]:
     """
-    :param env_id: an environment, known here or not
-    :param env_kwargs: that it is built with
-    :return: fewest and most frames that it plays per step, before any wrapper; 1 where nobody says
+    :param env_id: an environment, registered or not
+    :param env_kwargs: its keyword arguments
+    :return: minimum and maximum frames per step, before any wrapper; 1 if unknown
     """
     gym.register_envs(ale_py)
     known: Mapping[str, Any] = {}
-    if ":" not in env_id:  # gymnasium would import the module in front of it, whoever wrote that name
+    if ":" not in env_id:  # gymnasium would import the module before the colon, and the id may be untrusted
         with contextlib.suppress(gym.error.Error):
             known = gym.spec(env_id).kwargs
     skip = {**known, **env_kwargs}.get("frameskip", 1)

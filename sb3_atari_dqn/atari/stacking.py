@@ -1,4 +1,4 @@
-"""Frame stacks that begin with the first frame repeated, where SB3's begin with zeros. N: environments."""
+"""Frame stacks that repeat the first frame at the start of an episode; SB3's pad with zeros. N: environments."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sb3_atari_dqn.validation import as_int
 
 
 class RepeatedStarts(StackedObservations[np.ndarray]):
-    """SB3's stacks; after a reset every place holds the first frame."""
+    """SB3's ``StackedObservations``, filled with the first frame after a reset."""
 
     def reset(self, observation: np.ndarray) -> np.ndarray:
         """
@@ -26,9 +26,9 @@ class RepeatedStarts(StackedObservations[np.ndarray]):
         self, observations: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]
     ) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """
-        :param observations: newest frames, the first of the next episode where one ended, [N, H, W, C]
+        :param observations: newest frames; where an episode ended, the first of the next one, [N, H, W, C]
         :param dones: bool [N]
-        :param infos: whose ``terminal_observation`` becomes the last stack of the episode that ended
+        :param infos: ``terminal_observation`` becomes the last stack of the finished episode
         :return: stacks, [N, H, W, K * C], and the infos
         """
         stacks, infos = super().update(observations, dones, infos)
@@ -41,27 +41,32 @@ class RepeatedStarts(StackedObservations[np.ndarray]):
 
 class VecRepeatFirstStack(VecFrameStack):
     """
-    A stack of frames, newest last, that begins with the first frame repeated.
+    A frame stack, newest frame last, that repeats the first frame at the start of an episode.
 
-    The RL Zoo's ``frame_stack`` begins with zeros and cannot be told otherwise; name this in ``vec_env_wrapper``
-    and leave ``frame_stack`` out.
+    The RL Zoo's ``frame_stack`` always pads with zeros; to repeat the first frame, name this class in
+    ``vec_env_wrapper`` and remove ``frame_stack``.
 
-    :param venv: environments whose observations are one Box
+    :param venv: vectorized environment with a Box observation space
     :param n_stack: K, frames in a stack
-    :raises ValueError: if n_stack is no whole number of at least 1, on observations without an axis to stack along (a
-        dictionary, a scalar), or around another stack
+    :raises ValueError: if n_stack is not an integer of at least 1, on observations without an axis to stack along (a
+        dictionary, a scalar), or around another frame stack
 
-    A stack around this one is not seen from here, and would stack stacks: leave it out.
+    This class cannot detect a frame stack around itself, which would stack stacks: remove it.
     """
 
     def __init__(self, venv: VecEnv, n_stack: int) -> None:
         space = venv.observation_space
         if not isinstance(space, spaces.Box):
-            raise ValueError(f"VecRepeatFirstStack needs Box observations, got {space}: use frame_stack instead.")
+            raise ValueError(
+                f"VecRepeatFirstStack needs a Box observation space, got {space}: use frame_stack instead."
+            )
         if is_vecenv_wrapped(venv, VecFrameStack) or getattr(venv.unwrapped, "n_stack", 1) > 1:
-            raise ValueError("VecRepeatFirstStack stands on another stack of frames: leave one of them out.")
+            raise ValueError(
+                "VecRepeatFirstStack wraps an environment that already stacks frames (VecFrameStack or n_stack > 1): "
+                "remove one of the frame stacks."
+            )
         if not space.shape:
-            raise ValueError(f"VecRepeatFirstStack stacks along the last axis of an observation, {space} has none.")
+            raise ValueError(f"VecRepeatFirstStack stacks along the last axis, but {space} has no axes.")
         n_stack = as_int("n_stack", n_stack, minimum=1)
         super().__init__(venv, n_stack)
         self.stacked_obs = RepeatedStarts(venv.num_envs, n_stack, space)

@@ -1,4 +1,4 @@
-"""Preprocessing of the published tutorials, as wrappers that the RL Zoo can name."""
+"""Preprocessing of the published tutorials, as wrappers for the RL Zoo's ``env_wrapper``."""
 
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
@@ -6,7 +6,7 @@ from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
 
 class PongEluAtari(AtariPresetWrapper):
     """
-    Every second row and column, mean of the three colours, 105x80; frames are skipped by the environment.
+    Every second row and column, mean of the RGB channels, 105x80; the environment skips frames itself.
 
     Source: "Deep Q-Learning for Atari Games", a tutorial on Pong, 2019. Deviation: none.
     """
@@ -16,9 +16,9 @@ class PongEluAtari(AtariPresetWrapper):
 
 class MsPacmanSkip16Atari(AtariPresetWrapper):
     """
-    Each action held for 16 frames, maximum over all of them in RGB, then gray, then 84x84 by area.
+    Frame skip 16, maximum over all 16 frames in RGB, then grayscale, then 84x84 by area interpolation.
 
-    Source: a tutorial on Ms. Pac-Man with classical deep Q-learning in PyTorch. Deviation: the first weight of the gray
+    Source: a tutorial on Ms. Pac-Man with classical deep Q-learning in PyTorch. Deviation: the grayscale weight of red
     is 0.299, which the tutorial misprints as 0.229.
     """
 
@@ -29,10 +29,10 @@ class MsPacmanSkip16Atari(AtariPresetWrapper):
 
 class SpaceInvadersDuelingAtari(AtariPresetWrapper):
     """
-    Gray, then 105x80 bilinear; frames are skipped by the environment.
+    Grayscale, then 105x80 bilinear; the environment skips frames itself.
 
-    Source: "Atari Space Invaders and Dueling Q RL in TensorFlow 2". Deviation: OpenCV's gray weighs red
-    with 0.299, TensorFlow's with 0.2989, and the gray is rounded to whole numbers before it is resized.
+    Source: "Atari Space Invaders and Dueling Q RL in TensorFlow 2". Deviation: OpenCV's grayscale weight of red is
+    0.299, TensorFlow's 0.2989, and OpenCV rounds to integers before the resize.
     """
 
     preset = AtariPreset(grayscale="luma", size=(105, 80), resize="bilinear")

@@ -1,4 +1,4 @@
-"""Presets as gymnasium wrappers, which the RL Zoo names in ``env_wrapper``."""
+"""Presets as gymnasium wrappers, for the RL Zoo's ``env_wrapper``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.skipping import SkipAndPoolEnv, actions_per_second
 
-# By name, as gymnasium grew some of them late.
+# By name, because older gymnasium versions lack some of them.
 SKIPPING_WRAPPERS = frozenset(
     {"MaxAndSkipEnv", "MaxAndSkipObservation", "RepeatAction", "AtariPreprocessing", "AtariWrapper"}
 )
@@ -35,15 +35,15 @@ STICKY_WRAPPERS = frozenset({"StickyActionEnv", "StickyAction"})
 
 class AtariPresetWrapper(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
     """
-    An :class:`AtariPreset` applied to an Atari game. A new named preset is a subclass with its own ``preset``.
+    Applies an :class:`AtariPreset` to an Atari game. Subclass it with another ``preset`` to define a named preset.
 
-    SB3's ``make_vec_env`` puts its ``Monitor`` inside of this wrapper, so scores in logs are raw scores of whole
-    games and episode lengths count the environment's own steps. As in SB3, a reset after a lost life does not reset
-    the game: it goes on after a no-op (and ignores the seed).
+    SB3's ``make_vec_env`` puts its ``Monitor`` inside this wrapper, so logged returns are raw returns of full games
+    (no life-loss termination) and episode lengths count the environment's own steps. As in SB3, a reset after a lost
+    life continues the game with a no-op (and ignores the seed).
 
-    :param env: Atari game that shows RGB frames
+    :param env: Atari game with RGB observations
     :param overrides: options of :class:`AtariPreset` that replace those of the class
-    :raises ValueError: when the preset does not fit the environment; the message names the way out
+    :raises ValueError: if the preset does not fit the environment; the message names the way out
     """
 
     preset = AtariPreset()
@@ -53,17 +53,18 @@ class AtariPresetWrapper(gym.Wrapper[np.ndarray, int, np.ndarray, int]):
         _check_fit(env, preset, type(self).__name__)
         super().__init__(_apply(env, preset))
         self.preset = preset
-        # Recorders play a video at this speed; the game's own number knows nothing of the frames that are skipped.
+        # The frame rate of recorded videos; the environment's own value ignores the preset's frame skip.
         self.metadata = {**self.metadata, "render_fps": actions_per_second(self.env)}
 
 
 class NatureAtari(AtariPresetWrapper):
     """
-    The preprocessing of the Nature paper as SB3's ``AtariWrapper`` does it, frame by frame.
+    The preprocessing of the Nature paper, identical to SB3's ``AtariWrapper`` frame by frame.
 
     Source: Mnih et al. 2015, Methods ("Preprocessing", "Training details", "Evaluation procedure"). Deviations, all
-    SB3's: 1 to 30 no-ops instead of 0 to 30, FIRE after each reset where the game has it, area interpolation, and a
-    game that ends within the held frames may show frames of the step before. Sticky actions are the environment's.
+    SB3's: 1 to 30 no-ops instead of 0 to 30, FIRE after each reset in games that have it, area interpolation, and if a
+    game ends during the frame skip, max-pooling may use frames of the previous step. Sticky actions are those of the
+    environment.
     """
 
     preset = AtariPreset(
@@ -82,18 +83,18 @@ def env_kwargs_for(
     wrapper_class: type, overrides: Mapping[str, Any], env_spec_kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """
-    What an environment must be built with so that its own frame skip does not multiply with the wrapper's.
+    Keyword arguments for an environment that keep its own frame skip from multiplying with the wrapper's.
 
-    :param wrapper_class: any wrapper class; only presets ask for anything
-    :param overrides: the keyword arguments that the wrapper will get
+    :param wrapper_class: any wrapper class; only presets need such arguments
+    :param overrides: keyword arguments of the wrapper
     :param env_spec_kwargs: keyword arguments of the registered environment (``gym.spec(env_id).kwargs``)
-    :return: ``{"frameskip": 1}`` for a preset that skips on an environment that skips too, else ``{}``
+    :return: ``{"frameskip": 1}`` if both the preset and the environment skip frames, else ``{}``
     :raises ValueError: on an unknown override or a value out of range
     """
     if not issubclass(wrapper_class, AtariPresetWrapper):
         return {}
     preset = wrapper_class.preset.with_overrides(overrides)
-    # An environment without the keyword is no Atari game; the wrapper says so better than a TypeError would.
+    # Environments without this keyword are not Atari games; the wrapper's error explains that better than a TypeError.
     return {"frameskip": 1} if preset.frame_skip > 1 and env_spec_kwargs.get("frameskip", 1) != 1 else {}
 
 
@@ -101,7 +102,7 @@ def _apply(env: gym.Env, preset: AtariPreset) -> gym.Env:
     """The layers of a preset in the order of SB3's ``AtariWrapper``."""
     env = _apply_to_time(env, preset)
     frame_space = env.observation_space
-    assert isinstance(frame_space, spaces.Box)  # _check_fit has seen to it
+    assert isinstance(frame_space, spaces.Box)  # ensured by _check_fit
     pipeline = FramePipeline(preset, frame_space.shape)
     env = TransformObservation(env, pipeline, spaces.Box(0, 255, pipeline.shape, np.uint8))
     if preset.clip_reward:
@@ -129,10 +130,10 @@ def _apply_to_time(env: gym.Env, preset: AtariPreset) -> gym.Env:
 
 def _check_fit(env: gym.Env, preset: AtariPreset, name: str) -> None:
     if is_wrapped(env, AtariPresetWrapper):
-        raise ValueError(f"{name} stands on another preset in {env}: name one preset only in env_wrapper")
+        raise ValueError(f"{name} wraps {env}, which already has a preset: name only one preset in env_wrapper")
     if not isinstance(env.unwrapped, AtariEnv):
         raise ValueError(
-            f"{name} needs an Atari game of ale-py, not {_env_name(env)}: leave the preset out of env_wrapper, "
+            f"{name} needs an Atari game of ale-py, not {_env_name(env)}: remove the preset from env_wrapper, "
             "or choose an id such as PongNoFrameskip-v4"
         )
     _check_rgb(env, name)
@@ -148,9 +149,9 @@ def _check_rgb(env: gym.Env, name: str) -> None:
         isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] == 3
     ):
         raise ValueError(
-            f"{name} needs RGB frames [H, W, 3], but {_env_name(env)} (obs_type={_game(env)._obs_type!r}) shows "
-            f"{space}: build it with env_kwargs=dict(obs_type='rgb') and without sound or other observation wrappers, "
-            "or leave the preset out of env_wrapper"
+            f"{name} needs RGB frames [H, W, 3], but {_env_name(env)} (obs_type={_game(env)._obs_type!r}) returns "
+            f"{space}: create it with env_kwargs=dict(obs_type='rgb') and without sound or other observation wrappers, "
+            "or remove the preset from env_wrapper"
         )
 
 
@@ -158,14 +159,14 @@ def _check_single_skip(env: gym.Env, preset: AtariPreset, name: str) -> None:
     own_skip = _game(env)._frameskip
     if own_skip != 1:
         raise ValueError(
-            f"{name} holds each action for {preset.frame_skip} frames, but {_env_name(env)} already skips "
-            f"(frameskip={own_skip}) and the two would multiply: build it with env_kwargs=dict(frameskip=1), "
-            "take its NoFrameskip id, or set frame_skip=1 and max_pool_frames=1 in the preset"
+            f"{name} has frame_skip={preset.frame_skip}, but {_env_name(env)} already skips frames "
+            f"(frameskip={own_skip}) and the two would multiply: create it with env_kwargs=dict(frameskip=1), "
+            "use its NoFrameskip id, or set frame_skip=1 and max_pool_frames=1 in the preset"
         )
     if inside := _layers(env) & SKIPPING_WRAPPERS:
         raise ValueError(
-            f"{name} holds each action for {preset.frame_skip} frames and so does "
-            f"{', '.join(sorted(inside))} inside of it: leave one of them out"
+            f"{name} has frame_skip={preset.frame_skip}, and {', '.join(sorted(inside))} inside it skips frames too: "
+            "remove one of them"
         )
 
 
@@ -174,18 +175,18 @@ def _check_single_stickiness(env: gym.Env, preset: AtariPreset, name: str) -> No
     if own_chance > 0:
         raise ValueError(
             f"{name} sets action_repeat_probability={preset.action_repeat_probability}, but {_env_name(env)} already "
-            f"repeats actions (repeat_action_probability={own_chance}): build it with "
+            f"has sticky actions (repeat_action_probability={own_chance}): create it with "
             "env_kwargs=dict(repeat_action_probability=0.0), or set action_repeat_probability=None in the preset"
         )
     if inside := _layers(env) & STICKY_WRAPPERS:
         raise ValueError(
-            f"{name} sets action_repeat_probability={preset.action_repeat_probability} and so does "
-            f"{', '.join(sorted(inside))} inside of it: leave one of them out"
+            f"{name} sets action_repeat_probability={preset.action_repeat_probability}, and "
+            f"{', '.join(sorted(inside))} inside it adds sticky actions too: remove one of them"
         )
 
 
 def _game(env: gym.Env) -> AtariEnv:
-    assert isinstance(env.unwrapped, AtariEnv)  # _check_fit has seen to it
+    assert isinstance(env.unwrapped, AtariEnv)  # ensured by _check_fit
     return env.unwrapped
 
 

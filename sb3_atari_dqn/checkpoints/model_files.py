@@ -1,4 +1,4 @@
-"""Model zips: written whole or not at all, and opened only by the algorithm that wrote them."""
+"""Model zips: written atomically, and opened only by the algorithm that saved them."""
 
 import io
 import warnings
@@ -16,17 +16,17 @@ from stable_baselines3.dqn.policies import MultiInputPolicy as SB3MultiInputPoli
 from sb3_atari_dqn.files import replacing as replacing
 
 NO_MODEL = "is not a model that Stable-Baselines3 saved (a zip with an entry 'data')."
-_CUT = "is damaged: the end of the zip file, with its directory, is missing or broken; take another copy."
+_CUT = "is damaged: the end of the zip file, with its directory, is missing or corrupt; use another copy."
 
 ModelPath = str | Path | io.BufferedIOBase
 
 
 def destination(path: str | Path, suffix: str = "zip") -> Path:
     """
-    :param path: where the user wants the file
-    :param suffix: of a bare name
-    :return: where SB3 would put it: the suffix added to a bare name, "_2" to the name of a folder, links followed;
-        folders above it are created
+    :param path: as passed by the user
+    :param suffix: for paths without one
+    :return: the path SB3 would save to: adds a missing suffix, adds "_2" to the name of an existing folder, follows
+        links; creates parent folders
     """
     path = Path(path)
     if path.suffix == "":
@@ -40,11 +40,11 @@ def destination(path: str | Path, suffix: str = "zip") -> Path:
 
 def read_attributes(path: ModelPath, custom_objects: dict[str, Any] | None = None) -> dict[str, Any]:
     """
-    :param path: a zip that SB3 wrote, its ".zip" may be missing
-    :param custom_objects: values to take in the place of what the file holds
+    :param path: of a zip saved by SB3; the ".zip" may be omitted
+    :param custom_objects: values that replace those in the file
     :return: the saved attributes of the model, without its weights
-    :raises ValueError: if the file is not a model, or it is damaged
-    :raises FileNotFoundError: if there is none
+    :raises ValueError: if the file is not a model, or is damaged
+    :raises FileNotFoundError: if it does not exist
     """
     with _opened(path) as file:
         refuse_damaged(file, name=str(path))
@@ -57,12 +57,12 @@ def read_attributes(path: ModelPath, custom_objects: dict[str, Any] | None = Non
 
 def refuse_damaged(source: Any, name: str | None = None) -> None:
     """
-    SB3's reader takes any damage for "not a zip file".
+    Check a model file for damage, which SB3 always reports as "not a zip file".
 
-    :param source: of a model: a file by its name, a file object, or a dictionary, which cannot be damaged
+    :param source: path or file object; dictionaries are not checked
     :param name: of the file, for the message
-    :raises ValueError: if this is no zip file, or not every byte of its entries is as it was written
-    :raises FileNotFoundError: if there is none
+    :raises ValueError: if it is not a zip file, or the checksum of an entry does not match
+    :raises FileNotFoundError: if it does not exist
     """
     if isinstance(source, dict):
         return
@@ -73,33 +73,33 @@ def refuse_damaged(source: Any, name: str | None = None) -> None:
 
 def damage_of(file: IO[bytes]) -> str:
     """
-    :param file: that should be a zip
-    :return: end of a sentence that begins with the name of the file; empty for a zip without damage
+    :param file: expected to be a zip
+    :return: description of the damage, a sentence that starts after the file name; empty for an intact zip
     """
     file.seek(0)
     start = file.read(64)
-    is_cut = start.startswith(b"PK\x03\x04")  # an entry begins here, its name follows
+    is_cut = start.startswith(b"PK\x03\x04")  # header of the first entry, followed by its name
     try:
         with zipfile.ZipFile(file) as archive:
-            # The networks in a model are zips themselves: what is left of it may end with a whole one.
+            # The state dicts inside a model are zips themselves: a truncated model may end with a complete one.
             names = [entry.filename.encode() for entry in archive.infolist()]
             if is_cut and not any(start.startswith(name, 30) for name in names):
                 return _CUT
             damaged = next((entry.filename for entry in archive.infolist() if not _is_whole(archive, entry)), None)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError):  # a damaged directory leads to each of them
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError):  # a damaged directory may raise any of them
         return _CUT if is_cut else NO_MODEL
     finally:
         file.seek(0)
-    return "" if damaged is None else f"is damaged: its entry {damaged!r} is not as it was written; take another copy."
+    return "" if damaged is None else f"is damaged: its entry {damaged!r} is corrupt; use another copy."
 
 
 def _is_whole(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
-    """:return: whether all of an entry can be read, and has its checksum"""
+    """:return: whether an entry can be read completely and its checksum matches"""
     try:
         with archive.open(entry) as stream:
             while stream.read(1 << 20):
                 pass
-    except Exception:  # zlib, the zip's own and others, by the byte that is damaged
+    except Exception:  # the exception type depends on the damaged byte
         return False
     return True
 
@@ -107,16 +107,16 @@ def _is_whole(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 @contextmanager
 def _opened(path: ModelPath) -> Iterator[IO[bytes]]:
     """
-    :param path: file, its ".zip" may be missing, or a file object, which stays open
-    :raises FileNotFoundError: if there is none
+    :param path: path, with or without ".zip", or a file object, which stays open
+    :raises FileNotFoundError: if it does not exist
     :raises ValueError: if it is a folder
     """
     try:
         file = open_path(path, "r", suffix="zip")
     except IsADirectoryError as error:
-        raise ValueError(f"{path} is a folder, not a model: give a .zip inside it.") from error
+        raise ValueError(f"{path} is a folder, not a model: use a .zip file inside it.") from error
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"There is no model {path}, and no {path}.zip: give the path of another.") from error
+        raise FileNotFoundError(f"Neither {path} nor {path}.zip exists: use the path of a saved model.") from error
     try:
         yield file
     finally:
@@ -126,8 +126,8 @@ def _opened(path: ModelPath) -> Iterator[IO[bytes]]:
 
 def is_sb3_dqn(attributes: dict[str, Any]) -> bool:
     """
-    :param attributes: what `read_attributes` found in a file
-    :return: whether Stable-Baselines3's own DQN saved it, with a policy of its own
+    :param attributes: from `read_attributes`
+    :return: whether Stable-Baselines3's own DQN saved the file, with one of its own policies
     """
     policy = attributes.get("policy_class")
     return "algorithm" not in attributes and policy in (SB3MlpPolicy, SB3CnnPolicy, SB3MultiInputPolicy)
@@ -135,9 +135,9 @@ def is_sb3_dqn(attributes: dict[str, Any]) -> bool:
 
 def refuse_foreign(path: ModelPath, attributes: dict[str, Any], algorithm: str) -> None:
     """
-    :param attributes: what `read_attributes` found in the file
-    :param algorithm: name of the class that wants to load it
-    :raises ValueError: if another class saved the file; the message names file, content and way out
+    :param attributes: from `read_attributes`
+    :param algorithm: name of the class that loads the file
+    :raises ValueError: if another class saved the file; the message names the file, its class and the way out
     """
     saved_by = attributes.get("algorithm")
     if saved_by == algorithm:
@@ -155,10 +155,10 @@ def refuse_foreign(path: ModelPath, attributes: dict[str, Any], algorithm: str) 
 
 def refuse_unknown(overrides: Collection[str], known: Collection[str], algorithm: str) -> None:
     """
-    :param overrides: names of the arguments given to `load()` to change the model
-    :param known: names that mean something to it
-    :raises ValueError: on a name that would change nothing
+    :param overrides: names of the arguments passed to `load()` to change the model
+    :param known: valid names
+    :raises ValueError: on a name that would have no effect
     """
     unknown = sorted(set(overrides) - set(known))
     if unknown:
-        raise ValueError(f"{algorithm}.load() knows no argument {', '.join(unknown)}; remove or correct it.")
+        raise ValueError(f"{algorithm}.load() has no argument {', '.join(unknown)}; remove or correct it.")

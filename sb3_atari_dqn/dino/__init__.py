@@ -1,17 +1,17 @@
-"""The browser's own runner game as a gymnasium environment, ``ChromeDino-v0``.
+"""Chrome's built-in runner game as a gymnasium environment, ``ChromeDino-v0``.
 
-Importing this package costs nothing: a browser, and what drives it, is first looked at when an environment is made.
+Importing this package is cheap: an environment looks for a browser only on its first reset.
 """
 
 ENV_ID = "ChromeDino-v0"
 
-#: An agent that plays well would never end: 10,000 steps of 4 frames are 11 minutes of the game, 6,000 points at its
-#: first speed.
+#: A good agent could play forever. 10,000 steps of 4 frames are 11 minutes of game time, or 6,000 points at the initial
+#: speed.
 MAX_EPISODE_STEPS = 10_000
 
 
 def register() -> None:
-    """Make gymnasium know the environment. Done for every program that imports gymnasium, where we are installed."""
+    """Register the environment with gymnasium. An installed package does this whenever gymnasium is imported."""
     from gymnasium.envs.registration import register as gymnasium_register
     from gymnasium.envs.registration import registry
 

@@ -1,4 +1,4 @@
-"""Which browser, and with which arguments it is started."""
+"""Finds the browser and builds its command line."""
 
 import os
 import shutil
@@ -16,18 +16,18 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-extensions",
-    "--disable-breakpad",  # crash reporters run nevertheless, but without them its services do not
+    "--disable-breakpad",  # crash reporters start anyway, but their services do not
     "--disable-features=MediaRouter,OptimizationHints,SpareRendererForSitePerProcess,Translate",
     "--mute-audio",
 )
-#: No page and no service of the browser reaches any network; the page is told to be offline besides.
+#: Blocks network access for all pages and services of the browser; DevTools also emulates offline mode.
 NO_NETWORK = (
     "--disable-background-networking",
     "--disable-quic",
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
-#: What pictures and time depend on.
+#: Makes rendering and timing reproducible.
 SAME_EVERYWHERE = (
     "--disable-gpu",
     "--force-device-scale-factor=1",
@@ -42,9 +42,9 @@ SAME_EVERYWHERE = (
 
 def find_browser(asked: str | None = None) -> str:
     """
-    :param asked: path or name; None takes the environment variable, or searches for the usual names
+    :param asked: path or name; None uses the environment variable, or searches PATH for the usual names
     :return: path of an executable
-    :raises NoBrowser: if there is none; the message says how to install or name one
+    :raises NoBrowser: if none is found; the message explains how to install or name one
     """
     named = asked or os.environ.get(VARIABLE)
     for name in [named] if named else NAMES:
@@ -52,31 +52,28 @@ def find_browser(asked: str | None = None) -> str:
         if path:
             return path
     if named:
-        where = "The option browser" if asked else f"The environment variable {VARIABLE}"
-        raise NoBrowser(
-            f"{where} names {named!r}, and there is no such program: name a Chromium or Chrome, by its path or by a "
-            "name that is found on PATH."
-        )
+        option = f"browser={named!r}" if asked else f"The environment variable {VARIABLE}={named!r}"
+        raise NoBrowser(f"{option} was not found: set it to the path of a Chromium or Chrome, or to its name on PATH.")
     raise NoBrowser(
-        f"No Chromium or Chrome found ({', '.join(NAMES)}): install one (Debian: {INSTALL}), or name one in the "
-        f"environment variable {VARIABLE}."
+        f"No Chromium or Chrome found on PATH ({', '.join(NAMES)}): install one (Debian: {INSTALL}), or set the "
+        f"environment variable {VARIABLE} to its path."
     )
 
 
 def arguments(profile: str, visible: bool) -> list[str]:
     """
-    :param profile: empty folder for the browser's own files
+    :param profile: empty folder for the browser profile
     :param visible: show a window
     :return: command line arguments
-    :raises NoBrowser: if a window is asked for where there is no display
+    :raises NoBrowser: if ``visible`` is set on a machine without a display
     """
     if visible and sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise NoBrowser(
-            "render_mode='human' opens a window, and this session has no display (DISPLAY is not set): use "
-            "render_mode='rgb_array', or none."
+            "render_mode='human' opens a window, but there is no display (DISPLAY is not set): use "
+            "render_mode='rgb_array' or None."
         )
-    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it refuses root otherwise
+    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # required to run as root
     headless = [] if visible else ["--headless=new"]
-    # Its only page is the one we ask for; shared memory goes into its folder, as containers have little of the other.
+    # Open no page by itself. Keep shared memory in the browser's own folder, as /dev/shm is small in containers.
     wiring = ["--remote-debugging-pipe", "--no-startup-window", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
     return [*headless, *as_root, *wiring, *QUIET, *NO_NETWORK, *SAME_EVERYWHERE]

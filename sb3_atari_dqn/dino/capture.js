@@ -1,6 +1,6 @@
-// Pictures of the game's canvas, in whole numbers throughout, so that every machine and browser computes the same.
+// Images of the game's canvas, in integer arithmetic, so that all machines and browsers give identical results.
 //
-// The game draws on a transparent canvas over a page of #f7f7f7: pixels are laid over that first.
+// The game draws on a transparent canvas over a page of #f7f7f7: pixels are blended over that first.
 
 const PAGE_GRAY = 247;
 
@@ -8,8 +8,8 @@ function overPage(value, alpha) {
   return Math.floor((value * alpha + PAGE_GRAY * (255 - alpha) + 127) / 255);
 }
 
-// Of a canvas read often the browser keeps the pixels in memory, where reading costs little. The game asks for its
-// context before we see the canvas, so the wish is added here.
+// With willReadFrequently the browser keeps the canvas in main memory, where reading pixels is cheap. The game creates
+// its context before we see the canvas, so we patch getContext.
 function keepPixelsReadable() {
   const getContext = HTMLCanvasElement.prototype.getContext;
   HTMLCanvasElement.prototype.getContext = function (type, options) {
@@ -17,8 +17,8 @@ function keepPixelsReadable() {
   };
 }
 
-// Which cells each source pixel falls into, and how much of it, along one axis: lists of [cell, weight]. In units of
-// 1/(source * target) of the axis a pixel is `target` long and a cell `source`, so that all weights are whole numbers.
+// The overlap of each source pixel with the target cells along one axis: lists of [cell, weight]. In units of
+// 1/(source * target) of the axis, a pixel has length `target` and a cell `source`, so all weights are integers.
 function shares(source, target) {
   return Array.from({ length: source }, (_, pixel) => {
     const [start, end] = [pixel * target, (pixel + 1) * target];
@@ -37,7 +37,7 @@ function toBase64(bytes) {
   return btoa(text);
 }
 
-// crop: [top, bottom, left, right] in pixels, cut at the edges of the canvas, or null; size: [height, width].
+// crop: [top, bottom, left, right] in pixels, clipped to the canvas, or null; size: [height, width].
 function makeCapture(canvas, crop, size) {
   const context = canvas.getContext("2d");
   const [top, bottom, left, right] = crop || [0, canvas.height, 0, canvas.width];
@@ -46,8 +46,8 @@ function makeCapture(canvas, crop, size) {
   const [height, width] = size;
   const [rows, columns] = [shares(sourceHeight, height), shares(sourceWidth, width)];
   const area = sourceHeight * sourceWidth;
-  const line = new Int32Array(width); // one source row, its columns averaged
-  const sums = new Int32Array(height * width); // both as differences from the page, as most pixels are transparent
+  const line = new Int32Array(width); // one source row, averaged over columns
+  const sums = new Int32Array(height * width); // both relative to the page colour, as most pixels are transparent
   const image = new Uint8Array(height * width);
 
   function grayOf(pixel) {
@@ -56,7 +56,7 @@ function makeCapture(canvas, crop, size) {
       + 29 * overPage((pixel >>> 16) & 255, alpha) + 128) >> 8;
   }
 
-  // Returns whether anything is drawn in this row.
+  // Returns whether this row has any opaque pixels.
   function readLine(pixels, row) {
     let drawn = false;
     line.fill(0);
@@ -76,7 +76,7 @@ function makeCapture(canvas, crop, size) {
   }
 
   return {
-    // Gray, mean over the area of each cell, rounded to nearest.
+    // Grayscale, area interpolation, rounded to nearest.
     gray() {
       const pixels = new Uint32Array(context.getImageData(left, top, sourceWidth, sourceHeight).data.buffer);
       sums.fill(0);
@@ -86,7 +86,7 @@ function makeCapture(canvas, crop, size) {
       }
       return toBase64(image);
     },
-    // The whole canvas, red, green and blue of each pixel.
+    // The whole canvas in RGB.
     rgb() {
       const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
       const picture = new Uint8Array(pixels.length / 4 * 3);

@@ -1,12 +1,12 @@
-// What the harness needs to know about the browser's own game, chrome://dino.
+// Adapter of the browser's own game, chrome://dino, for the harness.
 //
-// Written against Chromium 156. The class Runner is a global of the page's script; other objects are reached from its
-// one instance.
+// Written against Chromium 156. The class Runner is a global of the page's script; its single instance gives access to
+// all other objects.
 
-const CHROME_START_X = 24; // where the intro of 0.4 s leaves the T-Rex, in pixels
+const CHROME_START_X = 24; // position of the T-Rex after the intro of 0.4 s, in pixels
 
-// The canvas is as wide as the page's text column, 552 pixels, unless told to be 600. In a window it is shown larger
-// than that, and the column would cut off what stands out.
+// By default the canvas is as wide as the page's text column, 552 pixels; force 600. Windows scale it up, and the
+// column would clip it.
 function widenCanvas() {
   document.addEventListener("DOMContentLoaded", () => {
     const style = document.createElement("style");
@@ -24,7 +24,7 @@ function chromeGame() {
   const runner = Runner.getInstance();
   const { horizon, tRex, distanceMeter } = runner;
 
-  // restart() leaves these behind, and each of them shows or draws random numbers in the next episode.
+  // restart() does not reset these, and each of them affects rendering or random numbers of the next episode.
   function clearLeftovers() {
     Object.assign(distanceMeter, { maxScoreUnits: 5, maxScore: 99999, flashTimer: 0, flashIterations: 0 });
     Object.assign(horizon, { obstacleHistory: [], clouds: [] });
@@ -44,16 +44,16 @@ function chromeGame() {
       const { width, height } = runner.canvas;
       if (width !== 600 || height !== 150) throw new Error(`the canvas has ${width}x${height} pixels, not 600x150`);
       clearInterval(runner.resizeTimerId);
-      runner.adjustDimensions = () => {}; // a window that changes its size would stop it, some time later
-      runner.onVisibilityChange = () => {}; // it would stop whenever its window is not in front
-      runner.saveHighScore = () => {}; // a high score is drawn onto the canvas
+      runner.adjustDimensions = () => {}; // resizing the window would stop the game after a delay
+      runner.onVisibilityChange = () => {}; // hiding the window would stop the game
+      runner.saveHighScore = () => {}; // the game draws a high score onto the canvas
       distanceMeter.highScore = "";
       runner.playIntro();
       runner.startGame();
       tRex.xInitialPos = CHROME_START_X;
     },
     reset(speed, acceleration) {
-      if (!runner.crashed) runner.gameOver(); // restart() works after a crash only
+      if (!runner.crashed) runner.gameOver(); // restart() only works after a crash
       clearLeftovers();
       runner.updateConfigSetting("speed", speed);
       runner.updateConfigSetting("acceleration", acceleration);
@@ -63,9 +63,9 @@ function chromeGame() {
     crashed: () => runner.crashed,
     distance: () => runner.distanceRan,
     speed: () => runner.currentSpeed,
-    // As the game shows it. Its digits stand still while they flash at every hundred, this goes on.
+    // The score as displayed. The display freezes while it flashes at every hundred points; this value does not.
     score: () => distanceMeter.getActualDistance(Math.ceil(runner.distanceRan)),
-    // [kind, x, y, width, height] in pixels of the canvas, the nearest first.
+    // [kind, x, y, width, height] in canvas pixels, nearest first.
     obstacles: () => horizon.obstacles.map(
       ({ typeConfig, xPos, yPos, width }) => [typeConfig.type, xPos, yPos, width, typeConfig.height],
     ),

@@ -1,15 +1,15 @@
-// The game's time and chance: animation frames, the clock and Math.random.
+// Deterministic time and randomness for the game: animation frames, the clock and Math.random.
 //
-// Runs before any script of the page. In lock-step the three are replaced, and time passes in tick() only. A frame
-// lasts 4267/256 ms. That is a little more than 1/60 s, as the game rounds down what it moves in a frame; and it is a
-// sum of powers of two, so that differences of times are exact however long the game lasts.
+// Runs before any script of the page. In lockstep mode, time advances only in tick(). A frame lasts 4267/256 ms: a
+// little more than 1/60 s, because the game rounds down its movement per frame; and a sum of powers of two, so that
+// time differences stay exact in games of any length.
 
 const FRAME_MS = 4267 / 256;
 
 function makeClock(realtime) {
   const requestRealFrame = window.requestAnimationFrame.bind(window);
   const waiting = new Map();
-  let now_ms = FRAME_MS; // the game takes a time of 0 for none
+  let now_ms = FRAME_MS; // the game treats a time of 0 as unset
   let lastId = 0;
   if (!realtime) {
     window.requestAnimationFrame = (callback) => {
@@ -20,7 +20,7 @@ function makeClock(realtime) {
     performance.now = () => now_ms;
   }
   return {
-    // One frame of lock-step. What asks for a frame meanwhile gets the next one.
+    // Advances lockstep time by one frame. Callbacks requested meanwhile run in the next frame.
     tick() {
       now_ms += FRAME_MS;
       for (const id of [...waiting.keys()]) {
@@ -32,7 +32,7 @@ function makeClock(realtime) {
   };
 }
 
-// Mulberry32, by Tommy Ettinger (public domain): Math.random from a seed.
+// Seeds Math.random: Mulberry32, by Tommy Ettinger (public domain).
 function seedRandom(seed) {
   let state = seed | 0;
   Math.random = () => {

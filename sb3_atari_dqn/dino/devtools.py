@@ -1,6 +1,6 @@
-"""The DevTools protocol through a pipe: no TCP port, nothing but the standard library.
+"""A DevTools protocol client over a pipe: no TCP port, standard library only.
 
-Messages are JSON, each ended by a zero byte. Source: Chromium, chrome/browser/devtools/devtools_pipe_handler, and
+Messages are JSON, terminated by a zero byte. Source: Chromium, chrome/browser/devtools/devtools_pipe_handler, and
 https://chromedevtools.github.io/devtools-protocol/.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from sb3_atari_dqn.dino.faults import BrowserGone, PageError, PageHung, RendererGone
 from sb3_atari_dqn.dino.process import BrowserProcess
 
-#: Events that mean that the page's process has ended. All other events are of no interest.
+#: Events that report the end of the renderer process. All other events are ignored.
 CRASHES = ("Inspector.targetCrashed", "Target.targetCrashed", "Target.detachedFromTarget", "Inspector.detached")
 
 CHUNK_BYTES = 1 << 18
@@ -21,9 +21,9 @@ CHUNK_BYTES = 1 << 18
 
 class DevTools:
     """
-    Calls to a browser, one at a time.
+    Sends calls to a browser, one at a time.
 
-    :param process: the browser; its ending remains its owner's business
+    :param process: the browser; the caller must end it
     """
 
     def __init__(self, process: BrowserProcess) -> None:
@@ -37,18 +37,18 @@ class DevTools:
 
     def call(self, method: str, timeout_s: float, session: str | None = None, **params: Any) -> dict[str, Any]:
         """
-        :param method: of the protocol, such as "Page.navigate"
-        :param timeout_s: seconds to wait for the answer
-        :param session: of the page that is meant; None is the browser itself
-        :param params: as the protocol names them
+        :param method: DevTools method, such as "Page.navigate"
+        :param timeout_s: seconds to wait for the response
+        :param session: of the target page; None for the browser itself
+        :param params: of the method
         :return: the result
-        :raises BrowserFault: one of its children, by what went wrong
+        :raises BrowserFault: one of its subclasses
         """
         if not self._process.ours:
-            raise BrowserGone("the browser was started by another process, or has been closed")
+            raise BrowserGone("the browser belongs to another process, or has been closed")
         if self._in_call:
-            raise BrowserGone("an earlier call was interrupted, what the game did since is not known")
-        self._in_call = True  # and so it stays after Ctrl-C
+            raise BrowserGone("an earlier call was interrupted, which leaves the game in an unknown state")
+        self._in_call = True  # stays True after Ctrl-C
         self._send(method, session, params)
         answer = self._answer(method, time.monotonic() + timeout_s, timeout_s)
         self._in_call = False
@@ -66,15 +66,15 @@ class DevTools:
             while unsent:
                 unsent = unsent[os.write(self._process.write_fd, unsent) :]
         except OSError as error:
-            raise BrowserGone(f"the pipe to the browser is closed ({error})") from error
+            raise BrowserGone(f"the browser closed its pipe ({error})") from error
 
     def _answer(self, method: str, deadline: float, timeout_s: float) -> dict[str, Any]:
         while True:
-            message = self._next_message(deadline, f"{method} has no answer after {timeout_s} s")
+            message = self._next_message(deadline, f"{method} timed out after {timeout_s} s")
             if message.get("id") == self._last_id:
                 return message
             if message.get("method") in CRASHES:
-                raise RendererGone(f"the page's process has ended ({message['method']})")
+                raise RendererGone(f"the renderer process has ended ({message['method']})")
 
     def _next_message(self, deadline: float, complaint: str) -> dict[str, Any]:
         while (end := self._received.find(0, self._searched)) < 0:
@@ -91,5 +91,5 @@ class DevTools:
             raise PageHung(complaint)
         data = os.read(self._process.read_fd, CHUNK_BYTES)
         if not data:
-            raise BrowserGone("the browser has ended or closed its pipe")
+            raise BrowserGone("the browser exited or closed its pipe")
         self._received += data

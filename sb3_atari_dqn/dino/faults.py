@@ -1,25 +1,25 @@
-"""What can go wrong with a browser. All of it is survived: the episode ends, the next one gets a fresh browser."""
+"""Browser failures. The environment recovers from them: it truncates the episode and starts a new browser."""
 
 
 class BrowserFault(RuntimeError):
-    """Base of all faults of a browser that was running or starting."""
+    """Base class of all failures of a running or starting browser."""
 
 
 class BrowserGone(BrowserFault):
-    """The browser's process has ended, or the pipe to it is closed."""
+    """The browser process has exited, or its pipe is closed."""
 
 
 class RendererGone(BrowserFault):
-    """The process that shows the page has ended; the browser itself is alive."""
+    """The renderer process of the page has ended; the browser itself is alive."""
 
 
 class PageHung(BrowserFault):
-    """No answer within the time limit."""
+    """No response within the timeout."""
 
 
 class PageError(BrowserFault):
-    """The browser answered with an error, or the page raised one."""
+    """The browser returned an error, or JavaScript raised one."""
 
 
 class NoBrowser(RuntimeError):
-    """There is none on this machine, or none that can do what was asked: trying again is of no use."""
+    """No browser is installed, or none that supports the options: retrying cannot help."""

@@ -1,4 +1,4 @@
-"""The game in a page: starts it, resets it, plays steps. Knows no reinforcement learning."""
+"""Starts, resets and steps the game in a browser page. Independent of gymnasium."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from sb3_atari_dqn.dino.faults import NoBrowser
 from sb3_atari_dqn.dino.options import DinoOptions
 from sb3_atari_dqn.dino.page import Page
 
-#: In this order: each knows only what stands before it.
+#: In load order: each script uses only the ones before it.
 SCRIPTS = ("clock.js", "capture.js", "chrome_game.js", "harness.js")
 ADDRESS = "chrome://dino/"
 
@@ -22,14 +22,14 @@ ADDRESS = "chrome://dino/"
 @dataclass(frozen=True)
 class Report:
     """
-    What the page says after a step.
+    The result of a step.
 
-    :param image: gray, uint8 [H, W]
-    :param crashed: the game is over
-    :param frames: passed since the reset
-    :param score: as the game shows it
-    :param distance: pixels run
-    :param speed: pixels per frame
+    :param image: grayscale, uint8 [H, W]
+    :param crashed: whether the game is over
+    :param frames: since the reset
+    :param score: as displayed by the game
+    :param distance: in pixels
+    :param speed: in pixels per frame
     """
 
     image: np.ndarray
@@ -42,11 +42,11 @@ class Report:
 
 class Game:
     """
-    A browser with the game in it. Everything may raise a :class:`BrowserFault`; the game is then of no further use.
+    A browser running the game. Every method may raise a :class:`BrowserFault`, after which the game must be closed.
 
     :param options: of the environment
-    :param visible: show a window, in which a frame takes 1/60 s
-    :raises NoBrowser: if there is no browser, or it has no chrome://dino and nothing else is allowed
+    :param visible: show a window, and play in real time at 60 frames per second
+    :raises NoBrowser: if no browser is found, or it lacks chrome://dino and ``game="chrome"`` requires it
     """
 
     def __init__(self, options: DinoOptions, visible: bool = False) -> None:
@@ -58,17 +58,17 @@ class Game:
             self.name = self._load()
             self.page.wait_until("dino.ready()")
             self.canvas_shape: tuple[int, int] = tuple(self.page.js("dino.start()"))
-            self.page.timeout_s = options.timeout_s  # from here on, a start takes its time
+            self.page.timeout_s = options.timeout_s  # only now, because starting a browser takes longer
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End the browser, in whatever state it is."""
+        """Close the browser, regardless of its state."""
         self.page.close()
 
     def reset(self, seed: int) -> Report:
-        """:param seed: 32 bits, of all obstacles and clouds"""
+        """:param seed: 32 bits, for obstacles and clouds"""
         return self._report(self.page.js(f"dino.reset({seed})"))
 
     def step(self, action: int) -> Report:
@@ -81,11 +81,11 @@ class Game:
         return np.frombuffer(pixels, np.uint8).reshape(*self.canvas_shape, 3).copy()
 
     def obstacles(self) -> list[list[Any]]:
-        """:return: [kind, x, y, width, height] in pixels of the canvas, the nearest first"""
+        """:return: [kind, x, y, width, height] in canvas pixels, nearest first"""
         return self.page.js("dino.obstacles()")
 
     def _load(self) -> str:
-        """:return: name of the game that is now in the page"""
+        """:return: name of the loaded game"""
         if self._options.game != "embedded":
             self.page.load(ADDRESS)
             self.page.wait_until("dino.loaded()")
@@ -93,8 +93,8 @@ class Game:
                 return "chrome"
             if self._options.game == "chrome":
                 raise NoBrowser(
-                    f"This browser has no {ADDRESS}, or one of another make: use Chromium 120 or later as a whole "
-                    "(its headless shell has no game), or game='embedded'."
+                    f"game='chrome', but this browser lacks {ADDRESS} or has an incompatible version: use a full "
+                    "Chromium 120 or later (its headless shell lacks the game), or game='embedded'."
                 )
         self.page.load("data:text/html," + quote(text_of("runner.html")))
         self.page.wait_until("dino.loaded() && dino.hasGame()")
@@ -106,7 +106,7 @@ class Game:
 
 
 def _script(options: DinoOptions, visible: bool) -> str:
-    """:return: all our scripts as one, closed off from the page's but for ``window.dino``"""
+    """:return: all our scripts in one closure, which exposes only ``window.dino`` to the page"""
     settings = {
         "realtime": options.mode == "realtime",
         "visible": visible,

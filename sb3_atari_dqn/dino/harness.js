@@ -1,6 +1,6 @@
-// What Python calls: window.dino. One call per step, which presses a key, lets k frames pass and reports.
+// The interface for Python: window.dino. One call per step presses a key, plays k frames and returns a report.
 //
-// `settings` stands in front of this script: {realtime, visible, press, crop, size, speed, acceleration}.
+// `settings` is defined before this script: {realtime, visible, press, crop, size, speed, acceleration}.
 
 const KEYS = [null, 38, 40]; // nothing, arrow up, arrow down
 
@@ -20,7 +20,7 @@ function makeHarness(settings) {
     held = null;
   }
 
-  // A key that stays down sends its event again and again, as a keyboard does.
+  // A held key repeats its event, as a keyboard does.
   function press(code) {
     if (held !== code) release();
     if (code === null) return;
@@ -58,7 +58,7 @@ function makeHarness(settings) {
     },
     start() {
       capture = makeCapture(game.canvas, settings.crop, settings.size);
-      if (!settings.visible) game.canvas.style.visibility = "hidden"; // not shown, it need not be put on any screen
+      if (!settings.visible) game.canvas.style.visibility = "hidden"; // saves compositing
       game.start();
       return [game.canvas.height, game.canvas.width];
     },
@@ -69,7 +69,7 @@ function makeHarness(settings) {
       frames = 0;
       return report();
     },
-    // A report, or the promise of one where frames take real time.
+    // Returns a report, or a promise of one when playing in real time.
     step(action, count) {
       press(KEYS[action]);
       if (settings.realtime || settings.visible) return pacedStep(count);

@@ -1,4 +1,4 @@
-"""What can be chosen about the game; pure data that knows neither gymnasium nor a browser."""
+"""Options of the environment: pure data, independent of gymnasium and the browser."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MODES = ("lockstep", "realtime")
 PRESSES = ("hold", "tap")
 REWARDS = ("alive", "score")
 ACTIONS = ("nothing", "jump", "duck")
-#: Height and width in pixels, of both games.
+#: Height and width in pixels, for both games.
 CANVAS = (150, 600)
 
-#: Longest side of an observation in pixels, and bytes of all its frames.
+#: Maximum side of an observation in pixels, and maximum size of all its frames in bytes.
 MAX_SIDE = 4096
 MAX_BYTES = 1 << 26
-#: Frames; the game is over before, or has been played well for a minute.
+#: One minute of game time.
 MAX_FRAME_SKIP = 3600
 MAX_TIMEOUT_S = 3600
 MAX_RESTARTS = 100
@@ -29,32 +29,31 @@ MAX_RESTARTS = 100
 @dataclass(frozen=True)
 class DinoOptions:
     """
-    Lists (as YAML gives them) and arrays become tuples, numbers of all kinds int and float. A frame is 1/60 s of the
-    game.
+    Lists (from YAML) and arrays become tuples, numbers of any type int and float. A frame is 1/60 s of game time.
 
-    :param game: ``"chrome"`` is the browser's own chrome://dino, ``"embedded"`` a small runner of ours, ``"auto"`` the
-        first where the browser has it
-    :param mode: ``"lockstep"``: the game stands still between two steps; ``"realtime"``: it goes on, as for a person
+    :param game: ``"chrome"`` is the browser's own chrome://dino, ``"embedded"`` our own small runner game, ``"auto"``
+        uses chrome://dino if the browser has it
+    :param mode: ``"lockstep"`` pauses the game between two steps; ``"realtime"`` lets it run on, as for a human player
     :param actions: 2 (nothing, jump) or 3 (and duck)
-    :param press: ``"hold"``: a key is down for as long as its action is repeated, so that short jumps can be learned;
-        ``"tap"``: it is released at once, every jump is a full one
+    :param press: ``"hold"`` keeps a key down while its action is repeated, so that short jumps can be learned;
+        ``"tap"`` releases it at once, so that every jump is a full one
     :param frame_skip: frames per step
-    :param speed: pixels per frame at the start
-    :param acceleration: growth of the speed per frame up to the game's limit of 13; 0 for constant speed
-    :param crop: (top, bottom, left, right) as in ``canvas[top:bottom, left:right]``, in pixels of the canvas of
-        150x600, and like there what lies beyond its edges is left out; None for all of it
+    :param speed: initial speed in pixels per frame
+    :param acceleration: increase of the speed per frame, up to the game's limit of 13; 0 for constant speed
+    :param crop: (top, bottom, left, right) as in ``canvas[top:bottom, left:right]``, in pixels of the 150x600 canvas;
+        edges beyond the canvas are cut off, as in numpy. None for the whole canvas
     :param size: (height, width) of an observation, in pixels, up to 4096 each
-    :param stack: frames per observation, the newest last; after a reset the first one, repeated. All together may take
-        64 MiB
-    :param reward: ``"alive"``: ``alive_reward`` for every step, ``crash_reward`` for the one that crashes; ``"score"``:
-        points gained in the step
+    :param stack: frames per observation, the newest last; a reset fills the stack with the first frame. At most 64 MiB
+        per observation
+    :param reward: ``"alive"``: ``alive_reward`` per step, ``crash_reward`` for a crash; ``"score"``: points scored in
+        the step
     :param alive_reward: see ``reward``
     :param crash_reward: see ``reward``
-    :param browser: path or name of a Chromium or Chrome; None takes SB3_ATARI_DQN_BROWSER or searches. It is looked
-        for by the first reset, so that spaces can be asked for where there is none
-    :param timeout_s: seconds within which the browser must answer a step or a reset, up to an hour; starting one has a
-        limit of its own, 60 s
-    :param max_restarts: browsers that are started one after the other for one reset before it gives up
+    :param browser: path or name of a Chromium or Chrome; None uses SB3_ATARI_DQN_BROWSER or searches PATH. The first
+        reset looks for it, so the spaces are available without a browser
+    :param timeout_s: seconds to wait for the response to a step or a reset, up to an hour; browser start-up has its own
+        timeout of 60 s
+    :param max_restarts: number of browsers that a reset tries to start before it raises
     :raises ValueError: on an unknown name or a value out of range
     """
 
@@ -99,7 +98,7 @@ class DinoOptions:
     def of(cls, options: dict[str, Any]) -> DinoOptions:
         """
         :param options: by name
-        :raises ValueError: on an unknown one, with the one that may be meant, or a value out of range
+        :raises ValueError: on an unknown option (the message suggests a similar one) or a value out of range
         """
         check_keys("the options of ChromeDino-v0", options, [field.name for field in fields(cls)])
         return cls(**options)
@@ -107,7 +106,7 @@ class DinoOptions:
     def _set_whole(self, name: str, minimum: int, maximum: int | None) -> None:
         value = getattr(self, name)
         if _is_list(value):
-            raise ValueError(f"{name} must be a whole number, got {_short(value)}.")
+            raise ValueError(f"{name} must be an integer, got {_short(value)}.")
         number = as_int(name, value, minimum)
         if maximum is not None and number > maximum:
             raise ValueError(f"{name} must be at most {maximum}, got {value!r}.")
@@ -130,8 +129,8 @@ def _checked_size(size: Any, stack: int) -> tuple[int, ...]:
         raise ValueError(f"size must be (height, width) in pixels, both from 1 to {MAX_SIDE}, got {_short(size)}.")
     if sides[0] * sides[1] * stack > MAX_BYTES:
         raise ValueError(
-            f"size={sides} and stack={stack} make an observation of {sides[0] * sides[1] * stack} bytes: the limit is "
-            f"{MAX_BYTES}."
+            f"size={sides} and stack={stack} make observations of {sides[0] * sides[1] * stack} bytes: reduce one of "
+            f"them, the limit is {MAX_BYTES}."
         )
     return sides
 
@@ -146,7 +145,9 @@ def _checked_crop(crop: Any) -> tuple[int, ...] | None:
             f"got {_short(crop)}."
         )
     if edges[0] >= CANVAS[0] or edges[2] >= CANVAS[1]:
-        raise ValueError(f"crop {edges} lies outside of the canvas of {CANVAS[0]}x{CANVAS[1]} pixels (height, width).")
+        raise ValueError(
+            f"crop={edges} is outside the canvas: use top < {CANVAS[0]} and left < {CANVAS[1]} (in pixels)."
+        )
     return edges
 
 
@@ -154,17 +155,17 @@ def _checked_browser(browser: Any) -> str | None:
     if browser is None:
         return None
     if not isinstance(browser, str | Path) or not str(browser):
-        raise ValueError(f"browser must be path or name of a Chromium or Chrome, or None, got {_short(browser)}.")
+        raise ValueError(f"browser must be the path or name of a Chromium or Chrome, or None, got {_short(browser)}.")
     return str(browser)
 
 
 def _is_list(value: Any) -> bool:
-    """:return: whether it is a list, an array or the like, also where it holds a single number"""
+    """:return: whether it is a list, an array or similar, even with a single element"""
     return hasattr(value, "__len__") and not isinstance(value, str)
 
 
 def _whole_numbers(values: Any, minimum: int) -> tuple[int, ...] | None:
-    """:return: the values as a tuple of int, or None if they are no list of whole numbers from ``minimum`` on"""
+    """:return: the values as a tuple of int, or None if they are not a list of integers of at least ``minimum``"""
     listed = values.tolist() if hasattr(values, "tolist") else values
     if not isinstance(listed, tuple | list):
         return None
@@ -175,5 +176,5 @@ def _whole_numbers(values: Any, minimum: int) -> tuple[int, ...] | None:
 
 
 def _short(value: Any) -> str:
-    """:return: for a message, in one line"""
+    """:return: the value as text for a one-line message"""
     return textwrap.shorten(repr(value), 100)

@@ -1,4 +1,4 @@
-"""A browser with one page in it that reaches no network."""
+"""A browser with one page and no network access."""
 
 import time
 from typing import Any
@@ -8,22 +8,22 @@ from sb3_atari_dqn.dino.devtools import DevTools
 from sb3_atari_dqn.dino.faults import BrowserFault, BrowserGone, PageError, PageHung
 from sb3_atari_dqn.dino.process import BrowserProcess
 
-#: Seconds for a browser to start or a page to load: on a busy machine that takes far longer than a step.
+#: Timeout for starting a browser or loading a page, which take far longer than a step on a busy machine.
 START_TIMEOUT_S = 60.0
 
 
 class Page:
     """
-    Starts a browser. What it can be asked may raise any :class:`BrowserFault`; it is then of no further use.
+    Starts a browser. Every method may raise a :class:`BrowserFault`, after which the page must be closed.
 
     :param browser: path or name, see :func:`find_browser`
     :param visible: show a window
-    :raises NoBrowser: if the machine has none
+    :raises NoBrowser: if none is found
     :raises BrowserFault: if it does not start
     """
 
     def __init__(self, browser: str | None, visible: bool) -> None:
-        #: Seconds for an answer. Whoever has loaded what it wants may ask for quicker ones.
+        #: Timeout of a call; callers may lower it after loading a page.
         self.timeout_s = START_TIMEOUT_S
         path = find_browser(browser)
         self.process = BrowserProcess(path, arguments("{folder}/profile", visible))
@@ -32,33 +32,33 @@ class Page:
         try:
             self._open()
         except BrowserFault as fault:
-            words = self.process.last_words()
+            output = self.process.output_tail()
             self.close()
             if isinstance(fault, BrowserGone):
-                raise BrowserGone(f"{path} ended while it started: {words or 'it wrote nothing'}") from fault
+                raise BrowserGone(f"{path} exited during start-up: {output or 'it wrote no output'}") from fault
             raise
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End the browser, in whatever state it is."""
+        """Close the browser, regardless of its state."""
         self.process.end()
 
     def before_load(self, script: str) -> None:
-        """:param script: JavaScript that runs in every page loaded from now on, before the page's own"""
+        """:param script: JavaScript to run in every page loaded from now on, before the page's own scripts"""
         self._ask("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def load(self, url: str) -> None:
-        """:param url: an address; a page that says that there is no network counts as loaded"""
+        """:param url: an address; the browser's offline page counts as loaded"""
         self._ask("Page.navigate", url=url)
 
     def js(self, expression: str, wait_for_promise: bool = False) -> Any:
         """
-        :param expression: JavaScript, run in the page
-        :param wait_for_promise: its value is a promise; wait for what it promises
-        :return: its value
-        :raises PageError: if it raises
+        :param expression: JavaScript, evaluated in the page
+        :param wait_for_promise: the value is a promise; wait until it resolves
+        :return: the value
+        :raises PageError: if the expression throws
         """
         answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait_for_promise)
         if "exceptionDetails" in answer:
@@ -68,19 +68,19 @@ class Page:
 
     def wait_until(self, expression: str) -> None:
         """
-        :param expression: JavaScript; asked again until it is true, while a page loads
-        :raises PageHung: if that takes too long
+        :param expression: JavaScript; polled until it is true, while a page loads
+        :raises PageHung: on a timeout
         """
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._is_true(expression):
             if time.monotonic() > deadline:
-                raise PageHung(f"the page does not come to {expression!r} within {START_TIMEOUT_S} s")
+                raise PageHung(f"{expression!r} timed out after {START_TIMEOUT_S} s")
             time.sleep(0.01)
 
     def _is_true(self, expression: str) -> bool:
         try:
             return bool(self.js(expression))
-        except PageError:  # its world was exchanged under it: the page is loading
+        except PageError:  # navigation replaced the execution context: the page is still loading
             return False
 
     def _open(self) -> None:
@@ -89,9 +89,9 @@ class Page:
         for domain in ("Page", "Runtime", "Inspector"):
             self._ask(f"{domain}.enable")
         self._cut_off_network()
-        light = [{"name": "prefers-color-scheme", "value": "light"}]  # in the dark the game begins at night
+        light = [{"name": "prefers-color-scheme", "value": "light"}]  # in dark mode the game starts at night
         self._ask("Emulation.setEmulatedMedia", features=light)
-        self._ask("Emulation.setFocusEmulationEnabled", enabled=True)  # the game stops when its window loses the focus
+        self._ask("Emulation.setFocusEmulationEnabled", enabled=True)  # the game pauses when its window loses focus
 
     def _cut_off_network(self) -> None:
         self._ask("Network.enable")

@@ -1,8 +1,8 @@
-"""A browser's process, its folder, and the promise that neither outlives us.
+"""A browser process and its folder, neither of which outlives this process.
 
-Before the browser a guard is started: a shell that waits until a pipe of ours closes, which it does whatever ends us,
-a kill -9 included; then it kills the browser's processes and removes their folder. :meth:`BrowserProcess.end` does the
-same by itself, and sends the guard home.
+A guard process starts before the browser: a shell that waits on a pipe from this process. The pipe closes when this
+process ends, even by kill -9; the guard then kills the browser's processes and removes their folder.
+:meth:`BrowserProcess.end` does the same directly, and dismisses the guard.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ from sb3_atari_dqn.dino.faults import BrowserFault
 
 PREFIX = "dino-"
 
-#: The browser puts a socket there, 46 characters further down, and the path of a socket has room for 107.
+#: The browser creates a socket in its folder, which adds 46 characters to the path; socket paths are limited to 107.
 LONGEST_FOLDER = 107 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket")
 
-#: $1 is the folder. Two lines come through the pipe, if we live to write them: the process group, and that all is done.
-#: Without the first the browser ends as its own pipe closes, and the folder is removed until it has. Killing is
-#: repeated until the group is empty. dash, the shell of Debian, knows no "--" after "kill -9". Crash reporters leave
-#: the group, and are found by where they put their reports.
+#: $1 is the folder. We write up to two lines to the pipe: the browser's process group, and "done". Without the first
+#: line, the browser exits because its own pipe closes, and the guard removes the folder until that has happened. The
+#: guard kills until the group is empty. dash, Debian's shell, rejects "--" after "kill -9". Crash reporters leave the
+#: group; the guard finds them by the path of their database.
 GUARD = """
 PATH=$PATH:/usr/bin:/bin
 read -r group
@@ -47,7 +47,7 @@ done
 """
 SHELL = "/bin/sh"
 
-#: Lowest number for our ends of pipes: 3 and 4 are where the browser looks for its own.
+#: Lowest file descriptor for our ends of the pipes: the browser uses 3 and 4 for its own.
 HIGH_FD = 10
 
 _running: "weakref.WeakSet[BrowserProcess]" = weakref.WeakSet()
@@ -55,37 +55,37 @@ _running: "weakref.WeakSet[BrowserProcess]" = weakref.WeakSet()
 
 class BrowserProcess:
     """
-    A browser that talks through its file descriptors 3 and 4, in a session and process group of its own.
+    A browser controlled through its file descriptors 3 and 4, in its own session and process group.
 
-    It ends with :meth:`end`, when this object is collected, and at the latest with this process. It belongs to the
-    process that started it: a fork does not share it.
+    It ends with :meth:`end`, when this object is garbage-collected, and at the latest with this process. Forked
+    processes do not share it.
 
     :param browser: path of the executable
-    :param arguments: of the browser; ``{folder}`` in one stands for its folder
+    :param arguments: of the browser; ``{folder}`` is replaced by its folder
     :raises BrowserFault: if it cannot be started
     """
 
     def __init__(self, browser: str, arguments: list[str]) -> None:
-        self.folder = _name_of_a_folder()
+        self.folder = _new_folder()
         self._log = self.folder / "log.txt"
-        self._belongings = _Belongings(self.folder)
-        self._finalizer = weakref.finalize(self, self._belongings.end)
+        self._resources = _Resources(self.folder)
+        self._finalizer = weakref.finalize(self, self._resources.end)
         _running.add(self)
         command = [browser, *(argument.replace("{folder}", str(self.folder)) for argument in arguments)]
         try:
             self._start(command)
         except OSError as error:
             self.end()
-            raise BrowserFault(f"{browser} does not start: {error}") from error
+            raise BrowserFault(f"{browser} cannot be started: {error}") from error
         except BaseException:  # Ctrl-C, at any moment
             self.end()
             raise
 
     @property
     def pid(self) -> int:
-        """:return: process id of the browser, which is that of its group too"""
-        assert self._belongings.pid is not None
-        return self._belongings.pid
+        """:return: process id of the browser, and of its process group"""
+        assert self._resources.pid is not None
+        return self._resources.pid
 
     @property
     def ours(self) -> bool:
@@ -93,22 +93,22 @@ class BrowserProcess:
         return self._finalizer.alive
 
     def end(self) -> None:
-        """Kill the browser's processes and remove their folder; whatever it was doing, and more than once."""
+        """Kill the browser's processes and remove their folder, at any time; further calls do nothing."""
         self._finalizer()
 
-    def last_words(self) -> str:
-        """:return: the end of what the browser wrote, for messages; empty if it wrote nothing"""
+    def output_tail(self) -> str:
+        """:return: the end of the browser's output, for messages; may be empty"""
         with contextlib.suppress(OSError):
             return self._log.read_text(errors="replace").strip()[-1000:]
         return ""
 
-    def forget(self) -> None:
-        """In a fork: let go of what belongs to the parent."""
+    def detach(self) -> None:
+        """In a forked child: release what belongs to the parent."""
         if self._finalizer.detach():
-            self._belongings.close()
+            self._resources.close()
 
     def _start(self, command: list[str]) -> None:
-        keep = self._belongings
+        keep = self._resources
         with contextlib.ExitStack() as theirs:
             guard_end, keep.guard_fd = _pipe(theirs, keep.fds)
             commands, self.write_fd = _pipe(theirs, keep.fds)
@@ -118,20 +118,20 @@ class BrowserProcess:
             keep.spawn_browser(command, self._environment(), commands, answers, str(self._log))
 
     def _environment(self) -> dict[str, str]:
-        """Everything the browser writes under its home goes into its folder."""
+        """The environment variables of the browser, which redirect its home to its folder."""
         home = str(self.folder)
         keeps = {name: os.environ[name] for name in os.environ if not name.startswith("XDG_")}
-        runtime = os.environ.get("XDG_RUNTIME_DIR")  # where a Wayland display is found, and an X display's key
+        runtime = os.environ.get("XDG_RUNTIME_DIR")  # holds the Wayland socket and the X authority file
         keeps |= {"XDG_RUNTIME_DIR": runtime} if runtime else {}
         keeps.setdefault("XAUTHORITY", os.path.expanduser("~/.Xauthority"))
         return {**keeps, "HOME": home, "TMPDIR": home}
 
 
-class _Belongings:
+class _Resources:
     """
-    What a browser consists of, as far as its start has come, to be ended in any state of it.
+    Processes, pipes and folder of a browser, which can be cleaned up at any point of its start.
 
-    :param folder: need not be there yet
+    :param folder: need not exist yet
     """
 
     def __init__(self, folder: Path) -> None:
@@ -141,15 +141,15 @@ class _Belongings:
         self.guard_fd: int | None = None
         self.guard_pid: int | None = None
         self.pid: int | None = None
-        self.uncertain = False  # an interrupted start may have left a browser whose number is not known
+        self.uncertain = False  # an interrupted start may leave a browser with an unknown process id
 
     def spawn_guard(self, guard_end: int) -> None:
-        """:param guard_end: of its pipe"""
+        """:param guard_end: the guard's end of its pipe"""
         self.guard_pid = os.posix_spawn(
             SHELL,
             ["sh", "-c", GUARD, "guard", str(self.folder)],
             os.environ,
-            setsid=True,  # Ctrl-C in the terminal is not for it
+            setsid=True,  # Ctrl-C in the terminal must not reach it
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, guard_end, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -159,9 +159,9 @@ class _Belongings:
 
     def spawn_browser(self, command: list[str], environment: dict[str, str], reads: int, writes: int, log: str) -> None:
         """
-        :param reads: file descriptor of its commands
-        :param writes: file descriptor of its answers
-        :param log: path of a file for what it says besides
+        :param reads: file descriptor for commands
+        :param writes: file descriptor for responses
+        :param log: path of a file for stdout and stderr
         """
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -180,7 +180,7 @@ class _Belongings:
         self.uncertain = False
 
     def end(self) -> None:
-        """Done in the process that started the browser alone."""
+        """Clean up, only in the process that started the browser."""
         if os.getpid() != self.owner:
             return
         try:
@@ -205,7 +205,7 @@ class _Belongings:
                 os.kill(reporter, signal.SIGKILL)
 
     def _remove_folder(self, tries: int = 20) -> bool:
-        """:return: whether it is gone; a process that is just dying may still write there, hence the repetition"""
+        """:return: whether it is gone; repeated because a dying process may still write there"""
         for _ in range(tries):
             shutil.rmtree(self.folder, ignore_errors=True)
             if not self.folder.exists():
@@ -215,19 +215,19 @@ class _Belongings:
 
     def _tell_guard(self, line: str) -> None:
         if self.guard_fd is not None:
-            with contextlib.suppress(OSError):  # it has been killed
+            with contextlib.suppress(OSError):  # the guard has been killed
                 os.write(self.guard_fd, f"{line}\n".encode())
 
     def _reap(self) -> None:
-        """The browser last: until then nobody else can have its number, which the guard may be killing."""
+        """Reap the browser last: until then, its process id cannot be reused while the guard may still kill it."""
         for child in (None if self.uncertain else self.guard_pid, self.pid):
             if child is not None:
-                with contextlib.suppress(ChildProcessError):  # somebody else waits for all children
+                with contextlib.suppress(ChildProcessError):  # other code already waited for all children
                     os.waitpid(child, 0)
 
 
 def _crash_reporters(folder: Path) -> list[int]:
-    """:return: process ids of those that put their reports into the folder; found on Linux alone"""
+    """:return: process ids of crash reporters whose database is in the folder; Linux only"""
     found, wanted = [], os.fsencode(f"--database={folder}/")
     for arguments in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -236,8 +236,8 @@ def _crash_reporters(folder: Path) -> list[int]:
     return found
 
 
-def _name_of_a_folder() -> Path:
-    """:return: of a new folder where temporary files go, or in /tmp where that lies too deep"""
+def _new_folder() -> Path:
+    """:return: path of a new temporary folder, in /tmp if the default location makes the path too long"""
     name = PREFIX + secrets.token_hex(6)
     folder = Path(tempfile.gettempdir(), name)
     return folder if len(os.fsencode(folder)) <= LONGEST_FOLDER else Path("/tmp", name)
@@ -246,9 +246,9 @@ def _name_of_a_folder() -> Path:
 def _pipe(theirs: contextlib.ExitStack, ours: list[int], we_read: bool = False) -> tuple[int, int]:
     """
     :param theirs: closes the child's end
-    :param ours: where our end is noted, to be closed with the others
-    :param we_read: ours is the reading end
-    :return: the child's end and ours, neither open in other programs
+    :param ours: list of our file descriptors, to which our end is appended
+    :param we_read: our end is the reading end
+    :return: the child's end and ours; neither is inherited by other programs
     """
     low = os.pipe()
     try:
@@ -262,9 +262,9 @@ def _pipe(theirs: contextlib.ExitStack, ours: list[int], we_read: bool = False) 
     return their_end, our_end
 
 
-def _forget_all() -> None:
+def _detach_all() -> None:
     for process in list(_running):
-        process.forget()
+        process.detach()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_detach_all)

@@ -1,4 +1,4 @@
-"""Features of observations that are bytes but no image, such as the console's memory. B: batch, F: numbers."""
+"""Features extractor for uint8 observations other than images, such as Atari RAM. B: batch, F: features."""
 
 import gymnasium as gym
 import numpy as np
@@ -9,7 +9,7 @@ from torch import Tensor
 
 class BytesExtractor(FlattenExtractor):
     """
-    Brings bytes into [0, 1]; SB3 does so with images only.
+    Scales uint8 observations to [0, 1], which SB3 only does for images.
 
     :param observation_space: uint8, any shape
     :raises ValueError: on other observations
@@ -18,8 +18,8 @@ class BytesExtractor(FlattenExtractor):
     def __init__(self, observation_space: gym.Space) -> None:
         if not (isinstance(observation_space, spaces.Box) and observation_space.dtype == np.uint8):
             raise ValueError(
-                f"features_extractor_class 'bytes' takes uint8 observations, got {observation_space}; leave it out for "
-                "numbers of another kind."
+                f"features_extractor_class 'bytes' needs uint8 observations, got {observation_space}; omit it for "
+                "other observations."
             )
         super().__init__(observation_space)
 

@@ -15,10 +15,10 @@ from sb3_atari_dqn.validation import check_known, renamed_value
 
 class Streams(NamedTuple):
     """
-    The parts that the outputs are the sum of.
+    State value and advantages, whose sum is the output.
 
-    :param value: of the state, [B, 1, D]
-    :param advantages: less their mean over the actions, [B, A, D]
+    :param value: state value, [B, 1, D]
+    :param advantages: with mean 0 over the actions, [B, A, D]
     """
 
     value: Tensor
@@ -30,7 +30,7 @@ class HeadSize(NamedTuple):
     :param features_dim: F
     :param n_actions: A
     :param n_outputs: D
-    :param net_arch: units of the hidden layers, of each stream where there are several
+    :param net_arch: units of the hidden layers, per stream
     :param activation_fn: after each hidden layer
     """
 
@@ -41,14 +41,14 @@ class HeadSize(NamedTuple):
     activation_fn: type[nn.Module]
 
     def mlp(self, rows: int) -> list[nn.Module]:
-        """:param rows: of outputs: A, or 1 for the state value"""
+        """:param rows: number of rows of D outputs: A, or 1 for the state value"""
         return create_mlp(self.features_dim, rows * self.n_outputs, self.net_arch, self.activation_fn)
 
 
 class Head(ABC, nn.Module):
     """Base of all heads. Those that split the features into streams set :attr:`has_streams`."""
 
-    #: Whether the features enter several streams: the torso's dense layer then moves into each of them.
+    #: Whether the head has several streams; each of them then gets its own copy of the torso's dense layer.
     has_streams: ClassVar[bool] = False
 
     n_actions: int
@@ -59,8 +59,8 @@ class Head(ABC, nn.Module):
     def build(cls, size: HeadSize, sb3_layers: list[nn.Module]) -> "Head":
         """
         :param size: of the head
-        :param sb3_layers: what SB3's constructor has just made: linear layers with one output per action. A head that
-            has the same ones takes them, so that one seed gives SB3's weights
+        :param sb3_layers: created by SB3's constructor: linear layers with one output per action. A head with the same
+            layers reuses them, so that a seed gives the same weights as in SB3
         """
 
     @abstractmethod
@@ -72,19 +72,19 @@ class Head(ABC, nn.Module):
 
     @abstractmethod
     def float32_layers(self) -> list[nn.Linear]:
-        """:return: the layers whose outputs are values: the 8 bits of bfloat16's mantissa are too few for them"""
+        """:return: the output layers, for which bfloat16 with its 8 bits of precision is not accurate enough"""
 
     def streams(self, features: Tensor) -> Streams | None:
         """
         :param features: float32 [B, F]
-        :return: the parts of the outputs, None for a head without streams
+        :return: state value and advantages, None for a head without streams
         """
         return None
 
 
 class LinearHead(nn.Sequential, Head):
     """
-    One stream: SB3's layers under SB3's parameter names.
+    A single stream with SB3's layers and parameter names.
 
     :param layers: the last one has A * D outputs
     :param n_actions: A
@@ -111,7 +111,7 @@ class LinearHead(nn.Sequential, Head):
 
 class DuelingHead(Head):
     """
-    Two streams, one for the state value and one for the advantages, joined per sample and per output.
+    Two streams, for the state value and the advantages, combined per sample and per output.
 
     :param size: of the head
     Source: Wang et al. 2016, section 3. Deviation: none.
@@ -140,14 +140,14 @@ class DuelingHead(Head):
         return Streams(value, advantage - advantage.mean(dim=1, keepdim=True))
 
     def _parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """:return: value [B, 1, D] and advantages with their mean [B, A, D]"""
+        """:return: value [B, 1, D] and advantages before subtracting their mean [B, A, D]"""
         value = self.value(features).view(-1, 1, self.n_outputs)
         return value, self.advantage(features).view(-1, self.n_actions, self.n_outputs)
 
 
 def join_streams(value: Tensor, advantage: Tensor) -> Tensor:
     """
-    Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a'), each sample and each output by itself.
+    Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a'), per sample and per output.
 
     :param value: float32 [B, 1, D]
     :param advantage: float32 [B, A, D]

@@ -1,4 +1,4 @@
-"""Weight initialisations by name, beside PyTorch's default."""
+"""Weight initializations by name."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from torch import nn
 
 from sb3_atari_dqn.validation import check_known
 
-# Gains are those for ReLU, which SB3 takes for its feature extractors too.
+# With the gain for ReLU, as in SB3's feature extractors.
 INITIALIZATIONS: dict[str, Callable[[Any], Any]] = {
     "orthogonal": lambda weight: nn.init.orthogonal_(weight, gain=math.sqrt(2)),  # Saxe et al. 2014
     "he_normal": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # He et al. 2015, section 2.2
@@ -18,11 +18,11 @@ INITIALIZATIONS: dict[str, Callable[[Any], Any]] = {
 
 def initialize(module: nn.Module, name: str | None) -> None:
     """
-    Redraw the weights of all convolutions and dense layers inside a module and set their biases to 0, as Keras does.
+    Reinitialize the weights of all convolutional and linear layers of a module, and set their biases to 0 as in Keras.
 
-    :param name: "orthogonal", "he_normal", "glorot_uniform", or None to leave PyTorch's default
+    :param name: "orthogonal", "he_normal", "glorot_uniform", or None to keep PyTorch's default
     :raises ValueError: if the name is unknown
-    Deviation from Keras: its He normal is cut off at two standard deviations, this one is not.
+    Deviation from Keras: its He normal is truncated at two standard deviations, this one is not.
     """
     if name is None:
         return

@@ -1,7 +1,7 @@
 """'same' padding as TensorFlow computes it.
 
-PyTorch's own padding="same" refuses strides, and symmetric padding shifts the image where TensorFlow pads one more
-pixel below and to the right than above and to the left. H, W: height and width of the image, in pixels.
+PyTorch's own padding="same" does not support strides, and symmetric padding shifts the image whenever TensorFlow pads
+one pixel more at the bottom and right than at the top and left. H, W: height and width of the image, in pixels.
 """
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """
     :param size: length of one image axis
-    :return: pixels to add before and after it, so that ceil(size / stride) come out
+    :return: pixels to add before and after it, for an output of ceil(size / stride)
     Source: TensorFlow, tf.nn, "Notes on padding".
     """
     outputs = (size + stride - 1) // stride
@@ -22,7 +22,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def pad_same(images: Tensor, kernel: int, stride: int, value: float = 0.0) -> Tensor:
     """
     :param images: [B, C, H, W]
-    :param value: what the added pixels hold
+    :param value: of the padding
     """
     above, below = same_padding(images.shape[2], kernel, stride)
     left, right = same_padding(images.shape[3], kernel, stride)
@@ -34,11 +34,11 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         padded = pad_same(input, self.kernel_size[0], self.stride[0])
-        return self._conv_forward(padded, self.weight, self.bias)  # a call of super() could not be scripted
+        return self._conv_forward(padded, self.weight, self.bias)  # TorchScript does not support super()
 
 
 class SameMaxPool2d(nn.Module):
-    """Max-pooling with a square window and TensorFlow's 'same' padding; added pixels never win."""
+    """Max-pooling with a square window and TensorFlow's 'same' padding; ignores the padding."""
 
     def __init__(self, kernel: int, stride: int) -> None:
         super().__init__()

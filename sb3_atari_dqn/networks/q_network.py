@@ -1,4 +1,4 @@
-"""The Q-network: features extractor and head, and what the numbers of the head mean.
+"""The Q-network: features extractor, head and representation of returns.
 
 B: batch, A: actions, D: outputs per action.
 """
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sb3_atari_dqn.networks.gradient import scale_gradient
 from sb3_atari_dqn.networks.heads import Head, HeadSize, LinearHead
+from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.padding import SameConv2d
-from sb3_atari_dqn.networks.torsos import ImageTorso
 from sb3_atari_dqn.objectives.outputs import Outputs, Values
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 
@@ -24,7 +24,7 @@ class Explanation(NamedTuple):
     """
     :param q: action values, [B, A]
     :param value: state values, [B, 1]; None for a head without streams
-    :param advantages: less their mean over the actions, [B, A]; None for a head without streams
+    :param advantages: with mean 0 over the actions, [B, A]; None for a head without streams
     """
 
     q: Tensor
@@ -34,14 +34,14 @@ class Explanation(NamedTuple):
 
 class HeadedQNetwork(QNetwork):
     """
-    SB3's QNetwork with a choice of head and of what its outputs mean.
+    SB3's QNetwork with a configurable head and representation of returns.
 
-    Called, it returns action values; :meth:`outputs` returns what they are the means of.
+    :meth:`forward` returns action values; :meth:`outputs` returns the outputs whose means they are.
 
     :param head: class of the head
-    :param rescale_shared_gradient: multiply the gradient that the head sends into the features by 1/sqrt(2)
-    :param values: how returns are represented, which determines the number of outputs per action
-    Other parameters: see SB3's `QNetwork`. An initialization set in the torso applies to the head's layers too.
+    :param rescale_shared_gradient: multiply the gradient from the head to the features by 1/sqrt(2)
+    :param values: representation of returns, which determines the number of outputs per action
+    Other parameters: see SB3's `QNetwork`. An initialization set in the torso also applies to the head.
     """
 
     q_net: Head  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class HeadedQNetwork(QNetwork):
     def outputs(self, obs: PyTorchObs) -> Outputs:
         """
         :param obs: as returned by the environment, batch first
-        :return: what the objective learns from
+        :return: outputs for the objective
         """
         return Outputs(self.q_net(self.extract_features(obs, self.features_extractor)))
 
@@ -100,23 +100,23 @@ class HeadedQNetwork(QNetwork):
         return scale_gradient(features, 1 / math.sqrt(2)) if self.rescale_shared_gradient else features
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> Tensor:
-        """:return: greedy actions, numbered as in the action space, int64 [B]"""
+        """:return: greedy actions, including the action space's `start`, int64 [B]"""
         chosen = super()._predict(observation, deterministic)
         first = int(self.action_space.start)
         return chosen + first if first else chosen
 
     def float32_layers(self) -> list[nn.Linear]:
-        """:return: the layers whose outputs are values"""
+        """:return: the output layers, see :meth:`Head.float32_layers`"""
         return self.q_net.float32_layers()
 
     def first_convolution(self) -> nn.Conv2d | None:
-        """:return: the convolution that reads the images; None unless it is certain to get them unchanged"""
+        """:return: the first convolution; None unless its inputs are certain to be the unmodified images"""
         extractor: Any = self.features_extractor
         if type(extractor).forward not in (ImageTorso.forward, NatureCNN.forward):
             return None  # another extractor with a `cnn` may transform the images before it
         first = extractor.cnn[0]
         is_hooked = any(module._forward_pre_hooks for module in (extractor, extractor.cnn, first))
-        # A subclass may have its own forward, or weights computed from others.
+        # A subclass may have its own forward, or computed weights.
         return first if type(first) in (nn.Conv2d, SameConv2d) and not is_hooked else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

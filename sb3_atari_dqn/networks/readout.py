@@ -1,6 +1,6 @@
-"""What a trained network says about one observation: action values, their parts, and what they look at.
+"""Action values, state value, advantages and saliency of a trained network for one observation.
 
-Works on any policy with action values, SB3's DQN and sb3-contrib's QR-DQN as well as ours. A: actions.
+Works with any policy that has action values: SB3's DQN, sb3-contrib's QR-DQN and ours. A: actions.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from sb3_atari_dqn.networks.q_network import Explanation
 @dataclass(frozen=True)
 class Readout:
     """
-    One observation, as the online network sees it.
+    Output of the online network for one observation.
 
     :param q: action values, [A]
-    :param value: of the state; None without a dueling head
-    :param advantages: less their mean, so that q = value + advantages, [A]; None without a dueling head
-    :param value_saliency: how much the value depends on each input; like the picture, or the vector; None without a
-        dueling head, or where it was not asked for
-    :param action_saliency: the same for the advantage of the best action (its action value without a dueling head)
+    :param value: state value; None without a dueling head
+    :param advantages: with mean 0, so that q = value + advantages, [A]; None without a dueling head
+    :param value_saliency: saliency map of the state value, [H, W] or like the input vector; None without a dueling head
+        or if not requested
+    :param action_saliency: the same for the advantage of the greedy action (its action value without a dueling head)
     """
 
     q: np.ndarray
@@ -35,19 +35,19 @@ class Readout:
 
 
 def has_action_values(policy: Any) -> bool:
-    """:return: whether :func:`read` can read it"""
+    """:return: whether :func:`read` supports the policy"""
     return hasattr(policy, "q_net") or hasattr(policy, "quantile_net")
 
 
 def read(policy: Any, observation: np.ndarray, saliency: bool = True) -> Readout:
     """
     :param policy: of DQN, QR-DQN or one of our algorithms
-    :param observation: one, as the environment gives it; no dictionary
-    :param saliency: with gradients, which cost two backward passes
-    :return: numbers of the online network
-    Source: Wang et al. 2016, section 4.2 and figure 2: |gradient of V| and |gradient of A(s, argmax A)| by the input,
-    after Simonyan et al. 2013, section 3, from whom the maximum over the channels (here: the frames of the stack) is.
-    Deviation: the advantage is taken less its mean, since the stream's own offset means nothing.
+    :param observation: a single one, as returned by the environment; dictionaries are not supported
+    :param saliency: compute saliency maps, which takes two backward passes
+    :return: outputs of the online network
+    Source: Wang et al. 2016, section 4.2 and figure 2: absolute gradients of V and of A(s, argmax A) with respect to
+    the input, after Simonyan et al. 2013, section 3, who take the maximum over the channels (here: the stacked frames).
+    Deviation: subtracts the mean of the advantages first, since the offset of that stream is arbitrary.
     """
     policy.set_training_mode(False)
     inputs = policy.obs_to_tensor(observation)[0].float().requires_grad_(saliency)

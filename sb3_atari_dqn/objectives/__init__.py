@@ -1,1 +1,1 @@
-"""What is learned from a batch: targets and losses as pure torch functions, joined by :class:`Objective`."""
+"""Targets and losses as pure torch functions, combined by :class:`Objective`."""

@@ -1,4 +1,4 @@
-"""Which value of the state reached enters the target. Pure torch. B: batch, A: actions, D: numbers per action."""
+"""Bootstrap values of the next state. Pure torch. B: batch, A: actions, D: outputs per action."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from sb3_atari_dqn.objectives.outputs import Network, Values, chosen_output
 
 
 class Bootstrap(Protocol):
-    """A frozen, hashable rule; it sees both networks and both observations."""
+    """A frozen, hashable rule that selects the bootstrap value from both networks and the batch."""
 
     def __call__(self, values: Values, online: Network, target: Network, batch: Any) -> Tensor:
         """
@@ -17,14 +17,14 @@ class Bootstrap(Protocol):
         :param online: online network
         :param target: target network
         :param batch: SB3's samples
-        :return: what the target is made from, [B, D]
+        :return: bootstrap value of the next state, [B, D]
         """
 
 
 @dataclass(frozen=True)
 class Greedy:
     """
-    The action that the target network finds best.
+    The target network selects and evaluates the greedy action.
 
     Source: Mnih et al. 2015, Methods, algorithm 1. Deviation: none.
     """

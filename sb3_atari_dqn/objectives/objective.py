@@ -1,6 +1,6 @@
-"""One objective for every learner: how returns are represented, what the target bootstraps from, and the discount.
+"""The objective of all learners: representation of returns, bootstrap value and discount.
 
-Pure torch. B: batch, A: actions, D: numbers per action.
+Pure torch. B: batch, A: actions, D: outputs per action.
 """
 
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ from sb3_atari_dqn.objectives.scalar import ScalarValues
 
 class Step(NamedTuple):
     """
-    :param loss: mean over the batch, importance weights applied, with its graph, scalar
-    :param losses: of each sample before the weights, detached, float32 [B]
-    :param priorities: how wrong the values were, at least 0, detached, float32 [B]
-    :param statistics: as `Objective.statistics` names them, detached, float32 [S]
+    :param loss: mean over the batch with importance weights, with its autograd graph, scalar
+    :param losses: per sample, without importance weights, detached, float32 [B]
+    :param priorities: magnitude of the TD errors, at least 0, detached, float32 [B]
+    :param statistics: named by `Objective.statistics`, detached, float32 [S]
     """
 
     loss: Tensor
@@ -31,18 +31,18 @@ class Step(NamedTuple):
 @dataclass(frozen=True)
 class Objective:
     """
-    Frozen and hashable: a changed one is another one, for which a CUDA graph is captured anew.
+    Frozen and hashable: changing it means replacing it, and a new objective captures a new CUDA graph.
 
-    :param values: how returns are represented
-    :param bootstrap: which value of the state reached enters the target
-    :param gamma: discount per environment step, for batches that bring no discounts of their own
+    :param values: representation of returns
+    :param bootstrap: selects the bootstrap value of the next state
+    :param gamma: discount per environment step, for batches without their own discounts
     """
 
     values: Values = field(default_factory=ScalarValues)
     bootstrap: Bootstrap = field(default_factory=Greedy)
     gamma: float = 0.99
 
-    #: Names of what :meth:`loss` reports, in its order.
+    #: Names of the statistics that :meth:`loss` returns, in order.
     statistics: ClassVar[tuple[str, ...]] = ("loss", "mean_q", "mean_abs_td_error")
 
     @torch.no_grad()
@@ -50,8 +50,8 @@ class Objective:
         """
         :param online: online network
         :param target: target network
-        :param batch: SB3's samples, or those with importance weights; n-step samples bring their discounts
-        :return: what is learned, [B, D']
+        :param batch: SB3's samples, with or without importance weights; n-step samples include their discounts
+        :return: targets, [B, D']
         """
         chosen_t = self.bootstrap(self.values, online, target, batch)
         gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
@@ -61,8 +61,8 @@ class Objective:
     def loss(self, online: Network, batch: Any, targets: Tensor) -> Step:
         """
         :param online: online network
-        :param batch: as for :meth:`targets`; `weights`, if it has them, multiply the losses
-        :param targets: what :meth:`targets` returned, or any other of that shape, such as lambda-returns
+        :param batch: as for :meth:`targets`; its importance `weights`, if any, multiply the losses
+        :param targets: from :meth:`targets`, or any others of that shape, such as lambda-returns
         """
         outputs = online(batch.observations)
         chosen_tm1 = chosen_output(outputs.per_action, batch.actions.long().squeeze(1))
@@ -75,5 +75,5 @@ class Objective:
 
     @torch.no_grad()
     def _mean_of_chosen(self, outputs: Any, batch: Any) -> Tensor:
-        """:return: mean over the batch of the expected return of the actions taken, scalar"""
+        """:return: mean action value of the actions taken, scalar"""
         return self.values.mean(outputs).gather(1, batch.actions.long()).mean()

@@ -1,4 +1,4 @@
-"""What a network says of each action, in whatever form its values have. B: batch, A: actions, D: numbers per action."""
+"""Network outputs per action, for any representation of returns. B: batch, A: actions, D: outputs per action."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -9,22 +9,22 @@ from torch import Tensor
 class Outputs(NamedTuple):
     """
     :param per_action: [B, A, D]; D is 1 for expected returns, the number of atoms or quantiles for distributions
-    :param fractions: where quantiles are drawn at random, those that were drawn, [B, D]
+    :param fractions: sampled quantile fractions, if any, [B, D]
     """
 
     per_action: Tensor
     fractions: Tensor | None = None
 
 
-# Online or target network, as the objective sees it: from observations of a batch to outputs.
+# Online or target network for the objective: from a batch of observations to outputs.
 Network = Callable[[Any], Outputs]
 
 
 class Values(Protocol):
     """
-    How a return is represented: a frozen, hashable object without parameters.
+    Representation of returns: a frozen, hashable object without parameters.
 
-    The head asks it for its width alone; who acts, draws or evaluates for the means.
+    The head only uses :attr:`n_outputs`; action selection, evaluation and plots use :meth:`mean`.
     """
 
     @property
@@ -36,18 +36,18 @@ class Values(Protocol):
 
     def target(self, chosen_t: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
         """
-        :param chosen_t: what the bootstrap chose in the states reached, [B, D]
+        :param chosen_t: outputs of the bootstrap actions in the next states, [B, D]
         :param r_t: n-step returns, float32 [B]
         :param discount_t: gamma**k, and 0 where the episode terminated, float32 [B]
-        :return: what is learned, [B, D']
+        :return: targets, [B, D']
         """
 
     def loss(self, chosen_tm1: Tensor, fractions: Tensor | None, target: Tensor) -> tuple[Tensor, Tensor]:
         """
-        :param chosen_tm1: of the actions taken, [B, D]
-        :param fractions: theirs, if any, [B, D]
+        :param chosen_tm1: outputs of the actions taken, [B, D]
+        :param fractions: sampled quantile fractions, if any, [B, D]
         :param target: [B, D']
-        :return: loss and how wrong the values were, of each sample, float32 [B]; the latter becomes the priority
+        :return: loss and TD-error magnitude per sample, float32 [B]; the latter becomes the priority
         """
 
 

@@ -1,6 +1,6 @@
-"""Targets and losses of deep Q-learning: pure torch functions in the papers' words.
+"""Targets and losses of deep Q-learning: pure torch functions in the papers' notation.
 
-`_tm1` is the state acted in, `_t` the state reached. B: batch, A: actions.
+The suffix `_tm1` marks the current state (t-1), `_t` the next state. B: batch, A: actions.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from sb3_atari_dqn.objectives.outputs import Outputs
 
 def _check_ranks(function: str, **expected: tuple[Tensor, int]) -> None:
     """
-    :param expected: name of an argument -> (the tensor, how many axes it must have)
-    :raises ValueError: on a wrong rank or on batches of unequal size; the message carries the shapes
+    :param expected: name of an argument -> (tensor, expected rank)
+    :raises ValueError: on a wrong rank or different batch sizes; the message contains the shapes
     """
     tensors = [tensor for tensor, _ in expected.values()]
     ranks_fit = all(tensor.dim() == rank for tensor, rank in expected.values())
     if not ranks_fit or len({tensor.shape[0] for tensor in tensors}) > 1:
         wanted = ", ".join(f"{name} [{', '.join('BA'[:rank])}]" for name, (_, rank) in expected.items())
         given = ", ".join(f"{name} {list(tensor.shape)}" for name, (tensor, _) in expected.items())
-        raise ValueError(f"{function} takes {wanted} with one batch size B; got {given}.")
+        raise ValueError(f"{function} expects {wanted} with the same batch size B, got {given}.")
 
 
 def td_target(r_t: Tensor, discount_t: Tensor, v_t: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def td_target(r_t: Tensor, discount_t: Tensor, v_t: Tensor) -> Tensor:
 
     :param r_t: n-step return in the units of the stored reward, float32 [B]
     :param discount_t: gamma**k, and 0 where the episode terminated, float32 [B]
-    :param v_t: bootstrap value of the state reached, float32 [B]
+    :param v_t: bootstrap value of the next state, float32 [B]
     :return: target, detached, float32 [B]
     :raises ValueError: on a rank or batch mismatch
     Source: Mnih et al. 2015, Methods, algorithm 1. Deviation: none.
@@ -43,7 +43,7 @@ def td_target(r_t: Tensor, discount_t: Tensor, v_t: Tensor) -> Tensor:
 
 def huber_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """
-    0.5 * d**2 for |d| < 1, |d| - 0.5 beyond, per sample: the derivative is the TD error clipped to [-1, 1].
+    0.5 * d**2 for |d| < 1, else |d| - 0.5, per sample: the derivative is the TD error clipped to [-1, 1].
 
     :param prediction: Q(s, a), float32 [B]
     :param target: float32 [B]
@@ -57,7 +57,7 @@ def huber_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 def squared_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """
-    d**2 per sample, without a factor 1/2.
+    d**2 per sample, without a factor of 1/2.
 
     :param prediction: Q(s, a), float32 [B]
     :param target: float32 [B]
@@ -77,7 +77,7 @@ class ScalarValues:
     """
     Expected returns: one number per action.
 
-    :param error: short name of the loss of a TD error, "huber" or "mse"
+    :param error: short name of the loss, "huber" or "mse"
     """
 
     error: str = "huber"

@@ -1,7 +1,7 @@
-"""The source systems by name: one module each, with ``recipe`` (what it is) and ``hyperparams`` (for the RL Zoo).
+"""Recipes reproduce published tutorials: one module each, with ``recipe`` (metadata) and ``hyperparams`` (RL Zoo).
 
-``python -m rl_zoo3.train --algo ALGO --env ENV -conf sb3_atari_dqn.recipes.NAME`` trains one. Pure data: nothing
-heavy is imported here.
+``python -m rl_zoo3.train --algo ALGO --env ENV -conf sb3_atari_dqn.recipes.NAME`` trains one. Pure data, without heavy
+imports.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ NAMES = ("pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling"
 @dataclass(frozen=True)
 class Recipe:
     """
-    What a source system is.
+    Metadata of a recipe.
 
-    :param name: its module here
+    :param name: of its module in this package
     :param source: the publication
     :param env_id: environment
-    :param algos: zoo names of the algorithms it can be trained with, the author's first
-    :param budget: how long the author trains, in words
-    :param summary: what sets it apart, one line
+    :param algos: zoo names of the supported algorithms, the author's first
+    :param budget: the author's training budget, in words
+    :param summary: its distinctive settings, one line
     :param tensorboard: whether the author logs to TensorBoard
     """
 
@@ -36,24 +36,22 @@ class Recipe:
 
     @property
     def module(self) -> str:
-        """What ``-conf`` takes"""
+        """Value for ``-conf``"""
         return f"{__name__}.{self.name}"
 
     def check_env(self, env_id: str | None) -> None:
         """
-        :param env_id: what the user gave as --env, None for nothing
-        :raises ValueError: if it is another one
+        :param env_id: value of --env, None if not given
+        :raises ValueError: if it is not the recipe's environment
         """
         if env_id not in (None, self.env_id):
-            raise ValueError(
-                f"--env {env_id} contradicts --recipe {self.name}, which plays {self.env_id}: leave --env out."
-            )
+            raise ValueError(f"--env {env_id} contradicts --recipe {self.name}, which uses {self.env_id}: omit --env.")
 
 
 def find(name: str) -> Recipe:
     """
     :param name: of a recipe
-    :raises ValueError: if there is none of this name; the message lists the known ones
+    :raises ValueError: if it is unknown; the message lists the known names
     """
     check_known("recipe", name, NAMES)
     return import_module(f"{__name__}.{name}").recipe

@@ -1,6 +1,6 @@
 """Chrome Dino at constant speed: "Build an AI to play Dino Run", 2018.
 
-``docs/chrome_dino.md`` holds the author's settings beside these and every deviation.
+``docs/chrome_dino.md`` compares the author's settings with these and lists every deviation.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ recipe = Recipe(
     source='"Build an AI to play Dino Run" (tutorial and notebook, 2018)',
     env_id="ChromeDino-v0",
     algos=("dqn_classic",),
-    budget="not told, 300,000 steps here; the game runs at 6 to 7 steps per second",
+    budget="not stated (300,000 steps here); the game runs at 6 to 7 steps per second",
     summary="a browser game, max-pooling torso, no separate target network, epsilon from 0.1",
 )
 
@@ -24,7 +24,7 @@ hyperparams: dict[str, dict[str, Any]] = {
             "acceleration": 0.0,
             "crop": [0, 300, 0, 500],
             "size": [80, 80],
-            "stack": 1,  # stacked below, so that the memory stores each frame once
+            "stack": 1,  # VecRepeatFirstStack stacks instead, so that the replay buffer stores each frame once
             "reward": "alive",
             "alive_reward": 0.1,
             "crash_reward": -1.0,
@@ -46,7 +46,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-4,
         "loss": "mse",
         "max_grad_norm": float("inf"),
-        # A copy after every step: the target is the online network itself.
+        # Updating it after every step makes the target network identical to the online network.
         "target_update_interval": 1,
         "exploration_initial_eps": 0.1,
         "exploration_final_eps": 0.0001,

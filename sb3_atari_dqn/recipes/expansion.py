@@ -1,4 +1,4 @@
-"""``--recipe NAME`` on the command line becomes the arguments of the zoo that it stands for."""
+"""Expands ``--recipe NAME`` on the command line into arguments of the RL Zoo."""
 
 import argparse
 import re
@@ -8,12 +8,12 @@ from typing import NoReturn
 
 from sb3_atari_dqn.recipes import Recipe, find
 
-#: Commands that open a run which must be there.
+#: Commands that open an existing run.
 _READERS = ("enjoy", "record_video", "record_training", "push_to_hub")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Leaves help and exit to the zoo."""
+    """Parser without help and exits, which the zoo handles."""
 
     def __init__(self, allow_abbrev: bool) -> None:
         super().__init__(add_help=False, allow_abbrev=allow_abbrev)
@@ -24,17 +24,17 @@ class _Parser(argparse.ArgumentParser):
 
 def expand(command: str, arguments: Sequence[str]) -> list[str]:
     """
-    :param command: one of the zoo's
-    :param arguments: as typed after it
-    :return: the same for the zoo alone: algorithm, environment, configuration (for ``train``) and folder come from the
-        recipe where they are not given
-    :raises ValueError: on an unknown recipe or several, what contradicts it, or a recipe that has no run yet
+    :param command: of the zoo
+    :param arguments: of the command
+    :return: arguments without ``--recipe``; algorithm, environment, configuration (for ``train``) and folder come from
+        the recipe unless given
+    :raises ValueError: on an unknown recipe, several recipes, conflicting arguments, or a recipe without a run
     """
     names, rest = _named_recipes(arguments)
     if not names:
         return rest
     if len(names) > 1:
-        raise ValueError(f"--recipe {' --recipe '.join(names)}: a run has one recipe, give one of them.")
+        raise ValueError(f"--recipe {' --recipe '.join(names)}: a run has only one recipe, use one of them.")
     recipe = find(names[0])
     given, _ = _zoo_options().parse_known_args(rest)
     if given.help:
@@ -54,7 +54,7 @@ def expand(command: str, arguments: Sequence[str]) -> list[str]:
 def _named_recipes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     :return: names after ``--recipe``, and the other arguments
-    :raises ValueError: on an option without its value
+    :raises ValueError: if ``--recipe`` has no value
     """
     parser = _Parser(allow_abbrev=False)
     parser.add_argument("--recipe", action="append", default=[])
@@ -64,9 +64,9 @@ def _named_recipes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _zoo_options() -> argparse.ArgumentParser:
     """
-    Reads those options of the zoo that a recipe stands for, abbreviated as argparse lets them be.
+    Parses the options of the zoo that a recipe sets, including argparse's abbreviations.
 
-    The zoo has more options, so what can be only one of these here may be ambiguous there: the zoo refuses that.
+    The zoo has more options: an abbreviation that is unique here may be ambiguous there, which the zoo rejects.
     """
     parser = _Parser(allow_abbrev=True)
     parser.add_argument("-h", "--help", action="store_true")
@@ -84,8 +84,7 @@ def _algorithm(recipe: Recipe, given: str | None) -> list[str]:
         return ["--algo", recipe.algos[0]]
     if given not in recipe.algos:
         raise ValueError(
-            f"--algo {given} contradicts --recipe {recipe.name}, which is made for {' or '.join(recipe.algos)}: leave "
-            "--algo out."
+            f"--algo {given} contradicts --recipe {recipe.name}, which supports {', '.join(recipe.algos)}: omit --algo."
         )
     return []
 
@@ -98,8 +97,8 @@ def _environment(recipe: Recipe, given: str | None) -> list[str]:
 def _configuration(recipe: Recipe, given: str | None) -> list[str]:
     if given not in (None, recipe.module):
         raise ValueError(
-            f"-conf {given} contradicts --recipe {recipe.name}, which is a configuration itself: leave one of them "
-            "out; -params changes single values."
+            f"-conf {given} contradicts --recipe {recipe.name}, which is a configuration itself: omit one of them; "
+            "-params changes single values."
         )
     return [] if given else ["-conf", recipe.module]
 
@@ -110,30 +109,30 @@ def _tensorboard(recipe: Recipe, given: str | None, folder: str) -> list[str]:
 
 def _check_runs(recipe: Recipe, folder: Path, asked: str | None) -> None:
     """
-    :param folder: of the runs of one algorithm
-    :param asked: after --exp-id, None for the latest run
-    :raises ValueError: if there is no run, or the one that would be opened was trained with another configuration
+    :param folder: with the runs of one algorithm
+    :param asked: value of --exp-id, None for the latest run
+    :raises ValueError: if there is no run, or the selected one was trained with another configuration
     """
     if not folder.is_dir():
         raise ValueError(
-            f"There is no run of {recipe.name} in {folder}: train one with `python -m sb3_atari_dqn train --recipe "
-            f"{recipe.name}`, or name the folder of your runs with -f."
+            f"No run of {recipe.name} in {folder}: train one with `python -m sb3_atari_dqn train --recipe "
+            f"{recipe.name}`, or pass the folder of your runs with -f."
         )
     runs = _runs(recipe, folder)
     number = int(asked) if asked and asked.isdecimal() else 0
     opened = number or max(runs, default=0)
     other = _configuration_of(runs[opened], recipe) if opened in runs else recipe.module
-    if other in (None, recipe.module):  # a run without args.yml does not say
+    if other in (None, recipe.module):  # unknown for a run without args.yml
         return
     own = [n for n in sorted(runs) if _configuration_of(runs[n], recipe) == recipe.module]
     way_out = f"open a run of it with --exp-id {own[-1]}" if own else f"train one with -f logs/{recipe.name}"
     raise ValueError(
-        f"{runs[opened]} is not a run of {recipe.name}, it was trained with {other}: {way_out}, or leave --recipe out."
+        f"{runs[opened]} is not a run of {recipe.name}, it was trained with {other}: {way_out}, or omit --recipe."
     )
 
 
 def _runs(recipe: Recipe, folder: Path) -> dict[int, Path]:
-    """:return: folders of runs in the recipe's environment, by the number that the zoo gave them"""
+    """:return: run folders for the recipe's environment, by run number"""
     name = recipe.env_id.replace("/", "-")
     found = {path.name.removeprefix(f"{name}_"): path for path in folder.glob(f"{name}_*")}
     return {int(number): path for number, path in found.items() if number.isdecimal()}
@@ -141,8 +140,8 @@ def _runs(recipe: Recipe, folder: Path) -> dict[int, Path]:
 
 def _configuration_of(run: Path, recipe: Recipe) -> str | None:
     """
-    :return: what the run was trained with, None where its args.yml does not say; the file is not executed, as a YAML
-        reader of the zoo's files would do
+    :return: configuration the run was trained with, None if its args.yml does not name one. Searches the text, because
+        loading the zoo's YAML files can execute code
     """
     saved = run / recipe.env_id.replace("/", "-") / "args.yml"
     found = re.search(r"conf_file\n *- (.*)", saved.read_text(encoding="utf-8")) if saved.is_file() else None

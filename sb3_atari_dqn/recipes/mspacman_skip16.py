@@ -1,6 +1,6 @@
-"""Ms. Pac-Man from pixels, each action held for 16 frames: a tutorial with classical deep Q-learning in PyTorch.
+"""Ms. Pac-Man from pixels with a frame skip of 16: a tutorial with classical deep Q-learning in PyTorch.
 
-``docs/recipes/mspacman_skip16.md`` holds the author's settings beside these and every deviation.
+``docs/recipes/mspacman_skip16.md`` compares the author's settings with these and lists every deviation.
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ recipe = Recipe(
     env_id="MsPacman-v0",
     algos=("dqn_classic",),
     budget="2,000,000 steps",
-    summary="16 frames per action, maximum over all of them; whole games, raw rewards, squared error",
+    summary="frame skip 16, maximum over all 16 frames; no life-loss termination, unclipped rewards, squared error",
 )
 
 hyperparams: dict[str, dict[str, Any]] = {
     "MsPacman-v0": {
-        # The preset has the environment built with frameskip=1; its sticky actions stay.
+        # The preset creates the environment with frameskip=1 and keeps its sticky actions.
         "env_wrapper": ["sb3_atari_dqn.atari.MsPacmanSkip16Atari"],
         "frame_stack": 4,
         "native_envs": False,
@@ -37,7 +37,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "loss": "mse",
         "max_grad_norm": float("inf"),
         "target_update_interval": 1_000,
-        # 1 - t / 250,000, which is 0.01 after 247,500 steps
+        # epsilon = 1 - t / 250,000 reaches 0.01 after 247,500 steps
         "exploration_steps": 247_500,
         "exploration_initial_eps": 1.0,
         "exploration_final_eps": 0.01,

@@ -1,6 +1,6 @@
-"""Pong, frames repeated at the start, ELU, no target network: "Deep Q-Learning for Atari Games", 2019.
+"""Pong, first frame repeated in the stack, ELU, no target network: "Deep Q-Learning for Atari Games", 2019.
 
-``docs/recipes/pong_elu.md`` holds the author's settings beside these and every deviation.
+``docs/recipes/pong_elu.md`` compares the author's settings with these and lists every deviation.
 """
 
 from typing import Any
@@ -12,19 +12,19 @@ recipe = Recipe(
     source='"Deep Q-Learning for Atari Games" (tutorial, 2019)',
     env_id="Pong-v4",
     algos=("dqn_classic",),
-    budget="50 games of at most 50,000 steps",
-    summary="ELU torso, memory of a million transitions, no separate target network, gamma 0.9",
+    budget="50 episodes of at most 50,000 steps",
+    summary="ELU torso, replay buffer of a million transitions, no separate target network, gamma 0.9",
 )
 
 hyperparams: dict[str, dict[str, Any]] = {
     "Pong-v4": {
-        # The environment's own skip of 2 to 4 frames stays.
+        # Keeps the environment's own random frame skip of 2 to 4.
         "env_kwargs": {"max_episode_steps": 50_000},
         "env_wrapper": ["sb3_atari_dqn.atari.PongEluAtari"],
         "vec_env_wrapper": [{"sb3_atari_dqn.atari.VecRepeatFirstStack": {"n_stack": 4}}],
         "native_envs": False,
         "policy": "CnnPolicy",
-        # `features_extractor_class: elu_printed` is the torso as the tutorial prints it.
+        # `features_extractor_class: elu_printed` is the torso exactly as printed in the tutorial.
         "policy_kwargs": {
             "features_extractor_class": "elu",
             "features_extractor_kwargs": {"strides": [4, 2, 2], "initialization": "glorot_uniform"},  # Keras's
@@ -45,7 +45,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "learning_rate": 0.00025,
         "loss": "mse",
         "max_grad_norm": float("inf"),
-        # A copy after every step: the target is the online network itself.
+        # Updating it after every step makes the target network identical to the online network.
         "target_update_interval": 1,
         "exploration": "exponential",
         "exploration_initial_eps": 1.0,

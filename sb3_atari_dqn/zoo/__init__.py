@@ -1,1 +1,1 @@
-"""The RL Zoo learns our algorithms: registration, repairs of upstream, tuning, hub."""
+"""RL Zoo integration: registration, fixes for upstream, hyperparameter tuning, Hugging Face Hub."""

@@ -1,6 +1,6 @@
-"""Is a configuration of one of our algorithms good? Asked before anything is built or written.
+"""Validates a zoo configuration of one of our algorithms before anything is created or written.
 
-The algorithms check their own arguments; here stand the zoo's keys, and the keys that nobody knows.
+The algorithms validate their own arguments; this module validates the zoo's keys and rejects unknown keys.
 """
 
 import argparse
@@ -20,40 +20,40 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.validation import as_int, check_between, check_options
 from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
 
-#: Constructor arguments that the zoo fills in itself, from the command line.
+#: Constructor arguments that the zoo sets itself, from the command line.
 _SET_BY_THE_ZOO = {"self", "env", "tensorboard_log", "seed", "verbose", "device", "_init_setup_model"}
 
-#: Whole numbers that the zoo reads, with the smallest sensible value of each.
+#: Integer keys of the zoo, with their minimum.
 _WHOLE_NUMBERS = {"n_envs": 1, "frame_stack": 1}
 
 
-#: Whole numbers of the zoo's command line that lead to nothing below their smallest sensible value.
+#: Integer arguments of the zoo's command line, with their minimum.
 _COMMAND_LINE = {"eval_episodes": 1, "n_eval_envs": 1}
 
-#: Keys that hold options by name; of those that the zoo evaluates, a text is looked at by the algorithm.
+#: Keys that hold mappings. The zoo evaluates strings in those of _EVALUATED; the algorithm validates the result.
 _MAPPINGS = ("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
 _EVALUATED = ("monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
 
 
 def check_command_line(args: Any) -> None:
     """
-    :param args: what the zoo's train has read; without attributes where another program builds the run
-    :raises ValueError: on a number that train would overlook, or stumble over later
+    :param args: parsed arguments of the zoo's train; may lack attributes if another program creates the run
+    :raises ValueError: on a number that train would ignore, or fail on later
     """
     n_timesteps = getattr(args, "n_timesteps", None)
-    if n_timesteps is not None and (n_timesteps == 0 or n_timesteps < -1 or (n_timesteps == -1 and _typed_budget())):
+    if n_timesteps is not None and (n_timesteps == 0 or n_timesteps < -1 or (n_timesteps == -1 and _has_n_option())):
         raise ValueError(
-            f"-n {n_timesteps}: a training has at least 1 step; leave -n out for the budget of the configuration"
+            f"-n {n_timesteps}: training needs at least 1 step; omit -n to use n_timesteps of the configuration"
         )
     for name, minimum in _COMMAND_LINE.items():
         if hasattr(args, name):
             as_int(f"--{name.replace('_', '-')}", getattr(args, name), minimum)
     if getattr(args, "log_interval", None) == 0:
-        raise ValueError("--log-interval 0: logs are written after so many games, give at least 1, or -2 for none")
+        raise ValueError("--log-interval 0: the interval is in episodes, use at least 1, or -2 to disable logging")
 
 
-def _typed_budget() -> bool:
-    """:return: whether there is a -n on the command line; its default is a number, too"""
+def _has_n_option() -> bool:
+    """:return: whether -n is on the command line; its default, -1, is a number too"""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-n", "--n-timesteps")
     return parser.parse_known_args(sys.argv[1:])[0].n_timesteps is not None
@@ -61,32 +61,32 @@ def _typed_budget() -> bool:
 
 def check_file(config: str, env_id: str, is_atari: bool) -> None:
     """
-    :param config: a YAML file, a Python file or a module; the contents of a Python file are upstream's to read
+    :param config: a YAML file, a Python file or a module; upstream reads the contents of a Python file
     :param is_atari: whether the environment is an Atari game
-    :raises ValueError: if it does not map environments to mappings, or holds nothing for this one
-    :raises FileNotFoundError: if there is none
+    :raises ValueError: if it does not map environments to mappings, or has no entry for this environment
+    :raises FileNotFoundError: if it does not exist
     """
     if not config.endswith((".yml", ".yaml", ".py")):
         content = _of_module(config)
     elif not Path(config).is_file():
-        raise FileNotFoundError(f"There is no configuration {config}: give another file or module by -conf")
+        raise FileNotFoundError(f"-conf {config}: this file does not exist, pass another file or module")
     elif config.endswith(".py"):
         return
     else:
         content = _of_yaml(config)
     if not isinstance(content, dict):
         raise ValueError(
-            f"{config} maps no environments to hyperparameters; it should begin with {env_id}: or default:"
+            f"{config} must map environments to hyperparameters; it should start with {env_id}: or default:"
         )
     for name, settings in content.items():
         if not isinstance(settings, dict):
-            raise ValueError(f"{config}: {name} should be a mapping of hyperparameters, not {settings!r}")
+            raise ValueError(f"{config}: {name} must be a mapping of hyperparameters, got {settings!r}")
         check_options(f"{config}: the hyperparameters of {name}", settings)
     common = "atari" if is_atari else "default"
     if env_id not in content and common not in content:
         held = ", ".join(map(str, content)) or "nothing"
         raise ValueError(
-            f"{config} holds {held}, and nothing for {env_id}: add {env_id}: or {common}:, or change --env"
+            f"{config} has entries for {held}, but none for {env_id}: add {env_id}: or {common}:, or change --env"
         )
 
 
@@ -95,7 +95,7 @@ def _of_yaml(config: str) -> Any:
         return yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{config} is not a YAML file, or a Python object stands in it ({reason})") from error
+        raise ValueError(f"{config} is not valid YAML, or contains a Python object ({reason})") from error
 
 
 def _of_module(config: str) -> Any:
@@ -103,16 +103,16 @@ def _of_module(config: str) -> Any:
         return import_module(config).hyperparams
     except ModuleNotFoundError as error:
         raise FileNotFoundError(
-            f"There is no configuration {config} ({error}): give another file or module by -conf"
+            f"-conf {config}: this module cannot be imported ({error}), pass another file or module"
         ) from error
     except (AttributeError, ImportError, ValueError, TypeError) as error:
         raise ValueError(
-            f"The module {config} has no dictionary hyperparams ({error}): give another by -conf"
+            f"-conf {config}: this module has no dictionary hyperparams ({error}), pass another file or module"
         ) from error
 
 
 def check_mappings(config: str, hyperparams: dict[str, Any]) -> None:
-    """:raises ValueError: if options by name are none; the algorithm takes no policy_kwargs for empty ones"""
+    """:raises ValueError: if a key that must hold a mapping does not; the algorithm accepts policy_kwargs: None"""
     for key in _MAPPINGS:
         options = hyperparams.get(key, {})
         if key in _EVALUATED and (isinstance(options, str) or (options is None and key != "monitor_kwargs")):
@@ -121,7 +121,7 @@ def check_mappings(config: str, hyperparams: dict[str, Any]) -> None:
 
 
 def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
-    """:raises ValueError: on a value of the zoo's keys that it would stumble over later, or without a word"""
+    """:raises ValueError: on a value that the zoo would silently ignore, or fail on later"""
     if "n_timesteps" not in hyperparams or "policy" not in hyperparams:
         raise ValueError(f"{config}: {env_id} needs the keys n_timesteps and policy")
     check_between("n_timesteps (write 1000000 or !!float 1e6)", hyperparams["n_timesteps"], 1, 1e15)
@@ -129,7 +129,7 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
         if hyperparams.get(name) is not None:
             hyperparams[name] = as_int(name, hyperparams[name], minimum)
     native = hyperparams.get("native_envs", "auto")
-    if not (isinstance(native, bool) or native == "auto"):  # 0 and 1 are equal to them, and neither
+    if not (isinstance(native, bool) or native == "auto"):  # rejects 0 and 1, which equal False and True
         raise ValueError(f"native_envs must be true, false or auto, got {hyperparams['native_envs']!r}")
     if not isinstance(hyperparams["policy"], str):
         raise ValueError(f"policy must be a name such as CnnPolicy, got {hyperparams['policy']!r}")
@@ -138,9 +138,7 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     named_classes("vec_env_wrapper", hyperparams.get("vec_env_wrapper"))
     check_callbacks(hyperparams.get("callback"))
     if hyperparams.get("frame_stack") and "VecRepeatFirstStack" in str(hyperparams.get("vec_env_wrapper")):
-        raise ValueError(
-            "frame_stack and VecRepeatFirstStack (vec_env_wrapper) both stack frames: leave one of them out"
-        )
+        raise ValueError("frame_stack and VecRepeatFirstStack (vec_env_wrapper) both stack frames: remove one of them")
     rate = hyperparams.get("learning_rate")
     if isinstance(rate, str) and not re.fullmatch(r"lin_[0-9.]+(e[-+]?[0-9]+)?", rate):
         raise ValueError(f"learning_rate must be a number (0.0001 or !!float 1e-4) or linear (lin_1e-4), got {rate!r}")
@@ -150,27 +148,27 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
 
 def check_callbacks(callback: Any) -> None:
     """
-    :param callback: the key of this name
-    :raises ValueError: if it names no callbacks, or one of them with options that lead to nothing
+    :param callback: value of the key `callback`
+    :raises ValueError: if an entry is not a callback, or has invalid options
     """
     entries = callback if isinstance(callback, list) else [callback]
-    named = [entry for entry in entries if not isinstance(entry, BaseCallback)]  # a Python file may hold them built
+    named = [entry for entry in entries if not isinstance(entry, BaseCallback)]  # a Python file may contain instances
     for found, options in named_classes("callback", named):
         if not isinstance(found, type):
             continue
         if not issubclass(found, BaseCallback):
-            raise ValueError(f"callback: {found.__module__}.{found.__name__} is no callback of Stable-Baselines3")
+            raise ValueError(f"callback: {found.__module__}.{found.__name__} is not a Stable-Baselines3 callback")
         if issubclass(found, RunCallback):
             as_int(f"callback: verbose of {found.__name__}", options.get("verbose", 0), 0)
             folder = options.get("folder")
             if folder is not None and not (isinstance(folder, str) and folder):
                 raise ValueError(
-                    f"callback: folder of {found.__name__} is {folder!r}: name one, or leave it out for the run's own"
+                    f"callback: folder of {found.__name__} must be a path, got {folder!r}; omit it for the run folder"
                 )
 
 
 def check_keys(algo: str, config: str, hyperparams: dict[str, Any]) -> None:
-    """:raises ValueError: on a key that is neither the zoo's nor the algorithm's, with the one that may be meant"""
+    """:raises ValueError: on a key that belongs neither to the zoo nor to the algorithm; suggests a similar one"""
     validation.check_keys(
         f"the hyperparameters of {algo} (from {config} or -params)",
         hyperparams,
@@ -179,7 +177,7 @@ def check_keys(algo: str, config: str, hyperparams: dict[str, Any]) -> None:
 
 
 def _arguments(cls: type) -> set[str]:
-    """:return: names of the constructor's arguments; where it passes ``**kwargs`` on, its parents' too"""
+    """:return: names of the constructor's arguments, including those of parents if it forwards ``**kwargs``"""
     names: set[str] = set()
     for owner in cls.__mro__:
         if "__init__" not in vars(owner):

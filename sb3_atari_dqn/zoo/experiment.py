@@ -1,7 +1,7 @@
-"""One run of the zoo with one of our algorithms: its configuration, its environments, its folder.
+"""One run of the zoo with one of our algorithms: configuration, environments, run folder.
 
-Each function stands in for the method of the same name of the zoo's ``ExperimentManager`` and calls it as
-``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` says why.
+Each function replaces the method of the same name of the zoo's ``ExperimentManager`` and calls it as
+``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` explains why.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,27 +29,27 @@ Hyperparams = dict[str, Any]
 
 
 class TrialNumber(int):
-    """A trial number that is true even when it is 0: upstream asks ``if self.trial_id``."""
+    """A trial number that is truthy even if it is 0: upstream tests ``if self.trial_id``."""
 
     def __bool__(self) -> bool:
         return True
 
 
 def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams, Hyperparams]:
-    """Use our packaged configuration where the user named none, and honour ``--trial-id 0``.
+    """Default to our packaged configuration, and support ``--trial-id 0``.
 
-    ``--env-kwargs`` changes what it names and leaves the rest of the configuration's, where upstream drops all of them.
+    ``--env-kwargs`` overrides single values of the configuration's ``env_kwargs``; upstream drops all of them.
 
-    :raises ValueError: if a trial is asked for without the study it belongs to, the command line or the device makes
-        no sense, or the file holds no configuration
-    :raises FileNotFoundError: if there is no such file
+    :raises ValueError: if ``--trial-id`` is given without a study, or the command line, device or configuration is
+        invalid
+    :raises FileNotFoundError: if the configuration does not exist
     """
     check_command_line(manager.args)
     check_device(manager.device)
     if manager.trial_id is not None:
         if not (manager.storage and manager.study_name):
             raise ValueError(
-                f"--trial-id {manager.trial_id} needs the study it belongs to: add --storage and --study-name"
+                f"--trial-id {manager.trial_id} needs the study of the trial: add --storage and --study-name"
             )
         manager.trial_id = TrialNumber(manager.trial_id)
     if Path(manager.config) == Path(rl_zoo3.__file__).parent / "hyperparams" / f"{manager.algo}.yml":
@@ -57,13 +57,13 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     manager.config = _file_of_profile(manager.config)
     check_file(manager.config, manager.env_name.gym_id, manager._is_atari)
     given, manager.env_kwargs = manager.env_kwargs, {}
-    with _module_left_alone(manager.config):
+    with _module_unchanged(manager.config):
         try:
             hyperparams, saved = upstream(manager)
         except KeyError as error:  # of a Python file
             raise ValueError(
-                f"{manager.config} holds no {error}: it needs a dictionary hyperparams with a key for "
-                f"{manager.env_name.gym_id}, or atari for Atari games, or default"
+                f"{manager.config} has no {error}: it needs a dictionary hyperparams with the key "
+                f"{manager.env_name.gym_id}, default, or atari (for Atari games)"
             ) from error
     check_mappings(manager.config, hyperparams)
     if given:
@@ -74,24 +74,24 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
 
 def _file_of_profile(config: str) -> str:
     """
-    :param config: as given to ``-conf``: the name of a profile, a file, or a Python module
-    :return: the file of the profile, else the same
-    :raises ValueError: on a bare name that is neither a profile nor a module
+    :param config: value of ``-conf``: the name of a profile, a file, or a Python module
+    :return: the file of the profile; any other value unchanged
+    :raises ValueError: on a name that is neither a profile nor a module
     """
     known = profiles()
     if config in known:
         return str(known[config])
     if config.isidentifier() and find_spec(config) is None:
         raise ValueError(
-            f"-conf {config}: there is no profile of that name (there is {', '.join(known)}) and no Python module; "
-            "a file is named with its .yml, .yaml or .py"
+            f"-conf {config} is neither a profile (known: {', '.join(known)}) nor a Python module; for a file, include "
+            "its .yml, .yaml or .py"
         )
     return config
 
 
 @contextmanager
-def _module_left_alone(config: str) -> Iterator[None]:
-    """The zoo takes keys out of the ``hyperparams`` of a Python module and writes ``-params`` into them."""
+def _module_unchanged(config: str) -> Iterator[None]:
+    """Restore the ``hyperparams`` of a Python module, from which the zoo removes keys and into which it writes."""
     if config.endswith((".yml", ".yaml", ".py")):
         yield
         return
@@ -112,9 +112,9 @@ def load_trial(
 
 
 def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperparams) -> tuple[Any, ...]:
-    """Check the configuration before anything is built, and fit the environment to the preset.
+    """Validate the configuration before anything is created, and adapt ``env_kwargs`` to the preset.
 
-    :raises ValueError: on an unknown or missing key, or a preset that the environment cannot carry
+    :raises ValueError: on an unknown or missing key, or a preset that does not fit the environment
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
     wrappers = named_classes("env_wrapper", hyperparams.get("env_wrapper"))
@@ -122,7 +122,7 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
-    if "info_keywords" in manager.monitor_kwargs:  # SB3 adds tuples, YAML gives lists
+    if "info_keywords" in manager.monitor_kwargs:  # SB3 expects a tuple, YAML gives a list
         manager.monitor_kwargs["info_keywords"] = tuple(manager.monitor_kwargs["info_keywords"])
     manager.env_kwargs = {**preset_env_kwargs, **manager.env_kwargs}
     manager.eval_env_kwargs = {**manager.env_kwargs, **(manager._eval_env_kwargs_args or {})}
@@ -130,36 +130,36 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
 
 
 def setup_experiment(upstream: Upstream, manager: Any) -> Any:
-    """Leave no run folder behind where no run came to be: ``enjoy`` would take it for the latest."""
+    """Remove the run folder if the set-up fails: ``enjoy`` would open it as the latest run."""
     with run_folder.removed_on_failure(manager):
         results = upstream(manager)
-    if results is None:  # tuning writes a report beside the runs, nothing into its own folder
+    if results is None:  # tuning writes its report elsewhere and leaves its run folder empty
         run_folder.remove(manager)
     return results
 
 
 def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
-    """Play Atari games in C++ where the configuration lets it, else in upstream's environments.
+    """Create native (C++) Atari environments if the configuration allows it, else upstream's environments.
 
-    Either with pictures where a callback of ours films them; so are the environments of the zoo's own algorithms.
+    Enables rendering if one of our callbacks records them, with any algorithm of the zoo.
 
-    :raises ValueError: if ``native_envs: true`` asks for what C++ cannot play
+    :raises ValueError: if ``native_envs: true`` is set but not supported
     """
-    filmed = not eval_env and recorders.training_is_filmed(manager)
-    builder = recorders.rendering(manager) if filmed else manager
+    recorded = not eval_env and recorders.records_training(manager)
+    builder = recorders.rendering(manager) if recorded else manager
     if manager.algo in ALGORITHMS and native_envs.wanted(builder, eval_env):
         return native_envs.create(builder, n_envs, eval_env, no_log)
     return upstream(builder, n_envs, eval_env, no_log)
 
 
 def save_config(upstream: Upstream, manager: Any, saved_hyperparams: Hyperparams) -> None:
-    """Write the environment arguments that were really used to ``args.yml``, where every later script looks."""
+    """Write the effective ``env_kwargs`` to ``args.yml``, which all later scripts read."""
     manager.args.env_kwargs = manager.env_kwargs or None
     upstream(manager, saved_hyperparams)
 
 
 def learn(upstream: Upstream, manager: Any, model: Any) -> None:
-    """Leave no run folder behind where training died before its first step."""
+    """Remove the run folder if training fails before its first step."""
     before = model.num_timesteps
     try:
         upstream(manager, model)
@@ -170,16 +170,18 @@ def learn(upstream: Upstream, manager: Any, model: Any) -> None:
 
 
 def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
-    """Choose the search space by the policy, and have Optuna's tables ready whoever else starts at this moment."""
+    """Select the search space by policy, and create Optuna's tables safely when several processes start at once."""
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 
     from sb3_atari_dqn.zoo import tuning
 
-    recorders.leave_out(manager)
+    recorders.disable(manager)
     policy = manager._hyperparams["policy"]
     pixels = "Cnn" in getattr(policy, "__name__", policy)
     options = manager._hyperparams
-    n_step = not (options.get("optimize_memory_usage") and options.get("replay") == "sb3")  # one or the other
+    n_step = not (
+        options.get("optimize_memory_usage") and options.get("replay") == "sb3"
+    )  # SB3's buffer supports only one of them
     HYPERPARAMS_SAMPLER[manager.algo] = tuning.sampler(ALGORITHMS[manager.algo], pixels, n_step)
     if manager.storage is not None:
         tuning.prepare_storage(manager.storage)
@@ -187,17 +189,17 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
 
 
 def env_kwargs_of_presets(env_id: str, wrappers: list[tuple[type, dict[str, Any]]]) -> dict[str, Any]:
-    """What the presets named in ``env_wrapper`` ask of the environment's constructor.
+    """Environment arguments required by the presets in ``env_wrapper``.
 
-    :raises ValueError: if a preset stands in front of an environment that is not an Atari game, or skips frames
-        beneath a wrapper that skips again
+    :raises ValueError: if a preset wraps an environment that is not an Atari game, or skips frames inside another
+        frame-skipping wrapper
     """
     wanted: dict[str, Any] = {}
     skipping: str | None = None
     for wrapper_class, overrides in wrappers:
         name = wrapper_class.__name__
         if skipping and name in SKIPPING_WRAPPERS:
-            raise ValueError(f"env_wrapper: {name} around {skipping} would skip frames twice; leave one of them out")
+            raise ValueError(f"env_wrapper: {name} around {skipping} would skip frames twice; remove one of them")
         if issubclass(wrapper_class, AtariPresetWrapper):
             wanted |= env_kwargs_for(wrapper_class, overrides, _atari_spec_kwargs(env_id, name))
             skipping = name if wrapper_class.preset.with_overrides(overrides).frame_skip > 1 else skipping
@@ -205,7 +207,7 @@ def env_kwargs_of_presets(env_id: str, wrappers: list[tuple[type, dict[str, Any]
 
 
 def is_atari_game(env_id: str) -> bool:
-    """:param env_id: known to gymnasium"""
+    """:param env_id: registered with gymnasium"""
     return "AtariEnv" in str(gym.spec(env_id).entry_point)
 
 
@@ -213,7 +215,7 @@ def _atari_spec_kwargs(env_id: str, preset: str) -> dict[str, Any]:
     spec = gym.spec(env_id)
     if not is_atari_game(env_id):
         raise ValueError(
-            f"env_wrapper names the Atari preset {preset}, but {env_id} is no Atari game ({spec.entry_point}): "
+            f"env_wrapper names the Atari preset {preset}, but {env_id} is not an Atari game ({spec.entry_point}): "
             "remove the preset, or choose an Atari environment such as PongNoFrameskip-v4"
         )
     return spec.kwargs

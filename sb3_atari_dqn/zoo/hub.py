@@ -1,8 +1,8 @@
-"""Pushing a model to the Hugging Face Hub and loading it again, with the zoo's own scripts.
+"""Pushes models to the Hugging Face Hub and loads them, with the zoo's own scripts.
 
-Each function stands in for one of upstream's and is called as ``ours(upstream, ...)``;
-:mod:`sb3_atari_dqn.zoo.patches` puts them there. The repairs serve every algorithm, since those scripts only crashed;
-the score's protocol and the model card are written for ours alone.
+Each function replaces one of upstream's and is called as ``ours(upstream, ...)``; :mod:`sb3_atari_dqn.zoo.patches`
+installs them. The fixes apply to all algorithms, because the unpatched scripts crash; evaluation protocol and model
+card are written for our algorithms only.
 """
 
 import itertools
@@ -27,16 +27,16 @@ from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path
 
 Upstream = Callable[..., Any]
 
-#: Steps over which the frames of one step are counted, see :func:`_frames_per_step`.
+#: Number of steps in which :func:`_frames_per_step` counts frames.
 _COUNTED_STEPS = 8
 
 
 def load_from_hub(upstream: Upstream, repo_id: str, filename: str) -> str:
-    """Download one file; a file that the repository lacks is an error the zoo expects.
+    """Download one file; raise the error that the zoo expects for a missing file.
 
-    The zoo takes requests' HTTPError for "this model has no vec_normalize.pkl"; the client no longer raises it.
+    The zoo catches requests' HTTPError for models without vec_normalize.pkl; the client no longer raises it.
 
-    :raises HTTPError: if the repository has no such file
+    :raises HTTPError: if the repository does not have the file
     """
     try:
         return upstream(repo_id, filename)
@@ -47,7 +47,7 @@ def load_from_hub(upstream: Upstream, repo_id: str, filename: str) -> str:
 def generate_metadata(
     upstream: Upstream, model_name: str, env_id: str, mean_reward: float, std_reward: float
 ) -> dict[str, Any]:
-    """The card's metadata as the mapping that ``metadata_save`` writes.
+    """Return the card's metadata as the dictionary that ``metadata_save`` expects.
 
     :param upstream: ``huggingface_sb3.push_to_hub._generate_metadata``, which returns a ModelCardData
     """
@@ -57,7 +57,7 @@ def generate_metadata(
 def evaluate_agent(
     upstream: Upstream, model: Any, eval_env: Any, n_eval_episodes: int, is_deterministic: bool, local_path: Path
 ) -> tuple[float, float]:
-    """Evaluate, and for our algorithms write the protocol of the score beside it into ``results.json``."""
+    """Evaluate the agent; for our algorithms also write the evaluation protocol to ``results.json``."""
     scores = upstream(model, eval_env, n_eval_episodes, is_deterministic, local_path)
     if type(model) in {algorithm.import_class() for algorithm in ALGORITHMS.values()}:
         results_path = Path(local_path) / "results.json"
@@ -70,7 +70,7 @@ def evaluate_agent(
 def generate_replay(
     upstream: Upstream, model: Any, eval_env: Any, video_length: int, is_deterministic: bool, local_path: Path
 ) -> None:
-    """Record ``replay.mp4``; upstream ignores how ffmpeg ended and keeps the video of an earlier push."""
+    """Record ``replay.mp4``; upstream ignores ffmpeg's exit status and keeps the video of an earlier push."""
     put_video_tools_on_path()
     replay = Path(local_path) / "replay.mp4"
     replay.unlink(missing_ok=True)
@@ -78,18 +78,18 @@ def generate_replay(
     if not _is_video(replay):
         replay.unlink(missing_ok=True)
         print(
-            f"No replay video: ffmpeg made no playable {replay} (its messages are above); the upload goes on without. "
+            f"No replay video: ffmpeg did not write a playable {replay} (see its output above); uploading without it. "
             "Install ffmpeg and push again to add it.",
             file=sys.stderr,
         )
 
 
 def save_metadata(upstream: Upstream, local_path: Path, data: dict[str, Any]) -> None:
-    """Write the metadata of a model card, and for our algorithms the card itself anew.
+    """Write the metadata of a model card; for our algorithms rewrite the card itself.
 
-    Upstream's card tells the reader to install the RL Zoo alone, which knows none of our algorithms.
+    Upstream's card only installs the RL Zoo, which does not include our algorithms.
 
-    :param local_path: README.md in the folder of the repository, which holds everything else by now
+    :param local_path: README.md in the folder of the repository, which already contains all other files
     :param data: metadata from :func:`generate_metadata`
     """
     card = Path(local_path)
@@ -102,7 +102,7 @@ def save_metadata(upstream: Upstream, local_path: Path, data: dict[str, Any]) ->
 
 
 def _protocol(model: Any, eval_env: Any, is_deterministic: bool) -> dict[str, Any]:
-    """How the score came about; what is unknown is left out."""
+    """Return the evaluation protocol, without unknown values."""
     protocol = {
         "seed": model.seed,
         "epsilon": None if is_deterministic else model.exploration_rate,
@@ -113,9 +113,9 @@ def _protocol(model: Any, eval_env: Any, is_deterministic: bool) -> dict[str, An
 
 
 def _frames_per_step(eval_env: Any) -> int | None:
-    """Count the game's frames from step to step, whichever wrapper or environment skips them.
+    """Count the game's frames per step, including all frame skips.
 
-    :return: frames, None where the environment is not an Atari game in this process or the number varies
+    :return: frames per step, None if it varies or the environment is not an Atari game in this process
     """
     games = getattr(eval_env.unwrapped, "envs", [])
     emulator = getattr(games[0].unwrapped, "ale", None) if games else None
@@ -135,9 +135,9 @@ def _is_video(path: Path) -> bool:
 
 
 def _facts(card: Path) -> model_card.Facts | None:
-    """What the folder of a repository says about its model.
+    """Read the facts about a model from the folder of its repository.
 
-    :return: None if this is not the card of a model of ours that the zoo is about to push
+    :return: None unless this is the card of one of our models that the zoo is about to push
     """
     folder = card.parent
     organization = re.search(r"-orga (\S+)", card.read_text(encoding="utf-8")) if card.is_file() else None
@@ -157,11 +157,11 @@ def _facts(card: Path) -> model_card.Facts | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """The zoo writes Python objects (an OrderedDict) and has just read the same files this way itself."""
+    """Load files that contain Python objects (OrderedDict) written by the zoo, which has just loaded them itself."""
     return dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader) or {})
 
 
 def _is_new_video(folder: Path) -> bool:
-    """Whether the replay shows this model: without rendering, that of an earlier push still lies in the folder."""
+    """Whether the replay shows this model: without rendering, the folder may contain that of an earlier push."""
     replay = folder / "replay.mp4"
     return replay.is_file() and replay.stat().st_mtime >= (folder / "results.json").stat().st_mtime

@@ -1,6 +1,6 @@
-"""The model card of our algorithms: what a reader of the Hub needs to use the model, and how its score came about.
+"""The model card of our algorithms: how to use the model, and how it was evaluated and trained.
 
-Pure text from :class:`Facts`. A fact that is missing leaves its line out.
+Pure text from :class:`Facts`. Lines with missing facts are omitted.
 """
 
 import platform
@@ -16,7 +16,7 @@ from sb3_atari_dqn.catalogue import ALGORITHMS, Algorithm
 
 _PACKAGES = ("stable_baselines3", "rl_zoo3", "gymnasium", "ale-py", "torch")
 
-#: Arguments of the zoo's train script that change the result: name in args.yml, flag, value that needs no flag.
+#: Arguments of the zoo's train script that affect the result: name in args.yml, flag, default.
 _TRAIN_FLAGS = (
     ("n_timesteps", "-n", -1),
     ("eval_freq", "--eval-freq", 25000),
@@ -27,13 +27,13 @@ _TRAIN_FLAGS = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about a model that is about to be pushed.
+    """Facts about a model that is about to be pushed.
 
     :param repo_id: organisation/name on the Hub
     :param args: arguments of the zoo's train script (``args.yml``)
     :param config: hyperparameters (``config.yml``)
-    :param env_kwargs: arguments of the environment that the score was made in (``env_kwargs.yml``)
-    :param results: score and protocol (``results.json``)
+    :param env_kwargs: arguments of the evaluation environment (``env_kwargs.yml``)
+    :param results: score and evaluation protocol (``results.json``)
     :param endpoint: address of the Hub if the repository has a video of this model, else None
     """
 
@@ -58,7 +58,7 @@ class Facts:
 
 
 def extend_metadata(facts: Facts, metadata: dict[str, Any]) -> dict[str, Any]:
-    """What the Hub can search for, beside upstream's tags and score."""
+    """Add searchable tags to upstream's metadata."""
     tags = ["atari"] if "frames_per_step" in facts.results else []
     return {
         **metadata,
@@ -80,10 +80,10 @@ def _introduction(facts: Facts) -> list[str]:
     lines = [
         f"# **{algorithm.class_name}** agent playing **{facts.env_id}**",
         "",
-        f"The algorithm `{facts.algo}` is {algorithm.summary} ({papers}). It comes with sb3-atari-dqn, a plug-in for "
+        f"The algorithm `{facts.algo}` is {algorithm.summary} ({papers}). It is part of sb3-atari-dqn, a plug-in for "
         "[Stable-Baselines3](https://github.com/DLR-RM/stable-baselines3) and the "
         f"[RL Zoo](https://github.com/DLR-RM/rl-baselines3-zoo); `{algorithm.page}` in its source distribution "
-        "says how it differs from the papers.",
+        "lists the deviations from the papers.",
     ]
     if facts.endpoint is not None:
         video = f"{facts.endpoint}/{facts.repo_id}/resolve/main/replay.mp4"
@@ -94,7 +94,7 @@ def _introduction(facts: Facts) -> list[str]:
 def _score(facts: Facts) -> list[str]:
     results = facts.results
     atari = "frames_per_step" in results
-    kind = "raw game score; whole games, all lives, rewards not clipped" if atari else "undiscounted episode reward"
+    kind = "raw game score, full episodes over all lives" if atari else "undiscounted return"
     rows = {
         "Mean and standard deviation": f"**{results['mean_reward']:.2f} +/- {results['std_reward']:.2f}** ({kind})",
         "Episodes": str(results["n_eval_episodes"]),
@@ -149,12 +149,12 @@ def _usage(facts: Facts) -> list[str]:
         "",
         "## Use the model",
         "",
-        "Install the plug-in; the RL Zoo comes with it.",
+        "Install the plug-in, which includes the RL Zoo:",
         "",
         *_shell("pip install sb3-atari-dqn"),
         "",
-        "**Do you trust this repository?** A model file contains pickled Python objects, and opening it can run any "
-        "code that its author put in. The RL Zoo therefore downloads nothing until you say yes:",
+        "**Do you trust this repository?** A model file contains pickled Python objects: loading it can execute "
+        "arbitrary code. The RL Zoo therefore only downloads models if you opt in:",
         "",
         *_shell("export TRUST_REMOTE_CODE=True"),
         "",
@@ -162,7 +162,7 @@ def _usage(facts: Facts) -> list[str]:
         "",
         *_shell(_zoo("load_from_hub", facts, *repository)),
         "",
-        "Watch it play in a window; without a screen, print the scores of its games; record a video:",
+        "Watch the agent in a window, print episode rewards without a display, or record a video:",
         "",
         *_shell(
             _zoo("enjoy", facts),
@@ -173,13 +173,13 @@ def _usage(facts: Facts) -> list[str]:
 
 
 def _training(facts: Facts) -> list[str]:
-    lines = ["", "## Train it again", "", *_shell(_zoo("train", facts, *_train_flags(facts.args))), ""]
+    lines = ["", "## Reproduce the training", "", *_shell(_zoo("train", facts, *_train_flags(facts.args))), ""]
     if facts.args.get("trained_agent"):
-        lines += ["The training of this model continued that of an earlier one, which the command does not repeat.", ""]
+        lines += ["This model continued the training of an earlier model, which the command does not repeat.", ""]
     own_conf_file = facts.args.get("conf_file") is not None and not _is_recipe(facts.args)
     if own_conf_file or facts.args.get("trial_id") is not None:
         lines += [
-            "The model was not trained with the plug-in's own configuration: save these hyperparameters as "
+            "This model was not trained with the plug-in's default configuration: save the hyperparameters below as "
             "`hyperparameters.yml` and add `-conf hyperparameters.yml` to the command.",
             "",
         ]
@@ -202,7 +202,7 @@ def _train_flags(args: dict[str, Any]) -> list[str]:
 
 
 def _is_recipe(args: dict[str, Any]) -> bool:
-    """:return: whether the configuration comes with this package, so that its name is enough"""
+    """:return: whether the configuration is part of this package and can be passed by name"""
     return str(args.get("conf_file")).startswith("sb3_atari_dqn.recipes.")
 
 
@@ -212,7 +212,7 @@ def _zoo(script: str, facts: Facts, *words: str) -> str:
 
 
 def _quote(word: str) -> str:
-    """Quote a word for the shell; double quotes read better around Python's single ones."""
+    """Quote a word for the shell, with double quotes around Python's single quotes for readability."""
     quoted = shlex.quote(word)
     return f'"{word}"' if quoted != word and not set(word) & set('"$`\\!') else quoted
 
@@ -222,7 +222,7 @@ def _shell(*commands: str) -> list[str]:
 
 
 def _hyperparameters(facts: Facts) -> str:
-    """The zoo's own format, with the training length that was asked for."""
+    """The hyperparameters in the zoo's format, with the effective n_timesteps."""
     config = dict(facts.config)
     if facts.args.get("n_timesteps", -1) > 0:
         config["n_timesteps"] = facts.args["n_timesteps"]
@@ -230,7 +230,7 @@ def _hyperparameters(facts: Facts) -> str:
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Writes what has no YAML form (an object of a Python configuration) as its text."""
+    """Writes objects without a YAML representation (from a Python configuration) as their ``repr``."""
 
 
 _PlainDumper.add_multi_representer(dict, _PlainDumper.represent_dict)

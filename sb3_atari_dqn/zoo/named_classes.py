@@ -1,6 +1,6 @@
-"""Classes that a configuration names: ``module.Class``, or a one-key mapping of it to options, or a list of these.
+"""Imports classes named in a configuration: ``module.Class``, a one-key mapping from it to options, or a list of these.
 
-Functions that build an object do as well as classes, as in the zoo, but for ``env_wrapper``.
+As in the zoo, factory functions work as well as classes, except in ``env_wrapper``.
 """
 
 import difflib
@@ -10,7 +10,7 @@ from typing import Any
 
 from sb3_atari_dqn.validation import check_options
 
-#: An example of each key that names classes, and how many arguments the zoo adds to the options.
+#: Keys that name classes, with an example and the number of positional arguments that the zoo passes.
 _EXAMPLES = {
     "env_wrapper": ("sb3_atari_dqn.atari.NatureAtari", 1),
     "vec_env_wrapper": ("sb3_atari_dqn.atari.VecRepeatFirstStack", 1),
@@ -22,9 +22,9 @@ _EXAMPLES = {
 def named_classes(key: str, value: Any) -> list[tuple[Any, dict[str, Any]]]:
     """
     :param key: of the configuration: env_wrapper, vec_env_wrapper or callback
-    :param value: what stands there
+    :param value: of the key
     :return: classes with their options
-    :raises ValueError: on an entry that names no class, or options that it does not take
+    :raises ValueError: on an entry that is not a class, or options that it does not accept
     """
     entries = value if isinstance(value, list) else [value]
     return [_named_class(key, entry) for entry in entries if entry is not None]
@@ -33,12 +33,12 @@ def named_classes(key: str, value: Any) -> list[tuple[Any, dict[str, Any]]]:
 def class_of(key: str, name: Any) -> Any:
     """
     :param name: of a class, or the class itself
-    :raises ValueError: if there is none of this name, with the one that may be meant
+    :raises ValueError: if it does not exist; suggests a similar name
     """
     example, _ = _EXAMPLES[key]
     found = _imported(key, name) if isinstance(name, str) and "." in name.strip(".") else name
     if not (isinstance(found, type) or (callable(found) and key != "env_wrapper")):
-        raise ValueError(f"{key}: {name!r} names no class; write {example}, for instance")
+        raise ValueError(f"{key}: {name!r} is not a class; use module and class, such as {example}")
     return found
 
 
@@ -55,23 +55,23 @@ def _imported(key: str, name: str) -> Any:
     module_name, _, class_name = name.rpartition(".")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a module of the user's may fail in any way
-        raise ValueError(f"{key}: there is no {name} ({error}); give module and class") from error
+    except Exception as error:  # importing a user's module may raise anything
+        raise ValueError(f"{key}: {name} cannot be imported ({error}); use module and class") from error
     if not hasattr(module, class_name):
         close = difflib.get_close_matches(class_name, [each for each in dir(module) if each[0].isupper()], n=1)
-        hint = f"did you mean {module_name}.{close[0]}?" if close else "give module and class"
-        raise ValueError(f"{key}: there is no {name}; {hint}")
+        hint = f"did you mean {module_name}.{close[0]}?" if close else "use module and class"
+        raise ValueError(f"{key}: {name} does not exist; {hint}")
     return getattr(module, class_name)
 
 
 def _check_call(key: str, found: Any, options: dict[str, Any]) -> None:
-    """:raises ValueError: on options that the class does not take"""
+    """:raises ValueError: on options that the class does not accept"""
     try:
         signature = inspect.signature(found)
-    except ValueError:  # one that is written in C does not say
+    except ValueError:  # some classes written in C have no signature
         return
     try:
         signature.bind(*[None] * _EXAMPLES[key][1], **options)
     except TypeError as error:
         taken = ", ".join([*signature.parameters][_EXAMPLES[key][1] :]) or "none"
-        raise ValueError(f"{key}: {found.__name__} does not take these options ({error}); it has {taken}") from error
+        raise ValueError(f"{key}: invalid options for {found.__name__} ({error}); known: {taken}") from error

@@ -1,4 +1,4 @@
-"""Atari games in C++ for the zoo's training: whether a run gets them, and what it is told if it does not."""
+"""Native (C++) Atari environments for training with the zoo: whether a run can use them, and a message if not."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ from sb3_atari_dqn.atari import AtariPresetWrapper, NativeAtariVecEnv, why_not_n
 @dataclass(frozen=True)
 class Choice:
     """
-    What the configuration says.
+    Settings from the configuration.
 
     :param native: the key ``native_envs``: True, False or "auto"
     :param wrappers: classes of ``env_wrapper`` with their keyword arguments
@@ -21,17 +21,17 @@ class Choice:
     wrappers: list[tuple[type, dict[str, Any]]]
 
     def ordinary(self) -> "Choice":
-        """:return: the same without C++"""
+        """:return: a copy that selects regular environments"""
         return replace(self, native=False)
 
 
 def wanted(manager: Any, eval_env: bool) -> bool:
     """
-    Whether to play in C++; says in one line why an Atari preset is not.
+    Whether to use native environments; for an unsupported Atari preset, prints the reason in one line.
 
     :param manager: of the run, with its :class:`Choice`
     :param eval_env: for the evaluation environment, whose keyword arguments may differ
-    :raises ValueError: if it must and cannot
+    :raises ValueError: if ``native_envs: true`` is set but not supported
     """
     choice = manager.native_envs
     has_preset = any(issubclass(wrapper, AtariPresetWrapper) for wrapper, _ in choice.wrappers)
@@ -48,7 +48,7 @@ def wanted(manager: Any, eval_env: bool) -> bool:
 
 
 def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> NativeAtariVecEnv:
-    """The environment that ``ExperimentManager.create_envs`` would build of the same arguments, stack included."""
+    """Native counterpart of ``ExperimentManager.create_envs``, including the frame stack."""
     ((wrapper, overrides),) = manager.native_envs.wrappers
     if manager.verbose > 0:
         print(f"Native environments: {n_envs} in C++, stacking {manager.frame_stack or 1} frames")
@@ -64,7 +64,7 @@ def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> NativeAta
 
 
 def _obstacle(manager: Any) -> str | None:
-    """:return: what the run asks for around or instead of the games; None if nothing"""
+    """:return: settings of the run that require regular environments; None if there are none"""
     asked = {
         "--vec-env": manager.vec_env_class is not DummyVecEnv,
         "--vec-env-kwargs": manager.vec_env_kwargs,
@@ -73,4 +73,4 @@ def _obstacle(manager: Any) -> str | None:
         "monitor_kwargs": manager.monitor_kwargs,
     }
     names = [name for name, value in asked.items() if value]
-    return f"{' and '.join(names)} needs ordinary environments" if names else None
+    return f"regular environments are required by {', '.join(names)}" if names else None

@@ -1,4 +1,4 @@
-"""The YAML files that come with this package: one per algorithm, and profiles for kinds of machines."""
+"""Packaged YAML configurations: one per algorithm, and profiles for different hardware."""
 
 from pathlib import Path
 
@@ -6,23 +6,23 @@ import sb3_atari_dqn
 
 
 def config_path(algo: str) -> Path:
-    """Where the packaged configuration of an algorithm lies.
+    """Path of the packaged configuration of an algorithm.
 
     :param algo: zoo name of one of our algorithms
-    :return: the YAML file, inside the installed package or, in a source checkout, beside it
+    :return: the YAML file, in the installed package or next to it in a source checkout
     :raises FileNotFoundError: if the install is damaged
     """
     path = _configurations() / f"{algo}.yml"
     if not path.is_file():
         raise FileNotFoundError(
-            f"This install of sb3_atari_dqn lacks its configuration {path}: repair it with "
-            "`pip install --force-reinstall --no-deps sb3-atari-dqn`, or name one with -conf"
+            f"This installation of sb3_atari_dqn is missing {path}: repair it with "
+            "`pip install --force-reinstall --no-deps sb3-atari-dqn`, or pass a configuration with -conf"
         )
     return path
 
 
 def profiles() -> dict[str, Path]:
-    """:return: packaged configurations for a kind of machine rather than an algorithm, by short name"""
+    """:return: packaged configurations for certain hardware rather than an algorithm, by name"""
     return {path.stem: path for path in sorted((_configurations() / "profiles").glob("*.yml"))}
 
 

@@ -1,12 +1,11 @@
-"""Every repair of upstream, in one place. Each says what upstream does and why there is no other way in.
+"""All monkey patches of upstream. Each docstring describes upstream's behaviour and why a patch is necessary.
 
-Checked against rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`); with another zoo nothing is patched
-and one warning says so. ``tests/zoo/test_patches.py`` shows each defect on the unpatched zoo, so that it fails on the
-day a repair can go.
+Tested with rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`); with other versions of the zoo we patch
+nothing and issue one warning. ``tests/zoo/test_patches.py`` reproduces each defect on the unpatched zoo, and fails once
+a patch is no longer needed.
 
-Methods of ``ExperimentManager`` are replaced for our algorithms only: every other algorithm runs upstream's code. Our
-callbacks are the exception: in runs of any algorithm that name them they learn the folder, and find environments that
-render where they film.
+The patched methods of ``ExperimentManager`` affect our algorithms only; all others run upstream's code. The exception
+are our callbacks, which work with any algorithm: they get the run folder, and rendering environments to record.
 """
 
 import functools
@@ -20,25 +19,25 @@ from typing import Any
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo import experiment, recorders, run_folder
 
-#: The zoo whose seams were read, as the beginning of its version.
+#: Version prefix of the supported zoo.
 SUPPORTED = "2.9."
 
 
-@functools.cache  # asked for each room of the zoo, said once
+@functools.cache  # called for every patched module, warns once
 def _supported() -> bool:
     found = version("rl_zoo3")
     if found.startswith(SUPPORTED):
         return True
     warnings.warn(
-        f"sb3_atari_dqn knows rl_zoo3 {SUPPORTED}x, found {found}: its algorithms are registered, its repairs of the "
-        "zoo are left out. Install a matching pair with `pip install -U sb3-atari-dqn`.",
+        f"sb3_atari_dqn supports rl_zoo3 {SUPPORTED}x, found {found}: it registers its algorithms, but does not patch "
+        "the zoo. Install compatible versions with `pip install -U sb3-atari-dqn`.",
         stacklevel=2,
     )
     return False
 
 
 def _replace(cls: type, name: str, ours: Callable[..., Any], everywhere: bool = False) -> None:
-    """Let ``ours(upstream, manager, ...)`` stand in for a method, for our algorithms only or everywhere."""
+    """Replace a method by ``ours(upstream, manager, ...)``, for our algorithms only or everywhere."""
     upstream = getattr(cls, name)
     if getattr(upstream, "replaced_by_sb3_atari_dqn", False):
         return
@@ -54,26 +53,25 @@ def _replace(cls: type, name: str, ours: Callable[..., Any], everywhere: bool = 
 
 
 def extend_experiment_manager(manager_class: type) -> None:
-    """What the zoo's ``ExperimentManager`` lacks for our algorithms (upstream: rl_zoo3/exp_manager.py).
+    """Patch the zoo's ``ExperimentManager``. Upstream's behaviour (rl_zoo3/exp_manager.py):
 
-    - ``read_hyperparameters``: the default configuration is looked up inside upstream's own package only, and
+    - ``read_hyperparameters``: looks for the default configuration in upstream's own package only;
       ``if ... and self.trial_id`` ignores trial 0; ``--env-kwargs`` drops all ``env_kwargs`` of the configuration,
-      where ``-params`` change single values; of a Python module, ``-params`` are written into its ``hyperparams``
-      and keys are taken out of them.
-    - ``load_trial``: an unknown study is a bare KeyError, an unknown trial an IndexError, a negative number another
-      trial; a mistyped SQLite file is created.
-    - ``_preprocess_hyperparams``: unknown keys reach the constructor after the run folder was made; ``env_kwargs`` of
-      the YAML never reach the evaluation environment; nothing can adapt ``env_kwargs`` to the preset.
-    - ``create_log_folder``, ``setup_experiment``: the run folder is made before the configuration is known to be good,
-      an empty one is then the latest run of ``enjoy``; tuning leaves an empty one, too; two runs that start together
-      share one.
-    - ``create_envs``: there is no key for a VecEnv class, and the manager's class attribute serves all algorithms; a
-      ``render_mode`` for the training alone would be written down, and ``enjoy`` would then open no window.
-    - ``create_callbacks``: a callback of the configuration is told neither the run folder nor the environment.
-    - ``_save_config``: ``env_kwargs`` of the YAML are not written to ``args.yml``, all that ``record_video`` and
-      ``push_to_hub`` read.
-    - ``learn``: a run that dies before its first step leaves such a folder as well.
-    - ``hyperparameters_optimization``: two processes that create Optuna's tables at the same moment, one dies.
+      whereas ``-params`` changes single values; modifies the ``hyperparams`` of a Python module in place.
+    - ``load_trial``: raises a bare KeyError for an unknown study and an IndexError for an unknown trial, counts
+      negative trial ids from the end, and creates a missing SQLite file.
+    - ``_preprocess_hyperparams``: unknown keys reach the constructor after the run folder was created; ``env_kwargs``
+      of the YAML file do not reach the evaluation environment; there is no hook to adapt ``env_kwargs`` to a preset.
+    - ``create_log_folder``, ``setup_experiment``: create the run folder before the configuration is validated, so that
+      ``enjoy`` opens an empty one as the latest run; tuning also leaves an empty one; two runs that start at the same
+      time share one.
+    - ``create_envs``: there is no key for a VecEnv class, and the manager's class attribute applies to all algorithms;
+      a ``render_mode`` for training only would be saved, after which ``enjoy`` would not open a window.
+    - ``create_callbacks``: passes neither the run folder nor the environment to callbacks of the configuration.
+    - ``_save_config``: does not write ``env_kwargs`` of the YAML file to ``args.yml``, the only file that
+      ``record_video`` and ``push_to_hub`` read.
+    - ``learn``: a run that fails before its first step also leaves an empty folder.
+    - ``hyperparameters_optimization``: if two processes create Optuna's tables at the same time, one of them fails.
     """
     if not _supported():
         return
@@ -92,13 +90,13 @@ def extend_experiment_manager(manager_class: type) -> None:
 def postpone_missing_plots(plots: ModuleType, error: ImportError) -> None:
     """Let the ``rl_zoo3`` command start without the plotting libraries.
 
-    Upstream: rl_zoo3/cli.py imports the plots before it looks at its arguments, and they need the ``plots`` extra.
-    The plot scripts say what is missing when they are called.
+    Upstream: rl_zoo3/cli.py imports the plots, which need the ``plots`` extra, before it parses its arguments. With
+    this patch, the plot scripts raise an ImportError when they are called.
     """
 
     def missing() -> None:
         raise ImportError(
-            f"The zoo's plots need libraries that are not installed ({error.name}): pip install 'rl_zoo3[plots]'"
+            f"The zoo's plots need {error.name}, which is not installed: pip install 'rl_zoo3[plots]'"
         ) from error
 
     for script in ("all_plots", "plot_from_file", "plot_train"):
@@ -106,15 +104,15 @@ def postpone_missing_plots(plots: ModuleType, error: ImportError) -> None:
 
 
 def repair_upload() -> None:
-    """Let ``push_to_hub`` run with the installed client, and write our card for our models.
+    """Make ``push_to_hub`` work with the installed client, and write our model card for our models.
 
-    Its functions live in ``__main__`` when it runs, so only what it imports can be replaced, just before it does.
+    The script runs as ``__main__``, so we can only replace the functions that it imports, before it imports them.
     Upstream (rl_zoo3 2.9, sb3-team-hf-integration 3.2):
 
-    - ``huggingface_sb3.push_to_hub.generate_metadata`` was renamed, and returns no mapping any more.
-    - ``_generate_replay`` calls a system ffmpeg and ignores how it ended.
-    - ``_evaluate_agent`` keeps no protocol of the score, and the card that ``metadata_save`` completes installs the
-      zoo alone. Both are extended for our algorithms; the others keep upstream's.
+    - ``huggingface_sb3.push_to_hub.generate_metadata`` was renamed, and no longer returns a dictionary.
+    - ``_generate_replay`` calls a system ffmpeg and ignores its exit status.
+    - ``_evaluate_agent`` does not save the evaluation protocol, and the card that ``metadata_save`` completes only
+      installs the zoo. We extend both for our algorithms; the others keep upstream's.
     """
     if not _supported():
         return
@@ -130,11 +128,11 @@ def repair_upload() -> None:
 
 
 def repair_download(script: ModuleType | None) -> None:
-    """Let ``load_from_hub`` find that a model has no ``vec_normalize.pkl``.
+    """Make ``load_from_hub`` work for models without ``vec_normalize.pkl``.
 
-    Upstream: ``huggingface_sb3.load_from_hub`` raises an error for a missing file that the zoo no longer catches.
+    Upstream: for a missing file, ``huggingface_sb3.load_from_hub`` now raises an error that the zoo does not catch.
 
-    :param script: the zoo's module, as ``enjoy`` imports it, or None when it is about to run as ``__main__``
+    :param script: the zoo's module, as imported by ``enjoy``, or None if it is about to run as ``__main__``
     """
     if not _supported():
         return
@@ -146,7 +144,7 @@ def repair_download(script: ModuleType | None) -> None:
 
 
 def _replace_function(module: ModuleType, name: str, ours: Callable[..., Any]) -> None:
-    """Let ``ours(upstream, ...)`` stand in for a function, once."""
+    """Replace a function by ``ours(upstream, ...)``, once."""
     upstream = getattr(module, name)
     if getattr(upstream, "replaced_by_sb3_atari_dqn", False):
         return

@@ -1,4 +1,4 @@
-"""Ordinary environments as the zoo's ``enjoy`` builds them, for commands that show what happens in them."""
+"""Regular environments as created by the zoo's ``enjoy``, for commands that display or record them."""
 
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -17,27 +17,28 @@ from sb3_atari_dqn.zoo.named_classes import named_classes
 
 
 def check_env_id(env_id: str) -> None:
-    """:raises ValueError: if gymnasium knows no such environment"""
+    """:raises ValueError: if the environment is not registered"""
     try:
         gym.spec(env_id)
     except gym.error.Error as error:
-        raise ValueError(f"There is no environment {env_id} ({_one_line(error)})") from error
+        raise ValueError(f"Unknown environment {env_id} ({_one_line(error)})") from error
 
 
 def is_atari(env_id: str) -> bool:
-    """:raises ValueError: if gymnasium knows no such environment"""
+    """:raises ValueError: if the environment is not registered"""
     check_env_id(env_id)
     return is_atari_game(env_id)
 
 
 def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> VecEnv:
     """
-    One environment as a training with this configuration would build it.
+    Create one environment as in training with this configuration.
 
     :param env_id: environment
-    :param hyperparams: as in a configuration of the zoo; keys of the learner are ignored
+    :param hyperparams: as in a configuration of the zoo; keys of the algorithm are ignored
     :param seed: of the environment
-    :raises ValueError: if there is no such environment, a wrapper does not fit it, or it shows several things at once
+    :raises ValueError: if the environment is not registered, a wrapper does not fit it, or its observations are not a
+        single array
     """
     check_env_id(env_id)
     settings = {**deepcopy(dict(hyperparams)), "normalize": False}
@@ -46,11 +47,14 @@ def create_untrained(env_id: str, hyperparams: Mapping[str, Any], seed: int) -> 
     try:
         env = create(env_id, settings, env_kwargs, stats_path="", seed=seed)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
-        raise ValueError(f"{env_id} needs what is not installed: {_one_line(error)}") from error
-    except TypeError as error:  # what is no wrapper, or has no such option
-        raise ValueError(f"{settings.get('env_wrapper')} does not fit around {env_id} ({_one_line(error)})") from error
+        raise ValueError(f"{env_id} has missing dependencies: {_one_line(error)}") from error
+    except TypeError as error:  # not a wrapper, or an unknown option
+        wrapper = settings.get("env_wrapper")
+        raise ValueError(f"env_wrapper: {wrapper} cannot wrap {env_id} ({_one_line(error)})") from error
     if not isinstance(env.observation_space, spaces.Box):
-        raise ValueError(f"{env_id} shows {env.observation_space}: choose an environment that shows one picture")
+        raise ValueError(
+            f"{env_id} has observation space {env.observation_space}: choose an environment with Box observations"
+        )
     return env
 
 
@@ -61,12 +65,12 @@ def create(
     :param env_id: environment
     :param hyperparams: of the run, as the zoo's ``get_saved_hyperparams`` gives them
     :param env_kwargs: of the environment's constructor
-    :param stats_path: folder with the normalization; the zoo stacks no frames without one
+    :param stats_path: folder with the normalization statistics; without it, the zoo does not stack frames
     :param seed: of the environment
-    :raises ValueError: if it is played in a browser and there is none
+    :raises ValueError: if it needs a browser and none is found
     """
     _check_browser(env_id, env_kwargs.get("browser"))
-    with redirect_stdout(StringIO()):  # the zoo announces every layer
+    with redirect_stdout(StringIO()):  # the zoo prints every wrapper
         return create_test_env(
             env_id,
             n_envs=1,
@@ -79,7 +83,7 @@ def create(
 
 
 def _check_browser(env_id: str, asked: str | None) -> None:
-    """Without it the first reset would say so, long after the model was loaded."""
+    """Look for the browser early; otherwise the first reset would fail, long after loading the model."""
     if not str(gym.spec(env_id).entry_point).startswith("sb3_atari_dqn.dino"):
         return
     from sb3_atari_dqn.dino.browser import find_browser

@@ -1,7 +1,7 @@
-"""Completes the zoo's modules as they are imported: one place where everything of ours is registered, together.
+"""Extends the zoo's modules after their import: registers algorithms, environments and search spaces.
 
-Public extension points first (the ``ALGOS`` and tuning dictionaries); :mod:`sb3_atari_dqn.zoo.patches` holds what
-upstream has no extension point for.
+Uses public extension points (the ``ALGOS`` and tuning dictionaries) where possible;
+:mod:`sb3_atari_dqn.zoo.patches` contains the rest.
 """
 
 import sys
@@ -12,10 +12,10 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 
 
 def register() -> None:
-    """Make the RL Zoo know our algorithms, in this process.
+    """Register our algorithms with the RL Zoo, in this process.
 
-    Needed only where Python's start-up files are disabled; an installed package registers itself. Can be called
-    before or after the zoo has been imported, and more than once.
+    Only needed if Python's start-up files are disabled; an installed package registers itself. Can be called before or
+    after importing the zoo, and more than once.
     """
     import sb3_atari_dqn_autoload
 
@@ -26,11 +26,11 @@ def register() -> None:
 
 
 def complete(name: str, module: ModuleType | None, error: ImportError | None) -> bool:
-    """Complete one of the zoo's modules; called once its import has ended.
+    """Extend one of the zoo's modules after its import.
 
     :param name: the module's name
-    :param module: the module, or None for a script that is about to be run as ``__main__``
-    :param error: what its import ended with, if it failed
+    :param module: the module, or None for a script that is about to run as ``__main__``
+    :param error: the ImportError raised by its import, or None
     :return: whether a failed import was repaired
     """
     return _COMPLETIONS[name](module, error)

@@ -1,7 +1,7 @@
-"""Our callbacks in a run of the zoo: they learn its folder, and get environments that render where they need them.
+"""Passes the run folder to our callbacks in runs of the zoo, and creates the rendering environments that they need.
 
-The zoo builds callbacks before it knows the folder, and hands them nothing. Serves every algorithm; a run that names
-none of our callbacks is left alone.
+The zoo creates callbacks before it chooses the run folder, and passes them no information. Works with all algorithms;
+runs without our callbacks are unaffected.
 """
 
 import copy
@@ -17,34 +17,34 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 
 
 def create_callbacks(upstream: Callable[..., Any], manager: Any) -> None:
-    """Tell our callbacks which run they belong to; stands in for ``ExperimentManager.create_callbacks``."""
+    """Bind our callbacks to their run; replaces ``ExperimentManager.create_callbacks``."""
     for callback in _ours(manager.callbacks):
         run = Run(Path(manager.save_path), partial(_evaluation_env, manager), Path(manager.params_path).name)
         callback.bind(run)
     upstream(manager)
 
 
-def training_is_filmed(manager: Any) -> bool:
-    """:return: whether a callback needs pictures of the training's own environments"""
+def records_training(manager: Any) -> bool:
+    """:return: whether a callback records the training environments"""
     return any(isinstance(callback, RecordEpisodes) and callback.renders_training for callback in manager.callbacks)
 
 
 def rendering(manager: Any) -> Any:
-    """:return: a manager that builds the same environments, with pictures; nothing of it is written down"""
+    """:return: a copy of the manager that creates rendering environments; its ``render_mode`` is not saved"""
     twin = copy.copy(manager)
     twin.env_kwargs = {**manager.env_kwargs, "render_mode": "rgb_array"}
     return twin
 
 
-def leave_out(manager: Any) -> None:
-    """A trial of the tuning has no run folder: it does without our callbacks, and says so."""
+def disable(manager: Any) -> None:
+    """Disable our callbacks during ``-optimize`` and print a message, because trials have no run folder."""
     from rl_zoo3.utils import get_callback_list
 
     named = manager.specified_callbacks
     named = named if isinstance(named, list) else [named]
     kept = [entry for entry in named if not _ours(get_callback_list({"callback": entry}))]
     if len(kept) < len(named):
-        print("Tuning leaves out the callbacks of sb3_atari_dqn: a trial has no run folder to write to")
+        print("The callbacks of sb3_atari_dqn are disabled during -optimize: trials have no run folder")
     manager.specified_callbacks = kept
 
 
@@ -53,7 +53,7 @@ def _ours(callbacks: list[Any]) -> list[RunCallback]:
 
 
 def _evaluation_env(manager: Any) -> VecEnv:
-    """:return: one ordinary environment of the run's evaluation, with pictures"""
+    """:return: one regular, rendering evaluation environment"""
     twin = copy.copy(manager)
     twin.verbose = 0
     twin.vec_env_class, twin.vec_env_kwargs = DummyVecEnv, {}

@@ -1,7 +1,6 @@
-"""The folder of one run: claimed for it alone, and gone again if the run never came to be.
+"""Creates the folder of a run exclusively, and removes it if the run fails to start.
 
-``enjoy`` opens the latest folder, so one without a model is worse than none. Only what was made for a run may be
-removed with it.
+``enjoy`` opens the latest folder, so a folder without a model does harm. Only folders created for the run are removed.
 """
 
 import os
@@ -13,11 +12,11 @@ from typing import Any
 
 
 def create(upstream: Callable[..., Any], manager: Any) -> None:
-    """Make the run folder, under the next free number if another run has taken this one since.
+    """Create the run folder, with the next free number if another run has taken this one.
 
     :param upstream: ``ExperimentManager.create_log_folder``
-    :param manager: remembers the folders made for it, the deepest first
-    :raises OSError: if the folder cannot be made
+    :param manager: stores the created folders, deepest first
+    :raises OSError: if the folder cannot be created
     """
     while True:
         run = Path(manager.save_path).absolute()
@@ -34,7 +33,7 @@ def create(upstream: Callable[..., Any], manager: Any) -> None:
 
 
 def remove(manager: Any) -> None:
-    """Remove the run folder, and those above it that were made for it and hold nothing else."""
+    """Remove the run folder, and empty parent folders that were created with it."""
     made = getattr(manager, "folders_made", [])
     if not made:
         return
@@ -42,7 +41,7 @@ def remove(manager: Any) -> None:
     for folder in made[1:]:
         try:
             folder.rmdir()
-        except OSError:  # other runs moved in
+        except OSError:  # contains other runs by now
             return
 
 

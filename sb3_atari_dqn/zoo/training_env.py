@@ -1,4 +1,4 @@
-"""The environment of a recipe without a training: as the zoo's ``train`` builds it, wrappers and stack included."""
+"""Creates the training environment of a recipe as the zoo's ``train`` does, including wrappers and frame stack."""
 
 import argparse
 
@@ -9,10 +9,10 @@ from sb3_atari_dqn.recipes import Recipe
 
 def training_env(recipe: Recipe, seed: int, n_envs: int = 1) -> VecEnv:
     """
-    :param recipe: whose environment
-    :param seed: of the first environment, the next ones count on
+    :param recipe: its configuration determines the environment
+    :param seed: of the first environment; environment i is seeded with ``seed + i``
     :param n_envs: N
-    :return: not yet reset; writes no monitor files
+    :return: vectorized environment before its first reset; does not write monitor files
     """
     from rl_zoo3.exp_manager import ExperimentManager
 

@@ -1,8 +1,8 @@
-"""Tuning our algorithms with the zoo: a search space made for pixels, and the care Optuna's databases need.
+"""Hyperparameter tuning with the zoo: search spaces for pixel observations, and safe access to Optuna's storages.
 
-:func:`sampler` and :func:`convert` are registered together: what one proposes, the other turns into constructor
-arguments, in a trial as well as when ``--trial-id`` loads one. How the search of one algorithm differs from the common
-one, its entry in the catalogue says.
+:func:`sampler` and :func:`convert` are registered together: :func:`convert` turns sampled parameters into constructor
+arguments, both during a trial and when ``--trial-id`` loads one. An algorithm's entry in the catalogue defines how its
+search space differs from the common one.
 """
 
 import time
@@ -19,14 +19,14 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sb3_atari_dqn.catalogue import Algorithm, Choice, Range
 from sb3_atari_dqn.validation import check_known
 
-#: Torsos worth a trial: those whose cost on 84x84 frames stays within about ten times the Nature network's.
+#: Torsos to search: those that cost at most about ten times as much as the Nature network on 84x84 frames.
 TORSOS = ("nature", "nature_stride2", "dqn2013", "impala")
-#: Adam's, on pixels: as in the shipped configuration of dqn_dueling.
+#: Adam's epsilon for pixel observations, as in the packaged configuration of dqn_dueling.
 ADAM_EPSILON = 1.5e-4
-#: Layers of a flat-observation network, under the zoo's own names.
+#: Hidden layers for flat observations, by the zoo's names.
 NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
 
-#: What every algorithm searches unless its entry says otherwise, by the names of docs/tuning.md. The ranges bracket the
+#: The common search space, with the names of docs/tuning.md; an algorithm's entry may change it. The ranges include the
 #: published settings: Nature DQN (Mnih et al. 2015), Rainbow (Hessel et al. 2018, table 1), SB3's Atari configuration.
 COMMON: dict[str, Range | Choice] = {
     "gamma": Range("one_minus_gamma", 0.001, 0.1, log=True),
@@ -40,18 +40,18 @@ COMMON: dict[str, Range | Choice] = {
     "net_arch": Choice("net_arch", tuple(NET_ARCHS)),
 }
 
-# Two processes meet while one creates the tables: the loser fails within milliseconds of the winner's commit.
+# If two processes create the tables at once, the loser fails within milliseconds of the winner's commit.
 _ATTEMPTS = 20
 _PAUSE_S = 0.5
 
 
 def search_space(algorithm: Algorithm, pixels: bool = True, n_step: bool = True) -> list[Range | Choice]:
     """
-    :param algorithm: whose
-    :param pixels: whether the policy sees images; otherwise layers are proposed instead of a torso
-    :param n_step: whether the replay memory can hold returns of several steps
-    :return: dimensions under the names that the study stores
-    :raises ValueError: if the entry leaves out a dimension that does not exist
+    :param algorithm: its search space
+    :param pixels: whether observations are images; otherwise search over net_arch instead of torsos
+    :param n_step: whether the replay buffer supports n-step returns
+    :return: dimensions, with the parameter names of the study
+    :raises ValueError: if ``not_tuned`` contains an unknown dimension
     """
     for name in algorithm.not_tuned:
         check_known(f"not_tuned of {algorithm.name}", name, COMMON)
@@ -62,8 +62,8 @@ def search_space(algorithm: Algorithm, pixels: bool = True, n_step: bool = True)
 
 def sampler(algorithm: Algorithm, pixels: bool = True, n_step: bool = True) -> Callable[..., dict[str, Any]]:
     """
-    :param algorithm: see :func:`search_space`, as the others
-    :return: what the zoo calls with a trial and three arguments for algorithms that are not ours
+    :param algorithm: see :func:`search_space`, as for the other arguments
+    :return: function that the zoo calls with a trial and three arguments, which our algorithms ignore
     """
     dimensions = search_space(algorithm, pixels, n_step)
 
@@ -86,17 +86,18 @@ def convert(params: dict[str, Any]) -> dict[str, Any]:
     """Turn a trial's parameters into constructor arguments.
 
     :param params: as stored in the study
-    :return: constructor arguments, as the configuration would name them
+    :return: constructor arguments, as in a configuration
     """
     hyperparams = dict(params)
     if "one_minus_gamma" in hyperparams:
         hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
-    if "exploration_fraction" in hyperparams:  # those of the configuration would win over it
+    if "exploration_fraction" in hyperparams:  # these take precedence over it in a configuration
         hyperparams["exploration_steps"], hyperparams["exploration_delay"] = None, 0
     if "batch_size_pow" in hyperparams:
         hyperparams["batch_size"] = 2 ** hyperparams.pop("batch_size_pow")
     if "torso" in hyperparams:
-        # policy_kwargs replace the configuration's: the epsilon that keeps its first convolution alive comes along
+        # Replaces the configuration's policy_kwargs, so include its Adam epsilon, without which the first convolution
+        # can die
         optimizer_kwargs = {"eps": ADAM_EPSILON}
         torso = hyperparams.pop("torso")
         hyperparams["policy_kwargs"] = {"features_extractor_class": torso, "optimizer_kwargs": optimizer_kwargs}
@@ -106,10 +107,10 @@ def convert(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare_storage(storage: str) -> None:
-    """Create Optuna's tables, however many processes do so at this moment.
+    """Create Optuna's tables, even if several processes do so at the same time.
 
-    Optuna creates tables and version rows without a lock (optuna/storages/_rdb/storage.py), so of two processes that
-    meet in an empty database one dies with an IntegrityError; trying again finds the winner's tables.
+    Optuna creates tables and version rows without a lock (optuna/storages/_rdb/storage.py): if two processes open an
+    empty database, one fails with an IntegrityError. A retry finds the other's tables.
 
     :param storage: the zoo's ``--storage``
     :raises ValueError: if the database cannot be opened or its driver is missing
@@ -124,44 +125,46 @@ def prepare_storage(storage: str) -> None:
             return
         except SQLAlchemyError as error:
             if attempt == _ATTEMPTS - 1 or not _is_a_race(error):
-                raise ValueError(f"--storage {_shown(storage)} cannot be used as a database: {error}") from error
+                raise ValueError(f"--storage {_redacted(storage)} cannot be used as a database: {error}") from error
             time.sleep(_PAUSE_S)
         except ImportError as error:
             raise ValueError(
-                f"--storage {_shown(storage)} needs a database driver that is not installed ({error}); "
+                f"--storage {_redacted(storage)} needs a database driver that is not installed ({error}); "
                 "for PostgreSQL: pip install 'sb3-atari-dqn[postgres]'"
             ) from error
 
 
 def check_trial(storage: str, study_name: str, trial_id: int | None) -> None:
-    """Make sure that a trial is there to be loaded; upstream creates missing files and counts from the end.
+    """Check that a trial exists. Upstream creates missing files, and counts negative trial ids from the end.
 
     :param storage: the zoo's ``--storage``
     :param study_name: the zoo's ``--study-name``
-    :param trial_id: the zoo's ``--trial-id``; None stands for the best trial
-    :raises ValueError: naming what does not exist, and what does
+    :param trial_id: the zoo's ``--trial-id``; None selects the best trial
+    :raises ValueError: if it does not exist; the message lists existing studies or trials
     """
     opened = _open_existing(storage)
     names = [study.study_name for study in optuna.get_all_study_summaries(opened, include_best_trial=False)]
     if study_name not in names:
-        raise ValueError(f"No study {study_name!r} in {_shown(storage)}; it holds: {', '.join(names) or 'none'}")
+        raise ValueError(
+            f"--study-name {study_name!r} does not exist in {_redacted(storage)}; known: {', '.join(names) or 'none'}"
+        )
     trials = optuna.load_study(study_name=study_name, storage=opened).trials
     usable = [trial.number for trial in trials if trial.params]
     if trial_id is not None and trial_id not in usable:
         raise ValueError(
-            f"No trial {int(trial_id)} with parameters in study {study_name!r}; it holds: "
-            f"{', '.join(map(str, usable)) or 'none'}"
+            f"--trial-id {int(trial_id)}: study {study_name!r} does not have this trial, or the trial has no "
+            f"parameters; known: {', '.join(map(str, usable)) or 'none'}"
         )
 
 
 def _open_existing(storage: str) -> BaseStorage:
     if storage.endswith(".log"):
         if not Path(storage).is_file():
-            raise ValueError(f"No journal file {storage}: --storage names the file that the tuning wrote")
+            raise ValueError(f"--storage {storage} does not exist: pass the journal file of the tuning run")
         return _open_journal(storage)
     url = _url(storage)
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
-        raise ValueError(f"No database file {url.database}: --storage names the file that the tuning wrote")
+        raise ValueError(f"--storage {storage}: {url.database} does not exist, pass the database of the tuning run")
     prepare_storage(storage)
     return RDBStorage(storage)
 
@@ -170,7 +173,7 @@ def _open_journal(path: str) -> BaseStorage:
     try:
         return JournalStorage(JournalFileBackend(path))
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"--storage {path} is not a journal that a tuning wrote: {error!r}") from error
+        raise ValueError(f"--storage {path} is not an Optuna journal: {error!r}") from error
 
 
 def _url(storage: str) -> URL:
@@ -178,16 +181,16 @@ def _url(storage: str) -> URL:
         return make_url(storage)
     except SQLAlchemyError as error:
         raise ValueError(
-            f"--storage {storage!r} is neither a journal file (name.log) nor a database such as sqlite:///name.db"
+            f"--storage {storage!r} is neither a journal file (name.log) nor a database URL such as sqlite:///name.db"
         ) from error
 
 
 def _is_a_race(error: Exception) -> bool:
-    """Whether another process was creating the same tables: an existing table, type, or row."""
+    """Whether another process was creating the same tables (existing table, type or row)."""
     text = str(error).lower()
     return isinstance(error, IntegrityError) or any(sign in text for sign in ("already exists", "locked", "duplicate"))
 
 
-def _shown(storage: str) -> str:
-    """The storage without its password, for messages."""
+def _redacted(storage: str) -> str:
+    """The storage URL for messages, without its password."""
     return storage if storage.endswith(".log") else _url(storage).render_as_string(hide_password=True)

@@ -1,8 +1,8 @@
-"""The programs that the zoo's video scripts start by name, on a machine that has only Python packages.
+"""Provides the programs that the zoo's video scripts run by name, from installed Python packages.
 
-``push_to_hub`` and ``record_training`` run ``ffmpeg`` through ``os.system`` and ignore how it ends, and
-``record_training`` starts ``python``. Neither name needs to exist: moviepy's ffmpeg lies inside the package
-imageio-ffmpeg, and an environment that is not activated, or Debian's ``python3``, gives no ``python``.
+``push_to_hub`` and ``record_training`` run ``ffmpeg`` through ``os.system`` and ignore its exit status;
+``record_training`` runs ``python``. Both may be missing on PATH: moviepy uses the ffmpeg in the package
+imageio-ffmpeg, and neither an inactive virtual environment nor Debian's ``python3`` provides ``python``.
 """
 
 import atexit
@@ -16,12 +16,12 @@ import tempfile
 import warnings
 from pathlib import Path
 
-#: Runs a program under another name. A symbolic link would not do: Python looks for its environment beside the link.
+#: Runs a program under another name. A symbolic link does not work: Python looks for its environment next to the link.
 _LAUNCHER = """#!/bin/sh
 exec {program} "$@"
 """
 
-#: The same for Python, whose children must know our algorithms even where start-up files are disabled.
+#: The same for Python; child processes must register our algorithms even if start-up files are disabled.
 _PYTHON_LAUNCHER = """#!/bin/sh
 if [ "$1" = -m ] && [ "$2" = rl_zoo3.record_video ]; then
     shift 2
@@ -30,7 +30,7 @@ fi
 exec {program} "$@"
 """
 
-#: Input, filter and output of a run that fails where drawtext finds no font.
+#: Input, filter and output of an ffmpeg run that fails if drawtext finds no font.
 _DRAW_A_LETTER = ("-f", "lavfi", "-i", "color=s=64x64", "-vf", "drawtext=text=a", "-frames:v", "1", "-f", "null", "-")
 
 _FONT_CONFIGURATION = """<?xml version="1.0"?>
@@ -41,10 +41,10 @@ _FONT_CONFIGURATION = """<?xml version="1.0"?>
 
 @functools.cache
 def put_video_tools_on_path() -> None:
-    """Let this process and its children find ``ffmpeg``, a font for its ``drawtext``, and the running ``python``.
+    """Add ``ffmpeg``, a font for its ``drawtext`` filter and the running ``python`` to PATH, also for child processes.
 
-    A system's own ffmpeg and fonts are left in place. What is missing comes from the packages imageio-ffmpeg and
-    Pillow, in a private folder that is removed when the process ends.
+    Prefers the system's ffmpeg and fonts. Missing ones come from the packages imageio-ffmpeg and Pillow, in a private
+    folder that is removed at exit.
     """
     folder = Path(tempfile.mkdtemp(prefix="sb3_atari_dqn_video_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -62,13 +62,13 @@ def _write_launcher(path: Path, script: str, program: str) -> None:
 
 
 def _add_packaged_ffmpeg(folder: Path) -> bool:
-    """:return: whether there is one for this platform; if not, a warning has said so"""
+    """:return: whether imageio-ffmpeg has one for this platform; warns if not"""
     from imageio_ffmpeg import get_ffmpeg_exe
 
     try:
         _write_launcher(folder / "ffmpeg", _LAUNCHER, get_ffmpeg_exe())
     except RuntimeError as error:
-        warnings.warn(f"Videos cannot be made: {error}", stacklevel=3)
+        warnings.warn(f"Cannot create videos: {error}", stacklevel=3)
         return False
     return True
 
@@ -78,7 +78,7 @@ def _ffmpeg_draws_text() -> bool:
 
 
 def _add_font(folder: Path) -> None:
-    """Give ``drawtext``, which fails without any font, the one that Pillow carries (Aileron)."""
+    """Provide Pillow's bundled font (Aileron) to ``drawtext``, which fails without any font."""
     from PIL.ImageFont import FreeTypeFont, load_default
 
     font = load_default(size=24)

@@ -172,13 +172,6 @@ def test_batch_normalization_and_dropout_train_and_act_as_in_sb3(policy, env):
     assert torch.equal(statistics.running_mean, before), "acting moves no statistics"
 
 
-@pytest.mark.parametrize(("policy", "env"), [("MlpPolicy", "CartPole-v1"), ("CnnPolicy", Noise)])
-def test_the_fast_learner_refuses_batch_normalization_at_construction(policy, env):
-    kwargs: dict[str, Any] = dict(policy_kwargs={"features_extractor_class": FlattenBatchNormDropoutExtractor})
-    with pytest.raises(ValueError, match=r"batch_norm.running_mean.*learner='"):
-        ClassicDQN(policy, make_vec_env(env, 1), learner="fast", **kwargs, **SETTINGS)
-
-
 def test_prioritized_replay_without_priorities_is_uniform_and_with_them_is_not():
     def trained(alpha, beta):
         env, kwargs = make_vec_env("CartPole-v1", 1, seed=2), {"alpha": alpha, "beta": beta}

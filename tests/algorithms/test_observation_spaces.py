@@ -339,7 +339,7 @@ def test_a_space_without_frames_is_refused_by_its_name():
         ({"n_stack": {"vector": 2}}, "'vector': n_stack=2 does not fit"),
         ({"n_stack": 1, "stack_axis": 5}, "stack_axis=5 does not fit"),
         ({"n_stack": 1, "stack_axis": -5}, "stack_axis must be at least"),
-        ({"n_stack": {"vector": "two"}}, "n_stack .*whole number.* 'two'"),
+        ({"n_stack": {"vector": "two"}}, "n_stack must be .*got 'two'"),
     ],
 )
 def test_stacks_that_a_dictionary_does_not_have_are_refused(kwargs, message):

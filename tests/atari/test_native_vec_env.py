@@ -337,7 +337,7 @@ def test_every_step_returns_new_arrays():
 def test_an_action_that_the_game_does_not_have_is_refused_before_it_is_sent(actions):
     env = native(PONG)
     env.reset()
-    with pytest.raises(ValueError, match=r"1 .*0 to 5"):
+    with pytest.raises(ValueError, match=r"actions=.* 0 to 5"):
         env.step(np.array(actions))
     env.step(np.array([5]))
 
@@ -578,19 +578,19 @@ NATURE: tuple[type, dict[str, Any]] = (NatureAtari, {})
     [
         (PONG, [], {}, "names nothing"),
         (PONG, [NATURE, (Monitor, {})], {}, "NatureAtari, Monitor"),
-        (PONG, [(CountingPreset, {})], {}, "CountingPreset .*step"),
-        ("CartPole-v1", [NATURE], {}, "no Atari game"),
+        (PONG, [(CountingPreset, {})], {}, r"CountingPreset .*step"),
+        ("CartPole-v1", [NATURE], {}, "CartPole-v1"),
         ("ALE/Pong-v5", [NATURE], {}, "frameskip=4"),
         ("Pong-v4", [NATURE], {}, r"frameskip=\(2, 5\)"),
         (PONG, [NATURE], {"mode": 1}, "mode=1"),
         (PONG, [NATURE], {"difficulty": 0}, "difficulty=0"),
         (PONG, [NATURE], {"obs_type": "ram"}, "obs_type='ram'"),
-        (PONG, [NATURE], {"render_mode": "human"}, "render_mode='human'.*renders 'rgb_array' or nothing"),
+        (PONG, [NATURE], {"render_mode": "human"}, "render_mode='human'.*'rgb_array'"),
         (PONG, [NATURE], {"continuous": True}, "continuous"),
         (PONG, [NATURE], {"sound_obs": True}, "sound_obs"),
-        (PONG, [NATURE], {"colour": True}, "knows no colour"),
+        (PONG, [NATURE], {"colour": True}, "option colour"),
         (PONG, [(NatureAtari, {"max_pool_frames": 3})], {}, "max_pool_frames=3"),
-        (PONG, [(NatureAtari, {"action_repeat_probability": 0.1})], {"repeat_action_probability": 0.2}, "both repeat"),
+        (PONG, [(NatureAtari, {"action_repeat_probability": 0.1})], {"repeat_action_probability": 0.2}, "=0.1.*=0.2"),
     ],
 )
 def test_what_cannot_be_played_natively_is_said_in_one_line(env_id, wrappers, env_kwargs, says):
@@ -628,7 +628,7 @@ def test_an_ale_py_without_the_environment_is_said(monkeypatch):
 def test_an_environment_that_cannot_be_played_is_refused():
     with pytest.raises(ValueError, match=r"max_pool_frames=3.*make_vec_env"):
         native(PONG, max_pool_frames=3)
-    with pytest.raises(ValueError, match=r"NOOP as action 0.*full_action_space"):
+    with pytest.raises(ValueError, match=r"noop_max=30.*VideoCheckers.*full_action_space"):
         native("ALE/VideoCheckers-v5", env_kwargs={"frameskip": 1})
     with pytest.raises(ValueError, match="n_envs"):
         native(PONG, 0)
@@ -641,9 +641,9 @@ def test_an_environment_that_cannot_be_played_is_refused():
     [
         ({"n_envs": 10**9}, "n_envs=1000000000"),
         ({"n_stack": 1000}, "n_stack=1000"),
-        ({"seed": -1}, "seed .*0.* -1"),
-        ({"seed": 1.5}, "seed .*whole number.* 1.5"),
-        ({"preset": NatureAtari}, "give an AtariPreset"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": 1.5}, "seed must be .*1.5"),
+        ({"preset": NatureAtari}, "preset=.*NatureAtari.*AtariPreset"),
     ],
 )
 def test_bad_arguments_are_refused_before_a_game_is_loaded(kwargs, message):
@@ -661,7 +661,7 @@ def test_a_forked_child_is_told_instead_of_waiting_for_ever():
         try:
             env.step(np.array([0]))
         except RuntimeError as error:
-            os._exit(0 if "belongs to process" in str(error) else 2)
+            os._exit(0 if f"process {os.getppid()}" in str(error) else 2)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(env.step(np.array([0]))[0]) == 1
@@ -676,10 +676,10 @@ def test_a_probability_that_is_none_is_refused_by_name(value):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"max_num_frames_per_episode": 1.5}, "max_num_frames_per_episode .*whole number.* 1.5"),
-        ({"max_num_frames_per_episode": "100"}, "max_num_frames_per_episode .*whole number"),
-        ({"full_action_space": "no"}, "full_action_space .*True or False.* 'no'"),
-        ({"game": 3}, "game .* 3"),
+        ({"max_num_frames_per_episode": 1.5}, "max_num_frames_per_episode must be .*1.5"),
+        ({"max_num_frames_per_episode": "100"}, "max_num_frames_per_episode must be .*'100'"),
+        ({"full_action_space": "no"}, "full_action_space must be True or False, got 'no'"),
+        ({"game": 3}, "game must be a name, got 3"),
     ],
 )
 def test_arguments_of_the_game_are_checked_before_it_is_loaded(kwargs, message):

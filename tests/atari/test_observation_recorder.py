@@ -80,22 +80,22 @@ def test_a_pipeline_that_does_not_lead_to_the_observation_is_our_mistake():
     taps = ObservationRecorder(env)
     played(env)
     taps._seen[-3][-1][0] += 1  # what the pipeline handed on; a clipped reward and the preset itself stand outside
-    with pytest.raises(RuntimeError, match="do not lead"):
+    with pytest.raises(RuntimeError, match="stages"):
         taps.stages()
 
 
 @pytest.mark.parametrize(
     ("env_id", "wrapper", "expected"),
     [
-        (PONG, NatureAtari, "each action held for 4 frames; 1 to 30 no-ops after a reset"),
-        ("Pong-v0", AtariPresetWrapper, "the game skips 2 to 4 frames at random; sticky actions (0.25)"),
-        ("ALE/Pong-v5", AtariPresetWrapper, "the game holds each action for 4 frames"),
+        (PONG, NatureAtari, "frame skip 4; no-op start of 1 to 30 steps"),
+        ("Pong-v0", AtariPresetWrapper, "random frame skip of 2 to 4 in the game itself; sticky actions (0.25)"),
+        ("ALE/Pong-v5", AtariPresetWrapper, "frame skip 4 in the game itself"),
         (PONG, AtariWrapper, "AtariWrapper"),
-        (PONG, lambda env: env, "as it is"),
-        ("CartPole-v1", Monitor, "as it is"),
+        (PONG, lambda env: env, "no preprocessing"),
+        ("CartPole-v1", Monitor, "no preprocessing"),
     ],
 )
-def test_settings_are_told_in_words(env_id, wrapper, expected):
+def test_the_summary_names_the_preprocessing(env_id, wrapper, expected):
     assert expected in settings_of(wrapper(gym.make(env_id)))
 
 

@@ -28,12 +28,12 @@ def test_overrides_replace_what_they_name_and_nothing_else():
 
 
 def test_an_unknown_override_is_named_beside_the_options_there_are():
-    with pytest.raises(ValueError, match=r"screen_size.*noop_max, .*size"):
+    with pytest.raises(ValueError, match=r"screen_size; known: noop_max, .*size"):
         AtariPreset().with_overrides({"screen_size": 84})
 
 
 def test_an_override_is_checked_against_the_options_it_leaves_in_place():
-    with pytest.raises(ValueError, match=r"max_pool_frames=2: .*give 1 to frame_skip=1"):
+    with pytest.raises(ValueError, match=r"max_pool_frames=2: .*frame_skip=1"):
         AtariPreset(frame_skip=4, max_pool_frames=2).with_overrides({"frame_skip": 1})
 
 
@@ -43,32 +43,32 @@ def test_an_override_is_checked_against_the_options_it_leaves_in_place():
         ({"noop_max": -1}, r"noop_max=-1: .*0 for none"),
         ({"noop_max": True}, r"noop_max=True: "),
         ({"noop_max": 30.0}, r"noop_max=30.0: "),
-        ({"fire_on_reset": "false"}, r"fire_on_reset='false': give true or false"),
-        ({"terminal_on_life_loss": 1}, r"terminal_on_life_loss=1: give true or false"),
-        ({"clip_reward": None}, r"clip_reward=None: give true or false"),
+        ({"fire_on_reset": "false"}, r"fire_on_reset='false': .*true or false"),
+        ({"terminal_on_life_loss": 1}, r"terminal_on_life_loss=1: .*true or false"),
+        ({"clip_reward": None}, r"clip_reward=None: .*true or false"),
         ({"frame_skip": 0}, r"frame_skip=0: .*1 for no skip"),
         ({"frame_skip": (2, 5)}, r"frame_skip=\(2, 5\): "),
-        ({"frame_skip": 4, "max_pool_frames": 5}, r"max_pool_frames=5: .*give 1 to frame_skip=4"),
+        ({"frame_skip": 4, "max_pool_frames": 5}, r"max_pool_frames=5: .*frame_skip=4"),
         ({"max_pool_frames": 0}, r"max_pool_frames=0: "),
-        ({"action_repeat_probability": 1.0}, r"action_repeat_probability=1.0: .*below 1"),
+        ({"action_repeat_probability": 1.0}, r"action_repeat_probability=1.0: .*None"),
         ({"action_repeat_probability": -0.1}, r"action_repeat_probability=-0.1: .*None"),
-        ({"reward_scale": 0.0}, r"reward_scale=0\.0\b"),
+        ({"reward_scale": 0.0}, r"reward_scale=0.0: .*a number above 0"),
         ({"reward_scale": float("nan")}, r"reward_scale=nan: "),
         ({"clip_reward": True, "reward_scale": 0.1}, r"reward_scale=0.1: .*set clip_reward to false"),
-        ({"grayscale": "rgb2gray"}, "grayscale='rgb2gray'.*luma, mean"),
+        ({"grayscale": "rgb2gray"}, r"grayscale='rgb2gray': .*one of luma, mean"),
         ({"grayscale": True}, r"grayscale=True: "),
         ({"grayscale": (0.5, 0.5)}, r"grayscale=\(0.5, 0.5\): .*three weights"),
         ({"grayscale": (0.5, 0.5, 0.5)}, r"grayscale=\(0.5, 0.5, 0.5\): .*at most 1"),
         ({"grayscale": (1.2, -0.2, 0.0)}, r"grayscale=\(1.2, -0.2, 0.0\): "),
         ({"grayscale": (0, 0, 0)}, r"grayscale=\(0, 0, 0\): "),
-        ({"crop": (34, 34, 0, 160)}, r"crop=\(34, 34, 0, 160\).*\(top, bottom, left, right\)"),
+        ({"crop": (34, 34, 0, 160)}, r"crop=\(34, 34, 0, 160\): .*\(top, bottom, left, right\)"),
         ({"crop": (-1, 34, 0, 160)}, r"crop=\(-1, 34, 0, 160\): "),
         ({"crop": (34, 194)}, r"crop=\(34, 194\): "),
-        ({"size": 84}, r"size=84: give \(height, width\)"),
+        ({"size": 84}, r"size=84: .*\(height, width\)"),
         ({"size": (84, 0)}, r"size=\(84, 0\): "),
         ({"size": (84, 84, 1)}, r"size=\(84, 84, 1\): "),
-        ({"size": (84, 100_000)}, r"size=\(84, 100000\).*\(height, width\).*2048"),
-        ({"resize": "cubic"}, "resize='cubic'.*area, bilinear, nearest, stride"),
+        ({"size": (84, 100_000)}, r"size=\(84, 100000\): .*\(height, width\) in pixels, both from 1 to 2048"),
+        ({"resize": "cubic"}, r"resize='cubic': .*one of area, bilinear, nearest, stride"),
     ],
 )
 def test_a_bad_value_is_named_with_the_way_out(options: dict[str, Any], message: str):

@@ -84,19 +84,19 @@ def test_a_stack_that_was_handed_out_does_not_change_later():
 
 
 def test_dictionary_observations_are_refused():
-    with pytest.raises(ValueError, match="needs Box observations, got Dict"):
+    with pytest.raises(ValueError, match=r"VecRepeatFirstStack needs .* got Dict"):
         VecRepeatFirstStack(make_vec_env(ImageAndVector, 1), 4)
 
 
 def test_a_stack_of_stacks_is_refused():
     stacked: Any = VecFrameStack(numbered(1, (12, 10, 1)), 4)
-    with pytest.raises(ValueError, match="stands on another stack"):
+    with pytest.raises(ValueError, match=r"VecRepeatFirstStack .*VecFrameStack"):
         VecRepeatFirstStack(stacked, 4)
 
 
 def test_a_game_that_stacks_by_itself_is_refused():
     native = NativeAtariVecEnv("PongNoFrameskip-v4", 1, n_stack=2)
-    with closing(native) as env, pytest.raises(ValueError, match="stands on another stack"):
+    with closing(native) as env, pytest.raises(ValueError, match=r"VecRepeatFirstStack .*n_stack > 1"):
         VecRepeatFirstStack(env, 4)
 
 
@@ -107,7 +107,7 @@ def test_a_depth_that_is_no_whole_number_is_refused(n_stack):
 
 
 def test_scalars_cannot_be_stacked():
-    with pytest.raises(ValueError, match=r"Box\(.*\) has none"):
+    with pytest.raises(ValueError, match=r"VecRepeatFirstStack .*Box\("):
         VecRepeatFirstStack(numbered(1, ()), 4)
 
 

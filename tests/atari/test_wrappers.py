@@ -314,21 +314,21 @@ def test_the_zoo_builds_the_preset_from_its_yaml():
 @pytest.mark.parametrize(
     ("env_id", "env_kwargs", "overrides", "message"),
     [
-        ("CartPole-v1", {}, {}, "NatureAtari .*CartPole-v1"),
-        ("ALE/Pong-v5", {}, {}, r"ALE/Pong-v5 already skips \(frameskip=4\).*env_kwargs=dict\(frameskip=1\)"),
-        ("Pong-v4", {}, {}, r"Pong-v4 already skips \(frameskip=\(2, 5\)\).*NoFrameskip"),
+        ("CartPole-v1", {}, {}, "NatureAtari .*CartPole-v1.*env_wrapper"),
+        ("ALE/Pong-v5", {}, {}, r"ALE/Pong-v5 .*frameskip=4.*env_kwargs=dict\(frameskip=1\)"),
+        ("Pong-v4", {}, {}, r"Pong-v4 .*frameskip=\(2, 5\).*NoFrameskip"),
         ("PongNoFrameskip-v4", {"obs_type": "ram"}, {}, r"obs_type='ram'.*dict\(obs_type='rgb'\)"),
         ("PongNoFrameskip-v4", {"obs_type": "grayscale"}, {}, r"obs_type='grayscale'.*dict\(obs_type='rgb'\)"),
-        ("PongNoFrameskip-v4", {"sound_obs": True}, {}, "NatureAtari .*RGB .*sound"),
+        ("PongNoFrameskip-v4", {"sound_obs": True}, {}, r"NatureAtari .*sound"),
         (
             "PongNoFrameskip-v0",
             {},
             {"action_repeat_probability": 0.25},
-            r"already repeats actions \(repeat_action_probability=0.25\).*dict\(repeat_action_probability=0.0\)",
+            r"=0.25.*repeat_action_probability=0.25.*dict\(repeat_action_probability=0.0\)",
         ),
-        ("PongNoFrameskip-v0", {}, {"action_repeat_probability": 0.0}, r"already repeats actions"),
-        ("PongNoFrameskip-v4", {}, {"screen_size": 84}, "no option screen_size"),
-        ("PongNoFrameskip-v4", {}, {"crop": (0, 300, 0, 160)}, "210 x 160"),
+        ("PongNoFrameskip-v0", {}, {"action_repeat_probability": 0.0}, r"action_repeat_probability=0.0.*=0.25"),
+        ("PongNoFrameskip-v4", {}, {"screen_size": 84}, "option screen_size"),
+        ("PongNoFrameskip-v4", {}, {"crop": (0, 300, 0, 160)}, r"crop=\(0, 300, 0, 160\).*210 x 160"),
     ],
 )
 def test_a_preset_that_does_not_fit_says_so_with_the_way_out(env_id, env_kwargs, overrides, message):
@@ -339,15 +339,15 @@ def test_a_preset_that_does_not_fit_says_so_with_the_way_out(env_id, env_kwargs,
 @pytest.mark.parametrize(
     ("layer", "overrides", "message"),
     [
-        (NatureAtari, {}, "NatureAtari stands on another preset"),
-        (AtariPresetWrapper, {}, "NatureAtari stands on another preset"),
-        (AtariWrapper, {}, "needs RGB frames"),
-        (MaxAndSkipEnv, {}, r"\bMaxAndSkipEnv\b"),
-        (MaxAndSkipObservation, {}, r"\bMaxAndSkipObservation\b"),
+        (NatureAtari, {}, "NatureAtari wraps .*NatureAtari"),
+        (AtariPresetWrapper, {}, "NatureAtari wraps .*AtariPresetWrapper"),
+        (AtariWrapper, {}, "RGB"),
+        (MaxAndSkipEnv, {}, "frame_skip=4.* MaxAndSkipEnv"),
+        (MaxAndSkipObservation, {}, "frame_skip=4.* MaxAndSkipObservation"),
         (
             lambda env: StickyActionEnv(env, 0.25),
             {"action_repeat_probability": 0.25},
-            r"\bStickyActionEnv\b",
+            "action_repeat_probability=0.25.* StickyActionEnv",
         ),
     ],
 )

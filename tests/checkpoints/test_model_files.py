@@ -64,7 +64,7 @@ def test_one_damaged_byte_is_said_with_its_entry_by_all_that_read_a_model(model,
     content[found.header_offset + 30 + len(entry) + found.compress_size // 2] ^= 0xFF
     (tmp_path / "damaged.zip").write_bytes(content)
     for read in readers():
-        with pytest.raises(ValueError, match=rf"is damaged: .*'{entry}'"):
+        with pytest.raises(ValueError, match=rf"is damaged: .*'{entry}'.*another copy"):
             read(tmp_path / "damaged.zip")
 
 
@@ -73,12 +73,12 @@ def test_a_model_that_was_cut_off_is_damaged_and_not_something_else(model, tmp_p
     content = model.read_bytes()
     end = int(keep * len(content)) if isinstance(keep, float) else keep
     (tmp_path / "cut.zip").write_bytes(content[:end])
-    with pytest.raises(ValueError, match=r"cut is damaged: .*end of the zip"):
+    with pytest.raises(ValueError, match=r"cut is damaged: .*another copy"):
         DuelingDQN.load(tmp_path / "cut")
 
 
 def test_a_model_that_is_not_there_or_is_a_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none, .*none\.zip"):
+    with pytest.raises(FileNotFoundError, match=r"none .*none\.zip"):
         DuelingDQN.load(tmp_path / "none")
     with pytest.raises(ValueError, match="is a folder"):
         DuelingDQN.load(tmp_path)

@@ -193,7 +193,7 @@ def test_a_wrong_action_is_refused(env):
 
 
 def test_options_of_a_reset_are_refused_unless_there_are_none(env):
-    with pytest.raises(ValueError, match=r"options.*\{'speed': 9\}"):
+    with pytest.raises(ValueError, match=r"reset\(\) .*options=\{'speed': 9\}"):
         env.reset(options={"speed": 9})
     env.reset(options={})
 

@@ -188,7 +188,7 @@ def test_a_browser_that_never_starts_is_tried_so_often_and_no_more(monkeypatch, 
     failing.chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(failing))
     env = ChromeDinoEnv(max_restarts=2)
-    with pytest.raises(BrowserGone, match=r"2 .*no such luck"):
+    with pytest.raises(BrowserGone, match=r"max_restarts=2 .* no such luck"):
         env.reset()
     assert (tmp_path / "starts").read_text().count("started") == 2
 
@@ -197,7 +197,7 @@ def test_a_file_that_is_no_program_is_one_clear_error(monkeypatch, tmp_path):
     (tmp_path / "browser").write_text("")
     (tmp_path / "browser").chmod(0o755)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "browser"))
-    with pytest.raises(BrowserFault, match="does not start"):
+    with pytest.raises(BrowserFault, match="cannot be started"):
         ChromeDinoEnv(max_restarts=1).reset()
 
 
@@ -320,21 +320,21 @@ def test_an_interrupt_just_after_a_spawn_leaves_nothing(monkeypatch, spawns):
 
 def test_an_interrupt_once_the_browser_is_known_kills_it_at_once(monkeypatch):
     seen = []
-    spawn_browser = process_module._Belongings.spawn_browser
+    spawn_browser = process_module._Resources.spawn_browser
 
-    def interrupted_start(belongings, *arguments):
-        spawn_browser(belongings, *arguments)
-        seen.append(belongings)
+    def interrupted_start(resources, *arguments):
+        spawn_browser(resources, *arguments)
+        seen.append(resources)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(process_module._Belongings, "spawn_browser", interrupted_start)
+    monkeypatch.setattr(process_module._Resources, "spawn_browser", interrupted_start)
     with pytest.raises(KeyboardInterrupt):
         ChromeDinoEnv(game="embedded").reset()
-    (belongings,) = seen
-    assert not belongings.folder.exists()
+    (resources,) = seen
+    assert not resources.folder.exists()
     with pytest.raises(ChildProcessError):  # it has been waited for
-        os.waitpid(belongings.pid, os.WNOHANG)
-    assert comes_true(lambda: not members(belongings.pid)), "its children, killed with it, take a moment to die"
+        os.waitpid(resources.pid, os.WNOHANG)
+    assert comes_true(lambda: not members(resources.pid)), "its children, killed with it, take a moment to die"
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
@@ -380,8 +380,8 @@ def test_without_its_guard_a_browser_still_ends_and_its_folder_with_it():
     env = ChromeDinoEnv(game="embedded")
     env.reset(seed=1)
     process = process_of(env)
-    assert process._belongings.guard_pid is not None
-    os.kill(process._belongings.guard_pid, signal.SIGKILL)
+    assert process._resources.guard_pid is not None
+    os.kill(process._resources.guard_pid, signal.SIGKILL)
     env.close()
     assert nothing_left(process.pid, process.folder)
 

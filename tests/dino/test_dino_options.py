@@ -20,41 +20,41 @@ from sb3_atari_dqn.dino.options import DinoOptions
         ({"mode": "real"}, "Unknown mode 'real'"),
         ({"press": "click"}, "Unknown press 'click'"),
         ({"reward": "points"}, "Unknown reward 'points'"),
-        ({"frame_skip": 0}, "frame_skip .*1.* 0"),
-        ({"stack": 1.5}, "stack .*whole number.* 1.5"),
-        ({"actions": 4}, "actions .*2 .*3.* 4"),
-        ({"speed": 0}, r"speed .*\(0, 100\].* 0"),
-        ({"acceleration": -0.1}, "acceleration .* -0.1"),
-        ({"timeout_s": 0}, "timeout_s .* 0"),
-        ({"size": (80, 0)}, r"size .* \(80, 0\)"),
-        ({"size": 80}, "size .* 80"),
+        ({"frame_skip": 0}, "frame_skip must be at least 1, got 0"),
+        ({"stack": 1.5}, "stack must be .*got 1.5"),
+        ({"actions": 4}, "actions must be 2 .* or 3 .*, got 4"),
+        ({"speed": 0}, r"speed must be a number in \(0, 100\], got 0"),
+        ({"acceleration": -0.1}, "acceleration must be a number in .* got -0.1"),
+        ({"timeout_s": 0}, "timeout_s must be a number in .* got 0"),
+        ({"size": (80, 0)}, r"size must be .* got \(80, 0\)"),
+        ({"size": 80}, "size must be .* got 80"),
         ({"size": (80, 80, 3)}, "size must be"),
         ({"crop": (150, 0, 0, 500)}, r"crop .* \(150, 0, 0, 500\)"),
         ({"crop": (0, 150)}, "crop must be"),
         ({"crop": (0, 150, 0, 0.5)}, "crop must be"),
-        ({"crop": (150, 300, 0, 500)}, r"crop .*\(150, 300, 0, 500\).*150x600"),
-        ({"crop": (0, 150, 600, 601)}, "lies outside of the canvas"),
-        ({"timeout_s": float("inf")}, r"timeout_s .*\(0, 3600\].* inf"),
+        ({"crop": (150, 300, 0, 500)}, r"crop=\(150, 300, 0, 500\) .*150.*600"),
+        ({"crop": (0, 150, 600, 601)}, r"crop=\(0, 150, 600, 601\) "),
+        ({"timeout_s": float("inf")}, r"timeout_s must be a number in \(0, 3600\], got inf"),
         ({"timeout_s": 1e10}, r"\(0, 3600\], got 10000000000.0"),
         ({"timeout_s": float("nan")}, "got nan"),
-        ({"speed": np.array([6.0, 7.0])}, r"speed .*number.* array\(\[6., 7.\]\)"),
-        ({"crash_reward": [1]}, r"crash_reward .*number.* \[1\]"),
-        ({"stack": np.array([4])}, r"stack .*whole number.* array\(\[4\]\)"),
-        ({"size": np.zeros((50, 50))}, r"size .* array\(\[\[0., 0., .*\[\.\.\.\]"),
+        ({"speed": np.array([6.0, 7.0])}, r"speed must be a number, got array\(\[6., 7.\]\)"),
+        ({"crash_reward": [1]}, r"crash_reward must be a number, got \[1\]"),
+        ({"stack": np.array([4])}, r"stack must be .*got array\(\[4\]\)"),
+        ({"size": np.zeros((50, 50))}, r"size must be .* got array\(\[\[0., 0., .*\[\.\.\.\]"),
         ({"size": (100_000, 100_000)}, "both from 1 to 4096"),
         (
             {"size": (4096, 4096), "stack": 5},
-            r"size=\(4096, 4096\).*stack=5 .*\b83886080 .*\b67108864",
+            r"size=\(4096, 4096\) and stack=5 .* 83886080 .*67108864",
         ),
         ({"stack": 10**9}, "stack must be at most"),
         ({"stack": 10**30}, "stack must be at most"),
-        ({"frame_skip": 10**30}, "frame_skip .*3600"),
-        ({"max_restarts": 10**30}, "max_restarts .*100"),
-        ({"browser": 5}, r"browser .*None.*\b5\b"),
-        ({"browser": True}, "browser .* True"),
-        ({"browser": ["chromium"]}, r"browser .* \['chromium'\]"),
-        ({"browser": ""}, "browser .* ''"),
-        ({"frameskip": 4}, "'frameskip' .*ChromeDino-v0.*'frame_skip'"),
+        ({"frame_skip": 10**30}, "frame_skip must be at most 3600"),
+        ({"max_restarts": 10**30}, "max_restarts must be at most 100"),
+        ({"browser": 5}, "browser must be .* got 5"),
+        ({"browser": True}, "browser must be .* got True"),
+        ({"browser": ["chromium"]}, r"browser must be .* got \['chromium'\]"),
+        ({"browser": ""}, "browser must be .* got ''"),
+        ({"frameskip": 4}, "Unknown key 'frameskip' in the options of ChromeDino-v0; did you mean 'frame_skip'"),
     ],
 )
 def test_a_bad_option_is_refused_with_its_value(options, message):
@@ -105,11 +105,11 @@ def test_the_environment_variable_names_the_browser_and_the_option_wins(monkeypa
     monkeypatch.setenv(VARIABLE, str(tmp_path / "mine"))
     assert find_browser() == str(tmp_path / "mine")
     assert find_browser("other") == str(tmp_path / "other")
-    with pytest.raises(NoBrowser, match=r"browser .*'third'.*Chromium") as no:
+    with pytest.raises(NoBrowser, match=r"browser='third' .* Chromium or Chrome") as no:
         find_browser("third")
     assert VARIABLE not in str(no.value)
     monkeypatch.setenv(VARIABLE, "/not/there")
-    with pytest.raises(NoBrowser, match=f"{VARIABLE} .*'/not/there'"):
+    with pytest.raises(NoBrowser, match=f"{VARIABLE}='/not/there' "):
         find_browser()
 
 

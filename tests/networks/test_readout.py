@@ -11,6 +11,7 @@ from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 
 from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn.networks.heads import DuelingHead
 from sb3_atari_dqn.networks.readout import has_action_values, read
 from tests.support.environments import Catch, DiscountProbe, Noise
 
@@ -61,9 +62,8 @@ def gradient_of_the_best(policy):
     """:return: |gradient| of the best action's value (its advantage, with a dueling head) by the pixel, [H, W]"""
     inputs = policy.obs_to_tensor(IMAGE)[0].float().requires_grad_()
     q = policy.quantile_net(inputs).mean(dim=1) if hasattr(policy, "quantile_net") else policy.q_net(inputs)
-    best = q.max() - (
-        q.mean() if hasattr(policy.q_net, "head") and policy.q_net.head.has_streams else 0
-    )  # q = V + A, where A has a mean of 0
+    has_streams = hasattr(policy, "q_net") and getattr(policy.q_net, "head", None) is DuelingHead
+    best = q.max() - (q.mean() if has_streams else 0)  # q = V + A, where A has a mean of 0
     return torch.autograd.grad(best, inputs)[0][0].abs().amax(dim=0).numpy()
 
 

@@ -12,8 +12,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from sb3_atari_dqn.networks import TORSOS, resolve_torso
+from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d, same_padding
-from sb3_atari_dqn.networks.torsos import EluTorso, ImageTorso, ImpalaTorso, NatureTorso
+from sb3_atari_dqn.networks.torsos import EluTorso, ImpalaTorso, NatureTorso
 
 
 def images(height: int = 84, width: int = 84, channels: int = 4) -> spaces.Box:
@@ -186,12 +187,12 @@ def test_glorot_uniform_has_the_published_bound():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"activation": "relux"}, "activation .*'relux'.*elu, gelu"),
-        ({"initialization": "xavier"}, "initialization .*'xavier'.*glorot_uniform, he_normal, orthogonal"),
+        ({"activation": "relux"}, "Unknown activation 'relux'; known: elu, gelu"),
+        ({"initialization": "xavier"}, "Unknown initialization 'xavier'; known: glorot_uniform, he_normal, orthogonal"),
         ({"normalization": "batch"}, "normalization .*'batch'.*layer, none"),
         ({"normalization": None}, "normalization .*None.*layer, none"),
-        ({"hidden_size": 0}, "hidden_size .*1.* 0"),
-        ({"hidden_size": "big"}, "hidden_size .*whole number.* 'big'"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+        ({"hidden_size": "big"}, "hidden_size must be .*got 'big'"),
     ],
 )
 def test_bad_arguments_are_named(kwargs, message):

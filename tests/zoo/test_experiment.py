@@ -43,7 +43,7 @@ def configuration(folder, **changes) -> str:
         ({"frame_stack": 0}, "frame_stack.*0"),
         (
             {"frame_stack": 4, "vec_env_wrapper": {"sb3_atari_dqn.atari.VecRepeatFirstStack": {"n_stack": 4}}},
-            "both stack frames",
+            "frame_stack and VecRepeatFirstStack",
         ),
         ({"learning_rate": "1e-3"}, "learning_rate.*!!float.*1e-3"),
         ({"learning_rate": -0.1}, r"learning_rate.*-0\.1"),
@@ -52,7 +52,7 @@ def configuration(folder, **changes) -> str:
         ({"stats_window_size": -1}, "stats_window_size.*-1"),
         ({"env_wrapper": "nope"}, "env_wrapper.*nope"),
         ({"env_wrapper": "sb3_atari_dqn.atari.NaturAtari"}, "env_wrapper.*NaturAtari"),
-        ({"env_wrapper": {"sb3_atari_dqn.atari.NatureAtari": 3}}, "NatureAtari are a mapping.*not 3"),
+        ({"env_wrapper": {"sb3_atari_dqn.atari.NatureAtari": 3}}, "NatureAtari must be .*got 3"),
         ({"gamma": 1.5}, r"gamma.*1\.5"),
         ({"loss": "hubber"}, "hubber.*huber"),
         ({"exploration": "cosine"}, "cosine.*linear"),
@@ -61,30 +61,33 @@ def configuration(folder, **changes) -> str:
         ({"policy": "CnnPolicy"}, "CnnPolicy|image"),
         ({"n_envs": 2, "train_freq": [1, "episode"]}, "train_freq.*episode"),
         ({"env_wrapper": "sb3_atari_dqn.atari.NatureAtari"}, "NatureAtari.*CartPole-v1.*Atari"),
-        ({"policy": "nope.Nope"}, "policy: there is no nope.Nope"),
-        ({"vec_env_wrapper": 3}, r"vec_env_wrapper: 3 .*sb3_atari_dqn\.atari\.VecRepeatFirstStack"),
+        ({"policy": "nope.Nope"}, "policy: nope.Nope "),
+        ({"vec_env_wrapper": 3}, "vec_env_wrapper: 3 .*sb3_atari_dqn.atari.VecRepeatFirstStack"),
         ({"vec_env_wrapper": "sb3_atari_dqn.atari.VecRepeatFirstStak"}, "did you mean .*VecRepeatFirstStack"),
-        ({"vec_env_wrapper": {"sb3_atari_dqn.atari.VecRepeatFirstStack": {"stack": 4}}}, "it has n_stack"),
-        ({"env_wrapper": {"gymnasium.wrappers.TimeLimit": {3: 4}}}, "options of gymnasium.* have names, 3"),
-        ({"monitor_kwargs": 3}, r"monitor_kwargs .*mapping.*\b3\b"),
-        ({"policy_kwargs": 3}, "policy_kwargs are a mapping.*not 3"),
-        ({"env_kwargs": 3}, "env_kwargs are a mapping.*not 3"),
-        ({"env_kwargs": {3: 3}}, "env_kwargs have names, 3"),
-        ({"callback": 3}, r"callback: 3 .*sb3_atari_dqn\.callbacks\.LogEpisodes"),
-        ({"callback": "nope"}, "callback: 'nope' names no class"),
-        ({"callback": "."}, "callback: '.' names no class"),
-        ({"callback": "nope.Nope"}, "callback: there is no nope.Nope"),
+        (
+            {"vec_env_wrapper": {"sb3_atari_dqn.atari.VecRepeatFirstStack": {"stack": 4}}},
+            "VecRepeatFirstStack .*n_stack",
+        ),
+        ({"env_wrapper": {"gymnasium.wrappers.TimeLimit": {3: 4}}}, "options of gymnasium.*TimeLimit must .*got 3"),
+        ({"monitor_kwargs": 3}, "monitor_kwargs must be .*got 3; omit"),
+        ({"policy_kwargs": 3}, "policy_kwargs must be .*got 3"),
+        ({"env_kwargs": 3}, "env_kwargs must be .*got 3"),
+        ({"env_kwargs": {3: 3}}, "env_kwargs must .*got 3"),
+        ({"callback": 3}, "callback: 3 .*sb3_atari_dqn.callbacks.LogEpisodes"),
+        ({"callback": "nope"}, "callback: 'nope' "),
+        ({"callback": "."}, "callback: '.' "),
+        ({"callback": "nope.Nope"}, "callback: nope.Nope "),
         (
             {"callback": "sb3_atari_dqn.callbacks.LogEpisode"},
-            r"callback: .*LogEpisode\b.*sb3_atari_dqn\.callbacks\.LogEpisodes",
+            "callback: .*LogEpisode .*sb3_atari_dqn.callbacks.LogEpisodes",
         ),
-        ({"callback": ["sb3_atari_dqn.callbacks.LogEpisodes", 7]}, "callback: 7 names no class"),
-        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": None}}, "LogEpisodes are a mapping.*not None"),
-        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {3: 4}}}, "LogEpisodes have names, 3"),
-        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"foldr": "x"}}}, "'foldr'.*; it has folder, verbose"),
-        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"folder": ""}}}, "folder of LogEpisodes is ''"),
+        ({"callback": ["sb3_atari_dqn.callbacks.LogEpisodes", 7]}, "callback: 7 "),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": None}}, "LogEpisodes must be .*got None"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {3: 4}}}, "LogEpisodes must .*got 3"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"foldr": "x"}}}, "'foldr'.*folder, verbose"),
+        ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"folder": ""}}}, "folder of LogEpisodes .*''"),
         ({"callback": {"sb3_atari_dqn.callbacks.LogEpisodes": {"verbose": "x"}}}, "verbose of LogEpisodes .*'x'"),
-        ({"callback": "collections.OrderedDict"}, r"collections\.OrderedDict .*callback"),
+        ({"callback": "collections.OrderedDict"}, "callback: collections.OrderedDict "),
     ],
 )
 def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, changes, says):
@@ -97,12 +100,12 @@ def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, c
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("default: {7: 3}", r"hyperparameters of default .*\b7\b"),
-        ("a: [1,", r"conf\.yml .*YAML"),
-        ("atari: {policy: MlpPolicy}", "atari.* CartPole-v1.*default:"),
-        ("", "maps no environment"),
-        ("- a\n- b\n", "maps no environment"),
-        ("CartPole-v1:\n", "should be a mapping"),
+        ("default: {7: 3}", "the hyperparameters of default .*got 7 .int."),
+        ("a: [1,", "conf.yml .*YAML"),
+        ("atari: {policy: MlpPolicy}", "conf.yml .*atari.*CartPole-v1: or default:"),
+        ("", "conf.yml must map"),
+        ("- a\n- b\n", "conf.yml must map"),
+        ("CartPole-v1:\n", "CartPole-v1 must be .*got None"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(runs, content, says):
@@ -120,7 +123,7 @@ def test_a_mistyped_configuration_file_is_not_replaced_by_ours(runs):
 
 @pytest.mark.parametrize("key", ["env_kwargs", "monitor_kwargs"])
 def test_a_key_without_its_value_is_refused(runs, key):
-    with pytest.raises(ValueError, match=f"{key} .*mapping .*None"):
+    with pytest.raises(ValueError, match=f"{key} must be .*got None; omit"):
         train(*CARTPOLE, "-params", f"{key}:None")
     assert files(runs) == []
 
@@ -128,12 +131,12 @@ def test_a_key_without_its_value_is_refused(runs, key):
 @pytest.mark.parametrize(
     ("config", "error", "says"),
     [
-        ("nope.yml", FileNotFoundError, r"There is no configuration nope\.yml"),
-        ("nope.py", FileNotFoundError, r"There is no configuration nope\.py"),
-        ("no_such.module", FileNotFoundError, r"There is no configuration no_such\.module"),
-        ("os", ValueError, r"\bos\b.*hyperparams"),
-        ("mine.py", ValueError, r"mine\.py holds no 'hyperparams'"),
-        (".yml", FileNotFoundError, r"There is no configuration \.yml"),
+        ("nope.yml", FileNotFoundError, r"-conf nope\.yml"),
+        ("nope.py", FileNotFoundError, r"-conf nope\.py"),
+        ("no_such.module", FileNotFoundError, r"-conf no_such\.module"),
+        ("os", ValueError, "-conf os: .*hyperparams"),
+        ("mine.py", ValueError, r"mine\.py .*'hyperparams'"),
+        (".yml", FileNotFoundError, r"-conf \.yml"),
     ],
 )
 def test_a_configuration_that_is_none_is_named(runs, config, error, says):
@@ -145,7 +148,7 @@ def test_a_configuration_that_is_none_is_named(runs, config, error, says):
 
 @pytest.mark.parametrize(("options", "wanted"), [(PONG, "PongNoFrameskip-v4: or atari:"), (CARTPOLE, "or default:")])
 def test_a_module_for_another_game_says_what_it_holds(runs, options, wanted):
-    with pytest.raises(ValueError, match=f"chrome_dino .*ChromeDino-v0.*{wanted}.*--env"):
+    with pytest.raises(ValueError, match=f"chrome_dino .*ChromeDino-v0.*{wanted}, .*--env"):
         train(*options, "-conf", "sb3_atari_dqn.recipes.chrome_dino")
     assert files(runs) == []
 
@@ -153,14 +156,14 @@ def test_a_module_for_another_game_says_what_it_holds(runs, options, wanted):
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (("-n", "0"), "-n 0"),
-        (("-n", "-1"), "-n -1: a training has"),
-        (("--n-timesteps=-1",), "-n -1: a training has"),
-        (("--n-ti", "-5"), "-n -5: a training has"),
-        (("--eval-episodes", "0"), "--eval-episodes .*1.* 0"),
-        (("--n-eval-envs", "0"), "--n-eval-envs .*1.* 0"),
-        (("--log-interval", "0"), "--log-interval 0"),
-        (("--device", "cdua"), "device='cdua' is no device"),
+        (("-n", "0"), "-n 0: .*at least 1"),
+        (("-n", "-1"), "-n -1: "),
+        (("--n-timesteps=-1",), "-n -1: "),
+        (("--n-ti", "-5"), "-n -5: "),
+        (("--eval-episodes", "0"), "--eval-episodes must be at least 1, got 0"),
+        (("--n-eval-envs", "0"), "--n-eval-envs must be at least 1, got 0"),
+        (("--log-interval", "0"), "--log-interval 0: .*at least 1, or -2"),
+        (("--device", "cdua"), "device='cdua' "),
     ],
 )
 def test_a_number_or_a_device_that_leads_to_nothing_is_refused_before_anything(runs, typed, says):
@@ -196,7 +199,7 @@ def test_an_unknown_option_of_a_torso_is_named(runs):
 )
 def test_a_skip_around_a_preset_that_skips_is_refused(runs, outside):
     path = configuration(runs, policy="CnnPolicy", env_wrapper=["sb3_atari_dqn.atari.NatureAtari", outside])
-    with pytest.raises(ValueError, match=r"NatureAtari .*twice"):
+    with pytest.raises(ValueError, match=r"env_wrapper: .* around NatureAtari "):
         train(*PONG, "-conf", path)
     assert files(runs) == ["conf.yml"]
 

@@ -128,7 +128,7 @@ def test_the_card_shows_the_score_with_its_protocol(pushed):
     score = f"{results['mean_reward']:.2f} +/- {results['std_reward']:.2f}"
     assert -21 <= results["mean_reward"] <= -17, "after 400 steps it plays no better than a random policy"
     for row in (
-        f"| Mean and standard deviation | **{score}** (raw game score; whole games, all lives, rewards not clipped) |",
+        f"| Mean and standard deviation | **{score}** (raw game score, full episodes over all lives) |",
         "| Episodes | 10 |",
         "| Actions | stochastic (epsilon-greedy, epsilon = 0.01) |",
         f"| Environment | `{ENV}`, 4 frames per step |",
@@ -258,7 +258,7 @@ def test_a_replay_that_cannot_be_made_is_said_and_an_older_one_is_not_shown(
 
     hub.generate_replay(upstream, None, None, 10, True, tmp_path)
     assert not replay.exists()
-    assert f"No replay video: ffmpeg made no playable {replay}" in capsys.readouterr().err
+    assert f"No replay video: ffmpeg did not write a playable {replay}" in capsys.readouterr().err
 
 
 def missing_file_error() -> Exception:
@@ -325,7 +325,7 @@ def test_each_of_our_algorithms_has_a_card_of_its_own(algo, tmp_path):
 def test_what_is_not_known_is_left_out_of_the_card(tmp_path):
     card = write_card(tmp_path / "repo")
     assert "| Actions | deterministic (greedy) |" in card
-    assert "(undiscounted episode reward)" in card
+    assert "(undiscounted return)" in card
     for unknown in ("<video", "Evaluation seed", "| Training |", "frames per step", "None"):
         assert unknown not in card
 

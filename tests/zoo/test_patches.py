@@ -157,7 +157,7 @@ def test_a_zoo_of_another_version_is_left_unpatched_with_one_warning(newer_zoo):
             pass
 
     learn = Manager.learn
-    with pytest.warns(UserWarning, match=r"knows rl_zoo3 2\.9\.x, found 3\.0\.1"):
+    with pytest.warns(UserWarning, match=r"rl_zoo3 2\.9\.x, found 3\.0\.1"):
         patches.extend_experiment_manager(Manager)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -97,6 +97,7 @@ def test_type_checkers_find_the_mark_of_a_typed_package(installed):
     assert run([str(installed), "-c", code]).stdout == "True\n"
 
 
+@pytest.mark.slow
 def test_removing_the_package_removes_every_trace(tmp_path):
     python = make_venv(tmp_path / "venv")
     site = Path(run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).stdout.strip())

@@ -44,7 +44,7 @@ def propose(params: dict, pixels: bool) -> dict:
 
 
 def sampled(trial: optuna.Trial, algorithm: Algorithm = ALGORITHMS["dqn_dueling"], **options) -> dict:
-    """As the zoo calls a sampler: with the number of actions, of environments, and further arguments."""
+    """Call a sampler as the zoo does: with the numbers of actions and environments, and further arguments."""
     return tuning.sampler(algorithm, **options)(trial, 0, 1, {})
 
 
@@ -176,11 +176,17 @@ def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--storage", "sqlite:///study.db", "--study-name", "pixels", "--trial-id", "7"], "No trial 7"),
-        (["--storage", "sqlite:///study.db", "--study-name", "pixels", "--trial-id", "-1"], "No trial -1"),
-        (["--storage", "sqlite:///study.db", "--study-name", "pixel", "--trial-id", "0"], "No study 'pixel'.*pixels"),
-        (["--storage", "sqlite:///other.db", "--study-name", "pixels", "--trial-id", "0"], "No database file other.db"),
-        (["--storage", "other.log", "--study-name", "pixels", "--trial-id", "0"], "No journal file other.log"),
+        (["--storage", "sqlite:///study.db", "--study-name", "pixels", "--trial-id", "7"], "--trial-id 7: "),
+        (["--storage", "sqlite:///study.db", "--study-name", "pixels", "--trial-id", "-1"], "--trial-id -1: "),
+        (
+            ["--storage", "sqlite:///study.db", "--study-name", "pixel", "--trial-id", "0"],
+            "--study-name 'pixel' .*pixels",
+        ),
+        (
+            ["--storage", "sqlite:///other.db", "--study-name", "pixels", "--trial-id", "0"],
+            "--storage sqlite:///other.db",
+        ),
+        (["--storage", "other.log", "--study-name", "pixels", "--trial-id", "0"], "--storage other.log"),
         (["--trial-id", "0"], "--trial-id 0 needs the study"),
     ],
 )
@@ -265,7 +271,7 @@ def test_an_unknown_study_is_an_error_as_a_user_meets_it(runs):
         "train", *TINY_CARTPOLE, "--storage", "sqlite:///study.db", "--study-name", "other", "--trial-id", "0", cwd=runs
     )
     assert result.returncode == 1
-    assert "No study 'other' in sqlite:///study.db; it holds: pixels" in result.stdout.splitlines()[-1]
+    assert "--study-name 'other' does not exist in sqlite:///study.db; known: pixels" in result.stdout.splitlines()[-1]
 
 
 def test_every_algorithm_has_sampler_and_converter():
