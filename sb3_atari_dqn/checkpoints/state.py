@@ -16,7 +16,8 @@ The frames of a replay memory are the one thing too large to copy at each checkp
 frames outside of the ring, generators, TD errors on their way. The frames come from `frames_since(step)`, some at a
 time and in the order of time. A frame before the vector step at which a state was taken never changes afterwards, so
 that a checkpoint writes only those since the one before; to load, `load_state_dict()` first, then `load_frames()` for
-each of the chunks, oldest checkpoint first. Chunks that the ring has overwritten since do no harm in this order.
+each of the chunks, oldest checkpoint first. Chunks that the ring has overwritten since do no harm in this order. A
+memory without `frames_since` (of vectors, which are small) has everything in its state.
 
 The files of `save_replay_buffer` are something else: they load into memories of other sizes and kinds, and hold the
 priorities as they will be once every TD error has arrived.

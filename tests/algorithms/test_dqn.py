@@ -27,6 +27,7 @@ from sb3_atari_dqn.objectives.bootstrap import Double, Greedy
 from sb3_atari_dqn.policies import MlpPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.kinds import check_own_buffer
+from sb3_atari_dqn.replay.sb3_buffers import SeededDictReplayBuffer, SeededNStepReplayBuffer, SeededReplayBuffer
 from tests.support.environments import Catch, DiscountProbe, ImageAndVector, Noise, PolicyProbe
 from tests.support.logs import Memory
 
@@ -342,17 +343,40 @@ SB3_SAMPLING: dict[str, Any] = {"replay_buffer_kwargs": {"sb3_sampling": True}}
 
 @pytest.mark.parametrize("as_sb3", [{"replay": "sb3"}, SB3_SAMPLING], ids=["sb3", "sb3_sampling"])
 def test_the_buffer_is_what_sb3_chooses_with_a_generator_of_its_own_unless_sb3s_is_asked_for(as_sb3):
-    vectors = {"env": DictOfVectors, "policy": "MultiInputPolicy"}
-    for kwargs, theirs, ours in (
+    cases: list[tuple[dict[str, Any], type, type]] = [
         ({}, ReplayBuffer, SeededReplayBuffer),
         ({"n_steps": 3}, NStepReplayBuffer, SeededNStepReplayBuffer),
-        (vectors, DictReplayBuffer, SeededDictReplayBuffer),
-    ):
+        ({"env": BitFlippingEnv, "policy": "MultiInputPolicy"}, DictReplayBuffer, SeededDictReplayBuffer),
+    ]
+    for kwargs, theirs, ours in cases:
         assert type(small(**kwargs).replay_buffer) is ours
         assert type(small(**kwargs, replay_buffer_kwargs={"sb3_sampling": False}).replay_buffer) is ours
         assert type(small(**kwargs, **as_sb3).replay_buffer) is theirs
     model = small(env=ImageAndVector, policy="MultiInputPolicy", replay="sb3")
     assert type(model.replay_buffer) is DictReplayBuffer
+
+
+VECTORS: list[dict[str, Any]] = [{}, {"n_steps": 3}, {"env": BitFlippingEnv, "policy": "MultiInputPolicy"}]
+
+
+@pytest.mark.parametrize("kwargs", VECTORS, ids=["plain", "n-step", "dictionary"])
+def test_others_that_use_numpys_global_generator_change_nothing_in_a_training(kwargs):
+    trained = []
+    for disturbed in (False, True):
+        model = small(n_envs=2, train_freq=1, **kwargs)
+        model.learn(80, callback=lambda scope, _, reseeds=disturbed: not reseeds or np.random.seed(1) is None)
+        trained.append((parameters(model), model.replay_buffer.sample(16).rewards))
+    assert all(torch.equal(*pair) for pair in zip(*trained, strict=True))
+
+
+@pytest.mark.parametrize("kwargs", VECTORS, ids=["plain", "n-step", "dictionary"])
+def test_updates_leave_numpys_global_generator_alone_unless_sb3s_draws_are_asked_for(kwargs):
+    for more, leaves_alone in (({}, True), (SB3_SAMPLING, False), ({"replay": "sb3"}, False)):
+        model = small(n_envs=2, **kwargs, **more).learn(20)
+        before = np.random.get_state(legacy=False)["state"]
+        model.train(gradient_steps=2, batch_size=4)
+        after = np.random.get_state(legacy=False)["state"]
+        assert (after["pos"] == before["pos"] and np.array_equal(after["key"], before["key"])) == leaves_alone
 
 
 def test_n_steps_of_ours_are_neither_refused_nor_warned_of_by_sb3(recwarn):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -69,6 +70,19 @@ def test_parameters_equal_sb3s_after_training_on_the_same_data(policy, env, n_en
     assert same(ours.get_parameters(), theirs.get_parameters())
 
 
+@pytest.mark.parametrize("more", [SB3_SAMPLING, {"replay": "sb3"}], ids=["sb3_sampling", "sb3"])
+@pytest.mark.parametrize("kwargs", [{}, {"n_steps": 3}, {"policy": "MultiInputPolicy"}], ids=str)
+def test_with_sb3s_draws_parameters_equal_sb3s_on_vectors_and_without_them_they_do_not(kwargs, more):
+    env = BitFlippingEnv if "policy" in kwargs else "CartPole-v1"
+    kwargs = {"policy": "MlpPolicy", **SETTINGS, **kwargs}
+    theirs, ours, seeded = (
+        train(algorithm(env=make_vec_env(env, 2, seed=2), **kwargs, **each))
+        for algorithm, each in ((DQN, {}), (ClassicDQN, more), (ClassicDQN, {}))
+    )
+    assert same(ours.get_parameters(), theirs.get_parameters())
+    assert not same(seeded.get_parameters(), theirs.get_parameters())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "bound",
@@ -94,7 +108,8 @@ def test_at_the_bounds_of_its_arguments_sb3s_results_are_ours_too(bound):
     epsilons: dict[type, list[float]] = {}
     models, parameters = [], []
     for algorithm in (DQN, ClassicDQN):
-        model = algorithm("MlpPolicy", make_vec_env("CartPole-v1", 2, seed=2), **{**SETTINGS, **bound})
+        more = SB3_SAMPLING if algorithm is ClassicDQN else {}
+        model = algorithm("MlpPolicy", make_vec_env("CartPole-v1", 2, seed=2), **{**SETTINGS, **bound, **more})
         model._current_progress_remaining = 0.999  # SB3 divides by a fraction of 0 before the first step
         train(model)
         parameters.append(copy.deepcopy(model.get_parameters()))

@@ -26,6 +26,8 @@ from stable_baselines3.common.vec_env import (
 from sb3_atari_dqn import ClassicDQN, DuelingDQN, FrameReplayBuffer, PrioritizedFrameReplayBuffer
 from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
 from sb3_atari_dqn.replay.files import read, write
+from sb3_atari_dqn.replay.samplers import SB3Sampler
+from sb3_atari_dqn.replay.sb3_buffers import SEEDED
 
 SPACES: dict[str, spaces.Space] = {
     "vector": spaces.Box(-1, 1, (3,), np.float64),
@@ -164,6 +166,29 @@ def test_samples_of_every_space_equal_those_of_sb3(name, frame_storage):
 @pytest.mark.parametrize("name", [name for name in SPACES if name != "dict"])  # SB3 has no n-step dictionaries
 def test_n_step_samples_of_every_space_equal_those_of_sb3(name):
     compare(envs_of(SPACES[name]), n_steps=3, frame_storage="ram")
+
+
+@pytest.mark.parametrize("normalized", [False, True], ids=["as they are", "normalized"])
+@pytest.mark.parametrize(("name", "n_steps"), [*((name, 1) for name in SPACES), ("vector", 3), ("discrete", 3)])
+def test_sb3s_buffers_with_their_own_generator_give_the_same_samples(name, n_steps, normalized):
+    env = envs_of(SPACES[name])
+    theirs = sb3_buffer(env, 20, n_steps)
+    kwargs = {"n_steps": n_steps, "gamma": 0.9} if n_steps > 1 else {}
+    ours = SEEDED[type(theirs)](40, env.observation_space, env.action_space, "cpu", 2, **kwargs)
+    ours.sampler = SB3Sampler(2)
+    keys = ["vector"] if name == "dict" else None
+    statistics = VecNormalize(env, norm_obs=name in ("vector", "dict"), norm_obs_keys=keys) if normalized else None
+    for step in transitions(env if statistics is None else statistics, 30):
+        theirs.add(*_copied_step(step))
+        ours.add(*_copied_step(step))
+    for seed in range(3):
+        np.random.seed(seed)
+        expected = theirs.sample(64, statistics)
+        np.random.seed(seed)
+        got = ours.sample(64, statistics)
+        assert type(got) is type(expected)
+        for one, other in zip(got, expected, strict=True):
+            assert (one is None and other is None) or equal(one, other)
 
 
 def test_n_step_samples_of_a_dictionary_equal_those_of_its_parts():

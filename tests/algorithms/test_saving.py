@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv
 
 from sb3_atari_dqn.algorithms.dqn import ClassicDQN
 from sb3_atari_dqn.checkpoints.state import Stateful, generator_state, split
 from sb3_atari_dqn.replay import priority_updates
+from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from tests.support.environments import Catch
 
 SMALL: dict[str, Any] = {
@@ -47,7 +49,8 @@ def save(model: ClassicDQN) -> bool:
     model.save_replay_buffer(io.BytesIO())
     if isinstance(model.replay_buffer, Stateful):
         model.replay_buffer.state_dict()
-        list(model.replay_buffer.frames_since())  # type: ignore[attr-defined]
+    if isinstance(model.replay_buffer, FrameReplayBuffer):
+        list(model.replay_buffer.frames_since())
     return True
 
 
@@ -87,6 +90,12 @@ def assert_unchanged_by_saving(**kwargs: Any) -> None:
 @pytest.mark.parametrize("replay", ["uniform", "prioritized"])
 def test_a_run_that_is_saved_often_equals_one_that_is_never_saved(replay, overlap, learner):
     assert_unchanged_by_saving(replay=replay, overlap=overlap, learner=learner, precision="fp32")
+
+
+@pytest.mark.parametrize("overlap", [False, True], ids=["in_turn", "overlapped"])
+@pytest.mark.parametrize("kwargs", [{}, {"n_steps": 3}, {"policy": "MultiInputPolicy", "env": BitFlippingEnv}], ids=str)
+def test_of_vectors(kwargs, overlap):
+    assert_unchanged_by_saving(**{"policy": "MlpPolicy", "env": "CartPole-v1", "overlap": overlap, **kwargs})
 
 
 @pytest.mark.parametrize("storage", ["compressed", "device"])

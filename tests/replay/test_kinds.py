@@ -141,8 +141,9 @@ def test_a_model_that_was_saved_with_the_old_spelling_loads_and_is_saved_with_th
 # --- seeds
 
 
-def test_seeding_a_model_again_seeds_its_memory_too():
-    model = model_with(seed=1).learn(40)
+@pytest.mark.parametrize("env", [Catch, "CartPole-v1"])
+def test_seeding_a_model_again_seeds_its_memory_too(env):
+    model = model_with(env, seed=1, learning_starts=20).learn(40)
     drawn: list[Any] = []
     for seed in (5, 5, 6):
         model.set_random_seed(seed)

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,17 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn.algorithms.dqn import ClassicDQN
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.files import read, write
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.sb3_buffers import SEEDED, stored_arrays
 from tests.support.environments import Noise
 from tests.support.stores import PLACES, short_blocks
 from tests.support.streams import Stream
@@ -251,6 +256,124 @@ def test_sb3s_buffer_of_other_environments_is_refused_and_the_own_one_stays(tmp_
     with pytest.raises(ValueError, match="observation_space"):
         other.load_replay_buffer(tmp_path / "buffer")
     assert other.replay_buffer is own
+
+
+# --- vectors, in SB3's pickles
+
+
+def vector_model(algorithm: Any = ClassicDQN, **kwargs: Any) -> Any:
+    policy, env = ("MultiInputPolicy", BitFlippingEnv) if kwargs.pop("as_dict", False) else ("MlpPolicy", "CartPole-v1")
+    return algorithm(policy, make_vec_env(env, 2, seed=2), **{**SMALL, **kwargs})
+
+
+SMALL: dict[str, Any] = dict(buffer_size=60, learning_starts=10, batch_size=8, seed=5, device="cpu")
+VECTORS: list[dict[str, Any]] = [{}, {"n_steps": 3}, {"as_dict": True}]
+
+
+def pickled(model: Any) -> io.BytesIO:
+    file = io.BytesIO()
+    model.save_replay_buffer(file)
+    file.seek(0)
+    return file
+
+
+def assert_stored_the_same(one: Any, other: Any) -> None:
+    arrays, others = stored_arrays(one), stored_arrays(other)
+    assert (one.pos, one.full, one.buffer_size, arrays.keys()) == (
+        other.pos,
+        other.full,
+        other.buffer_size,
+        others.keys(),
+    )
+    assert all(np.array_equal(array, others[name]) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("kwargs", VECTORS, ids=str)
+def test_what_sb3s_dqn_saved_goes_on_with_a_generator_of_its_own(kwargs):
+    theirs, ours = vector_model(DQN, **kwargs).learn(40), vector_model(**kwargs)
+    chosen = type(ours.replay_buffer)
+    ours.load_replay_buffer(pickled(theirs))
+    assert type(ours.replay_buffer) is chosen is SEEDED[type(theirs.replay_buffer)]
+    assert_stored_the_same(ours.replay_buffer, theirs.replay_buffer)
+    before = np.random.get_state(legacy=False)["state"]["pos"]
+    ours.replay_buffer.sample(8)
+    assert np.random.get_state(legacy=False)["state"]["pos"] == before
+    ours.learn(20)
+    assert ours.replay_buffer.full
+
+
+@pytest.mark.parametrize("kwargs", VECTORS, ids=str)
+def test_what_we_saved_goes_on_with_the_same_draws_and_loads_into_sb3s_dqn(kwargs):
+    original, again, theirs = vector_model(**kwargs).learn(40), vector_model(**kwargs), vector_model(DQN, **kwargs)
+    again.load_replay_buffer(pickled(original))
+    theirs.load_replay_buffer(pickled(original))
+    for model in (again, theirs):
+        assert_stored_the_same(model.replay_buffer, original.replay_buffer)
+    for _ in range(3):
+        assert torch.equal(again.replay_buffer.sample(8).rewards, original.replay_buffer.sample(8).rewards)
+    theirs.learn(20)
+
+
+@pytest.mark.parametrize("kwargs", VECTORS, ids=str)
+def test_what_we_saved_draws_as_sb3_where_that_is_asked_for(kwargs):
+    theirs, ours = vector_model(DQN, **kwargs), vector_model(replay="sb3", **kwargs)
+    chosen = type(ours.replay_buffer)
+    ours.load_replay_buffer(pickled(vector_model(**kwargs).learn(40)))
+    assert type(ours.replay_buffer) is chosen is type(theirs.replay_buffer)
+
+
+@pytest.mark.parametrize("replay", ["uniform", "sb3"])
+@pytest.mark.parametrize(("saved_n", "n_steps"), [(1, 3), (3, 1), (3, 5)])
+def test_vectors_load_into_a_model_with_another_n(saved_n, n_steps, replay):
+    model = vector_model(n_steps=n_steps, gamma=0.5, replay=replay)
+    chosen = type(model.replay_buffer)
+    model.load_replay_buffer(pickled(vector_model(n_steps=saved_n, replay=replay).learn(40)))
+    assert type(model.replay_buffer) is chosen
+    if n_steps > 1:
+        assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (n_steps, 0.5)
+
+
+def test_a_pickle_keeps_what_becomes_of_timeouts_and_a_buffer_class_of_the_users_own():
+    ignoring = vector_model(DQN, replay_buffer_kwargs={"handle_timeout_termination": False}).learn(20)
+    model = vector_model()
+    model.load_replay_buffer(pickled(ignoring))
+    assert not model.replay_buffer.handle_timeout_termination
+    model.load_replay_buffer(pickled(vector_model(replay_buffer_class=OwnBuffer).learn(20)))
+    assert type(model.replay_buffer) is OwnBuffer
+
+
+class OwnBuffer(ReplayBuffer):
+    """A user's."""
+
+
+OPTIMIZED: dict[str, Any] = {
+    "optimize_memory_usage": True,
+    "replay_buffer_kwargs": {"handle_timeout_termination": False},
+}
+
+
+def test_a_pickle_without_next_observations_is_refused_where_they_are_needed():
+    file = pickled(vector_model(DQN, **OPTIMIZED).learn(20))
+    for kwargs in ({}, {"n_steps": 3}, {"n_steps": 3, "replay": "sb3"}):
+        model = vector_model(**kwargs)
+        own = model.replay_buffer
+        file.seek(0)
+        with pytest.raises(ValueError, match=r"optimize_memory_usage=True.* replay='sb3' and n_steps=1"):
+            model.load_replay_buffer(file)
+        assert model.replay_buffer is own
+    file.seek(0)
+    model = vector_model(replay="sb3", **OPTIMIZED)
+    model.load_replay_buffer(file)
+    model.learn(20)
+
+
+@pytest.mark.parametrize("replay", ["uniform", "sb3"])
+def test_vectors_whose_file_stores_each_once_name_the_way_in(replay):
+    once = {"replay_buffer_kwargs": {"frame_storage": "ram"}}
+    file = pickled(vector_model(**once).learn(20))
+    with pytest.raises(ValueError, match=r"replay='uniform' and replay_buffer_kwargs=\{'frame_storage': 'ram'\}"):
+        vector_model(replay=replay).load_replay_buffer(file)
+    vector_model(**once).load_replay_buffer(file)
 
 
 class Bomb:
