@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
-from sb3_atari_dqn.policies import HeadedQNetwork
+from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 
 
 def convert(network: HeadedQNetwork, dtype: torch.dtype) -> None:

@@ -43,15 +43,20 @@ _FONT_CONFIGURATION = """<?xml version="1.0"?>
 def put_video_tools_on_path() -> None:
     """Add ``ffmpeg``, a font for its ``drawtext`` filter and the running ``python`` to PATH, also for child processes.
 
-    Prefers the system's ffmpeg and fonts. Missing ones come from the packages imageio-ffmpeg and Pillow, in a private
-    folder that is removed at exit.
+    A system's own ffmpeg and fonts are left in place; an ffmpeg that was built without ``drawtext`` gives way, with a
+    warning. What is missing comes from the packages imageio-ffmpeg and Pillow, in a private folder that is removed when
+    the process ends.
     """
     folder = Path(tempfile.mkdtemp(prefix="sb3_atari_dqn_video_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
     _write_launcher(folder / "python", _PYTHON_LAUNCHER, sys.executable)
-    if shutil.which("ffmpeg") is None and not _add_packaged_ffmpeg(folder):
+    own = shutil.which("ffmpeg")
+    if own is None and not _add_packaged_ffmpeg(folder):
         return
+    if own is not None and not _ffmpeg_draws_text() and not _ffmpeg_has_drawtext():
+        warnings.warn(f"{own} was built without the filter drawtext: imageio-ffmpeg's is used.", stacklevel=2)
+        _add_packaged_ffmpeg(folder)
     if not _ffmpeg_draws_text():
         _add_font(folder)
 
@@ -75,6 +80,11 @@ def _add_packaged_ffmpeg(folder: Path) -> bool:
 
 def _ffmpeg_draws_text() -> bool:
     return subprocess.run(["ffmpeg", *_DRAW_A_LETTER], capture_output=True, check=False).returncode == 0
+
+
+def _ffmpeg_has_drawtext() -> bool:
+    filters = subprocess.run(["ffmpeg", "-hide_banner", "-filters"], capture_output=True, check=False).stdout
+    return b" drawtext " in filters
 
 
 def _add_font(folder: Path) -> None:

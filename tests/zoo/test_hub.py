@@ -233,15 +233,35 @@ def test_record_training_works_without_ffmpeg_without_fonts_and_without_python_o
 
 
 @pytest.mark.slow
-def test_a_system_ffmpeg_stays_in_place(tmp_path):
-    own = tmp_path / "ffmpeg"
-    own.write_text("#!/bin/sh\n")
+def ffmpeg_taken(own: Path, script: str) -> subprocess.CompletedProcess:
+    """:return: prints which ffmpeg the zoo finds, and its answer, where the path leads to the program ``own`` alone"""
+    own.write_text(f"#!/bin/sh\n{script}\n")
     own.chmod(0o755)
-    script = (
-        "import shutil; from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path;"
-        "put_video_tools_on_path(); print(shutil.which('ffmpeg'))"
+    code = (
+        "import shutil, subprocess; from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path;"
+        "put_video_tools_on_path(); print(shutil.which('ffmpeg'), flush=True); subprocess.run(['ffmpeg', '-version'])"
     )
-    assert subprocess.check_output([sys.executable, "-c", script], env={"PATH": str(tmp_path)}, text=True) == f"{own}\n"
+    env = {"PATH": str(own.parent)}
+    return subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["echo own", 'echo " T. drawtext  V->V  Draw text"; [ "$1" = -version ]'])
+def test_a_system_ffmpeg_that_knows_drawtext_stays_in_place_with_or_without_fonts(script, tmp_path):
+    own = tmp_path / "ffmpeg"
+    result = ffmpeg_taken(own, script)
+    assert result.stdout.splitlines()[0] == str(own)
+    assert result.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_system_ffmpeg_without_drawtext_gives_way_and_the_user_is_told(tmp_path):
+    own = tmp_path / "ffmpeg"
+    result = ffmpeg_taken(own, "exit 1")
+    taken, version = result.stdout.splitlines()[:2]
+    assert taken != str(own)
+    assert version.startswith("ffmpeg version")
+    assert f"{own} was built without the filter drawtext: imageio-ffmpeg's is used." in result.stderr
 
 
 @pytest.mark.parametrize("left_by_ffmpeg", [None, b"half a video"])
