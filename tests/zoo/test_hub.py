@@ -232,7 +232,6 @@ def test_record_training_works_without_ffmpeg_without_fonts_and_without_python_o
     assert list(tmp_path.glob("sb3_atari_dqn_video_*")) == []
 
 
-@pytest.mark.slow
 def ffmpeg_taken(own: Path, script: str) -> subprocess.CompletedProcess:
     """:return: prints which ffmpeg the zoo finds, and its answer, where the path leads to the program ``own`` alone"""
     own.write_text(f"#!/bin/sh\n{script}\n")
