@@ -102,7 +102,7 @@ def test_sb3s_sampling_is_a_yes_or_no(env):
     ("old", "new", "store"), [("memory", "ram", HostFrameStore), ("compressed",) * 2 + (CompressedFrameStore,)]
 )
 def test_the_old_spelling_of_the_frame_storage_is_taken_and_the_new_one_given(old, new, store, env, replay):
-    message = f"frames={old!r} in replay_buffer_kwargs .* write frame_storage={new!r}"
+    message = f"frames={old!r} in replay_buffer_kwargs .* use frame_storage={new!r}"
     with pytest.warns(FutureWarning, match=message):
         model = model_with(env, replay=replay, replay_buffer_kwargs={"frames": old})
     assert model.replay_buffer_kwargs == {"frame_storage": new}
@@ -112,9 +112,9 @@ def test_the_old_spelling_of_the_frame_storage_is_taken_and_the_new_one_given(ol
 @pytest.mark.parametrize("kind", [FrameReplayBuffer, PrioritizedFrameReplayBuffer])
 def test_buffers_by_themselves_take_the_old_spelling_too(kind):
     space = model_with().observation_space, model_with().action_space
-    with pytest.warns(FutureWarning, match="write frame_storage='ram'"):
+    with pytest.warns(FutureWarning, match="use frame_storage='ram'"):
         assert type(kind(9, *space, n_stack=1, frames="memory").memory.plain.store) is HostFrameStore
-    with pytest.warns(FutureWarning, match=r"frame_storage='memory' .* write frame_storage='ram'"):
+    with pytest.warns(FutureWarning, match=r"frame_storage='memory' .* use frame_storage='ram'"):
         kind(9, *space, n_stack=1, frame_storage="memory")
     with pytest.raises(ValueError, match=r"frames='memory' and frame_storage='device' .* give frame_storage only"):
         kind(9, *space, n_stack=1, frames="memory", frame_storage="device")
@@ -130,7 +130,7 @@ def test_a_model_that_was_saved_with_the_old_spelling_loads_and_is_saved_with_th
                 assert values["replay_buffer_kwargs"] == {"frame_storage": "compressed"}
                 content = json.dumps({**values, "replay_buffer_kwargs": {"frames": "compressed"}}).encode()
             old.writestr(name, content)
-    with pytest.warns(FutureWarning, match="write frame_storage='compressed'"):
+    with pytest.warns(FutureWarning, match="use frame_storage='compressed'"):
         model = ClassicDQN.load(tmp_path / "old.zip", make_vec_env(Catch, 2), device="cpu")
     assert type(model.replay_buffer.memory.plain.store) is CompressedFrameStore  # type: ignore[attr-defined]
     model.save(tmp_path / "again")
