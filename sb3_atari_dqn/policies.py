@@ -64,10 +64,11 @@ class QPolicy(DQNPolicy):
         normalize_images: bool = True,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
-        head: str | type[Head] = "linear",
+        head: str | type[Head] | None = None,
         rescale_shared_gradient: bool = False,
         values: Values | None = None,
     ) -> None:
+        head = head or getattr(self, "default_head", "linear")  # policies of 0.1.0 have the attribute
         head_class = resolve_head(head)
         if rescale_shared_gradient and not head_class.has_streams:
             raise ValueError(f"rescale_shared_gradient needs a head with streams (head='dueling'), got head={head!r}.")

@@ -1,22 +1,15 @@
 """The policies of version 0.1.0, which had one class per algorithm and kind of observation. To be removed with 0.3."""
 
-from typing import Any
-
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, QPolicy
 
-DoubleQPolicy, DoubleMlpPolicy, DoubleCnnPolicy, DoubleMultiInputPolicy = (
-    QPolicy,
-    MlpPolicy,
-    CnnPolicy,
-    MultiInputPolicy,
-)
+DoubleQPolicy, DoubleMlpPolicy = QPolicy, MlpPolicy
+DoubleCnnPolicy, DoubleMultiInputPolicy = CnnPolicy, MultiInputPolicy
 
 
 class DuelingQPolicy(QPolicy):
     """A policy with a dueling head by default."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"head": "dueling", **kwargs})
+    default_head = "dueling"
 
 
 class DuelingMlpPolicy(DuelingQPolicy, MlpPolicy):
@@ -38,4 +31,11 @@ REPLACEMENTS = {
     f"{family}{kind}Policy": f"{kind}Policy {_DUELING if family == 'Dueling' else ''}".strip()
     for family in ("Double", "Dueling")
     for kind in ("Q", "Mlp", "Cnn", "MultiInput")
+}
+
+#: Class -> the one that has its place, with a dueling head.
+DUELING: dict[type[QPolicy], type[QPolicy]] = {
+    DuelingMlpPolicy: MlpPolicy,
+    DuelingCnnPolicy: CnnPolicy,
+    DuelingMultiInputPolicy: MultiInputPolicy,
 }

@@ -3,6 +3,7 @@
 import difflib
 import warnings
 from collections.abc import Collection, Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 
@@ -141,11 +142,8 @@ def check_between(argument: str, value: Any, low: float, high: float, above_low:
     """
     bracket = "(" if above_low else "["
     wanted = f"{argument} must be a number in {bracket}{low}, {high}]"
-    try:
-        inside = not isinstance(value, str | bool) and (low < value if above_low else low <= value) and value <= high
-    except (TypeError, ValueError):  # arrays have no single truth value
-        inside = False
-    if not inside:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)  # numpy's scalars too, its arrays not
+    if not (is_number and (low < value if above_low else low <= value) and value <= high):
         raise ValueError(f"{wanted}, got {value!r}.")
 
 

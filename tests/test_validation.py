@@ -84,7 +84,7 @@ def test_what_is_no_device_is_named(device):
 
 
 def test_a_number_is_a_gpu_to_a_pytorch_with_cuda_and_no_device_to_another():
-    says = r"device='?99'? (is no device that PyTorch knows|cannot be used on this machine \(.+\)); give 'cpu', or"
+    says = r"device='?99'? (is not a PyTorch device|cannot be used on this machine \(.+\)); use 'cpu', or"
     with pytest.raises(ValueError, match=says):
         check_device(99)
 

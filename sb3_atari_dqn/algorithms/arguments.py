@@ -1,10 +1,13 @@
 """Arguments of the deep Q-learning algorithms: names, bounds and what excludes what. Nothing here writes to a model."""
 
 from collections.abc import Mapping
+from inspect import Parameter, signature
+from types import FunctionType, MethodType
 from typing import Any
 
 from sb3_atari_dqn.validation import as_int, check_between, check_known, renamed, renamed_value
 
+LEARNERS = ("reference", "fast")
 MAX_REPLAY_RATIO = 1000  # far beyond any use
 SB3_TRAIN_FREQ, SB3_GRADIENT_STEPS = 4, 1  # SB3's defaults
 
@@ -24,7 +27,7 @@ _INFINITE = float("inf")
 
 #: Names of version 0.1.0, accepted for one more release.
 _OLD_NAMES = {"updates_per_transition": "replay_ratio"}
-_OLD_LEARNERS = {"plain": "reference"}
+OLD_LEARNERS = {"plain": "reference"}
 
 
 def under_new_names(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def under_new_names(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = renamed(owner, options, _OLD_NAMES)
     if "learner" in given:
-        given["learner"] = renamed_value(owner, "learner", given["learner"], _OLD_LEARNERS)
+        given["learner"] = renamed_value(owner, "learner", given["learner"], OLD_LEARNERS)
     return given
 
 
@@ -46,9 +49,9 @@ def renamed_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     :return: new values for those that have another name or form now
     """
     old_to_new = {**_OLD_NAMES, "updates_owed": "pending_updates"}
-    found = {new: attributes[old] for old, new in old_to_new.items() if attributes.get(old) is not None}
-    if (learner := attributes.get("learner")) in _OLD_LEARNERS:
-        found["learner"] = _OLD_LEARNERS[learner]
+    found = {new: attributes[old] for old, new in old_to_new.items() if old in attributes and new not in attributes}
+    if (learner := attributes.get("learner")) in OLD_LEARNERS:
+        found["learner"] = OLD_LEARNERS[learner]
     return found
 
 
@@ -138,3 +141,30 @@ def check_replay_ratio(replay_ratio: Any, overlap: Any) -> None:
         raise ValueError(f"overlap must be True or False, got {overlap!r}.")
     if overlap and replay_ratio is None:
         raise ValueError("overlap=True needs replay_ratio (0.25 is an update for every 4 transitions).")
+
+
+def check_values_and_bootstrap(algorithm: str, values: Any, bootstrap: Any) -> None:
+    """
+    :param algorithm: name of the class
+    :param values: from `make_values()`
+    :param bootstrap: its class attribute
+    :raises ValueError: if they are not what an objective needs
+    """
+    lacking = [name for name in ("mean", "target", "loss") if not callable(getattr(values, name, None))]
+    if isinstance(values, type) or lacking:
+        raise ValueError(
+            f"{algorithm}.make_values() must return an object with n_outputs, mean, target and loss, such as "
+            f"ScalarValues(), got {values!r}."
+        )
+    as_int(f"n_outputs of {values!r}", getattr(values, "n_outputs", None), minimum=1)
+    if isinstance(bootstrap, type) or not callable(bootstrap) or isinstance(bootstrap, FunctionType | MethodType):
+        raise ValueError(
+            f"{algorithm}.bootstrap must be an object that is called with (values, online, target, batch), such as "
+            f"Greedy() or Double(), got {bootstrap!r}."
+        )
+
+
+def takes(policy_class: type, name: str) -> bool:
+    """:return: whether the class's constructor has a parameter of this name, or passes unknown ones on"""
+    parameters = signature(policy_class.__init__).parameters  # type: ignore[misc]
+    return name in parameters or any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())

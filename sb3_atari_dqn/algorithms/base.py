@@ -9,6 +9,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import polyak_update
 
+from sb3_atari_dqn.algorithms.arguments import LEARNERS, OLD_LEARNERS, check_values_and_bootstrap, takes
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.exploration import EpsilonGreedy
 from sb3_atari_dqn.finite import NonFiniteUpdate
@@ -22,6 +23,7 @@ from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.replay.hooks import hooks_of
 from sb3_atari_dqn.schedules import EpsilonSchedule
+from sb3_atari_dqn.validation import check_known, renamed_value
 
 if TYPE_CHECKING:
     from stable_baselines3 import DQN as _Host
@@ -29,7 +31,6 @@ else:
     _Host = object
 
 Learner = ReferenceLearner | FastLearner
-LEARNERS = ("reference", "fast")
 
 
 class ValueBasedAlgorithm(_Host):
@@ -52,6 +53,20 @@ class ValueBasedAlgorithm(_Host):
     def make_values(self) -> Values:
         """:return: how this algorithm represents returns; called once, when the networks are built"""
         return ScalarValues(self.loss)
+
+    def _complete_policy_kwargs(self) -> dict[str, Any]:
+        """:return: the user's, and for the rest what the algorithm sets, as far as the policy's class takes it"""
+        values = self.make_values()
+        check_values_and_bootstrap(type(self).__name__, values, self.bootstrap)
+        given = {name: value for name, value in self.policy_kwargs.items() if (name, value) != ("head", None)}
+        own_head = getattr(self.policy_class, "default_head", None)  # policies of 0.1.0 have the attribute
+        defaults = {**self.policy_defaults, **({"head": own_head} if own_head else {}), "values": values}
+        taken = {name: value for name, value in defaults.items() if takes(self.policy_class, name)}
+        if "values" not in taken and values != ScalarValues():
+            raise ValueError(
+                f"{self.policy_class.__name__} must take values={values!r} and pass it to QPolicy.__init__."
+            )
+        return {**taken, **given}
 
     @property
     def objective(self) -> Objective:
@@ -151,6 +166,8 @@ class ValueBasedAlgorithm(_Host):
     def _get_learner(self) -> Learner:
         """:return: the learner, built when first needed, as it may time the machine"""
         if self._learner is None:
+            self.learner = renamed_value(type(self).__name__, "learner", self.learner, OLD_LEARNERS)
+            check_known("learner", self.learner, LEARNERS)  # it may have been set since it was checked
             if self.learner == "reference":
                 self._learner = ReferenceLearner(self.policy)
             else:

@@ -15,6 +15,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.algorithms.arguments import (
+    LEARNERS,
     SB3_GRADIENT_STEPS,
     SB3_TRAIN_FREQ,
     as_train_freq,
@@ -22,11 +23,10 @@ from sb3_atari_dqn.algorithms.arguments import (
     check_real_numbers,
     check_replay_ratio,
     check_single_pace,
-    renamed_attributes,
     under_new_names,
     whole_numbers,
 )
-from sb3_atari_dqn.algorithms.base import LEARNERS, ValueBasedAlgorithm
+from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
 from sb3_atari_dqn.algorithms.replay_memory import ReplayMemory
 from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
@@ -48,8 +48,9 @@ class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollo
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
-    With its defaults and the same batches its parameters equal those of SB3's DQN, bit for bit; with the same seed too,
-    if the buffer draws as SB3's does (`replay="sb3"` or `replay_buffer_kwargs={"sb3_sampling": True}`).
+    With its defaults and the same data its parameters equal those of SB3's DQN, bit for bit, if the buffer draws as
+    SB3's does (`replay="sb3"` or `replay_buffer_kwargs={"sb3_sampling": True}`). Its exploration draws
+    differ.
     Source: Mnih et al. 2015. Deviations: those of SB3 (Adam, and the defaults below); epsilon-greedy is
     sampled per environment; SB3 draws once for all.
 
@@ -213,7 +214,7 @@ class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollo
         self._resolve_arguments()
         self._check_arguments()
         own_kwargs = self.policy_kwargs
-        self.policy_kwargs = {**self.policy_defaults, "values": self.make_values(), **own_kwargs}
+        self.policy_kwargs = self._complete_policy_kwargs()
         try:
             super()._setup_model()
         finally:
@@ -240,7 +241,6 @@ class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollo
         :raises ValueError: on a number that is not whole or too small
         """
         attributes = vars(self)
-        attributes.update(renamed_attributes(attributes))
         for old in ("updates_per_transition", "updates_owed", "exploration_rng", "exploration_schedule"):
             attributes.pop(old, None)
         attributes.update(whole_numbers(self))
@@ -270,6 +270,7 @@ class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollo
             )
         known = {name for owner in (QPolicy, self.policy_class) for name in signature(owner.__init__).parameters}
         check_keys("policy_kwargs", self.policy_kwargs, known)
+        check_keys(f"{self.algorithm}.policy_defaults", self.policy_defaults, known)
         check_own_buffer(self.replay_buffer_class, self.replay)
         self._choose_replay()
 

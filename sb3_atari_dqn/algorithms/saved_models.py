@@ -2,7 +2,8 @@
 same."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,13 @@ import torch
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.algorithms.arguments import SB3_GRADIENT_STEPS, SB3_TRAIN_FREQ, check_single_pace, under_new_names
+from sb3_atari_dqn.algorithms.arguments import (
+    SB3_GRADIENT_STEPS,
+    SB3_TRAIN_FREQ,
+    check_single_pace,
+    renamed_attributes,
+    under_new_names,
+)
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.checkpoints.model_files import (
     ModelPath,
@@ -25,7 +32,9 @@ from sb3_atari_dqn.checkpoints.model_files import (
     replacing,
 )
 from sb3_atari_dqn.checkpoints.state import generator_state
+from sb3_atari_dqn.networks.heads import resolve_head
 from sb3_atari_dqn.objectives.bootstrap import Greedy
+from sb3_atari_dqn.policies_0_1_0 import DUELING
 from sb3_atari_dqn.replay.kinds import SB3_BUFFERS
 from sb3_atari_dqn.validation import check_device
 
@@ -84,20 +93,22 @@ class SavedModels(_Host):
         :raises ValueError: if another algorithm saved the file, or an argument is unknown or bad
         """
         check_device(device)
-        attributes = read_attributes(path, custom_objects)
+        attributes, replaced = _converted(path, custom_objects, cls.policy_defaults)
         if cls._equals_sb3_dqn() and is_sb3_dqn(attributes):
-            custom_objects = {**cls._in_place_of_sb3s(attributes), **(custom_objects or {})}
+            replaced = cls._in_place_of_sb3s(attributes)
         else:
             refuse_foreign(path, attributes, cls.__name__)
         kwargs = under_new_names(f"{cls.__name__}.load()", kwargs)
-        saved_ratio = attributes.get("replay_ratio", attributes.get("updates_per_transition"))
-        check_single_pace(
-            kwargs.get("replay_ratio", saved_ratio), kwargs.get("train_freq"), kwargs.get("gradient_steps")
-        )
         refuse_unknown(kwargs, {*attributes, *signature(cls.__init__).parameters}, cls.__name__)
-        if kwargs.get("replay_ratio", 0) is None and saved_ratio is not None:
-            kwargs = {"train_freq": SB3_TRAIN_FREQ, "gradient_steps": SB3_GRADIENT_STEPS} | kwargs
-        model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        kwargs = cls._with_pace(attributes, kwargs)
+        if "policy_kwargs" in kwargs:
+            cls._check_policy_kwargs(path, kwargs.pop("policy_kwargs"), attributes)
+        if kwargs.get("replay_buffer_kwargs", {}) is None:
+            kwargs["replay_buffer_kwargs"] = {}
+        kwargs = {**renamed_attributes(attributes), **kwargs}
+        custom_objects = {**replaced, **(custom_objects or {})}
+        with _without_deprecations():
+            model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         if kwargs.get("seed") is None:
             model._restore_exploration(attributes)
         return model
@@ -108,9 +119,41 @@ class SavedModels(_Host):
         elif isinstance(rng := attributes.get("exploration_rng"), np.random.Generator):  # of version 0.1.0
             self.explorer.load_state_dict({"generator": generator_state(rng)})
 
+    @staticmethod
+    def _with_pace(attributes: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """
+        :param attributes: of the file
+        :param kwargs: given to `load()`; None leaves an argument out, as in the constructor
+        :return: the latter, with SB3's pace where nothing says how often to learn
+        :raises ValueError: if there are two paces
+        """
+        saved_ratio = {**attributes, **renamed_attributes(attributes)}.get("replay_ratio")
+        ratio = kwargs.get("replay_ratio", saved_ratio)
+        check_single_pace(ratio, kwargs.get("train_freq"), kwargs.get("gradient_steps"))
+        sb3 = {"train_freq": SB3_TRAIN_FREQ, "gradient_steps": SB3_GRADIENT_STEPS}
+        given = {name: value for name, value in kwargs.items() if not (name in sb3 and value is None)}
+        is_reset = ratio is None and (saved_ratio is not None or len(given) < len(kwargs))
+        return {**sb3, **given} if is_reset else given
+
+    @classmethod
+    def _check_policy_kwargs(cls, path: ModelPath, given: dict[str, Any] | None, attributes: dict[str, Any]) -> None:
+        """:raises ValueError: if they mean other networks than those in the file"""
+
+        def resolved(policy_kwargs: dict[str, Any]) -> dict[str, Any]:
+            full = {**cls.policy_defaults, **policy_kwargs}
+            return {**full, "head": resolve_head(full.get("head") or "linear")}
+
+        saved = attributes.get("policy_kwargs") or {}
+        if resolved(given or {}) != resolved(saved):
+            raise ValueError(
+                f"{path} was saved with policy_kwargs={saved}, and load() was given {given}: the networks of a saved "
+                "model are fixed, omit policy_kwargs."
+            )
+
     @classmethod
     def _equals_sb3_dqn(cls) -> bool:
-        return cls.bootstrap == Greedy() and not cls.policy_defaults
+        has_own_values = cls.make_values is not ValueBasedAlgorithm.make_values
+        return cls.bootstrap == Greedy() and not cls.policy_defaults and not has_own_values
 
     @classmethod
     def _in_place_of_sb3s(cls, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -164,3 +207,40 @@ class SavedModels(_Host):
                 f"({self.policy_class.__name__}, policy_kwargs={self.policy_kwargs}); build it with the policy and "
                 f"policy_kwargs they come from. {error}"
             ) from error
+
+
+def _converted(
+    path: ModelPath, custom_objects: dict[str, Any] | None, policy_defaults: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """
+    :return: attributes of the saved model, and those among them that replace attributes of version 0.1.0
+    """
+    with _without_deprecations():
+        attributes = read_attributes(path, custom_objects)
+    policy_kwargs = dict(attributes.get("policy_kwargs") or {})
+    if "head" in policy_kwargs and policy_kwargs["head"] is None:
+        del policy_kwargs["head"]  # the default
+    if policy_kwargs.get("head") == "plain":
+        policy_kwargs["head"] = "linear"
+    replaced: dict[str, Any] = {}
+    if replacement := DUELING.get(attributes.get("policy_class")):  # type: ignore[arg-type]
+        replaced["policy_class"] = replacement
+        if policy_defaults.get("head") != "dueling":
+            policy_kwargs.setdefault("head", "dueling")
+    if policy_kwargs != (attributes.get("policy_kwargs") or {}):
+        replaced["policy_kwargs"] = policy_kwargs
+    if replaced or renamed_attributes(attributes):
+        warnings.warn(
+            f"{path} was saved by version 0.1.0, whose files the next release no longer reads: save the model again.",
+            FutureWarning,
+            stacklevel=3,
+        )
+    return {**attributes, **replaced}, replaced
+
+
+@contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """The names in a file are not the user's: one warning about the file replaces those about each of them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "^(Double|Dueling).* is deprecated", FutureWarning)
+        yield

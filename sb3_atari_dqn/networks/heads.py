@@ -166,11 +166,14 @@ HEADS: dict[str, type[Head]] = {"linear": LinearHead, "dueling": DuelingHead}
 
 def resolve_head(head: Any) -> type[Head]:
     """
-    :param head: short name, or a class
+    :param head: short name, or a subclass of :class:`Head`
     :raises ValueError: on anything else
     """
-    if inspect.isclass(head) and issubclass(head, Head):
+    if inspect.isclass(head) and issubclass(head, Head) and not inspect.isabstract(head):
         return head
+    if not isinstance(head, str):
+        given = head.__name__ if inspect.isclass(head) else f"{type(head).__name__} object"
+        raise ValueError(f"head must be one of {', '.join(sorted(HEADS))} or a complete subclass of Head, got {given}.")
     head = renamed_value("policy_kwargs", "head", head, {"plain": "linear"})
     check_known("head", head, HEADS)
     return HEADS[head]

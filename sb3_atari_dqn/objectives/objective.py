@@ -54,6 +54,7 @@ class Objective:
         :return: targets, [B, D']
         """
         chosen_t = self.bootstrap(self.values, online, target, batch)
+        _check_shape(self.bootstrap, "its call", chosen_t, (len(batch.rewards), self.values.n_outputs))
         gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
         discount_t = (1 - batch.dones) * gamma
         return self.values.target(chosen_t, batch.rewards.squeeze(1), discount_t.squeeze(1))
@@ -65,8 +66,12 @@ class Objective:
         :param targets: from :meth:`targets`, or any others of that shape, such as lambda-returns
         """
         outputs = online(batch.observations)
+        n, n_actions = len(batch.actions), outputs.per_action.shape[1]
+        _check_shape(self.values, "the outputs of the head", outputs.per_action, (n, n_actions, self.values.n_outputs))
         chosen_tm1 = chosen_output(outputs.per_action, batch.actions.long().squeeze(1))
         losses, priorities = self.values.loss(chosen_tm1, outputs.fractions, targets)
+        _check_shape(self.values, "the losses of loss()", losses, (n,))
+        _check_shape(self.values, "the priorities of loss()", priorities, (n,))
         weights = getattr(batch, "weights", None)
         loss = (losses if weights is None else losses * weights.squeeze(1)).mean()
         mean_q = self._mean_of_chosen(outputs, batch)
@@ -77,3 +82,13 @@ class Objective:
     def _mean_of_chosen(self, outputs: Any, batch: Any) -> Tensor:
         """:return: mean action value of the actions taken, scalar"""
         return self.values.mean(outputs).gather(1, batch.actions.long()).mean()
+
+
+def _check_shape(owner: Any, what: str, tensor: Tensor, wanted: tuple[int, ...]) -> None:
+    """
+    A wrong shape would broadcast and train something else.
+
+    :raises ValueError: naming both shapes
+    """
+    if tuple(tensor.shape) != wanted:
+        raise ValueError(f"{owner!r}: {what} must have shape {wanted}, got {tuple(tensor.shape)}.")

@@ -85,6 +85,10 @@ class ScalarValues:
     #: D
     n_outputs: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        if self.error not in LOSSES:
+            raise ValueError(f"Unknown loss {self.error!r}; known: {', '.join(sorted(LOSSES))}.")
+
     def mean(self, outputs: Outputs) -> Tensor:
         """:return: the outputs themselves, [B, A]"""
         return outputs.per_action[:, :, 0]

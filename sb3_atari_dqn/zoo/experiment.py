@@ -16,6 +16,7 @@ import gymnasium as gym
 import rl_zoo3
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_dqn.algorithms.arguments import under_new_names
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.validation import check_device
@@ -56,6 +57,8 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
         manager.config = str(config_path(manager.algo))
     manager.config = _file_of_profile(manager.config)
     check_file(manager.config, manager.env_name.gym_id, manager._is_atari)
+    if manager.custom_hyperparams:  # before they meet the configuration, which has the new names
+        manager.custom_hyperparams = under_new_names("-params", manager.custom_hyperparams)
     given, manager.env_kwargs = manager.env_kwargs, {}
     with _module_unchanged(manager.config):
         try:

@@ -120,6 +120,72 @@ def test_old_names_of_options_still_work_and_the_warning_says_the_new_ones():
         small(updates_per_transition=0.5, replay_ratio=0.25)
 
 
+def test_none_means_the_algorithms_own_head():
+    assert small(DuelingDQN, policy_kwargs={"head": None}).policy.q_net.head.has_streams
+
+
+def test_a_learner_set_later_is_checked_when_it_is_needed():
+    model = small()
+    model.learner = "fsat"
+    with pytest.raises(ValueError, match=r"learner .*'fsat'.*fast, reference"):
+        model.learn(20)
+    model.learner = "plain"
+    with pytest.warns(FutureWarning, match="learner='plain' .*learner='reference'"):
+        model.learn(20)
+
+
+def old_style(head):
+    class OldPolicy(MlpPolicy):
+        default_head = head
+
+        def __init__(self, observation_space, action_space, lr_schedule, net_arch=None):
+            super().__init__(observation_space, action_space, lr_schedule, net_arch=net_arch)
+
+    return OldPolicy
+
+
+@pytest.mark.parametrize("algorithm", [ClassicDQN, DuelingDQN])
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+def test_a_policy_that_names_its_head_and_takes_no_other_keeps_it(algorithm, head):
+    model = small(algorithm, policy=old_style(head))
+    assert model.policy.q_net.head.has_streams == (head == "dueling")
+    with pytest.raises(ValueError, match=r"OldPolicy must take values=ScalarValues\(error='mse'\)"):
+        small(algorithm, policy=old_style(head), loss="mse")
+
+
+class NoValues(ClassicDQN):
+    def make_values(self):
+        pass
+
+
+class NamedBootstrap(ClassicDQN):
+    bootstrap: ClassVar[Any] = "double"
+
+
+class MisspelledDefaults(ClassicDQN):
+    policy_defaults: ClassVar[dict[str, Any]] = {"heads": "dueling"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        (NoValues, r"NoValues.make_values\(\) .*None"),
+        (NamedBootstrap, "NamedBootstrap.bootstrap .*'double'"),
+        (MisspelledDefaults, "'heads' in MisspelledDefaults.policy_defaults.*'head'"),
+    ],
+)
+def test_what_an_algorithm_of_the_users_own_lacks_is_said_at_construction(algorithm, message):
+    with pytest.raises(ValueError, match=message):
+        small(algorithm)
+
+
+def test_none_given_to_load_leaves_an_argument_out(tmp_path):
+    small(train_freq=2, gradient_steps=3).save(tmp_path / "model")
+    load = partial(ClassicDQN.load, tmp_path / "model", device="cpu")
+    assert (load(train_freq=None).train_freq.frequency, load(gradient_steps=None).gradient_steps) == (4, 1)
+    assert load(replay_ratio=0.5, gradient_steps=None, replay_buffer_kwargs=None).replay_ratio == 0.5
+
+
 class StartsElsewhere(PolicyProbe):
     """Takes actions `first` and `first + 1`."""
 

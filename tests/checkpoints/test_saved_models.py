@@ -4,6 +4,8 @@ The files in ``saved/v0_1_0`` were written by version 0.1.0 (commit 80960a8) in 
 """
 
 import json
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn import DoubleDQN, DuelingDQN, FrameReplayBuffer, PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.networks.heads import DuelingHead
 from sb3_atari_dqn.replay.files import read
 from tests.support.environments import Noise
 from tests.support.streams import Stream
@@ -50,6 +53,53 @@ def test_a_double_q_network_of_vectors_acts_as_it_did_and_learns_on():
     updates = model._n_updates
     model.learn(60, reset_num_timesteps=False)
     assert model._n_updates > updates
+
+
+OVERRIDES: list[tuple[dict[str, Any], Any]] = [
+    ({}, (0.25, "fast")),
+    ({"replay_ratio": 0.5}, (0.5, "fast")),
+    ({"updates_per_transition": 0.5}, (0.5, "fast")),
+    ({"replay_ratio": None, "overlap": False}, (None, "fast")),
+    ({"learner": "plain"}, (0.25, "reference")),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), OVERRIDES)
+def test_what_is_given_to_load_replaces_what_the_old_file_says(given, expected):
+    model = DuelingDQN.load(SAVED / "dueling_cnn", device="cpu", **given)
+    assert (model.replay_ratio, model.learner) == expected
+    if model.replay_ratio is None:
+        assert (model.train_freq.frequency, model.gradient_steps) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [({"replay_ratio": -5}, "replay_ratio .*-5"), ({"replay_ratio": "x"}, "replay_ratio .*'x'")]
+)
+def test_a_bad_value_given_to_load_is_refused_for_old_files_too(given, message):
+    with pytest.raises(ValueError, match=message):
+        DuelingDQN.load(SAVED / "dueling_cnn", device="cpu", **given)
+
+
+@pytest.mark.parametrize(("name", "algorithm"), [("dueling_cnn", DuelingDQN), ("double_mlp", DoubleDQN)])
+def test_an_old_file_says_so_once_and_a_saved_copy_is_a_new_file(name, algorithm, tmp_path):
+    with pytest.warns(FutureWarning, match=f"{name} was saved by version 0.1.0") as told:
+        algorithm.load(SAVED / name, device="cpu").save(tmp_path / "copy")
+    assert len([each for each in told if each.category is FutureWarning]) == 1
+    with zipfile.ZipFile(tmp_path / "copy.zip") as archive:
+        data = archive.read("data").decode()
+    assert not [old for old in ("0_1_0", "updates_per_transition", "updates_owed", "exploration_rng") if old in data]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        algorithm.load(tmp_path / "copy", device="cpu")
+
+
+def test_policy_kwargs_given_to_load_must_mean_the_networks_of_the_file():
+    path = SAVED / "dueling_cnn"
+    saved = DuelingDQN.load(path, device="cpu").policy_kwargs
+    for same in (saved, {**saved, "head": "dueling"}, {**saved, "head": DuelingHead}):
+        DuelingDQN.load(path, device="cpu", policy_kwargs=same)
+    with pytest.raises(ValueError, match=r"'head': 'linear'.* omit policy_kwargs"):
+        DuelingDQN.load(path, device="cpu", policy_kwargs={**saved, "head": "linear"})
 
 
 @pytest.mark.parametrize("kind", [FrameReplayBuffer, PrioritizedFrameReplayBuffer])

@@ -197,3 +197,23 @@ def test_the_page_declares_an_algorithm_that_trains(tmp_path, monkeypatch):
     exec(block, scope)
     assert scope["model"].num_timesteps >= 300
     assert scope["model"].q_net.outputs(torch.zeros(2, 4)).per_action.shape == (2, 2, 5)
+
+
+@dataclass(frozen=True)
+class Misshapen(ScalarValues):
+    """Returns losses as a column, which would be multiplied with the weights to a matrix."""
+
+    def loss(self, chosen_tm1, fractions, target):
+        losses, priorities = super().loss(chosen_tm1, fractions, target)
+        return losses.unsqueeze(1), priorities
+
+
+def test_a_shape_that_would_broadcast_is_named():
+    values = Outputs(torch.zeros(4, 3, 1))
+    samples = batch(images(1, 4, 4), seed=0, batch_size=4)
+    with pytest.raises(ValueError, match=r"Misshapen.*losses .*\(4,\), got \(4, 1\)"):
+        Objective(Misshapen()).loss(lambda _: values, samples, torch.zeros(4, 1))
+    with pytest.raises(ValueError, match=r"head .*\(4, 3, 1\), got \(4, 3, 5\)"):
+        Objective().loss(lambda _: Outputs(torch.zeros(4, 3, 5)), samples, torch.zeros(4, 1))
+    with pytest.raises(ValueError, match=r"Unknown loss 'l1'; known: huber, mse"):
+        ScalarValues("l1")
