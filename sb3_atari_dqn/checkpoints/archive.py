@@ -131,13 +131,15 @@ class CheckpointFolder:
         :return: the checkpoint
         :raises TypeError: if a state is not plain
         :raises ValueError: if a name does not fit, or another training took the folder after it had vanished
-        :raises CheckpointNotWritten: naming the reason, the last good checkpoint, and the way out. The folder is then as it was,
-            and the next call writes all that is missing
+        :raises CheckpointNotWritten: naming the reason, the last good checkpoint, and the way out; the folder is then
+            as it was, and the next call writes all that is missing
         """
         parts = _prepared(step, states)
-        plain_meta, arrays = split(dict(meta or {}))
+        plain_meta, arrays = split({"meta": meta or {}})
         if arrays:
-            raise TypeError(f"meta holds an array ({next(iter(arrays))}): it is for plain values.")
+            raise TypeError(
+                f"There is an array at {next(iter(arrays)).lstrip('0123456789')}: meta is for plain values."
+            )
         written: list[FramesEntry] = []
         unfinished: Path | None = None
         try:
@@ -148,7 +150,7 @@ class CheckpointFolder:
             kept = self._write_frames(frames, whole, written)
             entries = {name: _write_part(unfinished, name, *part) for name, part in parts.items()}
             end = 0 if frames is None else frames.end
-            manifest = Manifest(number, step, plain_meta, entries, (*kept, *written), end)
+            manifest = Manifest(number, step, plain_meta["meta"], entries, (*kept, *written), end)
             _write_file(unfinished / NAME, [manifest.to_bytes()])
             sync_folder(unfinished)
             path = unfinished.rename(unfinished.with_suffix(""))
@@ -257,11 +259,11 @@ def _prepared(step: int, states: Mapping[str, State]) -> dict[str, tuple[bytes, 
     for name, state in states.items():
         if not PART_NAME.fullmatch(name):
             raise ValueError(f"A part cannot be named {name!r}: use small letters, digits and underscores.")
-        values, arrays = split(state)
+        values, arrays = split({name: state})
         for array_name, array in arrays.items():
             tensors.type_of(array_name, array)
         try:
-            text = json.dumps(values, allow_nan=False, separators=(",", ":")).encode()
+            text = json.dumps(values[name], allow_nan=False, separators=(",", ":")).encode()
         except ValueError as error:  # an integer of more digits than Python reads
             raise ValueError(f"The state of {name} cannot be written: {error}.") from error
         if len(text) > LARGEST_JSON:

@@ -22,7 +22,7 @@ FOLDER = "frames"
 
 _LEVEL = 1  # of zstd. Measured on Pong: see benchmarks/checkpoint.py
 _FILE_BYTES = 16 << 20  # of raw frames: what one file holds, and what is taken at once
-_KEY = re.compile(r"\d+/(\d{1,9})/(\d{1,18})/(.*)", re.ASCII | re.DOTALL)
+_KEY = re.compile(r"(\d{1,9})/(\d{1,9})/(\d{1,18})/(.*)", re.ASCII | re.DOTALL)
 
 
 class Chunk(Protocol):
@@ -90,11 +90,13 @@ def read(folder: Path, entry: FramesEntry) -> Iterator[LoadedFrames]:
     """
     path = folder / entry.name
     arrays = _unpacked(path, read_checked(path, entry), entry.raw_size)
+    chunks = {}
     for name, frames in arrays.items():
         key = _KEY.fullmatch(name)
         if key is None or frames.ndim != 2:
             raise DamagedCheckpoint(path, f"it holds {name!r:.100} of {frames.ndim} dimensions, no frames.")
-        yield LoadedFrames(key[3], int(key[1]), int(key[2]), frames)
+        chunks[int(key[1])] = LoadedFrames(key[4], int(key[2]), int(key[3]), frames)
+    yield from (chunks[index] for index in sorted(chunks))
 
 
 def _unpacked(path: Path, data: bytes, raw_size: int) -> dict[str, np.ndarray]:
@@ -104,8 +106,8 @@ def _unpacked(path: Path, data: bytes, raw_size: int) -> dict[str, np.ndarray]:
         if announced != raw_size:
             raise ValueError(f"it unpacks to {announced:,} bytes instead of {raw_size:,}")
         loaded = tensors.load(zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False))
-        return {name: loaded[name].numpy() for name in sorted(loaded, key=lambda name: int(name.split("/")[0]))}
-    except (ValueError, zstandard.ZstdError) as error:
+        return {name: array.numpy() for name, array in loaded.items()}
+    except (ValueError, TypeError, zstandard.ZstdError) as error:  # TypeError: numpy has no bfloat16
         raise DamagedCheckpoint(path, f"{error}.") from error
 
 

@@ -20,12 +20,12 @@ LARGEST_FRAMES = 128 << 20
 
 _PACKAGES = ("sb3-atari-dqn", "stable-baselines3", "gymnasium", "torch", "numpy")
 
-PART_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+PART_NAME = re.compile(r"(?!manifest$)[a-z][a-z0-9_]{0,63}", re.ASCII)
 FRAMES_NAME = re.compile(r"\d{1,19}-\d{1,19}-[0-9a-f]{16}\.safetensors\.zst", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 # The end of every manifest, of whatever version: the checksum of all bytes before it.
-_SEAL, _SEALED = b'  "sha256": "', b'"\n}\n'
+_SEAL, _SEALED = b' "sha256": "', b'"\n}\n'
 
 
 class OtherFormat(ValueError):
