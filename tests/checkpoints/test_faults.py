@@ -6,6 +6,7 @@ import random
 import resource
 import shutil
 import signal
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -150,8 +151,8 @@ def test_a_full_disk_is_said_with_a_way_out_and_the_next_checkpoint_has_everythi
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
         try:
             message = (
-                r"^The checkpoint of step 160 could not be written \(File too large: .*\); the last good one is that of "
-                rf"step 60\. Before the next one, free space there: {tmp_path}$"
+                r"^The checkpoint of step 160 could not be written \(File too large: .*\); the last good one is that "
+                rf"of step 60\. Before the next one, free space there: {tmp_path}$"
             )
             for _ in range(2):
                 with pytest.raises(CheckpointNotWritten, match=message) as caught:
@@ -219,18 +220,25 @@ def test_frames_that_were_lost_are_written_again(tmp_path):
             assert_whole(write(folder, ring, 30))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_said(tmp_path):
-    ring = Ring()
-    with CheckpointFolder(tmp_path) as folder:
-        write(folder, ring, 60)
-        tmp_path.chmod(0o500)
-        try:
-            with pytest.raises(CheckpointNotWritten, match="Permission denied.*make the folder writable"):
-                write(folder, ring, 30)
-        finally:
-            tmp_path.chmod(0o700)
-        assert_goes_on(tmp_path, folder, ring)
+def test_a_read_only_folder_is_said():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        path = Path(name)
+
+        def train():
+            if os.geteuid() == 0:  # root may write everywhere
+                os.chown(path, 65534, 65534)
+                os.setgid(65534), os.setuid(65534)
+            ring = Ring()
+            with CheckpointFolder(path) as folder:
+                write(folder, ring, 60)
+                for each in (path, path / "frames"):
+                    each.chmod(0o500)
+                    with pytest.raises(CheckpointNotWritten, match=r"Permission denied.*make the folder writable"):
+                        write(folder, ring, 30)
+                    each.chmod(0o700)
+                assert_goes_on(path, folder, ring)
+
+        assert ended_by(forked(train)) == 0
 
 
 def test_an_interruption_leaves_nothing_behind(tmp_path):
