@@ -26,6 +26,7 @@ from sb3_atari_dqn.checkpoints.checkpoint import newest
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.state import FrameChunk
 
 SPACE = spaces.Box(0, 255, (N_STACK, 84, 84), np.uint8)
 STORAGES = ["ram", "compressed"]
@@ -68,7 +69,7 @@ def measure(storage: str, slots: int, new: int, recording_path: Path, parent: Pa
         verified = time.perf_counter()
         other.load_state_dict(checkpoint.state("replay"))
         for chunk in checkpoint.frames():
-            other.load_frames(chunk)
+            other.load_frames(FrameChunk(*chunk))
         loaded = time.perf_counter()
     return {
         "raw_bytes": slots * 84 * 84,

@@ -17,7 +17,7 @@ from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, newest, newest_inta
 from sb3_atari_dqn.checkpoints.manifest import installed_versions
 from tests.support.checkpoints import Ring, assert_whole, files, states, write, written
 
-NUMBERS = [np.bool_, *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)), "f2", "f4", "f8"]
+NUMBERS = ["?", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)), "f2", "f4", "f8"]
 any_array = arrays.arrays(
     st.sampled_from([np.dtype(kind) for kind in NUMBERS]), arrays.array_shapes(min_dims=0, min_side=0, max_side=3)
 )

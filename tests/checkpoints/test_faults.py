@@ -227,7 +227,8 @@ def test_a_read_only_folder_is_said():
         def train():
             if os.geteuid() == 0:  # root may write everywhere
                 os.chown(path, 65534, 65534)
-                os.setgid(65534), os.setuid(65534)
+                os.setgid(65534)
+                os.setuid(65534)
             ring = Ring()
             with CheckpointFolder(path) as folder:
                 write(folder, ring, 60)
@@ -292,9 +293,11 @@ def test_an_old_checkpoint_that_cannot_be_removed_is_a_warning(tmp_path):
 
 def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     synced, sync_folder = [], storage.sync_folder
-    monkeypatch.setattr(
-        "sb3_atari_dqn.checkpoints.archive.sync_folder", lambda path: synced.append(path) or sync_folder(path)
-    )
-    checkpoint = written(tmp_path, (10,))[-1]
-    name = checkpoint.path.name
+
+    def seen(path):
+        synced.append(path)
+        sync_folder(path)
+
+    monkeypatch.setattr("sb3_atari_dqn.checkpoints.archive.sync_folder", seen)
+    name = written(tmp_path, (10,))[-1].path.name
     assert [path.relative_to(tmp_path).as_posix() for path in synced] == ["frames", f"{name}.unfinished", "."]

@@ -11,6 +11,7 @@ from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, newest
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
+from sb3_atari_dqn.replay.state import FrameChunk
 from tests.support.streams import Stream
 
 KINDS = [FrameReplayBuffer, PrioritizedFrameReplayBuffer]
@@ -45,7 +46,7 @@ def load(path: Path, buffer: FrameReplayBuffer) -> FrameReplayBuffer:
     checkpoint = newest(path)
     buffer.load_state_dict(checkpoint.state("replay"))
     for chunk in checkpoint.frames():
-        buffer.load_frames(chunk)
+        buffer.load_frames(FrameChunk(*chunk))
     return buffer
 
 
