@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import safetensors
-import safetensors.torch
 import torch
 
 Array = np.ndarray | torch.Tensor
@@ -19,6 +18,7 @@ _NUMPY_TYPES = {
     )
 }
 _TORCH_TYPES = {getattr(torch, kind.name): name for kind, name in _NUMPY_TYPES.items()} | {torch.bfloat16: "BF16"}
+_TYPES = {name: kind for kind, name in _TORCH_TYPES.items()}
 
 _ALIGNMENT = 8
 _LARGEST_HEADER = 100_000_000  # bytes; the library refuses larger ones
@@ -72,9 +72,16 @@ def load(data: bytes) -> dict[str, torch.Tensor]:
     :raises ValueError: if it is none
     """
     try:
-        return safetensors.torch.load(data)
-    except (safetensors.SafetensorError, KeyError, AssertionError, RuntimeError, ValueError, TypeError) as error:
+        views = safetensors.deserialize(data)
+        return {name: _tensor(**view) for name, view in views}
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(f"it is no safetensors file ({error})") from error
+
+
+def _tensor(dtype: str, shape: list[int], data: bytearray) -> torch.Tensor:
+    """What `safetensors.torch` makes of it; which types that knows depends on its version."""
+    kind = _TYPES[dtype]
+    return torch.frombuffer(data, dtype=kind).reshape(shape) if data else torch.empty(shape, dtype=kind)
 
 
 def _itemsize(array: Array) -> int:
