@@ -17,13 +17,13 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sb3_atari_dqn.checkpoints import frame_files, tensors
-from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in, folder_name
+from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in, folder_name, no_checkpoint
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.checkpoints.lock import FolderLock
 from sb3_atari_dqn.checkpoints.manifest import (
@@ -61,28 +61,38 @@ class CheckpointNotWritten(OSError):
     """Says in one sentence why, which checkpoint is the last good one, and the way out; training can go on."""
 
 
+Finder = Callable[[Path], Checkpoint | None]
+
+
 class CheckpointFolder:
     """
     Writes the checkpoints of one training; a context manager.
 
     :param folder: is created; belongs to this training until :meth:`close`, or until the process ends, however it does
     :param keep: number of checkpoints; older ones are removed, with the frames that only they needed
-    :param after: the checkpoint from which the training continues; checkpoints after it are removed once the next one
-        is written. None: the training is a new one, and the folder must not hold any
+    :param after: the checkpoint from which the training continues, or how to find it once the folder is locked, such as
+        :func:`~sb3_atari_dqn.checkpoints.checkpoint.newest`; checkpoints after it are removed when the next one is
+        written. None: the training is a new one, and the folder must not hold any
     :raises ValueError: if another training uses the folder, or `keep` is no number above 0
+    :raises FileNotFoundError: if a training is to continue in a folder without checkpoints
+    :raises DamagedCheckpoint: from `newest`
     :raises OSError: if the folder cannot be written
     """
 
-    def __init__(self, folder: str | Path, keep: int = 3, after: Checkpoint | None = None) -> None:
+    def __init__(self, folder: str | Path, keep: int = 3, after: Checkpoint | Finder | None = None) -> None:
         if type(keep) is not int or keep < 1:
             raise ValueError(f"keep={keep!r}: the number of checkpoints to keep must be a whole number above 0.")
         self.folder, self.keep = Path(folder), keep
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if after is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        elif not (self.folder.is_dir() and all_in(self.folder)):
+            raise FileNotFoundError(no_checkpoint(self.folder))
         self._lock = FolderLock(self.folder)
-        self._last = None if after is None else after.manifest
         self._abandoned: set[int] = set()
         try:
-            self._enter(after)
+            self.after = after(self.folder) if callable(after) else after
+            self._last = None if self.after is None else self.after.manifest
+            self._enter(self.after)
         except BaseException:
             self.close()
             raise

@@ -112,6 +112,11 @@ def all_in(folder: Path) -> list[tuple[int, int]]:
     return sorted(pair for pair in found if (folder / folder_name(*pair)).is_dir())
 
 
+def no_checkpoint(folder: Path) -> str:
+    """:return: what to say about a folder without any"""
+    return f"{folder} holds no checkpoint: use the folder of a training that wrote one."
+
+
 def newest(folder: str | Path) -> Checkpoint:
     """
     :param folder: of a :class:`~sb3_atari_dqn.checkpoints.archive.CheckpointFolder`
@@ -122,7 +127,7 @@ def newest(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     found = all_in(folder) if folder.is_dir() else []
     if not found:
-        raise FileNotFoundError(f"{folder} holds no checkpoint: use the folder of a training that wrote one.")
+        raise FileNotFoundError(no_checkpoint(folder))
     try:
         return verified(folder / folder_name(*found[-1]))
     except DamagedCheckpoint as error:

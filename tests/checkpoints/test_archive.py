@@ -268,8 +268,29 @@ def test_a_new_training_does_not_mix_its_checkpoints_with_those_of_another(tmp_p
 
 def test_a_training_continues_in_the_folder_of_its_checkpoint(tmp_path):
     checkpoint = written(tmp_path / "a")[-1]
+    written(tmp_path / "b")
     with pytest.raises(ValueError, match="continue in the folder of the checkpoint"):
         CheckpointFolder(tmp_path / "b", after=checkpoint)
+
+
+def test_a_training_finds_its_checkpoint_after_it_has_locked_the_folder(tmp_path):
+    last = written(tmp_path)[-1]
+    with CheckpointFolder(tmp_path, after=newest) as folder:
+        assert folder.after is not None
+        assert folder.after.manifest == last.manifest
+
+        def find(path):
+            raise AssertionError("it looked before it had the lock")
+
+        with pytest.raises(ValueError, match="Another training"):
+            CheckpointFolder(tmp_path, after=find)
+
+
+def test_a_folder_in_which_nothing_can_be_continued_stays_as_it_is(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(FileNotFoundError, match=f"{folder} holds no checkpoint"):
+            CheckpointFolder(folder, after=newest)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_checkpoints_is_named(tmp_path):
