@@ -187,15 +187,15 @@ def test_a_later_checkpoint_writes_only_new_frames(tmp_path):
 
 
 def test_frames_go_with_the_last_checkpoint_that_needs_one_of_them(tmp_path):
-    ring = Ring(100)
+    ring = Ring(84)  # so that the oldest frames needed are the last ones of their file
     with CheckpointFolder(tmp_path, keep=2) as folder:
         for step in range(40, 321, 40):
             write(folder, ring, 40)
-            oldest = max(0, max(40, step - 40) - 100)  # that the older one of the kept checkpoints needs
+            oldest = max(0, max(40, step - 40) - 84)  # that the older one of the kept checkpoints needs
             lasts = sorted(int(path.name.split("-")[1]) for path in (tmp_path / "frames").iterdir())
             assert lasts == [last for last in range(40, step + 1, 40) if last >= oldest]
             assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == min(3, step // 40 + 1)
-            assert_whole(newest(tmp_path))
+            assert_whole(newest(tmp_path), 84)
 
 
 def test_frames_are_written_again_where_the_memory_was_replaced(tmp_path):
