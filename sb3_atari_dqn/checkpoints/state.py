@@ -23,6 +23,7 @@ The files of `save_replay_buffer` are something else: they load into memories of
 priorities as they will be once every TD error has arrived.
 """
 
+import math
 import random
 from collections.abc import Mapping
 from types import ModuleType
@@ -33,8 +34,10 @@ import torch
 
 State = dict[str, Any]
 
-# Stands in the JSON part for an array; no state has a dictionary with only this key.
-_ARRAY, _TENSOR = "$array", "$tensor"
+# Stand in the JSON part for an array, or for a number that JSON does not have; no state has a dictionary with only one
+# of these keys.
+_ARRAY, _TENSOR, _FLOAT = "$array", "$tensor", "$float"
+_RESERVED = ({_ARRAY}, {_TENSOR}, {_FLOAT})
 
 
 @runtime_checkable
@@ -119,16 +122,21 @@ def split(state: State) -> tuple[State, dict[str, np.ndarray | torch.Tensor]]:
 
 def _without_arrays(value: Any, path: str, arrays: dict[str, np.ndarray | torch.Tensor]) -> Any:
     if isinstance(value, np.ndarray | torch.Tensor):
-        name = f"{len(arrays)}{path}"  # names of parts may hold anything: the number makes them different
+        # Names of parts may hold anything, even what UTF-8 does not encode: the number makes them different.
+        name = f"{len(arrays)}{path}".encode(errors="backslashreplace").decode()
         arrays[name] = value
         return {_TENSOR if isinstance(value, torch.Tensor) else _ARRAY: name}
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"The state has a key {key!r} at {path or '/'}: keys are strings.")
+        if value.keys() in _RESERVED:
+            raise TypeError(f"The state has a dictionary {dict(value)!r:.100} at {path or '/'}: that key is reserved.")
         return {key: _without_arrays(each, f"{path}/{key}", arrays) for key, each in value.items()}
     if isinstance(value, list):
         return [_without_arrays(each, f"{path}/{index}", arrays) for index, each in enumerate(value)]
+    if type(value) is float and not math.isfinite(value):
+        return {_FLOAT: str(value)}
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise TypeError(f"The state has a {type(value).__name__} at {path}: only plain values and arrays can be saved.")
@@ -148,4 +156,6 @@ def joined(values: Any, arrays: Mapping[str, np.ndarray | torch.Tensor]) -> Any:
         return np.asarray(arrays[values[_ARRAY]])
     if values.keys() == {_TENSOR}:
         return torch.as_tensor(arrays[values[_TENSOR]])
+    if values.keys() == {_FLOAT}:
+        return float(values[_FLOAT])
     return {key: joined(each, arrays) for key, each in values.items()}
