@@ -1,0 +1,28 @@
+"""State of ALE's emulator, recognized by its methods: this package is used without ale-py, too."""
+
+from typing import Any
+
+import numpy as np
+
+#: Games that do not continue as they were when ALE 0.12.1 restores them (mended after it by ALE #732);
+#: tests/checkpoints/test_env_state_games.py tries all games.
+NOT_RESTORABLE = frozenset({"qbert", "tetris"})
+
+
+def is_emulator(value: Any) -> bool:
+    """:return: whether it is an ``ALEInterface``"""
+    return hasattr(value, "cloneState") and hasattr(value, "restoreState")
+
+
+def emulator_state(ale: Any) -> np.ndarray:
+    """:return: the state of the game and of its random generator (sticky actions), uint8, about 14 kB"""
+    return np.frombuffer(ale.cloneState(include_rng=True).serialize(), np.uint8).copy()
+
+
+def load_emulator_state(ale: Any, state: np.ndarray) -> None:
+    """
+    :param ale: with the same game and settings
+    :param state: as :func:`emulator_state` gave it
+    """
+    kind = type(ale.cloneState())
+    ale.restoreState(kind(state.tobytes()))
