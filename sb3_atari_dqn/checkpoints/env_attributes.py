@@ -17,25 +17,30 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from sb3_atari_dqn.checkpoints.env_emulator import emulator_state, is_emulator, load_emulator_state
 from sb3_atari_dqn.checkpoints.state import State, generator_state, load_generator_state
 
-_CONSTANT = (
-    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.ModuleType, type, partial, enum.Enum, np.dtype
-)  # fmt: skip
+_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, partial)
+_CONSTANT = (*_FUNCTIONS, types.ModuleType, type, enum.Enum, np.dtype, EnvSpec)
 _PLAIN = (type(None), bool, int, float, str)
 _SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "deque": deque, "set": set, "frozenset": frozenset}
 _MAPPINGS: dict[str, Any] = {"dict": dict, "OrderedDict": OrderedDict}
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+#: Packages whose helper objects (running means, frame stacks) are known to keep everything in their attributes.
+_KNOWN_PACKAGES = ("stable_baselines3", "sb3_contrib", "gymnasium", "sb3_atari_dqn")
 #: Longer lists of numbers (the rewards of an episode) become an array.
 _LONG = 16
 
 #: Links to other layers, what was given to the constructor, files, and what the next step overwrites.
 LEFT_OUT = frozenset(
-    "env envs venv class_attributes spec _cached_spec metadata _metadata render_mode results_writer _saved_kwargs "
-    "_ezpickle_args _ezpickle_kwargs buf_infos reset_infos "
-    "recording recorded_frames video_name video_path video_folder".split()  # VecVideoRecorder begins a new video
+    {
+        *("env", "envs", "venv", "spec", "_cached_spec", "metadata", "_metadata", "render_mode", "class_attributes"),
+        *("_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs", "results_writer", "buf_infos", "reset_infos"),
+        # VecVideoRecorder begins a new video.
+        *("recording", "recorded_frames", "video_name", "video_path", "video_folder"),
+    }
 )
 
 
@@ -71,7 +76,7 @@ def load_attributes(owner: Any, state: State) -> None:
 
 
 def _is_constant(value: Any) -> bool:
-    if isinstance(value, _CONSTANT) or isinstance(value, gym.envs.registration.EnvSpec):
+    if isinstance(value, _CONSTANT):
         return True
     if type(value).__module__.partition(".")[0] == "pygame":  # windows and clocks of gymnasium's own environments
         return True
@@ -97,15 +102,13 @@ def _plain(value: Any, path: str) -> Any:
 
 def _plain_sequence(kind: str, value: Iterable[Any], path: str) -> State:
     items = list(value)
+    if any(map(_is_constant, items)):  # the stages of a pipeline, the actions of a game
+        return {"kind": "constant"}
     extra = {"maxlen": value.maxlen} if isinstance(value, deque) else {}
     for number in (float, int):
         if len(items) >= _LONG and all(type(item) is number and abs(item) < 2**53 for item in items):
             return {"kind": kind, "numbers": np.array(items, np.float64 if number is float else np.int64), **extra}
-    # Steps within constants (the stages of a pipeline, the actions of a game) are constants.
-    plain = [None if _is_constant(item) else _plain(item, f"{path}[{i}]") for i, item in enumerate(items)]
-    if any(map(_is_constant, items)):
-        return {"kind": "constant"}
-    return {"kind": kind, "items": plain, **extra}
+    return {"kind": kind, "items": [_plain(item, f"{path}[{i}]") for i, item in enumerate(items)], **extra}
 
 
 def _plain_object(value: Any, path: str) -> State:
@@ -115,13 +118,9 @@ def _plain_object(value: Any, path: str) -> State:
         return {"kind": "space", "generators": [generator_state(each) for each in _space_generators(value)]}
     if is_emulator(value):
         return {"kind": "emulator", "state": emulator_state(value)}
-    if isinstance(value, gym.Env) or type(value).__module__.partition(".")[0] not in OWN_MODULES:
+    if isinstance(value, gym.Env) or type(value).__module__.partition(".")[0] not in _KNOWN_PACKAGES:
         raise NotPlain(f"{path} is a {type(value).__module__}.{type(value).__name__}")
     return {"kind": "object", "attributes": attributes(value)}
-
-
-#: Packages whose helper objects (running means, frame stacks) are known to keep everything in their attributes.
-OWN_MODULES = ("stable_baselines3", "sb3_contrib", "gymnasium", "sb3_atari_dqn")
 
 
 def _space_generators(space: spaces.Space) -> list[np.random.Generator]:

@@ -38,17 +38,20 @@ def atari(env_id: str, n_envs: int = 1, wrapper: Any = NatureAtari, **kwargs: An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at_an_end", [False, True])
-@pytest.mark.parametrize("n_envs", [1, 3])
-@pytest.mark.parametrize("env_id", [PONG, BREAKOUT])
-def test_atari_games_continue(env_id, n_envs, at_an_end):
-    assert_continues(lambda: atari(env_id, n_envs), before=57, at_an_end=at_an_end and env_id == BREAKOUT)
+@pytest.mark.parametrize(
+    ("env_id", "n_envs", "at_an_end", "steps"),
+    [(PONG, 1, False, 150), (PONG, 3, False, 60), (BREAKOUT, 1, True, 100), (BREAKOUT, 3, False, 60)],
+)
+def test_atari_games_continue(env_id, n_envs, at_an_end, steps):
+    assert_continues(lambda: atari(env_id, n_envs), before=57, at_an_end=at_an_end, steps=steps)
 
 
 @pytest.mark.slow
 def test_a_whole_game_ends_with_the_score_and_length_it_would_have_had():
     results = assert_continues(lambda: atari(BREAKOUT), before=57)
-    assert any("episode" in info for *_, infos in results for info in infos)
+    episodes = [info["episode"] for *_, infos in results for info in infos if "episode" in info]
+    assert episodes
+    assert episodes[0]["l"] > 400
 
 
 @pytest.mark.slow
@@ -93,10 +96,8 @@ def test_vec_monitor_goes_on_with_its_scores():
     assert any(info["episode"]["l"] > 10 for *_, infos in results for info in infos if "episode" in info)
 
 
-@pytest.mark.parametrize("env_id", ["Acrobot-v1", "MountainCar-v0", "FrozenLake-v1", "Taxi-v4", "Blackjack-v1"])
+@pytest.mark.parametrize("env_id", ["Acrobot-v1", "MountainCar-v0", "FrozenLake-v1", "Taxi-v4"])
 def test_gymnasium_s_own_environments_continue(env_id):
-    if isinstance(gym.make(env_id).observation_space, spaces.Tuple):
-        pytest.skip("SB3 refuses tuples")
     assert_continues(lambda: make_vec_env(env_id, 2), before=230)
 
 
@@ -142,7 +143,7 @@ def test_a_replay_writes_no_row_twice(tmp_path):
 
     original = make("original")
     original.reset()
-    play(original, np.random.default_rng(0), 60)
+    play(original, np.random.default_rng(0), 120)
     other = make("other")
     load_env_state(other, env_state(original))
     assert len((tmp_path / "original" / "0.monitor.csv").read_text().splitlines()) > 3
@@ -223,7 +224,7 @@ def test_normalization_survives_where_episodes_do_not():
         return VecNormalize(DummyVecEnv([Dice]), training=True)
 
     env, _ = loaded(make, "Dice")
-    assert env.obs_rms.count > 20  # type: ignore[attr-defined]
+    assert env.obs_rms.count > 20
 
 
 class Continuous(Catch):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def play(env: VecEnv, rng: np.random.Generator, steps: int) -> list[Any]:
         observations, rewards, dones, infos = env.step(actions)
         for info in infos:
             info.get("episode", {}).pop("t", None)
-        results.append([np.array(observations), rewards.copy(), dones.copy(), infos])
+        results.append([deepcopy(observations), rewards.copy(), dones.copy(), infos])
     return results
 
 
