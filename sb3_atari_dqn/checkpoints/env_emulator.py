@@ -14,8 +14,19 @@ def is_emulator(value: Any) -> bool:
     return hasattr(value, "cloneState") and hasattr(value, "restoreState")
 
 
+def is_restorable(game: Any) -> bool:
+    """
+    With sticky actions, a frame may repeat the action of the one before, and ALE's state does not hold that action: one
+    in a few restored games takes another course.
+
+    :param game: an ``AtariEnv``
+    :return: whether a restored emulator continues exactly
+    """
+    return game.ale.getFloat("repeat_action_probability") == 0 and game._game not in NOT_RESTORABLE
+
+
 def emulator_state(ale: Any) -> np.ndarray:
-    """:return: the state of the game and of its random generator (sticky actions), uint8, about 14 kB"""
+    """:return: the state of the game and of its random generator, uint8, about 14 kB"""
     return np.frombuffer(ale.cloneState(include_rng=True).serialize(), np.uint8).copy()
 
 

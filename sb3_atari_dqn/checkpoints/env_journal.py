@@ -13,8 +13,8 @@ from sb3_atari_dqn.checkpoints.state import State
 
 RESET = 255
 #: The first new episode after so many steps starts from a seed of its own, and the journal with it: this bounds the
-#: replay (a few seconds of an Atari game, minutes of a slow environment).
-RESEED_AFTER = 100_000
+#: replay (some seconds of an Atari game, where a step is a frame; minutes of a slow environment).
+RESEED_AFTER = 40_000
 
 
 class Diverged(ValueError):

@@ -3,7 +3,7 @@
 Three ways, chosen per layer:
 
 - an environment with `state_dict()` and `load_state_dict()` of its own (`NativeAtariVecEnv`) uses them;
-- ALE's games, gymnasium's small environments, and the wrappers of gymnasium, SB3 and this package keep everything in
+- ALE's games without sticky actions, gymnasium's small environments, and the wrappers of gymnasium, SB3 and this package keep everything in
   attributes that can be saved, see `env_attributes`;
 - anything else is replayed from its seed by the actions since, see `env_journal`: :func:`record_actions` must be
   called before the first reset. Wrappers around it are saved by their attributes.
@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvWrapper
 
 from sb3_atari_dqn.checkpoints.env_attributes import NotPlain, attributes, load_attributes
-from sb3_atari_dqn.checkpoints.env_emulator import NOT_RESTORABLE
+from sb3_atari_dqn.checkpoints.env_emulator import is_emulator, is_restorable
 from sb3_atari_dqn.checkpoints.env_journal import ActionJournal, Diverged, can_record, layers
 from sb3_atari_dqn.checkpoints.state import State
 
@@ -114,7 +114,9 @@ def _name(layer: Any) -> str:
 
 
 def _trusted(layer: Any) -> bool:
-    return f"{type(layer).__module__}.".startswith(TRUSTED) and getattr(layer, "_game", None) not in NOT_RESTORABLE
+    if not f"{type(layer).__module__}.".startswith(TRUSTED):
+        return False
+    return not is_emulator(getattr(layer, "ale", None)) or is_restorable(layer)
 
 
 def _has_state(layer: Any) -> bool:

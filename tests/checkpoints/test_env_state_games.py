@@ -1,4 +1,4 @@
-"""Every game that ALE ships: its emulator continues exactly after a restore, or the game is on the list of replays."""
+"""Every game that ALE ships, without sticky actions: a restored emulator continues exactly, or it is on the list."""
 
 import ale_py
 import gymnasium as gym
@@ -15,7 +15,7 @@ GAMES = sorted({spec.kwargs["game"] for spec in gym.registry.values() if "AtariE
 def emulator(game: str, seed: int) -> ALEInterface:
     ale = ALEInterface()
     ale.setInt("random_seed", seed)
-    ale.setFloat("repeat_action_probability", 0.25)
+    ale.setFloat("repeat_action_probability", 0.0)
     path = roms.get_rom_path(game)
     assert path is not None
     ale.loadROM(path)
