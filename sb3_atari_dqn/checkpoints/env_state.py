@@ -3,8 +3,8 @@
 Three ways, chosen per layer:
 
 - an environment with `state_dict()` and `load_state_dict()` of its own (`NativeAtariVecEnv`) uses them;
-- ALE's games without sticky actions, gymnasium's small environments, and the wrappers of gymnasium, SB3 and this package keep everything in
-  attributes that can be saved, see `env_attributes`;
+- ALE's games without sticky actions, gymnasium's small environments, and the wrappers of gymnasium, SB3 and this
+  package keep everything in attributes that can be saved, see `env_attributes`;
 - anything else is replayed from its seed by the actions since, see `env_journal`: :func:`record_actions` must be
   called before the first reset. Wrappers around it are saved by their attributes.
 
@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvWrapp
 from sb3_atari_dqn.checkpoints.env_attributes import NotPlain, attributes, load_attributes
 from sb3_atari_dqn.checkpoints.env_emulator import is_emulator, is_restorable
 from sb3_atari_dqn.checkpoints.env_journal import ActionJournal, Diverged, can_record, layers
-from sb3_atari_dqn.checkpoints.state import State
+from sb3_atari_dqn.checkpoints.state import State, generator_state, load_generator_state
 
 #: Modules whose environments and wrappers keep their whole state in attributes. Others may hide some (a handle of a C
 #: library is a plain number): their actions are replayed, and the result is compared.
@@ -181,6 +181,7 @@ def _game_state(env: gym.Env) -> State:
         state["obstacle"] = _replay_obstacle(found[hidden[0]], env, journal)
         if journal is not None and state["obstacle"] is None:
             state["journal"] = journal.state_dict()
+            state["np_random"] = generator_state(env.unwrapped.np_random)  # wrappers draw from it, too (no-ops)
     return state
 
 
@@ -216,6 +217,7 @@ def _load_game(env: gym.Env, state: State) -> str | None:
             journal.load_state_dict(state["journal"])
         except Diverged as error:
             return f"the same actions do not give the same results in {_name(env.unwrapped)} ({error})"
+        load_generator_state(env.unwrapped.np_random, state["np_random"])
     for layer, each in zip(layers(env), state["layers"], strict=True):
         if each is not None:
             _load_layer(layer, each)
