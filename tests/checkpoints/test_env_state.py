@@ -1,6 +1,7 @@
 """Environments continue in other objects exactly as they would have continued in their own."""
 
 import os
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -21,12 +22,12 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
-from sb3_atari_dqn.atari import NatureAtari
+from sb3_atari_dqn.atari import NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.atari.stacking import VecRepeatFirstStack
 from sb3_atari_dqn.checkpoints import env_journal
 from sb3_atari_dqn.checkpoints.env_emulator import emulator_state, load_emulator_state
 from sb3_atari_dqn.checkpoints.env_state import env_state, load_env_state, record_actions
-from tests.support.continuing import assert_continues, assert_equal, play, through_json
+from tests.support.continuing import assert_continues, assert_equal, continue_elsewhere, play, through_json
 from tests.support.environments import Catch, ImageAndVector, Noise
 
 PONG, BREAKOUT = "PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"
@@ -54,6 +55,22 @@ def test_atari_games_continue(env_id, n_envs, at_an_end, steps):
 )
 def test_sticky_games_continue(env_id, n_envs, at_an_end, steps):
     assert_continues(lambda: atari(env_id, n_envs, STICKY), before=84, at_an_end=at_an_end, steps=steps)
+
+
+def native() -> VecEnv:
+    return NativeAtariVecEnv(BREAKOUT, 2, env_kwargs=STICKY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [native, partial(atari, BREAKOUT, 2), partial(atari, BREAKOUT, 1, STICKY)])
+def test_games_continue_in_another_process(make):
+    env = make()
+    record_actions(env)
+    env.seed(2)
+    env.reset()
+    play(env, np.random.default_rng(0), 70)
+    state = through_json(env_state(env))
+    assert_equal(continue_elsewhere(make, state, 1, 60), play(env, np.random.default_rng(1), 60))
 
 
 def divergence(seed: int) -> bool:

@@ -1,7 +1,9 @@
 """Play an environment, take its state, and play on in another one: every result is compared."""
 
 import json
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from typing import Any
 
@@ -71,3 +73,16 @@ def assert_continues(
     for env in (original, other):
         env.close()
     return expected
+
+
+def continue_elsewhere(make: Callable[[], VecEnv], state: State, seed: int, steps: int) -> list[Any]:
+    """:return: the results of an environment in another process, which loads the state"""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_continue, make, state, seed, steps).result()
+
+
+def _continue(make: Callable[[], VecEnv], state: State, seed: int, steps: int) -> list[Any]:
+    env = make()
+    record_actions(env)
+    assert load_env_state(env, state) is None
+    return play(env, np.random.default_rng(seed), steps)
