@@ -31,7 +31,7 @@ from tests.support.continuing import assert_continues, assert_equal, continue_el
 from tests.support.environments import Catch, ImageAndVector, Noise
 
 PONG, BREAKOUT = "PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"
-STICKY = {"repeat_action_probability": 0.25}
+STICKY: dict[str, Any] = {"repeat_action_probability": 0.25}
 
 
 def atari(env_id: str, n_envs: int = 1, env_kwargs: Any = None) -> VecEnv:
@@ -277,7 +277,7 @@ def test_normalization_survives_where_episodes_do_not():
 
 class Continuous(Catch):
     def __init__(self) -> None:
-        self.action_space = spaces.Box(-1, 1, (1,), np.float32)  # type: ignore[assignment]
+        self.action_space = spaces.Box(-1, 1, (1,), np.float32)
 
 
 def test_what_cannot_continue_is_said_before_training():
