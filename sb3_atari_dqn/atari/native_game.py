@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -33,6 +34,14 @@ class Score:
         self._start = time.time()
         self._writer = None if path is None else ResultsWriter(path, {"t_start": self._start, "env_id": env_id})
         self._raw_return = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: the raw return so far, and the time that rows count from"""
+        return {"raw_return": self._raw_return, "start": self._start}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """:param state: as `state_dict` gave it"""
+        self._raw_return, self._start = state["raw_return"], state["start"]
 
     def begin(self, noop_return: int) -> None:
         self._raw_return = noop_return
@@ -93,6 +102,8 @@ class NativeGame:
         self._max_frames = max_frames or NO_LIMIT
         self.fires = preset.fire_on_reset and "FIRE" in pool.opening.actions
         self._over = True  # EpisodicLifeEnv.was_real_done
+        self._latest: Reply | None = None  # without the screen
+        self._frames_before = 0  # the journal loaded the game again: frames until then
         self._score = Score(env_id, None if monitor_dir is None else os.path.join(monitor_dir, str(number)))
 
     @property
@@ -158,6 +169,45 @@ class NativeGame:
     def close(self) -> None:
         self._score.close()
 
+    def state_dict(self) -> dict[str, Any]:
+        """:return: all but the game in C++; of that, the newest frame and counts, to compare a rebuilt one with"""
+        latest = self._latest
+        return {
+            "lives": self.lives,
+            "over": self._over,
+            "frames_before": self._frames_before,
+            "score": self._score.state_dict(),
+            "frame": None if latest is None else latest.frame.copy(),
+            "counts": None if latest is None else _counts(latest),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], reply: Reply | None) -> None:
+        """
+        :param state: as `state_dict` gave it
+        :param reply: the last one of the rebuilt game, see :meth:`check_rebuilt`
+        """
+        self.lives, self._over, self._frames_before = state["lives"], state["over"], state["frames_before"]
+        self._score.load_state_dict(state["score"])
+        self._latest = None
+        if reply is not None:
+            self._keep(reply)
+
+    def check_rebuilt(self, state: Mapping[str, Any], reply: Reply | None) -> None:
+        """
+        :param state: as `state_dict` gave it
+        :param reply: the last one of the rebuilt game
+        :raises ValueError: if it is not the one that the state was taken after
+        """
+        if reply is None or state["frame"] is None:
+            same = reply is None and state["frame"] is None
+        else:
+            same = _counts(reply) == state["counts"] and np.array_equal(reply.frame, state["frame"])
+        if not same:
+            raise ValueError(
+                f"Game {self._number}: the same seed and actions give another game of {self.spec.id} here; it was "
+                "created with other settings, or recorded with another version of ale-py"
+            )
+
     def _monitor_step(self, reply: Reply) -> tuple[bool, bool, dict[str, Any]]:
         """
         Monitor.step and the frame limit. C++ does not count the no-ops, so it may play up to frame_skip - 1 frames
@@ -165,13 +215,13 @@ class NativeGame:
 
         :return: whether the game is over, whether it reached the limit, and the info dictionary
         """
-        self._keep_screen(reply)
+        self._keep(reply)
         beyond = max(0, reply.episode_frames - self._max_frames)
         length = reply.episode_frames - beyond
         info: dict[str, Any] = {
             "lives": reply.lives,
             "episode_frame_number": length,
-            "frame_number": reply.frames,
+            "frame_number": self._frames_before + reply.frames,
         }
         over, truncated = reply.over and not beyond, length == self._max_frames
         self._score.add(reply.reward)
@@ -190,12 +240,29 @@ class NativeGame:
 
     def _new_game(self, seed: int | None) -> np.ndarray:
         """NoopResetEnv.reset and Monitor.reset."""
+        if seed is not None:
+            self._frames_before = 0
+        elif (seed := self._reload_seed()) is not None and self._latest is not None:
+            self._frames_before += self._latest.frames
         reply, noop_return = self._pool.reset(self._number, seed)
-        self._keep_screen(reply)
+        self._keep(reply)
         self._score.begin(noop_return)
         self.lives = reply.lives
         return reply.frame
 
-    def _keep_screen(self, reply: Reply) -> None:
+    def _reload_seed(self) -> int | None:
+        """:return: the seed to load this game again with, once its journal has become long"""
+        journal = self._pool.journals[self._number]
+        return None if journal is None else journal.next_seed()
+
+    def _keep(self, reply: Reply) -> None:
         if self.render_mode is not None:
             self._screen = reply.screen
+        self._latest = reply._replace(screen=_NO_SCREEN)
+
+
+_NO_SCREEN = np.empty((0, 0, 3), np.uint8)
+
+
+def _counts(reply: Reply) -> list[int]:
+    return [reply.lives, reply.episode_frames, reply.frames]

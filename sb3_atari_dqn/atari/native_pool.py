@@ -15,7 +15,7 @@ import functools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from itertools import chain, repeat
 from operator import methodcaller
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ import numpy as np
 from ale_py import ALEInterface, roms
 
 from sb3_atari_dqn.atari.frames import FramePipeline
+from sb3_atari_dqn.atari.native_journal import RESET, Journal
 from sb3_atari_dqn.atari.native_support import NativeSettings
 
 #: In frames, effectively unlimited; C++ adds one to it.
@@ -82,7 +83,7 @@ class GamePool:
 
     Sending and receiving each run inside one call of a C function (``list.extend`` over a ``map``): Python handles
     Ctrl-C between its own instructions only, so an interrupt cannot leave some actions unsent or some replies lost.
-    Receiving twice would block forever.
+    Receiving twice would block forever. For the same reason, the journals of the games are written in these calls.
 
     :param settings: the game and its settings
     :param n_games: number of games
@@ -91,7 +92,10 @@ class GamePool:
     def __init__(self, settings: NativeSettings, n_games: int) -> None:
         self.opening = _opening(settings)
         self.pipeline = FramePipeline(settings.preset, (*self.opening.screen, 3))
+        self._settings = settings
         self._noop_max = settings.preset.noop_max
+        #: what each game was loaded with and has done since; None before its first loading
+        self.journals: list[Journal | None] = [None] * n_games
         self._interfaces = [_interface(settings, self.opening.screen) for _ in range(n_games)]
         self._addressed: list[Any] = []
         self._sent: list[None] = []
@@ -119,7 +123,8 @@ class GamePool:
             self._loaded.pop(game, None)
         self._addressed = [self._interfaces[game] for game in games]
         numbers = [[action] for action in actions]
-        self._sent.extend(map(_INTERFACE.send, self._addressed, numbers, repeat([1.0])))
+        entries = map(bytearray.append, [self._entries(game) for game in games], actions)
+        self._sent.extend(chain(entries, map(_INTERFACE.send, self._addressed, numbers, repeat([1.0]))))
 
     def receive(self) -> list[Reply]:
         """Wait for the games of the last :meth:`send`. :return: their replies, in the same order"""
@@ -153,7 +158,7 @@ class GamePool:
         """
         seeded = [(game, seed) for game, seed in enumerate(seeds) if seed is not None]
         if self._workers is not None:
-            starts = self._workers.map(lambda each: self._interfaces[each[0]].reset([0], [each[1]]), seeded)
+            starts = self._workers.map(lambda each: self._start(*each), seeded)
             self._loaded = {game: (seed, start) for (game, seed), start in zip(seeded, starts, strict=True)}
 
     def reset(self, game: int, seed: int | None) -> tuple[Reply, int]:
@@ -173,9 +178,48 @@ class GamePool:
 
     def _reset(self, game: int, seed: int) -> tuple[Reply, int]:
         loaded_with, start = self._loaded.pop(game, (-1, None))
-        observations, info = start if start and loaded_with == seed else self._interfaces[game].reset([0], [seed])
+        observations, info = start if start and loaded_with == seed else self._start(game, seed)
         reply = self._reply(observations, 0, False, info)
         return reply, reply.episode_frames - self.opening.frames
+
+    def _start(self, game: int, seed: int) -> Any:
+        """:return: what C++ answers to a reset, which is in the journal"""
+        if seed < 0:
+            entry = map(bytearray.append, [self._entries(game)], [RESET])
+        else:
+            entry = map(self.journals.__setitem__, [game], [Journal(seed)])
+        return list(chain(entry, map(_INTERFACE.reset, [self._interfaces[game]], [[0]], [[seed]])))[1]
+
+    def _entries(self, game: int) -> bytearray:
+        journal = self.journals[game]
+        return bytearray() if journal is None else journal.entries
+
+    def rebuild(self, journals: Sequence[Journal | None]) -> tuple[list[Any], list[Reply | None]]:
+        """
+        Play journals again on new games, on all cores.
+
+        :param journals: one per game
+        :return: the games, and the reply to the last entry of each; nothing of this pool has changed yet
+        """
+
+        def rebuilt(journal: Journal | None) -> tuple[Any, Reply | None]:
+            interface = _interface(self._settings, self.opening.screen)
+            if journal is None:
+                return interface, None
+            is_reset, answer = journal.replay(interface)
+            return interface, self._reply(answer[0], 0, False, answer[1]) if is_reset else self._read([answer])[0]
+
+        with ThreadPoolExecutor(_cores()) as workers:
+            interfaces, replies = zip(*workers.map(rebuilt, journals), strict=True)
+        return list(interfaces), list(replies)
+
+    def replace(self, interfaces: list[Any], journals: Sequence[Journal | None]) -> None:
+        """
+        :param interfaces: from :meth:`rebuild`; a step in flight is forgotten
+        :param journals: that they were rebuilt from
+        """
+        self._addressed, self._sent, self._answers, self._loaded = [], [], [], {}
+        self._interfaces, self.journals = interfaces, list(journals)
 
     def _reply(self, observations: np.ndarray, reward: int, over: bool, info: dict[str, np.ndarray]) -> Reply:
         return Reply(
@@ -192,6 +236,7 @@ class GamePool:
         """Stop the threads; a step in progress finishes first."""
         self._addressed, self._sent, self._answers = [], [], []
         self._interfaces, self._loaded = [], {}
+        self.journals = []
         if self._workers is not None:
             self._workers.shutdown()
 

@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from sb3_atari_dqn.atari.native_game import NOOP, NativeGame
+from sb3_atari_dqn.atari.native_journal import Journal
 from sb3_atari_dqn.atari.native_pool import GamePool, Reply
 from sb3_atari_dqn.atari.native_support import native_settings
 from sb3_atari_dqn.atari.presets import AtariPreset
@@ -146,6 +147,52 @@ class NativeAtariVecEnv(VecEnv):
         self._in_step_wait = False
         return self._stacks, self._rewards(replies), dones, infos
 
+    def state_dict(self) -> dict[str, Any]:
+        """
+        The state of all games, also while a step is in flight: per game a seed, what it has done since, and the score.
+
+        :return: plain values and arrays, about a byte per step of each game; a copy
+        :raises RuntimeError: if Ctrl-C interrupted ``step_wait``: the games restart with the next step
+        """
+        self._check_open()
+        if self._in_step_wait:
+            raise RuntimeError("state_dict() called after an interrupted step_wait(): call step() or reset() first")
+        return {
+            "seeds": list(self._seeds),
+            "ready": self._ready,
+            "in_flight": self._pool.in_flight,
+            "stacks": self._stacks.copy(),
+            "journals": [_plain(journal) for journal in self._pool.journals],
+            "games": [game.state_dict() for game in self._games],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """
+        Rebuild all games by replay, on all cores: about half a millisecond of CPU time per step, and at most the
+        longest game and ``RELOAD_AFTER`` steps per game. Every game is compared with the one that was saved.
+
+        :param state: as `state_dict` of an environment with the same arguments gave it; also into a running one
+        :raises ValueError: if it does not fit; the environment is then as it was
+        """
+        self._check_open()
+        if state["stacks"].shape != self._stacks.shape or len(state["games"]) != self.num_envs:
+            raise ValueError(
+                f"The state of observations {list(state['stacks'].shape)} does not fit {list(self._stacks.shape)}: "
+                "create the environment with the same n_envs, n_stack and preset"
+            )
+        journals = [None if each is None else Journal(each["seed"], each["entries"]) for each in state["journals"]]
+        pending = [journal.entries.pop() for journal in journals if journal] if state["in_flight"] else []
+        interfaces, replies = self._pool.rebuild(journals)
+        for game, each, reply in zip(self._games, state["games"], replies, strict=True):
+            game.check_rebuilt(each, reply)
+        self._pool.replace(interfaces, journals)
+        for game, each, reply in zip(self._games, state["games"], replies, strict=True):
+            game.load_state_dict(each, reply)
+        self._stacks, self._seeds = state["stacks"].copy(), list(state["seeds"])
+        self._ready, self._in_step_wait = state["ready"], False
+        if pending:
+            self._pool.send(range(self.num_envs), pending)
+
     def close(self) -> None:
         """Stop the games, even during a step; a second call does nothing."""
         self._ready = False
@@ -247,6 +294,12 @@ class NativeAtariVecEnv(VecEnv):
 _USE_REGULAR = (
     "use regular environments instead (make_vec_env with the preset's wrapper class; native_envs: false in the zoo)"
 )
+
+
+def _plain(journal: Journal | None) -> dict[str, Any] | None:
+    if journal is None:
+        return None
+    return {"seed": journal.seed, "entries": np.frombuffer(bytes(journal.entries), np.uint8).copy()}
 
 
 def _check_limits(n_envs: int, n_stack: int, preset: AtariPreset) -> None:
