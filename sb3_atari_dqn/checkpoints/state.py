@@ -162,7 +162,8 @@ def _set_state(generator: Generator, state: State) -> None:
         generator.set_state(state["state"])  # type: ignore[union-attr]
     else:
         words = tuple(int(word) for word in state["words"])
-        generator.setstate((state["version"], words, state["gauss"]))  # type: ignore[union-attr]
+        gauss = None if state["gauss"] is None else float(state["gauss"])
+        generator.setstate((state["version"], words, gauss))  # type: ignore[union-attr]
 
 
 def global_generators() -> dict[str, Generator]:

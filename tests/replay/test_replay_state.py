@@ -165,7 +165,7 @@ def test_a_state_of_another_kind_of_sampling_is_refused_and_nothing_changes(save
     refused(misfit, original.state_dict())
 
 
-def refused(part, state, match="The state has "):
+def refused(part, state, match="The state (has|names) "):
     before = through_json(part.state_dict())
     with pytest.raises(ValueError, match=match):
         part.load_state_dict(state)
@@ -203,8 +203,8 @@ def test_every_part_refuses_a_state_with_something_missing_added_or_of_another_k
             lacking = changed(
                 state, path[:-1], lambda inner, key=path[-1]: {k: v for k, v in inner.items() if k != key}
             )
-            refused(part, lacking, "")
-            refused(part, changed(state, path, lambda value: "?"), "")
+            refused(part, lacking, None)
+            refused(part, changed(state, path, lambda value: "?"), None)
 
 
 def test_parts_refuse_states_whose_arrays_do_not_fit_together_and_stay_as_they_were():
