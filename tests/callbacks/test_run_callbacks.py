@@ -313,9 +313,11 @@ def numbers_seen(kind, folder):
 
 def test_the_old_hook_of_a_mixin_works_with_a_warning(tmp_path):
     class Mix:
+        seen: list[Any]
+
         def _on_game(self, game):
             self.seen.append(game.number)
-            super()._on_game(game)
+            super()._on_game(game)  # type: ignore[misc]
 
     with pytest.warns(FutureWarning, match=r"^Mix\._on_game was renamed to _on_episode"):
 
@@ -331,14 +333,18 @@ def test_the_old_hook_of_a_mixin_works_with_a_warning(tmp_path):
 
 def test_old_and_new_hooks_call_each_other_whatever_name_they_use(tmp_path):
     class NewMix:
+        seen: list[Any]
+
         def _on_episode(self, episode):
             self.seen.append("new")
-            super()._on_episode(episode)
+            super()._on_episode(episode)  # type: ignore[misc]
 
     class OldMix:
+        seen: list[Any]
+
         def _on_game(self, game):
             self.seen.append("old")
-            super()._on_game(game)
+            super()._on_game(game)  # type: ignore[misc]
 
     with pytest.warns(FutureWarning, match="OldMix"):
 
@@ -354,6 +360,8 @@ def test_old_and_new_hooks_call_each_other_whatever_name_they_use(tmp_path):
 
 def test_a_class_for_both_versions_is_left_alone(tmp_path, recwarn):
     class Both(RunCallback):
+        seen: list[Any]
+
         def _on_game(self, game):
             self.seen.append(game.number)
 

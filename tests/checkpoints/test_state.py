@@ -86,6 +86,7 @@ def test_what_is_no_state_of_a_generator_is_refused_and_the_generator_stays_as_i
     generator, untouched = make(), make()
     state = generator_state(untouched)
     lacking = [{key: value for key, value in state.items() if key != lost} for lost in state]
+    bad: Any
     for bad in (None, {}, *lacking, *({**state, key: "?"} for key in state)):
         with pytest.raises(ValueError, match="generator"):
             load_generator_state(generator, bad)
@@ -97,7 +98,7 @@ def test_what_is_no_state_of_an_exploration_is_refused_and_it_stays_as_it_was(ba
     explorer = EpsilonGreedy(NoEpsilon(), spaces.Discrete(2), seed=1)
     before = explorer.state_dict()
     with pytest.raises(ValueError, match=r"The state has|generator"):
-        explorer.load_state_dict({**before, "more": 1} if bad == "with more" else bad)  # type: ignore[arg-type]
+        explorer.load_state_dict({**before, "more": 1} if bad == "with more" else bad)
     assert explorer.state_dict() == before
 
 
