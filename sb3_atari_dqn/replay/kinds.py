@@ -81,18 +81,21 @@ def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoi
     buffer_class.check_numbers(**kwargs)
     _check_same_returns(model, kwargs)
     parts_of(model.observation_space, kwargs["n_stack"], kwargs["stack_axis"])
-    return buffer_class, {**kwargs, **of_model}
+    return buffer_class, kwargs
 
 
 def _check_same_returns(model: Any, kwargs: Mapping[str, Any]) -> None:
     """
     The targets of the algorithm take its own n and gamma: a buffer with others would give returns that do not fit.
 
+    A model of SB3's DQN with a buffer class of ours has its n in `replay_buffer_kwargs` only, and 1 for itself.
+
     :raises ValueError: if `n_steps` or `gamma` of the buffer is not that of the model, or no number
     """
     for name in sorted({"n_steps", "gamma"} & kwargs.keys()):
         FrameReplayBuffer.check_numbers(**{name: kwargs[name]})
-        if kwargs[name] != getattr(model, name):
+        by_class = model.replay_buffer_class is not None and name == "n_steps" and model.n_steps == 1
+        if kwargs[name] != getattr(model, name) and not by_class:
             raise ValueError(
                 f"{name}={getattr(model, name)!r} and {name}={kwargs[name]!r} in replay_buffer_kwargs differ: give "
                 f"{name} to the algorithm only."
