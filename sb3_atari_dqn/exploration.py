@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sb3_atari_dqn.checkpoints.state import generator_state, load_generator_state
+from sb3_atari_dqn.checkpoints.state import check_form, generator_state, load_generator_state
 from sb3_atari_dqn.schedules import EpsilonSchedule
 
 
@@ -48,5 +48,9 @@ class EpsilonGreedy:
         return {"generator": generator_state(self._rng)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: what :meth:`state_dict` returned"""
+        """
+        :param state: what :meth:`state_dict` returned
+        :raises ValueError: if it is something else; the generator is then as it was
+        """
+        check_form(state, {"generator": ...}, "exploration")
         load_generator_state(self._rng, state["generator"])

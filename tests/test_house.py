@@ -70,7 +70,7 @@ OURS_FOR: dict[str, tuple[str, ...]] = {
     "objectives/*.py": ("objectives",),
     "catalogue.py": (),
     "checkpoints/*.py": ("checkpoints", "files"),
-    "replay/*.py": ("replay", "schedules", "validation", "transfers"),
+    "replay/*.py": ("replay", "checkpoints.state", "schedules", "validation", "transfers"),
 }
 
 

@@ -42,6 +42,7 @@ class ReplayMemory(_Host):
 
     replay: str
     _building = False
+    _given_seed: int | None = None  # by the user, not by a file
     _normalization = NormalizationSnapshot(None)
     _replay_buffer: ReplayBuffer | None
 
@@ -57,6 +58,16 @@ class ReplayMemory(_Host):
         finally:
             self._building = False
             self.replay_buffer_class, self.replay_buffer_kwargs, self.n_steps = chosen
+
+    @classmethod
+    def load(cls, *args: Any, **kwargs: Any) -> Any:
+        """See SB3; a seed that comes out of the file was not given by the user."""
+        model = super().load(*args, **kwargs)
+        model._given_seed = kwargs.get("seed")
+        return model
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_given_seed"]
 
     @property
     def replay_buffer(self) -> ReplayBuffer:
@@ -85,6 +96,7 @@ class ReplayMemory(_Host):
     def set_random_seed(self, seed: int | None = None) -> None:
         """:param seed: of all random generators, that of a replay buffer that exists already included"""
         super().set_random_seed(seed)
+        self._given_seed = seed
         if seed is not None:
             hooks_of(self._replay_buffer).seed(seed)
 
@@ -188,6 +200,10 @@ class ReplayMemory(_Host):
 
         :param path: file that `save_replay_buffer` wrote, or a file object
         :param truncate_last_traj: see SB3; only for HerReplayBuffer
+
+        If this model was given a seed (in its constructor, in `load` or by `set_random_seed`), sampling begins anew
+        with it; otherwise it continues with the generator in the file.
+
         :raises ValueError: if the file is damaged or does not fit this model, which then stays as it was
         """
         if isinstance(path, str | Path):
@@ -196,6 +212,8 @@ class ReplayMemory(_Host):
                 self._load_replay_file(file, str(path), truncate_last_traj)
         else:
             self._load_replay_file(path, "The file", truncate_last_traj)
+        if self._given_seed is not None:
+            hooks_of(self._replay_buffer).seed(self._given_seed)
 
     def _load_replay_file(self, file: Any, name: str, truncate_last_traj: bool) -> None:
         stores_frames_once = issubclass(self._choose_replay()[0], FrameReplayBuffer)

@@ -79,13 +79,20 @@ class RunCallback(BaseCallback):
         self._own_folder: Path | None = None  # the files in it are ours
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Up to 0.1.0 the hook was called ``_on_game``: still accepted for one release."""
+        """
+        Up to 0.1.0 the hook was called ``_on_game``: still accepted for one release.
+
+        Every class before this one that defines one of the two names gets the other, mixins included: whichever of
+        them a ``super()`` call uses, it finds the next class.
+        """
         super().__init_subclass__(**kwargs)
-        if "_on_game" in vars(cls) and "_on_episode" not in vars(cls):
-            warnings.warn(f"{cls.__name__}._on_game was renamed to _on_episode", FutureWarning, stacklevel=2)
-            cls._on_episode = cls._on_game  # type: ignore[method-assign]
-        elif "_on_episode" in vars(cls):
-            cls._on_game = cls._on_episode  # for an old subclass that calls super()
+        for each in cls.__mro__[: cls.__mro__.index(RunCallback)]:
+            own: Any = vars(each)
+            if "_on_game" in own and "_on_episode" not in own:
+                warnings.warn(f"{each.__name__}._on_game was renamed to _on_episode", FutureWarning, stacklevel=2)
+                each._on_episode = own["_on_game"]  # type: ignore[attr-defined]
+            elif "_on_episode" in own and "_on_game" not in own:
+                each._on_game = own["_on_episode"]  # type: ignore[attr-defined]
 
     @property
     def n_games(self) -> int:

@@ -54,6 +54,65 @@ class Stateful(Protocol):
         """
 
 
+def check_form(state: Any, own: Any, owner: str, path: str = "") -> None:
+    """
+    Ask this before anything is taken over.
+
+    :param state: that is to be loaded
+    :param own: a state of the object that takes it over: the same keys are wanted, and values of the same kinds; None
+        stands for an array that there need not be, `...` for anything
+    :param owner: what the object is, for the message
+    :param path: of the value inside the whole state, likewise
+    :raises ValueError: naming the first difference
+    """
+    if own is ...:
+        return
+    if not isinstance(own, Mapping):
+        if not _kind(state) & _kind(own):
+            raise ValueError(_misfit(f"{path or 'it'} = {state!r:.60}", f"this {owner} has {own!r:.60}"))
+        return
+    if not isinstance(state, Mapping):
+        raise ValueError(_misfit(f"{path or 'it'} = {state!r:.60}", f"this {owner} has {', '.join(own)} there"))
+    for key in own:
+        if key not in state:
+            raise ValueError(_misfit(f"no {path}{key or repr(key)}", f"this {owner} has"))
+    for key in state:
+        if key not in own:
+            raise ValueError(_misfit(f"{path}{key or repr(key)}", f"this {owner} has not"))
+    for key, value in own.items():
+        check_form(state[key], value, owner, f"{path}{key}/" if isinstance(value, Mapping) else f"{path}{key}")
+
+
+def check_sizes(state: Mapping[str, Any], own: Mapping[str, np.ndarray], owner: str) -> None:
+    """
+    :param state: with an array of each of these names
+    :param own: arrays that it goes into, or such as these
+    :param owner: what they belong to, for the message
+    :raises ValueError: naming the first that has another shape or type
+    """
+    for name, array in own.items():
+        other = np.asarray(state[name])
+        if (other.shape, other.dtype) != (array.shape, array.dtype):
+            raise ValueError(
+                f"The state has {name} of shape {other.shape} and type {other.dtype}, this {owner} {array.shape} and "
+                f"{array.dtype}: build it with the same arguments."
+            )
+
+
+def _misfit(theirs: str, ours: str) -> str:
+    return f"The state has {theirs}, which {ours}: load it into an object built with the same arguments."
+
+
+def _kind(value: Any) -> set[str]:
+    if value is None:
+        return {"none", "array"}
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return {"array"}
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return {"number"}
+    return {type(value).__name__}
+
+
 # --- random generators
 
 Generator = np.random.Generator | np.random.RandomState | random.Random | torch.Generator | ModuleType
@@ -81,22 +140,33 @@ def load_generator_state(generator: Generator, state: State) -> None:
     """
     :param generator: goes on where the other one was
     :param state: from `generator_state`
-    :raises ValueError: if it comes from another kind of generator
+    :raises ValueError: if it comes from another kind of generator, or is no state; the generator is then as it was
     """
-    kind = generator_state(generator)["kind"]
-    if state["kind"] != kind:
-        raise ValueError(f"The state of a {state['kind']} generator does not fit a {kind} generator.")
+    before = generator_state(generator)
+    if not isinstance(state, Mapping) or "kind" not in state:
+        raise ValueError(f"{state!r:.60} is not the state of a random generator.")
+    if state["kind"] != before["kind"]:
+        raise ValueError(f"The state of a {state['kind']} generator does not fit a {before['kind']} generator.")
+    if "device" in before and state.get("device") != before["device"]:
+        raise ValueError(f"The state of a generator on {state.get('device')} does not fit one on {before['device']}.")
+    try:
+        _set_state(generator, state)
+    except Exception as error:  # which one depends on the kind of generator, and on what is wrong
+        _set_state(generator, before)
+        raise ValueError(f"This is not the state of a {before['kind']} generator ({error!r}).") from error
+
+
+def _set_state(generator: Generator, state: State) -> None:
     if isinstance(generator, torch.Generator):
-        if state["device"] != generator.device.type:
-            raise ValueError(f"The state of a generator on {state['device']} does not fit one on {generator.device}.")
         generator.set_state(state["state"].cpu())
     elif isinstance(generator, np.random.Generator):
         generator.bit_generator.state = state["state"]
-    elif kind == "numpy legacy":
+    elif state["kind"] == "numpy legacy":
         generator.set_state(state["state"])  # type: ignore[union-attr]
     else:
         words = tuple(int(word) for word in state["words"])
-        generator.setstate((state["version"], words, state["gauss"]))  # type: ignore[union-attr]
+        gauss = None if state["gauss"] is None else float(state["gauss"])
+        generator.setstate((state["version"], words, gauss))  # type: ignore[union-attr]
 
 
 def global_generators() -> dict[str, Generator]:

@@ -47,7 +47,8 @@ class FrameReplayBuffer(StoredTransitions):
         SB3's VecFrameStack puts them unless it is told otherwise
     :param n_steps: n
     :param gamma: discount, used for n > 1
-    :param frame_storage: where the frames are: "ram", "compressed" (in RAM) or "device" (in the memory of `device`)
+    :param frame_storage: where the frames are: "ram", "compressed" (in RAM) or "device" (in the memory of `device`);
+        None: "ram"
     :param sb3_sampling: draw from numpy's global generator what SB3's ReplayBuffer draws; by default the buffer has a
         generator of its own, whose seed comes from the global one
     :param frames: old name of `frame_storage`
@@ -128,7 +129,7 @@ class FrameReplayBuffer(StoredTransitions):
 
     def load_sampling_header(self, header: dict[str, Any]) -> None:
         """:param header: with what `sampling_header` of any of our buffers gave; version 0.1.0 wrote no generator"""
-        if header.get("generator"):
+        if header.get("generator") and self.sampler.state_dict():  # SB3's sampling has no generator of its own
             self.sampler.load_state_dict(header["generator"])
 
     # --- hooks, see ReplayHooks

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sb3_atari_dqn.checkpoints.state import check_form
+
 _FIRST_POOL_ROWS = 16
 
 
@@ -145,11 +147,28 @@ class FrameStore(ABC):
         return {"overflow": self._pool[places], "places": places, "free": free}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it"""
+        """
+        :param state: as `state_dict` gave it
+        :raises ValueError: if it has other frames; the side pool is then as it was
+        """
+        self.check_state(state)
         places, free = np.asarray(state["places"]), np.asarray(state["free"])
         self._pool = np.empty((len(places) + len(free), self.layout.frame_size), dtype=self.layout.dtype)
         self._pool[places] = state["overflow"]
         self._free = free.tolist()
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """:raises ValueError: if :meth:`load_state_dict` cannot take it"""
+        check_form(state, self.state_dict(), "frame store")
+        places, free = np.asarray(state["places"]), np.asarray(state["free"])
+        wanted, found = (len(places), self.layout.frame_size), np.asarray(state["overflow"])
+        if (found.shape, found.dtype) != (wanted, self.layout.dtype):
+            raise ValueError(
+                f"The state has frames of shape {found.shape} and type {found.dtype}, this frame store wants {wanted} "
+                f"and {self.layout.dtype}."
+            )
+        if not np.array_equal(np.sort(np.concatenate([places, free])), np.arange(len(places) + len(free))):
+            raise ValueError("The state names a place for overflow frames twice, or leaves one out: it is damaged.")
 
     def _grow(self) -> None:
         size = len(self._pool)

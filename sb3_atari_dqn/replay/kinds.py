@@ -1,7 +1,7 @@
 """Replay buffers by short name: which class, with which arguments, an algorithm stores its transitions in."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
@@ -71,21 +71,35 @@ def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoi
     :raises ValueError: on a space that has no frames, a stack that does not fit, an unknown argument, or an unknown
         frame storage
     """
-    kwargs = {
-        "n_stack": model.n_stack,
-        "stack_axis": model.stack_axis,
-        "n_steps": model.n_steps,
-        "gamma": model.gamma,
-        **model.replay_buffer_kwargs,
-    }
+    of_model = {"n_steps": model.n_steps, "gamma": model.gamma}
+    kwargs = {"n_stack": model.n_stack, "stack_axis": model.stack_axis, **of_model, **model.replay_buffer_kwargs}
     known = known_arguments(buffer_class)
     for name in kwargs:
         check_known("argument in replay_buffer_kwargs", name, known)
     if "frame_storage" in kwargs:
         check_known("frame_storage in replay_buffer_kwargs", kwargs["frame_storage"], FRAME_STORES)
     buffer_class.check_numbers(**kwargs)
+    _check_same_returns(model, kwargs)
     parts_of(model.observation_space, kwargs["n_stack"], kwargs["stack_axis"])
     return buffer_class, kwargs
+
+
+def _check_same_returns(model: Any, kwargs: Mapping[str, Any]) -> None:
+    """
+    The targets of the algorithm take its own n and gamma: a buffer with others would give returns that do not fit.
+
+    A model of SB3's DQN with a buffer class of ours has its n in `replay_buffer_kwargs` only, and 1 for itself.
+
+    :raises ValueError: if `n_steps` or `gamma` of the buffer is not that of the model, or no number
+    """
+    for name in sorted({"n_steps", "gamma"} & kwargs.keys()):
+        FrameReplayBuffer.check_numbers(**{name: kwargs[name]})
+        by_class = model.replay_buffer_class is not None and name == "n_steps" and model.n_steps == 1
+        if kwargs[name] != getattr(model, name) and not by_class:
+            raise ValueError(
+                f"{name}={getattr(model, name)!r} and {name}={kwargs[name]!r} in replay_buffer_kwargs differ: give "
+                f"{name} to the algorithm only."
+            )
 
 
 def known_arguments(buffer_class: type[ReplayBuffer]) -> set[str]:
@@ -131,6 +145,8 @@ def _sb3_buffer(model: Any, kwargs: dict[str, Any]) -> ReplayChoice:
     if model.optimize_memory_usage:
         _check_memory_optimization(is_dict, model.n_steps, kwargs)
     buffer_class = DictReplayBuffer if is_dict else NStepReplayBuffer if model.n_steps > 1 else ReplayBuffer
+    _check_same_returns(model, kwargs)
+    kwargs = {name: value for name, value in kwargs.items() if name not in ("n_steps", "gamma")}  # those of the model
     for name in kwargs:
         check_known("argument in replay_buffer_kwargs", name, known_arguments(buffer_class))
     if buffer_class is NStepReplayBuffer:

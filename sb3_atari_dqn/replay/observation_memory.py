@@ -1,4 +1,4 @@
-"""Observations with one or several parts, every frame of each kept once. Pure: numpy only.
+"""Observations with one or several parts, every frame of each kept once.
 
 B: batch, N: environments. A dictionary has a part per key, each stacked in its own way or not at all; any other
 observation is one part, named "". All parts step together, and an episode ends in all of them at once.
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sb3_atari_dqn.checkpoints.state import check_form
 from sb3_atari_dqn.replay.stack_memory import StackMemory
 
 PLAIN = ""  # name of the only part of an observation that is not a dictionary
@@ -85,9 +86,19 @@ class ObservationMemory:
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it, of the same parts"""
+        """
+        :param state: as `state_dict` gave it, of the same parts
+        :raises ValueError: if it does not fit; everything is then as it was
+        """
+        self.check_state(state)
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """:raises ValueError: if :meth:`load_state_dict` cannot take it"""
+        check_form(state, dict.fromkeys(self.parts, ...), "memory of observations")
+        for name, part in self.parts.items():
+            part.check_state(state[name])
 
     def oldest_frames(self, filled: int) -> dict[str, int]:
         """:return: of each part, step of the oldest frame that the last `filled` observations may need"""

@@ -76,7 +76,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         stack_axis: int | Mapping[str, int] | None = None,
         n_steps: int = 1,
         gamma: float = 0.99,
-        frame_storage: str = "ram",
+        frame_storage: str | None = None,
         alpha: float = 0.6,
         beta: float = 0.4,
         final_beta: float = 1.0,
@@ -208,6 +208,10 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
             "beta": self.beta,
             "batches_without_feedback": self._batches_without_feedback,
         }
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        self._priority_updates.check_state(state["priority_updates"])
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)

@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from sb3_atari_dqn.checkpoints.state import check_form
 from sb3_atari_dqn.transfers import fetched
+
+_NOTHING = {"indices": None, "td_errors": None}
 
 
 def arrives_at_once(errors: torch.Tensor) -> bool:
@@ -57,10 +60,23 @@ class PriorityUpdates:
         """:return: what is to be delivered yet"""
         for indices, errors in self.pending():
             return {"indices": indices.copy(), "td_errors": errors.copy()}
-        return {"indices": None, "td_errors": None}
+        return dict(_NOTHING)
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """:raises ValueError: if :meth:`load_state_dict` cannot take it"""
+        check_form(state, _NOTHING, "queue of TD errors")
+        indices, errors = (None if each is None else np.shape(each) for each in state.values())
+        if indices != errors:
+            raise ValueError(
+                f"The state has indices of shape {indices} and TD errors of shape {errors}: it is damaged."
+            )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it; what was on its way is forgotten"""
+        """
+        :param state: as `state_dict` gave it; what was on its way is forgotten
+        :raises ValueError: if it does not fit; what is on its way then stays so
+        """
+        self.check_state(state)
         self.reset()
         if state["indices"] is not None:
             errors = np.asarray(state["td_errors"])

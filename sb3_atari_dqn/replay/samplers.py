@@ -1,4 +1,4 @@
-"""Which transitions to learn from, by their priorities. Pure: numpy only.
+"""Which transitions to learn from, by their priorities.
 
 B: batch, L: leaves, one per place in the buffer.
 """
@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from sb3_atari_dqn.checkpoints.state import check_form, load_generator_state
 from sb3_atari_dqn.replay.sum_tree import SumTree
 
 # Apart from the streams of others that are seeded with the same number.
 _STREAM = 0x5E1EC7
+
+_OWNER = "sampler"  # in messages
 
 
 def stream_of(seed: int) -> np.random.Generator:
@@ -22,6 +25,11 @@ def stream_of(seed: int) -> np.random.Generator:
 def seed_from_numpy() -> int:
     """:return: from the global generator, which SB3 seeds: draws follow the seed of the training"""
     return int(np.random.randint(2**31))
+
+
+def _go_on(rng: np.random.Generator, state: Any) -> None:
+    """:raises ValueError: if it is not the state of such a generator, which then stays as it was"""
+    load_generator_state(rng, {"kind": "numpy", "state": state})
 
 
 def check_filled(filled: float) -> None:
@@ -68,8 +76,12 @@ class UniformSampler:
         return {"rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it"""
-        self.rng.bit_generator.state = state["rng"]
+        """
+        :param state: as `state_dict` gave it
+        :raises ValueError: if it does not fit; the generator is then as it was
+        """
+        check_form(state, {"rng": ...}, _OWNER)
+        _go_on(self.rng, state["rng"])
 
 
 class SB3Sampler:
@@ -99,7 +111,11 @@ class SB3Sampler:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it"""
+        """
+        :param state: as `state_dict` gave it
+        :raises ValueError: if there is anything in it
+        """
+        check_form(state, {}, _OWNER)
 
 
 class ProportionalSampler:
@@ -190,10 +206,15 @@ class ProportionalSampler:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it, of as many leaves"""
+        """
+        :param state: as `state_dict` gave it, of as many leaves
+        :raises ValueError: if it does not fit; everything is then as it was
+        """
+        check_form(state, {**self.state_dict(), "rng": ...}, _OWNER)
+        self.tree.check_state(state["tree"])
+        _go_on(self.rng, state["rng"])
         self.tree.load_state_dict(state["tree"])
         self.max_priority = float(state["max_priority"])
-        self.rng.bit_generator.state = state["rng"]
 
 
 def importance_weights(probabilities: np.ndarray, n_stored: int, beta: float) -> np.ndarray:

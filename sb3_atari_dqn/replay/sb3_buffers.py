@@ -11,9 +11,12 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_atari_dqn.checkpoints.state import check_form, check_sizes
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
 from sb3_atari_dqn.replay.samplers import UniformSampler, seed_from_numpy
 from sb3_atari_dqn.transfers import sent
+
+_OWNER = "replay memory"  # in messages
 
 
 class SeededSampling(ReplayBuffer):
@@ -112,20 +115,21 @@ class SeededSampling(ReplayBuffer):
         :param state: as `state_dict` gave it, of a buffer with the same arguments
         :raises ValueError: if the buffer has other sizes, and then stays as it was
         """
-        own, arrays = stored_arrays(self), state["arrays"]
-        if arrays.keys() != own.keys():
-            raise ValueError(f"The state has {sorted(arrays)}, this replay memory {sorted(own)}.")
+        own = stored_arrays(self)
+        check_form(state, {"slots": 0, "filled": 0, "pos": 0, "arrays": own, "sampler": ...}, _OWNER)
+        if state["slots"] != self.buffer_size:
+            raise ValueError(
+                f"The state has {state['slots']} transitions per environment, this {_OWNER} {self.buffer_size}: build "
+                "it with the same arguments."
+            )
+        arrays, filled = state["arrays"], state["filled"]
+        check_sizes(
+            arrays, {name: np.empty((filled, *array.shape[1:]), array.dtype) for name, array in own.items()}, _OWNER
+        )
+        self.sampler.load_state_dict(state["sampler"])  # refuses by itself, so it comes first
         for name, array in own.items():
-            shape, dtype = (state["slots"], *arrays[name].shape[1:]), arrays[name].dtype
-            if (shape, dtype) != (array.shape, array.dtype):
-                raise ValueError(
-                    f"The state has {name} of shape {shape} and type {dtype}, this replay memory {array.shape} and "
-                    f"{array.dtype}: build it with the same arguments."
-                )
-        self.sampler.load_state_dict(state["sampler"])
-        for name, array in own.items():
-            array[: state["filled"]] = arrays[name]
-        self.pos, self.full = state["pos"], state["filled"] == self.buffer_size
+            array[:filled] = arrays[name]
+        self.pos, self.full = state["pos"], filled == self.buffer_size
 
 
 class SeededReplayBuffer(SeededSampling):

@@ -1,4 +1,4 @@
-"""What a few transitions have and most do not, found again for a whole batch at once. Pure: numpy only.
+"""What a few transitions have and most do not, found again for a whole batch at once.
 
 B: batch, M: entries asked for, m: rows of an entry.
 """
@@ -6,6 +6,8 @@ B: batch, M: entries asked for, m: rows of an entry.
 from typing import Any
 
 import numpy as np
+
+from sb3_atari_dqn.checkpoints.state import check_form
 
 
 class SparseRows:
@@ -72,13 +74,24 @@ class SparseRows:
         return {"keys": self.keys.copy(), "rows": self.rows.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it"""
+        """
+        :param state: as `state_dict` gave it
+        :raises ValueError: if it has rows of another length; the list is then as it was
+        """
+        self.check_state(state)
         count = len(state["keys"])
         size = max(16, count)
         self._keys = np.empty(size, dtype=np.int64)
         self._rows = np.empty((size, self.rows_per_entry), dtype=np.int64)
         self._first, self._last = 0, count
         self._keys[:count], self._rows[:count] = state["keys"], state["rows"]
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """:raises ValueError: if :meth:`load_state_dict` cannot take it"""
+        check_form(state, self.state_dict(), "list of rows")
+        wanted = (len(state["keys"]), self.rows_per_entry)
+        if state["rows"].shape != wanted:
+            raise ValueError(f"The state has rows of shape {state['rows'].shape}, this list of rows wants {wanted}.")
 
     def _make_room(self) -> None:
         """Move the entries to the front; into twice the space where more than half of it is in use."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sb3_atari_dqn.checkpoints.state import check_form, check_sizes
 from sb3_atari_dqn.replay.frame_store import FrameLayout, FrameStore, HostFrameStore
 from sb3_atari_dqn.replay.stack_checks import CheckedStep, check_successors
 from sb3_atari_dqn.replay.stack_ring import CUT, KIND_SHIFT, TERMINATED, StackRing
@@ -222,7 +223,11 @@ class StackMemory(StackRing):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it, of a memory of the same sizes; the frames are written afterwards"""
+        """
+        :param state: as `state_dict` gave it, of a memory of the same sizes; the frames are written afterwards
+        :raises ValueError: if it does not fit; everything is then as it was
+        """
+        self.check_state(state)
         self.reset()
         self.depths[:], self.flags[:] = state["depths"], state["flags"]
         if state["expected"] is not None:
@@ -232,3 +237,18 @@ class StackMemory(StackRing):
         self.prefixes.load_state_dict(state["prefixes"])
         self.store.load_state_dict(state["store"])
         self.set_position(state["steps"], state["first_frame"])
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """:raises ValueError: if :meth:`load_state_dict` cannot take it"""
+        owner = f"memory of {self.name!r}" if self.name else "replay memory"
+        own = self.state_dict()
+        check_form(state, own, owner)
+        check_sizes(state, {"depths": self.depths, "flags": self.flags}, owner)
+        for name, wanted in (("prefixes", own["prefixes"]["rows"]), ("frames", own["store"]["overflow"])):
+            found = state["prefixes"]["rows"] if name == "prefixes" else state["store"]["overflow"]
+            check_sizes({name: found[:0]}, {name: wanted[:0]}, owner)
+        if state["expected"] is not None:
+            check_sizes(state, {"expected": np.empty((self.n_envs, *self.shape.obs_shape), self.dtype)}, owner)
+        self.final_frames.check_state(state["final_frames"])
+        self.prefixes.check_state(state["prefixes"])
+        self.store.check_state(state["store"])

@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 
+from sb3_atari_dqn.checkpoints.state import check_form, check_sizes
 from sb3_atari_dqn.replay.frame_store import FrameLayout
 from sb3_atari_dqn.replay.incoming import IncomingObservations, Observations
 from sb3_atari_dqn.replay.memory_check import available_on, check_memory
@@ -19,11 +20,12 @@ from sb3_atari_dqn.replay.observation_memory import ObservationMemory
 from sb3_atari_dqn.replay.observation_parts import ObservationPart, parts_of
 from sb3_atari_dqn.replay.stack_memory import StackMemory
 from sb3_atari_dqn.replay.stack_ring import METADATA_BYTES
-from sb3_atari_dqn.replay.state import DEPTHS, FLAGS, FrameChunk, check_same_sizes
+from sb3_atari_dqn.replay.state import DEPTHS, FLAGS, FrameChunk
 from sb3_atari_dqn.replay.stores import frame_store, storage_named
 from sb3_atari_dqn.validation import as_int, check_between, checked_flag
 
 _REWARD = np.dtype(np.float32)
+_OWNER = "replay memory"  # in messages
 
 
 class StoredTransitions(ReplayBuffer):
@@ -43,7 +45,7 @@ class StoredTransitions(ReplayBuffer):
         stack_axis: int | Mapping[str, int] | None = None,
         n_steps: int = 1,
         gamma: float = 0.99,
-        frame_storage: str = "ram",
+        frame_storage: str | None = None,
         sb3_sampling: bool = False,
         frames: str | None = None,
     ) -> None:
@@ -176,11 +178,18 @@ class StoredTransitions(ReplayBuffer):
         :param state: as `state_dict` gave it, of a buffer with the same arguments
         :raises ValueError: if the buffer has other sizes, and then stays as it was
         """
-        check_same_sizes(self.columns(), self.memory, state)
+        self._check_state(state)
+        self.sampler.load_state_dict(state["sampler"])  # refuses by itself, so it comes first
         self.rewards[:], self.actions[:] = state["rewards"], state["actions"]
         self.memory.load_state_dict(state["memory"])
-        self.sampler.load_state_dict(state["sampler"])
         self.pos, self.full = self.memory.steps % self.buffer_size, state["filled"] == self.buffer_size
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        """:raises ValueError: if :meth:`load_state_dict` cannot take it; the sampler is not asked"""
+        inside = {"memory": ..., "sampler": ...}
+        check_form(state, {**self.state_dict(), **inside}, _OWNER)
+        check_sizes(state, {"rewards": self.rewards, "actions": self.actions}, _OWNER)
+        self.memory.check_state(state["memory"])
 
     def frames_since(self, step: int = 0) -> Iterator[FrameChunk]:
         """

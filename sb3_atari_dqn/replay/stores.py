@@ -29,14 +29,17 @@ def frame_store(name: str) -> type[FrameStore]:
     return FRAME_STORES[name]
 
 
-def storage_named(frame_storage: str, frames: str | None) -> str:
+def storage_named(frame_storage: str | None, frames: str | None) -> str:
     """
-    :param frame_storage: argument of a buffer, "ram" by default
+    :param frame_storage: argument of a buffer; None: not given
     :param frames: its old name; None: not given
-    :return: one of `FRAME_STORES`, or what else was given
+    :return: one of `FRAME_STORES`, or what else was given; "ram" if nothing was
+    :raises ValueError: if both were given
     """
-    given = {} if frames is not None and frame_storage == "ram" else {"frame_storage": frame_storage}
-    return in_new_spelling(given if frames is None else {**given, "frames": frames})["frame_storage"]
+    given = {"frame_storage": frame_storage, "frames": frames}
+    return in_new_spelling({name: value for name, value in given.items() if value is not None}).get(
+        "frame_storage", "ram"
+    )
 
 
 def in_new_spelling(options: Mapping[str, Any]) -> dict[str, Any]:

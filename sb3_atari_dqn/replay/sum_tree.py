@@ -1,4 +1,4 @@
-"""Sampling in proportion to priorities. Pure: numpy only.
+"""Sampling in proportion to priorities.
 
 B: batch, L: leaves, F: children of a node.
 """
@@ -6,6 +6,8 @@ B: batch, L: leaves, F: children of a node.
 from typing import Any
 
 import numpy as np
+
+from sb3_atari_dqn.checkpoints.state import check_form
 
 # Few levels, each a short row that numpy adds up at once: a million leaves take four steps and not twenty.
 _FAN_OUT = 32
@@ -53,12 +55,17 @@ class SumTree:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
         :param state: as `state_dict` gave it
-        :raises ValueError: if it comes from a tree of another size
+        :raises ValueError: if it comes from a tree of another size, or from something else
         """
+        self.check_state(state)
+        self[np.arange(self.n_leaves)] = np.asarray(state["leaves"])
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """:raises ValueError: if :meth:`load_state_dict` cannot take it"""
+        check_form(state, self.state_dict(), "tree of priorities")
         leaves = np.asarray(state["leaves"])
         if leaves.shape != (self.n_leaves,):
             raise ValueError(f"The state has priorities of shape {leaves.shape}, this memory {(self.n_leaves,)}.")
-        self[np.arange(self.n_leaves)] = leaves
 
     def __getitem__(self, leaves: np.ndarray) -> np.ndarray:
         """:return: values of these leaves, float64, shaped as they are"""

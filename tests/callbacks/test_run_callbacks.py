@@ -303,3 +303,70 @@ def test_the_old_hook_of_a_direct_subclass_needs_a_monitor_too(tmp_path):
     model(countdowns(4)).learn(9, callback=Old(folder=tmp_path))
     with pytest.raises(ValueError, match=r"Old .*Monitor"):
         model(bare()).learn(9, callback=Old(folder=tmp_path / "other"))
+
+
+def numbers_seen(kind, folder):
+    kind.seen = []
+    model(countdowns(4)).learn(9, callback=kind(folder=folder))
+    return kind.seen
+
+
+def test_the_old_hook_of_a_mixin_works_with_a_warning(tmp_path):
+    class Mix:
+        seen: list[Any]
+
+        def _on_game(self, game):
+            self.seen.append(game.number)
+            super()._on_game(game)  # type: ignore[misc]
+
+    with pytest.warns(FutureWarning, match=r"^Mix\._on_game was renamed to _on_episode"):
+
+        class Old(Mix, SaveEveryEpisode):
+            pass
+
+    class Below(Old):
+        pass
+
+    assert numbers_seen(Old, tmp_path / "old") == numbers_seen(Below, tmp_path / "below") == [1, 2]
+    assert len(files(tmp_path / "old" / "models")) == 2
+
+
+def test_old_and_new_hooks_call_each_other_whatever_name_they_use(tmp_path):
+    class NewMix:
+        seen: list[Any]
+
+        def _on_episode(self, episode):
+            self.seen.append("new")
+            super()._on_episode(episode)  # type: ignore[misc]
+
+    class OldMix:
+        seen: list[Any]
+
+        def _on_game(self, game):
+            self.seen.append("old")
+            super()._on_game(game)  # type: ignore[misc]
+
+    with pytest.warns(FutureWarning, match="OldMix"):
+
+        class NewFirst(NewMix, OldMix, RunCallback):
+            pass
+
+    class OldFirst(OldMix, NewMix, RunCallback):
+        pass
+
+    assert numbers_seen(NewFirst, tmp_path / "one") == ["new", "old"] * 2
+    assert numbers_seen(OldFirst, tmp_path / "two") == ["old", "new"] * 2
+
+
+def test_a_class_for_both_versions_is_left_alone(tmp_path, recwarn):
+    class Both(RunCallback):
+        seen: list[Any]
+
+        def _on_game(self, game):
+            self.seen.append(game.number)
+
+        def _on_episode(self, episode):
+            self._on_game(episode)
+
+    assert numbers_seen(Both, tmp_path) == [1, 2]
+    assert not [warning for warning in recwarn if issubclass(warning.category, FutureWarning)]

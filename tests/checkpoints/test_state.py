@@ -20,6 +20,8 @@ from sb3_atari_dqn.checkpoints.state import (
     load_generator_state,
     split,
 )
+from sb3_atari_dqn.exploration import EpsilonGreedy
+from sb3_atari_dqn.schedules import NoEpsilon
 from tests.support.environments import ImageAndVector
 
 
@@ -76,6 +78,28 @@ def test_a_state_of_another_kind_of_generator_is_refused():
         load_generator_state(np.random.default_rng(), state)
     with pytest.raises(TypeError, match="no random generator"):
         generator_state("seed")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_is_no_state_of_a_generator_is_refused_and_the_generator_stays_as_it_was(kind):
+    make, draw = MAKERS[kind]
+    generator, untouched = make(), make()
+    state = generator_state(untouched)
+    lacking = [{key: value for key, value in state.items() if key != lost} for lost in state]
+    bad: Any
+    for bad in (None, {}, *lacking, *({**state, key: "?"} for key in state)):
+        with pytest.raises(ValueError, match="generator"):
+            load_generator_state(generator, bad)
+    assert draw(generator) == draw(untouched)
+
+
+@pytest.mark.parametrize("bad", [None, {}, {"generator": None}, {"generator": {"kind": "numpy"}}, "with more"])
+def test_what_is_no_state_of_an_exploration_is_refused_and_it_stays_as_it_was(bad):
+    explorer = EpsilonGreedy(NoEpsilon(), spaces.Discrete(2), seed=1)
+    before = explorer.state_dict()
+    with pytest.raises(ValueError, match=r"The state has|generator"):
+        explorer.load_state_dict({**before, "more": 1} if bad == "with more" else bad)
+    assert explorer.state_dict() == before
 
 
 def test_arrays_and_tensors_come_back_as_they_were_and_names_may_hold_anything():

@@ -87,6 +87,36 @@ def test_sb3s_buffers_refuse_arguments_that_they_do_not_know_at_construction(n_s
         model_with("CartPole-v1", replay=replay, n_steps=n_steps, replay_buffer_kwargs={"alpha": 0.5})
 
 
+@pytest.mark.parametrize("replay", ["uniform", "sb3"])
+@pytest.mark.parametrize("unknown", [{"alpha": 0.5}, {"frame": "ram"}, {"n_stack": 4}, {"frames_storage": "ram"}])
+def test_vectors_refuse_what_only_buffers_of_frames_know(unknown, replay):
+    with pytest.raises(ValueError, match=f"Unknown argument in replay_buffer_kwargs '{next(iter(unknown))}'"):
+        model_with("CartPole-v1", replay=replay, replay_buffer_kwargs=unknown)
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritized", "sb3"])
+@pytest.mark.parametrize("env", [Catch, "CartPole-v1"])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_a_buffer_with_other_returns_than_the_algorithm_is_refused(n_steps, env, replay):
+    for other in ({"gamma": 0.5}, {"n_steps": 2}, {"gamma": 0.5, "n_steps": n_steps}):
+        name = next(iter(other))
+        own, given = {"gamma": 0.99, "n_steps": n_steps}[name], other[name]
+        message = f"{name}={own} and {name}={given} in replay_buffer_kwargs differ: give {name} to the algorithm only"
+        with pytest.raises(ValueError, match=message):
+            model_with(env, replay=replay, n_steps=n_steps, gamma=0.99, replay_buffer_kwargs=other)
+    twice = {"gamma": 0.99, "n_steps": n_steps}
+    buffer = model_with(env, replay=replay, **twice, replay_buffer_kwargs=twice).replay_buffer
+    assert getattr(buffer, "n_steps", 1) == n_steps
+    assert getattr(buffer, "gamma", 0.99) == 0.99
+
+
+@pytest.mark.parametrize("env", [Catch, "CartPole-v1"])
+@pytest.mark.parametrize("bad", [{"gamma": "0.99"}, {"n_steps": None}, {"gamma": [0.99]}])
+def test_returns_of_a_buffer_are_numbers(bad, env):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))} must be"):
+        model_with(env, replay_buffer_kwargs=bad)
+
+
 @pytest.mark.parametrize("env", [Catch, "CartPole-v1"])
 def test_sb3s_sampling_is_a_yes_or_no(env):
     with pytest.raises(ValueError, match="sb3_sampling must be True or False, got 'yes'"):
@@ -116,8 +146,11 @@ def test_buffers_by_themselves_take_the_old_spelling_too(kind):
         assert type(kind(9, *space, n_stack=1, frames="memory").memory.plain.store) is HostFrameStore
     with pytest.warns(FutureWarning, match=r"frame_storage='memory' .* use frame_storage='ram'"):
         kind(9, *space, n_stack=1, frame_storage="memory")
-    with pytest.raises(ValueError, match=r"frames='memory' and frame_storage='device' .* give frame_storage only"):
-        kind(9, *space, n_stack=1, frames="memory", frame_storage="device")
+    for frames, storage in (("memory", "device"), ("compressed", "ram"), ("ram", "ram")):
+        both = f"frames='{frames}' and frame_storage='{storage}' .* give frame_storage only"
+        with pytest.raises(ValueError, match=both):
+            kind(9, *space, n_stack=1, frames=frames, frame_storage=storage)
+    assert type(kind(9, *space, n_stack=1).memory.plain.store) is HostFrameStore
 
 
 def test_a_model_that_was_saved_with_the_old_spelling_loads_and_is_saved_with_the_new_one(tmp_path):
@@ -151,3 +184,31 @@ def test_seeding_a_model_again_seeds_its_memory_too(env):
         drawn.append(model.explorer.state_dict())
     assert drawn[:2] == drawn[2:4]
     assert drawn[:2] != drawn[4:]
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+@pytest.mark.parametrize("env", [Catch, "CartPole-v1"])
+def test_a_seed_that_the_user_gives_wins_over_the_generator_in_a_file(env, replay, tmp_path):
+    original = model_with(env, replay=replay, seed=1, learning_starts=20).learn(40)
+    original.save(tmp_path / "model")
+    original.save_replay_buffer(tmp_path / "memory")
+
+    def draws(model: ClassicDQN) -> list[Any]:
+        model.load_replay_buffer(tmp_path / "memory")
+        return [model.replay_buffer.sample(16).actions.tolist() for _ in range(2)]
+
+    def loaded(**kwargs: Any) -> ClassicDQN:
+        return ClassicDQN.load(tmp_path / "model", make_vec_env(env, 2), device="cpu", **kwargs)
+
+    one, same, other = (draws(loaded(seed=seed)) for seed in (1, 1, 2))
+    assert one == same != other
+    built, seeded = model_with(env, replay=replay, seed=2), loaded()
+    seeded.set_random_seed(2)
+    assert draws(built) == draws(seeded) == other
+    continued = draws(loaded())
+    assert continued == draws(loaded(seed=None)) == draws(model_with(env, replay=replay))
+    assert continued == [original.replay_buffer.sample(16).actions.tolist() for _ in range(2)]
+    assert continued not in (one, other)
+    loaded(seed=2).save(tmp_path / "again")
+    again = ClassicDQN.load(tmp_path / "again", make_vec_env(env, 2), device="cpu")
+    assert draws(again) == continued

@@ -304,7 +304,8 @@ def test_what_sb3s_dqn_saved_goes_on_with_a_generator_of_its_own(kwargs):
 
 @pytest.mark.parametrize("kwargs", VECTORS, ids=str)
 def test_what_we_saved_goes_on_with_the_same_draws_and_loads_into_sb3s_dqn(kwargs):
-    original, again, theirs = vector_model(**kwargs).learn(40), vector_model(**kwargs), vector_model(DQN, **kwargs)
+    original, theirs = vector_model(**kwargs).learn(40), vector_model(DQN, **kwargs)
+    again = vector_model(**kwargs, seed=None)  # a seed would win over the generator in the file
     again.load_replay_buffer(pickled(original))
     theirs.load_replay_buffer(pickled(original))
     for model in (again, theirs):

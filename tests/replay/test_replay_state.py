@@ -148,6 +148,79 @@ def test_a_state_of_other_sizes_is_refused_and_nothing_changes(other, n_slots, m
     assert_equal_states(before, misfit.state_dict())
 
 
+def sb3_sampling(*sizes, **kwargs):
+    return FrameReplayBuffer(*sizes, sb3_sampling=True, **kwargs)
+
+
+SAMPLINGS = [FrameReplayBuffer, PrioritizedFrameReplayBuffer, sb3_sampling]
+
+
+@pytest.mark.parametrize(
+    ("saved", "loading"), [(one, other) for one in SAMPLINGS for other in SAMPLINGS if one is not other]
+)
+def test_a_state_of_another_kind_of_sampling_is_refused_and_nothing_changes(saved, loading):
+    original, misfit = make(Stream(), 5, saved), make(Stream(seed=9), 5, loading)
+    use(original, Stream().steps(7))
+    use(misfit, Stream(seed=9).steps(3))
+    refused(misfit, original.state_dict())
+
+
+def refused(part, state, match="The state (has|names) "):
+    before = through_json(part.state_dict())
+    with pytest.raises(ValueError, match=match):
+        part.load_state_dict(state)
+    assert_equal_states(before, part.state_dict())
+
+
+def parts_of(buffer):
+    memory = buffer.memory.plain
+    sampler = [buffer.sampler, buffer.sampler.tree, buffer._priority_updates]
+    return [buffer, buffer.memory, memory, memory.store, memory.final_frames, memory.prefixes, *sampler]
+
+
+def paths_of(state, path=()):
+    """:return: where each value of a state stands, dictionaries included"""
+    for key, value in state.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from paths_of(value, (*path, key))
+
+
+def changed(state, path, change):
+    if not path:
+        return change(state)
+    return {**state, path[0]: changed(state[path[0]], path[1:], change)}
+
+
+def test_every_part_refuses_a_state_with_something_missing_added_or_of_another_kind_and_stays_as_it_was():
+    buffer, other = (make(Stream(seed=seed), 6, PrioritizedFrameReplayBuffer) for seed in (1, 2))
+    use(buffer, Stream(seed=1, end=0.3).steps(9))
+    use(other, Stream(seed=2, end=0.3).steps(8))
+    for part, same in zip(parts_of(buffer), parts_of(other), strict=True):
+        state = same.state_dict()
+        refused(part, {}), refused(part, {**state, "surplus": 1})
+        for path in paths_of(state):
+            lacking = changed(
+                state, path[:-1], lambda inner, key=path[-1]: {k: v for k, v in inner.items() if k != key}
+            )
+            refused(part, lacking, None)
+            refused(part, changed(state, path, lambda value: "?"), None)
+
+
+def test_parts_refuse_states_whose_arrays_do_not_fit_together_and_stay_as_they_were():
+    buffer = make(Stream(), 6, PrioritizedFrameReplayBuffer)
+    use(buffer, Stream(end=0.3, break_off=0.2).steps(9))
+    for part, name, value in (
+        (buffer.memory.plain.final_frames, "rows", np.zeros((1, 7), np.int64)),
+        (buffer.memory.plain.store, "free", np.zeros(3, np.int64)),
+        (buffer.memory.plain.store, "overflow", np.zeros((1, 99), np.uint8)),
+        (buffer.memory.plain, "expected", np.zeros((1, 3, 3, 3), np.uint8)),
+        (buffer.sampler.tree, "leaves", np.zeros(5)),
+        (buffer._priority_updates, "indices", np.zeros(5, np.int64)),
+    ):
+        refused(part, {**part.state_dict(), name: value})
+
+
 # --- random generators
 
 
@@ -223,5 +296,5 @@ def test_the_states_of_equal_dictionaries_fit_and_of_others_are_refused_by_name(
         return FrameReplayBuffer(5, space, spaces.Discrete(2), "cpu", n_stack=1)
 
     of("a", "b").load_state_dict(of("b", "a").state_dict())
-    with pytest.raises(ValueError, match=r"observations \['a', 'c'\], this replay memory \['a', 'b'\]"):
+    with pytest.raises(ValueError, match="has no b, which this memory of observations has: load it"):
         of("a", "b").load_state_dict(of("a", "c").state_dict())

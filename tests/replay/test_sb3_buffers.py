@@ -169,9 +169,9 @@ def test_a_state_is_a_copy_and_giving_it_changes_nothing(kind):
 @pytest.mark.parametrize(
     ("sizes", "kind", "message"),
     [
-        ((9, 2), ReplayBuffer, r"of shape \(10, 2, 3\) and type float32, this replay memory \(9, 2, 3\)"),
-        ((10, 3), ReplayBuffer, r"of shape \(10, 2, 3\) and type float32, this replay memory \(10, 3, 3\)"),
-        ((10, 2), DictReplayBuffer, r"has \['actions', .* this replay memory .*'observations/gear'"),
+        ((9, 2), ReplayBuffer, "10 transitions per environment, this replay memory 9: build it"),
+        ((10, 3), ReplayBuffer, r"of shape \(7, 2, 3\) and type float32, this replay memory \(7, 3, 3\)"),
+        ((10, 2), DictReplayBuffer, "has no arrays/observations/gear, which this replay memory has: load it"),
     ],
 )
 def test_a_state_of_other_sizes_is_refused_and_nothing_changes(sizes, kind, message):
@@ -180,6 +180,18 @@ def test_a_state_of_other_sizes_is_refused_and_nothing_changes(sizes, kind, mess
     with pytest.raises(ValueError, match=message):
         misfit.load_state_dict(filled(make(SeededReplayBuffer)).state_dict())
     assert same(misfit.state_dict(), before)
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+@pytest.mark.parametrize("lost", ["slots", "filled", "pos", "arrays", "sampler"])
+def test_a_state_that_lacks_something_is_refused_and_nothing_changes(lost, kind):
+    buffer, state = filled(make(SEEDED[kind])), filled(make(SEEDED[kind]), 5, seed=1).state_dict()
+    before = buffer.state_dict()
+    lacking = {name: value for name, value in state.items() if name != lost}
+    for bad in (lacking, {**state, lost: None}, {**state, "sampler": {}}, {**state, "sampler": {"rng": {}}}):
+        with pytest.raises(ValueError, match=r"The state has |is not the state of"):
+            buffer.load_state_dict(bad)
+        assert same(buffer.state_dict(), before)
 
 
 @pytest.mark.parametrize("kind", THEIRS)
