@@ -10,10 +10,21 @@ from typing import Any
 import ale_py
 import gymnasium as gym
 from ale_py.env import AtariEnv
+from stable_baselines3.common.atari_wrappers import (
+    ClipRewardEnv,
+    EpisodicLifeEnv,
+    FireResetEnv,
+    MaxAndSkipEnv,
+    NoopResetEnv,
+)
+from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
 from sb3_atari_dqn.validation import as_int, check_between
+
+#: Far beyond any use, and what one byte per frame of a stack can count.
+MOST_ENVS, MOST_FRAMES = 4096, 254
 
 #: Default arguments of ``AtariEnv``.
 _DEFAULTS = {
@@ -163,3 +174,37 @@ def _time_obstacle(kwargs: Mapping[str, Any], preset: AtariPreset) -> str | None
             f"{kwargs['repeat_action_probability']} (environment) both make actions sticky"
         )
     return None
+
+
+def check_limits(n_envs: int, n_stack: int, preset: AtariPreset) -> None:
+    """:raises ValueError: on sizes beyond what machines and replay buffers hold, or a wrapper class as the preset"""
+    if n_envs > MOST_ENVS or n_stack > MOST_FRAMES:
+        raise ValueError(f"n_envs={n_envs}, n_stack={n_stack}: use n_envs <= {MOST_ENVS}, n_stack <= {MOST_FRAMES}")
+    if not isinstance(preset, AtariPreset):
+        raise ValueError(f"preset={preset!r}: pass an AtariPreset, such as NatureAtari.preset")
+
+
+def check_actions(env_id: str, actions: Sequence[str], preset: AtariPreset) -> None:
+    """:raises ValueError: if the preset needs NOOP as action 0, and action 0 of this game is another one"""
+    if actions[0] != "NOOP" and (preset.noop_max > 0 or preset.terminal_on_life_loss):
+        raise ValueError(
+            f"noop_max={preset.noop_max} and terminal_on_life_loss={preset.terminal_on_life_loss} need NOOP as action "
+            f"0, but the actions of {env_id} are {', '.join(actions)}: create it with "
+            "env_kwargs=dict(full_action_space=True)"
+        )
+
+
+def implemented_wrappers(preset: AtariPreset, fires: bool) -> set[type[gym.Wrapper]]:
+    """
+    :param preset: of a game
+    :param fires: whether the game starts with FIRE
+    :return: the wrappers that the game implements
+    """
+    by_option = {
+        NoopResetEnv: preset.noop_max > 0,
+        MaxAndSkipEnv: preset.max_pool_frames == 2,
+        EpisodicLifeEnv: preset.terminal_on_life_loss,
+        FireResetEnv: fires,
+        ClipRewardEnv: preset.clip_reward,
+    }
+    return {Monitor, AtariPresetWrapper} | {wrapper for wrapper, used in by_option.items() if used}

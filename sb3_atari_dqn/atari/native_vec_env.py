@@ -9,26 +9,16 @@ from typing import Any, NoReturn
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.atari_wrappers import (
-    ClipRewardEnv,
-    EpisodicLifeEnv,
-    FireResetEnv,
-    MaxAndSkipEnv,
-    NoopResetEnv,
-)
-from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from sb3_atari_dqn.atari.native_game import NOOP, NativeGame
+from sb3_atari_dqn.atari.native_game import NativeGame
 from sb3_atari_dqn.atari.native_journal import Journal
 from sb3_atari_dqn.atari.native_pool import GamePool, Reply
-from sb3_atari_dqn.atari.native_support import native_settings
+from sb3_atari_dqn.atari.native_support import check_actions, check_limits, implemented_wrappers, native_settings
 from sb3_atari_dqn.atari.presets import AtariPreset
-from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper, NatureAtari
+from sb3_atari_dqn.atari.wrappers import NatureAtari
 from sb3_atari_dqn.validation import as_int
-
-MOST_ENVS, MOST_FRAMES = 4096, 254
 
 
 class NativeAtariVecEnv(VecEnv):
@@ -65,13 +55,13 @@ class NativeAtariVecEnv(VecEnv):
         render_mode: str | None = None,
     ) -> None:
         n_envs, n_stack = as_int("n_envs", n_envs, 1), as_int("n_stack", n_stack, 1)
-        _check_limits(n_envs, n_stack, preset)
+        check_limits(n_envs, n_stack, preset)
         if render_mode is not None:
             env_kwargs = {**(env_kwargs or {}), "render_mode": render_mode}
         settings = native_settings(env_id, preset, env_kwargs)
         self.n_stack = n_stack
         self._pool = GamePool(settings, n_envs)
-        _check_actions(env_id, self._pool.opening.actions, preset)
+        check_actions(env_id, self._pool.opening.actions, preset)
         height, width, self._channels = self._pool.pipeline.shape
         space = spaces.Box(0, 255, (n_stack * self._channels, height, width), np.uint8)
         self._games = [
@@ -224,7 +214,7 @@ class NativeAtariVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """:return: whether the games implement this wrapper; they always log episodes as ``Monitor`` does"""
         return [
-            wrapper_class in _implemented_wrappers(game)
+            wrapper_class in implemented_wrappers(game.preset, game.fires)
             for game in (self._games[i] for i in self._get_indices(indices))
         ]
 
@@ -302,37 +292,6 @@ def _plain(journal: Journal | None) -> dict[str, Any] | None:
     return {"seed": journal.seed, "entries": np.frombuffer(bytes(journal.entries), np.uint8).copy()}
 
 
-def _check_limits(n_envs: int, n_stack: int, preset: AtariPreset) -> None:
-    """:raises ValueError: on sizes beyond what machines and replay buffers hold, or a wrapper class as the preset"""
-    if n_envs > MOST_ENVS or n_stack > MOST_FRAMES:
-        raise ValueError(f"n_envs={n_envs}, n_stack={n_stack}: use n_envs <= {MOST_ENVS}, n_stack <= {MOST_FRAMES}")
-    if not isinstance(preset, AtariPreset):
-        raise ValueError(f"preset={preset!r}: pass an AtariPreset, such as NatureAtari.preset")
-
-
 def _emulator_seed(seed: int) -> int:
     """:return: the seed ``AtariEnv`` would pass to its emulator, without the sign bit, which C++ rejects"""
     return int(np.random.SeedSequence(seed).generate_state(2)[1]) & (2**31 - 1)
-
-
-def _check_actions(env_id: str, actions: Sequence[str], preset: AtariPreset) -> None:
-    """:raises ValueError: if the preset needs NOOP as action 0, and action 0 of this game is another one"""
-    if actions[NOOP] != "NOOP" and (preset.noop_max > 0 or preset.terminal_on_life_loss):
-        raise ValueError(
-            f"noop_max={preset.noop_max} and terminal_on_life_loss={preset.terminal_on_life_loss} need NOOP as action "
-            f"0, but the actions of {env_id} are {', '.join(actions)}: create it with "
-            "env_kwargs=dict(full_action_space=True)"
-        )
-
-
-def _implemented_wrappers(game: NativeGame) -> set[type[gym.Wrapper]]:
-    """:return: the wrappers that a game implements"""
-    preset = game.preset
-    by_option = {
-        NoopResetEnv: preset.noop_max > 0,
-        MaxAndSkipEnv: preset.max_pool_frames == 2,
-        EpisodicLifeEnv: preset.terminal_on_life_loss,
-        FireResetEnv: game.fires,
-        ClipRewardEnv: preset.clip_reward,
-    }
-    return {Monitor, AtariPresetWrapper} | {wrapper for wrapper, used in by_option.items() if used}

@@ -12,7 +12,6 @@ No file is a pickle. What a state may hold, and why frames are apart: `state.py`
 """
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -22,20 +21,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sb3_atari_dqn.checkpoints import frame_files, tensors
+from sb3_atari_dqn.checkpoints import frame_files
 from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in, folder_name, no_checkpoint
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.checkpoints.lock import FolderLock
 from sb3_atari_dqn.checkpoints.manifest import (
     FRAMES_NAME,
-    LARGEST_JSON,
     NAME,
-    PART_NAME,
-    FileEntry,
     FramesEntry,
     Manifest,
-    PartEntry,
 )
+from sb3_atari_dqn.checkpoints.part_files import prepared, write_file, write_part
 from sb3_atari_dqn.checkpoints.state import State, split
 from sb3_atari_dqn.checkpoints.storage import (
     DamagedCheckpoint,
@@ -43,7 +39,6 @@ from sb3_atari_dqn.checkpoints.storage import (
     UnreadableCheckpoint,
     is_there,
     sync_folder,
-    write_pieces,
 )
 
 _UNFINISHED = ".unfinished"
@@ -144,7 +139,7 @@ class CheckpointFolder:
         :raises CheckpointNotWritten: naming the reason, the last good checkpoint, and the way out; the folder is then
             as it was, and the next call writes all that is missing
         """
-        parts = _prepared(step, states)
+        parts = prepared(step, states)
         plain_meta, arrays = split({"meta": meta or {}})
         if arrays:
             raise TypeError(
@@ -158,10 +153,10 @@ class CheckpointFolder:
             unfinished = self.folder / (folder_name(number, step) + _UNFINISHED)
             unfinished.mkdir()
             kept = self._write_frames(frames, whole, written)
-            entries = {name: _write_part(unfinished, name, *part) for name, part in parts.items()}
+            entries = {name: write_part(unfinished, name, *part) for name, part in parts.items()}
             end = 0 if frames is None else frames.end
             manifest = Manifest(number, step, plain_meta["meta"], entries, (*kept, *written), end)
-            _write_file(unfinished / NAME, [manifest.to_bytes()])
+            write_file(unfinished / NAME, [manifest.to_bytes()])
             sync_folder(unfinished)
             path = unfinished.rename(unfinished.with_suffix(""))
         except BaseException as error:
@@ -259,42 +254,6 @@ class CheckpointFolder:
                 return None
             names |= {entry.name for entry in manifest.frames}
         return names
-
-
-def _prepared(step: int, states: Mapping[str, State]) -> dict[str, tuple[bytes, dict[str, tensors.Array]]]:
-    """:return: of each part JSON and arrays; whatever does not fit is refused before anything is written"""
-    if type(step) is not int or step < 0:
-        raise ValueError(f"step={step!r} is no count of steps.")
-    parts = {}
-    for name, state in states.items():
-        if not PART_NAME.fullmatch(name):
-            raise ValueError(f"A part cannot be named {name!r}: use small letters, digits and underscores.")
-        values, arrays = split({name: state})
-        for array_name, array in arrays.items():
-            tensors.type_of(array_name, array)
-        try:
-            text = json.dumps(values[name], allow_nan=False, separators=(",", ":")).encode()
-        except ValueError as error:  # an integer of more digits than Python reads
-            raise ValueError(f"The state of {name} cannot be written: {error}.") from error
-        if len(text) > LARGEST_JSON:
-            raise ValueError(
-                f"The plain values of {name} take {len(text):,} bytes, and {LARGEST_JSON:,} can be read: use arrays."
-            )
-        parts[name] = text, arrays
-    return parts
-
-
-def _write_part(folder: Path, name: str, text: bytes, arrays: dict[str, tensors.Array]) -> PartEntry:
-    return PartEntry(
-        _write_file(folder / f"{name}.json", [text]),
-        _write_file(folder / f"{name}.safetensors", tensors.pieces(arrays)),
-    )
-
-
-def _write_file(path: Path, pieces: Any) -> FileEntry:
-    """No temporary name: the folder has one."""
-    with open(path, "xb") as file:
-        return write_pieces(file, pieces)
 
 
 def _is_readable(path: Path) -> bool:

@@ -181,7 +181,7 @@ def test_what_an_algorithm_of_the_users_own_lacks_is_said_at_construction(algori
 
 def test_none_given_to_load_leaves_an_argument_out(tmp_path):
     small(train_freq=2, gradient_steps=3).save(tmp_path / "model")
-    load = partial(ClassicDQN.load, tmp_path / "model", device="cpu")
+    load: Any = partial(ClassicDQN.load, tmp_path / "model", device="cpu")
     assert (load(train_freq=None).train_freq.frequency, load(gradient_steps=None).gradient_steps) == (4, 1)
     assert load(replay_ratio=0.5, gradient_steps=None, replay_buffer_kwargs=None).replay_ratio == 0.5
 

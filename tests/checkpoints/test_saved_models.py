@@ -69,7 +69,7 @@ def test_what_is_given_to_load_replaces_what_the_old_file_says(given, expected):
     model = DuelingDQN.load(SAVED / "dueling_cnn", device="cpu", **given)
     assert (model.replay_ratio, model.learner) == expected
     if model.replay_ratio is None:
-        assert (model.train_freq.frequency, model.gradient_steps) == (4, 1)
+        assert (model.train_freq.frequency, model.gradient_steps) == (4, 1)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
