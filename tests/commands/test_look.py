@@ -179,7 +179,7 @@ def test_missing_libraries_of_an_environment_are_one_line(runs, capsys, monkeypa
     with pytest.raises(SystemExit):
         look.main(["--env", "CarRacing-v3", "-o", "sheet.png"])
     printed = capsys.readouterr().err
-    assert printed.startswith("look: error: CarRacing-v3 needs what is not installed: Box2D is not installed")
+    assert printed.startswith("look: error: CarRacing-v3 has missing dependencies: Box2D is not installed")
     assert printed.count("\n") == 1
     assert list(runs.iterdir()) == []
 
