@@ -252,8 +252,8 @@ class NativeGame:
 
     def _reload_seed(self) -> int | None:
         """:return: the seed to load this game again with, once its journal has become long"""
-        journal = self._pool.journals[self._number]
-        return None if journal is None else journal.next_seed()
+        journal, limit = self._pool.journals[self._number], self._pool.reload_after
+        return None if journal is None or limit is None or len(journal.entries) < limit else journal.next_seed()
 
     def _keep(self, reply: Reply) -> None:
         if self.render_mode is not None:

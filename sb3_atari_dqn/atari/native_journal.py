@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 
 RESET = 255
-#: The first new game after so many entries is loaded with a seed of its own, and its journal begins anew: loading
-#: costs 85 ms more than a reset, at most 2 % of these steps, and bounds the replay to a few seconds per game.
-RELOAD_AFTER = 10_000
 
 
 class Journal:
@@ -28,10 +25,12 @@ class Journal:
         self.seed = seed
         self.entries = bytearray(entries)
 
-    def next_seed(self) -> int | None:
-        """:return: the seed of the next new game if that should be loaded again; it depends on the last one only"""
-        if len(self.entries) < RELOAD_AFTER:
-            return None
+    def state_dict(self) -> dict[str, Any]:
+        """:return: seed and entries, plain"""
+        return {"seed": self.seed, "entries": np.frombuffer(bytes(self.entries), np.uint8).copy()}
+
+    def next_seed(self) -> int:
+        """:return: a seed to load the game again with, which begins a new journal; it depends on the last seed only"""
         return int(np.random.SeedSequence(self.seed).generate_state(1)[0]) & (2**31 - 1)
 
     def replay(self, interface: Any) -> tuple[bool, Any]:

@@ -101,6 +101,7 @@ class GamePool:
         self._sent: list[None] = []
         self._answers: list[Any] = []
         self._loaded: dict[int, tuple[int, Any]] = {}  # seed and first reply of preloaded games
+        self.reload_after: int | None = None  # see NativeAtariVecEnv
         self._workers = ThreadPoolExecutor(_cores()) if n_games >= _MANY_GAMES else None
 
     @property

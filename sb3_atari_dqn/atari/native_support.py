@@ -9,6 +9,7 @@ from typing import Any
 
 import ale_py
 import gymnasium as gym
+import numpy as np
 from ale_py.env import AtariEnv
 from stable_baselines3.common.atari_wrappers import (
     ClipRewardEnv,
@@ -22,6 +23,11 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import AtariPresetWrapper
 from sb3_atari_dqn.validation import as_int, check_between
+
+#: What to do where the native environments cannot be used.
+USE_REGULAR = (
+    "use regular environments instead (make_vec_env with the preset's wrapper class; native_envs: false in the zoo)"
+)
 
 #: Far beyond any use, and what one byte per frame of a stack can count.
 MOST_ENVS, MOST_FRAMES = 4096, 254
@@ -208,3 +214,20 @@ def implemented_wrappers(preset: AtariPreset, fires: bool) -> set[type[gym.Wrapp
         ClipRewardEnv: preset.clip_reward,
     }
     return {Monitor, AtariPresetWrapper} | {wrapper for wrapper, used in by_option.items() if used}
+
+
+def emulator_seed(seed: int) -> int:
+    """:return: the seed ``AtariEnv`` would pass to its emulator, without the sign bit, which C++ rejects"""
+    return int(np.random.SeedSequence(seed).generate_state(2)[1]) & (2**31 - 1)
+
+
+def checked_actions(actions: np.ndarray, n_envs: int, n_actions: int) -> list[int]:
+    """
+    :return: one action per environment
+    :raises ValueError: if they are not `n_envs` integers in [0, `n_actions`)
+    """
+    actions = np.asarray(actions)
+    whole = actions.shape == (n_envs,) and np.issubdtype(actions.dtype, np.integer)
+    if not whole or actions.min() < 0 or actions.max() >= n_actions:
+        raise ValueError(f"actions={actions!r}: pass {n_envs} integers from 0 to {n_actions - 1}")
+    return actions.tolist()

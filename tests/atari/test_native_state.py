@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_dqn.atari import NativeAtariVecEnv, NatureAtari, native_journal
+from sb3_atari_dqn.atari import NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.checkpoints.env_state import env_state, load_env_state
 from tests.support.continuing import assert_continues, assert_equal, play, play_to_the_end_of_an_episode, through_json
 
@@ -34,10 +34,14 @@ def test_a_whole_game_ends_with_the_score_and_length_it_would_have_had():
 
 
 @pytest.mark.slow
-def test_long_journals_begin_anew_without_changing_what_is_counted(monkeypatch):
-    env = native(BREAKOUT, 2)
+def test_long_journals_begin_anew_on_request_without_changing_what_is_counted():
+    def reloading() -> NativeAtariVecEnv:
+        env = native(BREAKOUT, 2)
+        env.reload_after = 100
+        return env
+
+    env = reloading()
     env.reset()
-    monkeypatch.setattr(native_journal, "RELOAD_AFTER", 100)
     seeds = [journal.seed for journal in env._pool.journals if journal]
     frames = []
     rng = np.random.default_rng(0)
@@ -47,15 +51,14 @@ def test_long_journals_begin_anew_without_changing_what_is_counted(monkeypatch):
     assert all(len(journal.entries) < 400 for journal in env._pool.journals if journal)
     assert (np.diff(frames, axis=0) > 0).all()
     assert frames[-1][0] > 4 * 300
-    assert_continues(lambda: native(BREAKOUT, 2), before=250, steps=50)
+    assert_continues(reloading, before=250, steps=50)
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_games_beyond_a_new_loading(monkeypatch):
-    monkeypatch.setattr(native_journal, "RELOAD_AFTER", 60)
-
+def test_the_same_seed_gives_the_same_games_beyond_a_new_loading():
     def played() -> list[Any]:
         env = native(BREAKOUT, 1, seed=4)
+        env.reload_after = 60
         env.reset()
         return play(env, np.random.default_rng(0), 400)
 
