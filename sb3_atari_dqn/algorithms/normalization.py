@@ -38,7 +38,7 @@ class NormalizationSnapshot:
         return {name: _plain(value) for name, value in self._kept.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """:param state: as `state_dict` gave it; :meth:`restore` brings it into the environment"""
+        """:param state: from `state_dict`; :meth:`restore` brings it into the environment"""
         self._kept = {name: _statistics(value) for name, value in state.items()}
 
 

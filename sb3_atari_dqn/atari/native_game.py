@@ -40,7 +40,7 @@ class Score:
         return {"raw_return": self._raw_return, "start": self._start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """:param state: as `state_dict` gave it"""
+        """:param state: from `state_dict`"""
         self._raw_return, self._start = state["raw_return"], state["start"]
 
     def begin(self, noop_return: int) -> None:
@@ -183,7 +183,7 @@ class NativeGame:
 
     def load_state_dict(self, state: Mapping[str, Any], reply: Reply | None) -> None:
         """
-        :param state: as `state_dict` gave it
+        :param state: from `state_dict`
         :param reply: the last one of the rebuilt game, see :meth:`check_rebuilt`
         """
         self.lives, self._over, self._frames_before = state["lives"], state["over"], state["frames_before"]
@@ -194,7 +194,7 @@ class NativeGame:
 
     def check_rebuilt(self, state: Mapping[str, Any], reply: Reply | None) -> None:
         """
-        :param state: as `state_dict` gave it
+        :param state: from `state_dict`
         :param reply: the last one of the rebuilt game
         :raises ValueError: if it is not the one that the state was taken after
         """

@@ -141,8 +141,8 @@ class RunCallback(BaseCallback):
         The files in the folder are then its own, and are not looked at: what was written after the state was taken is
         for the caller to remove.
 
-        :param state: as `state_dict` gave it
-        :raises ValueError: where nobody has named the folder
+        :param state: from `state_dict`
+        :raises ValueError: without a folder
         """
         self._own_folder = self.folder.resolve()
         self.n_episodes, self.n_calls = state["n_episodes"], state["n_calls"]

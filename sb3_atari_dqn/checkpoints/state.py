@@ -8,7 +8,7 @@ alpha, places of the frames) is not part of its state: it is built with the same
   by string. :func:`split` parts it into JSON and named arrays, :func:`joined` puts it together again. No pickle.
 - It is a copy: the run that goes on does not change it, and asking for it changes nothing in the run. What is on its
   way from a device (TD errors) is waited for, kept in the state, and still delivered when it would have been.
-- Each object has its own random generator and gives its state. Those of the process belong to nobody else:
+- Each object has its own random generator and gives its state. The global ones belong to the process:
   :func:`global_generators`. An action space has one too: `generator_state(space.np_random)`.
 
 The frames of a replay memory are the one thing too large to copy at each checkpoint (7 GB for a million of 84x84). Its

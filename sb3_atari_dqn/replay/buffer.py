@@ -36,15 +36,15 @@ class FrameReplayBuffer(StoredTransitions):
     :param buffer_size: transitions kept, all environments together
     :param observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these
     :param action_space: any; the numbers of discrete actions take one or two bytes
-    :param device: where the batches go
+    :param device: of the batches
     :param n_envs: N
-    :param optimize_memory_usage: SB3's way to store every observation once; this buffer always does, and has none of
-        the limits that SB3's has then
-    :param handle_timeout_termination: truncated episodes have a value after their end; see SB3
+    :param optimize_memory_usage: SB3's option to store every observation once; this buffer always does, without SB3's
+        limitations
+    :param handle_timeout_termination: bootstrap from the last observation of truncated episodes; see SB3
     :param n_stack: K; 1 stores every observation whole, which is right for any environment. A mapping gives it for
         each key of a dictionary
     :param stack_axis: along which the frames lie, counted without the batch axis; a mapping likewise. Default: where
-        SB3's VecFrameStack puts them unless it is told otherwise
+        SB3's VecFrameStack puts them by default
     :param n_steps: n
     :param gamma: discount, used for n > 1
     :param frame_storage: where the frames are: "ram", "compressed" (in RAM) or "device" (in the memory of `device`);
@@ -65,7 +65,7 @@ class FrameReplayBuffer(StoredTransitions):
         return SB3Sampler(self.n_envs) if self._sb3_sampling else UniformSampler(self.n_envs, seed_from_numpy())
 
     def seed(self, seed: int) -> None:
-        """:param seed: the random generator begins anew"""
+        """:param seed: of the random generator"""
         self.sampler.seed(seed)
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> Any:
@@ -86,7 +86,7 @@ class FrameReplayBuffer(StoredTransitions):
 
     def samples_at(self, slots: np.ndarray, envs: np.ndarray, env: VecNormalize | None = None) -> Any:
         """
-        :param slots: places in the buffer, as SB3 counts them, int64 [B]
+        :param slots: indices into the buffer, as SB3 counts them, int64 [B]
         :param envs: numbers of the environments, int64 [B]
         :param env: normalizes observations and rewards
         :return: the transitions that begin there, as SB3's samples

@@ -105,7 +105,7 @@ class CompressedFrameStore(FrameStore):
             self._close(env)
         key = self._key(block, env)
         content = self._blocks[key]
-        if content is not None:  # else the block was never written, and what stands in it means nothing
+        if content is not None:  # else the block was never written, and its content is undefined
             frames = self._decompressed(content)
             self._raw[env, : len(frames)] = frames
             self._compressed_nbytes -= len(content) + _OBJECT_BYTES

@@ -5,7 +5,7 @@ N: environments, K: frames in a stack.
     magic line | zstd frame: length of the header, header (JSON), arrays, parts of the observations | end mark
     part:        the observations expected next, the overflow frames, frames of environment 0, 1, ...
 
-Everything stands in the order of time, so that neighbouring frames, which differ in little, lie side by side.
+Everything is in chronological order, so that similar frames are adjacent.
 """
 
 import json

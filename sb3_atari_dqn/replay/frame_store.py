@@ -1,9 +1,9 @@
-"""Where the frames lie: a ring of vector steps, one row of zeros, and a small side pool for the exceptions.
+"""Frame storage: a ring of vector steps, one row of zeros, and a small overflow pool.
 
 N: environments, B: batch, M: frames per sample, F: numbers in a frame.
 
-Every frame has a row number, so that whoever composes stacks does index arithmetic only and need not know whether the
-frames lie in host memory, compressed, or on another device:
+Every frame has a row number: composing stacks is index arithmetic, whether the frames are in RAM, compressed, or on
+another device:
 
     rows   0 ........................ N * ring_steps    N * ring_steps + 1 ......
            frame of (step, environment)  zeros          overflow frames
@@ -125,7 +125,7 @@ class FrameStore(ABC):
         return places + self.layout.zero_row + 1
 
     def release(self, rows: np.ndarray) -> None:
-        """:param rows: numbers that `write_overflow` gave and nobody needs any more"""
+        """:param rows: numbers that `write_overflow` gave and are no longer needed"""
         self._free += (rows - self.layout.zero_row - 1).tolist()
 
     def reset(self) -> None:
@@ -148,7 +148,7 @@ class FrameStore(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it
+        :param state: from `state_dict`
         :raises ValueError: if it has other frames; the side pool is then as it was
         """
         self.check_state(state)

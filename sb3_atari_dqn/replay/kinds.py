@@ -17,12 +17,12 @@ from sb3_atari_dqn.replay.sb3_buffers import SEEDED
 from sb3_atari_dqn.replay.stores import FRAME_STORES, OLD_NAMES
 from sb3_atari_dqn.validation import check_known, checked_flag
 
-# What algorithms pass to a buffer by themselves.
+# Arguments that algorithms pass to every buffer.
 _GIVEN = ("self", "buffer_size", "observation_space", "action_space", "device", "n_envs", "optimize_memory_usage")
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
-# What SB3 chooses by itself.
+# SB3's default buffers.
 SB3_BUFFERS = (ReplayBuffer, NStepReplayBuffer, DictReplayBuffer)
 
 ReplayChoice = tuple[type[ReplayBuffer], dict[str, Any]]
@@ -40,7 +40,7 @@ def uniform(model: Any) -> ReplayChoice:
     :param model: the algorithm; read are its observation space, `n_stack`, `stack_axis`, `n_steps`, `gamma`,
         `optimize_memory_usage` and `replay_buffer_kwargs`
     :return: class and keyword arguments
-    :raises ValueError: where the buffers cannot do what is asked
+    :raises ValueError: if the buffers do not support the arguments
     """
     parts = spaces_of(model.observation_space)
     pays = any(is_image_space(part) for part in parts.values()) or (PLAIN not in parts and model.n_steps > 1)
@@ -58,7 +58,7 @@ def prioritized(model: Any) -> ReplayChoice:
 
     :param model: see :func:`uniform`
     :return: class and keyword arguments
-    :raises ValueError: on arguments that the buffer does not know
+    :raises ValueError: on unknown arguments
     """
     return frames_once(model, PrioritizedFrameReplayBuffer)
 
@@ -66,7 +66,7 @@ def prioritized(model: Any) -> ReplayChoice:
 def frames_once(model: Any, buffer_class: type[FrameReplayBuffer]) -> ReplayChoice:
     """
     :param model: see :func:`uniform`
-    :param buffer_class: a buffer of ours
+    :param buffer_class: FrameReplayBuffer or a subclass
     :return: class and keyword arguments
     :raises ValueError: on a space that has no frames, a stack that does not fit, an unknown argument, or an unknown
         frame storage
@@ -125,7 +125,7 @@ def sb3(model: Any) -> ReplayChoice:
     :param model: the algorithm; read are its observation space, `n_steps`, `gamma`, `optimize_memory_usage` and
         `replay_buffer_kwargs`
     :return: class and keyword arguments
-    :raises ValueError: where SB3's buffers cannot do what is asked
+    :raises ValueError: if SB3's buffers do not support the arguments
     """
     return _sb3_buffer(model, dict(model.replay_buffer_kwargs))
 
@@ -170,9 +170,9 @@ def _check_memory_optimization(is_dict: bool, n_steps: int, kwargs: dict[str, An
 
 def check_own_buffer(buffer_class: Any, kind: str) -> None:
     """
-    :param buffer_class: what the user gave as `replay_buffer_class`
-    :param kind: what stands in `replay`
-    :raises ValueError: if it is no buffer class, or both choose the buffer
+    :param buffer_class: the user's `replay_buffer_class`
+    :param kind: the user's `replay`
+    :raises ValueError: if it is not a buffer class, or both choose the buffer
     """
     if buffer_class is None:
         return
@@ -188,7 +188,7 @@ def check_own_buffer(buffer_class: Any, kind: str) -> None:
 
 def warn_of_ignored_n_steps(buffer_class: type[ReplayBuffer] | None, n_steps: int) -> None:
     """
-    :param buffer_class: what the user gave as `replay_buffer_class`
+    :param buffer_class: the user's `replay_buffer_class`
     :param n_steps: of the return
     """
     if buffer_class is not None and not issubclass(buffer_class, FrameReplayBuffer) and n_steps > 1:

@@ -64,7 +64,7 @@ def _cache_bytes(folder: Path, name: str) -> int:
 
 
 def available_on(device: torch.device) -> int | None:
-    """:return: free memory of a CUDA device; None where nobody can be asked"""
+    """:return: free memory of a CUDA device; None if it is unknown"""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 

@@ -87,7 +87,7 @@ class ObservationMemory:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it, of the same parts
+        :param state: from `state_dict`, of the same parts
         :raises ValueError: if it does not fit; everything is then as it was
         """
         self.check_state(state)

@@ -20,10 +20,10 @@ from sb3_atari_dqn.replay.sum_tree import SumTree
 from sb3_atari_dqn.schedules import LinearBeta
 from sb3_atari_dqn.validation import check_between
 
-# Whoever trains gives errors back after each batch.
+# An algorithm that updates priorities does so after each batch.
 _SURELY_NO_FEEDBACK = 100
 
-# Beyond these nothing is left of the TD errors, or of the probabilities of the others.
+# Larger values would leave one transition with all the probability, or all with the same.
 MOST_ALPHA, MOST_EPSILON = 10, 1e6
 
 
@@ -50,12 +50,12 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
     Source: Schaul et al. 2016, algorithm 1. Deviations: beta is a function of the progress of the training; priorities
     come from TD errors that are not clipped; the TD error of an n-step return is that of the whole return.
 
-    Whoever trains multiplies the losses by `weights` and hands the TD errors to :meth:`update_priorities`; before it
-    samples, it tells :meth:`anneal` how far it is.
+    The algorithm multiplies the losses by `weights` and passes the TD errors to :meth:`update_priorities`; before
+    sampling it calls :meth:`anneal` with its progress.
 
-    :param alpha: how much priorities count; 0: uniform
-    :param beta: correction of the bias at the start of the training
-    :param final_beta: and at its end
+    :param alpha: exponent of the priorities; 0: uniform
+    :param beta: importance-sampling exponent at the start of training
+    :param final_beta: its value at the end
     :param epsilon: added to every absolute TD error
     The other parameters are those of :class:`FrameReplayBuffer`.
 
@@ -177,8 +177,8 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def update_priorities(self, indices: np.ndarray, td_errors: torch.Tensor | np.ndarray) -> None:
         """
-        :param indices: those of the samples, int64 [B]
-        :param td_errors: theirs, of any sign, [B]; from a GPU they arrive one update late, or with the next transition
+        :param indices: of the samples, int64 [B]
+        :param td_errors: with sign, [B]; those from a GPU take effect one update later, or with the next transition
         """
         self._batches_without_feedback = 0
         self._priority_updates.push(indices, td_errors)
@@ -195,7 +195,7 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         return {"beta": self.beta}
 
     def flush(self) -> None:
-        """Let every TD error arrive that is still on its way from the device."""
+        """Apply all pending priority updates."""
         self._priority_updates.flush()
 
     # --- state

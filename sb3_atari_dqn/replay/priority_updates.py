@@ -73,7 +73,7 @@ class PriorityUpdates:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it; what was on its way is forgotten
+        :param state: from `state_dict`; what was on its way is forgotten
         :raises ValueError: if it does not fit; what is on its way then stays so
         """
         self.check_state(state)

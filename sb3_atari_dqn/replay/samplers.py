@@ -51,7 +51,7 @@ class UniformSampler:
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
-        """:param seed: its random generator begins anew"""
+        """:param seed: of the random generator"""
         self.rng = stream_of(seed)
 
     def draw_slots(self, batch_size: int, n_slots: int) -> np.ndarray:
@@ -77,7 +77,7 @@ class UniformSampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it
+        :param state: from `state_dict`
         :raises ValueError: if it does not fit; the generator is then as it was
         """
         check_form(state, {"rng": ...}, _OWNER)
@@ -107,12 +107,12 @@ class SB3Sampler:
         return np.random.randint(0, high=self._n_envs, size=(batch_size,))
 
     def state_dict(self) -> dict[str, Any]:
-        """:return: nothing: its generator is everybody's"""
+        """:return: nothing: it draws from the global generator"""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it
+        :param state: from `state_dict`
         :raises ValueError: if there is anything in it
         """
         check_form(state, {}, _OWNER)
@@ -142,7 +142,7 @@ class ProportionalSampler:
         self.reset()
 
     def seed(self, seed: int) -> None:
-        """:param seed: its random generator begins anew"""
+        """:param seed: of the random generator"""
         self.rng = stream_of(seed)
 
     def reset(self) -> None:
@@ -207,7 +207,7 @@ class ProportionalSampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it, of as many leaves
+        :param state: from `state_dict`, of as many leaves
         :raises ValueError: if it does not fit; everything is then as it was
         """
         check_form(state, {**self.state_dict(), "rng": ...}, _OWNER)

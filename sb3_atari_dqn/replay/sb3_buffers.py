@@ -47,7 +47,7 @@ class SeededSampling(ReplayBuffer):
     # --- sampling
 
     def seed(self, seed: int) -> None:
-        """:param seed: the random generator begins anew"""
+        """:param seed: of the random generator"""
         self.sampler.seed(seed)
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> Any:
@@ -112,7 +112,7 @@ class SeededSampling(ReplayBuffer):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it, of a buffer with the same arguments
+        :param state: from `state_dict`, of a buffer with the same arguments
         :raises ValueError: if the buffer has other sizes, and then stays as it was
         """
         own = stored_arrays(self)

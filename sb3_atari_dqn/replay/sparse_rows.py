@@ -75,7 +75,7 @@ class SparseRows:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it
+        :param state: from `state_dict`
         :raises ValueError: if it has rows of another length; the list is then as it was
         """
         self.check_state(state)

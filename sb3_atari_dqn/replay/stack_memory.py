@@ -224,7 +224,7 @@ class StackMemory(StackRing):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it, of a memory of the same sizes; the frames are written afterwards
+        :param state: from `state_dict`, of a memory of the same sizes; the frames are written afterwards
         :raises ValueError: if it does not fit; everything is then as it was
         """
         self.check_state(state)

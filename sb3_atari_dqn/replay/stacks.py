@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-# What stands in a stack before the first frame of an episode.
+# Frames of a stack before the first frame of an episode.
 ZEROS, REPEATED, OVERFLOW = 0, 1, 2
 
 

@@ -99,8 +99,8 @@ class StoredTransitions(ReplayBuffer):
 
     def full_nbytes(self) -> int:
         """
-        :return: host memory of the full buffer, without final frames of truncated episodes; for compressed frames, of
-            which nobody knows it before, what is expected
+        :return: host memory of the full buffer, without final frames of truncated episodes; for compressed frames,
+            an estimate
         """
         in_frames = sum(self._store_class.host_nbytes(layout, self.device) for layout in self._layouts.values())
         return in_frames + self.buffer_size * self.n_envs * self.bytes_per_slot()
@@ -175,7 +175,7 @@ class StoredTransitions(ReplayBuffer):
         """
         Take a state over; :meth:`load_frames` brings the frames afterwards.
 
-        :param state: as `state_dict` gave it, of a buffer with the same arguments
+        :param state: from `state_dict`, of a buffer with the same arguments
         :raises ValueError: if the buffer has other sizes, and then stays as it was
         """
         self._check_state(state)

@@ -54,7 +54,7 @@ class SumTree:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        :param state: as `state_dict` gave it
+        :param state: from `state_dict`
         :raises ValueError: if it comes from a tree of another size, or from something else
         """
         self.check_state(state)
