@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -30,6 +31,14 @@ class TrainingLog:
         """:return: number of updates so far, taken or not, and the sum of their losses"""
         updates, sums = self._statistics.totals()
         return updates, sums[0] if sums else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: sums of the statistics, plain; speeds begin anew"""
+        return self._statistics.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: from `state_dict`"""
+        self._statistics.load_state_dict(state)
 
     def open_speed_window(self, env_steps: int, updates: int) -> None:
         """

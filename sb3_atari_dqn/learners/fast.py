@@ -20,6 +20,7 @@ from sb3_atari_dqn.learners.update import LearningRule, Update, update_of, with_
 from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy, generators
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.policies import QPolicy
+from sb3_atari_dqn.validation import check_known
 
 _WAY_OUT = "use learner='reference'"
 
@@ -44,9 +45,7 @@ class FastLearner:
         check_policy(policy, precision)
         self.policy = policy
         self.is_image = is_image_space(policy.observation_space)
-        self.precision, self.reason = self._choose(precision, batch_size)
-        policy.set_training_mode(True)  # the target's copy keeps the mode that updates find it in: SB3's evaluates
-        self.online, self.target = self._copy(policy.q_net), self._copy(policy.q_net_target)
+        self._compute_in(*self._choose(precision, batch_size))
         on_cuda = policy.device.type == "cuda"
         if can_fuse(policy.optimizer):
             fuse(policy.optimizer, capturable=on_cuda)
@@ -59,10 +58,33 @@ class FastLearner:
         self._watch = UpdateWatch()
         #: whether acting is captured
         self.captures_acting = on_cuda and self.is_image
-        self._graphed: GraphedUpdate | None = None
-        self._graphed_acting: GraphedActing | None = None
         self._rule: LearningRule | None = None  # that the graph was captured with
         self._learning_rates = [torch.zeros((), device=policy.device) for _ in policy.optimizer.param_groups]
+
+    def _compute_in(self, precision: str, reason: str) -> None:
+        """
+        :param precision: "bf16" or "fp32"
+        :param reason: for the choice, in words
+        """
+        self.precision, self.reason = precision, reason
+        self.policy.set_training_mode(True)  # the target's copy keeps the mode that updates find it in: SB3's evaluates
+        self.online, self.target = self._copy(self.policy.q_net), self._copy(self.policy.q_net_target)
+        self._graphed: GraphedUpdate | None = None
+        self._graphed_acting: GraphedActing | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: the precision, which "auto" may have chosen by timing; all else is the policy's"""
+        return {"precision": self.precision}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        :param state: from `state_dict`
+        :raises ValueError: on an unknown precision
+        """
+        check_known("precision", state.get("precision"), PRECISIONS)
+        check_policy(self.policy, state["precision"])
+        if state["precision"] != self.precision:
+            self._compute_in(state["precision"], "as recorded")
 
     def _choose(self, precision: str, batch_size: int) -> tuple[str, str]:
         """:return: short name of the precision and the reason for it"""

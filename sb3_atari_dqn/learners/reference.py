@@ -51,6 +51,13 @@ class ReferenceLearner:
         self.policy.optimizer.step()
         return update_of(step, grad_norm)
 
+    def state_dict(self) -> dict[str, Any]:
+        """:return: nothing: all state is the policy's"""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: from `state_dict`"""
+
     def refresh(self) -> None:
         """Called when training begins, as the networks may have been written to."""
 

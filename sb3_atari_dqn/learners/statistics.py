@@ -1,5 +1,7 @@
 """Means of the updates' statistics, accumulated on the device and read once."""
 
+from typing import Any
+
 from torch import Tensor
 
 
@@ -17,7 +19,7 @@ class Statistics:
 
     def add(self, numbers: Tensor) -> None:
         """:param numbers: of one update, float32 [any]"""
-        self._sum = numbers.clone() if self._sum is None else self._sum.add_(numbers)
+        self._sum = numbers.clone() if self._sum is None else self._sum.to(numbers.device).add_(numbers)
         self._count += 1
 
     def take(self) -> list[float]:
@@ -31,6 +33,16 @@ class Statistics:
     def totals(self) -> tuple[int, list[float]]:
         """:return: number of updates so far, taken or not, and the sums of their statistics, [] before the first"""
         return self._taken_count + self._count, self._sums()
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: the running sums, plain"""
+        sums = None if self._sum is None else self._sum.cpu().clone()
+        return {"sum": sums, "count": self._count, "taken": list(self._taken), "taken_count": self._taken_count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: from `state_dict`"""
+        self._sum, self._count = state["sum"], state["count"]
+        self._taken, self._taken_count = list(state["taken"]), state["taken_count"]
 
     def _sums(self) -> list[float]:
         if self._sum is None:

@@ -341,6 +341,19 @@ def test_a_model_goes_on_with_the_other_learner(first, second, env, tmp_path):
     assert np.array_equal(actions[0], actions[1])
 
 
+def test_a_learner_that_continues_computes_in_the_recorded_precision_and_not_in_what_is_faster_here():
+    recorded = FastLearner(make_policy(), "bf16", 8).state_dict()
+    learner = FastLearner(make_policy(), "fp32", 8)
+    learner.load_state_dict(recorded)
+    expected = FastLearner(make_policy(), "bf16", 8)
+    for each in (learner, expected):
+        each.update(batch(images(2, 36, 36), seed=1), RULE)
+    assert learner.precision == "bf16"
+    assert torch.equal(vector(learner.policy), vector(expected.policy))
+    with pytest.raises(ValueError, match=r"precision .*'fp8'.*bf16, fp32"):
+        learner.load_state_dict({"precision": "fp8"})
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_file_of_a_fast_model_is_float32_and_unscaled(precision, tmp_path):
     model = trained(precision=precision)

@@ -43,3 +43,16 @@ def test_totals_go_on_over_what_was_taken_and_disturb_nothing():
     statistics.add(torch.tensor([5.0, 0.0]))
     assert statistics.totals() == (3, [9.0, 30.0])
     assert statistics.take() == [5.0, 0.0]
+
+
+def test_sums_continue_from_a_state():
+    whole, first, second = Statistics(), Statistics(), Statistics()
+    for statistics in (whole, first):
+        statistics.add(torch.tensor([1.0, 2.0]))
+        statistics.take()
+        statistics.add(torch.tensor([3.0, 4.0]))
+    second.load_state_dict(first.state_dict())
+    for statistics in (whole, second, first):
+        statistics.add(torch.tensor([5.0, 7.0]))
+    assert second.totals() == whole.totals() == first.totals() == (3, [9.0, 13.0])
+    assert second.take() == whole.take() == [4.0, 5.5]
