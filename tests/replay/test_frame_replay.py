@@ -234,7 +234,7 @@ def test_a_stack_that_does_not_fit_the_observations_is_refused_by_shape(n_stack,
         FrameReplayBuffer(10, spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(2), n_stack=n_stack)
 
 
-@pytest.mark.parametrize("frame_storage", ["Ram", "gpu", None])
+@pytest.mark.parametrize("frame_storage", ["Ram", "gpu", 1])
 def test_an_unknown_place_for_the_frames_is_refused(frame_storage):
     with pytest.raises(ValueError, match=rf"Unknown frame_storage={frame_storage!r}; known: ram, compressed, device"):
         ours(Stream(), 10, frame_storage=frame_storage)

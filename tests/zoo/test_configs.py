@@ -65,6 +65,6 @@ def test_a_profile_keeps_the_samples_per_transition_of_the_shipped_configuration
 
 
 def test_a_profile_that_does_not_exist_is_named_with_those_that_do(runs):
-    with pytest.raises((ValueError, SystemExit), match=r"-conf larg_batch: .*large_batch"):
+    with pytest.raises((ValueError, SystemExit), match=r"-conf larg_batch .*large_batch"):
         train("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", "larg_batch", "-n", "200")
     assert not (runs / "logs/dqn_dueling/PongNoFrameskip-v4_1").exists()

@@ -384,7 +384,7 @@ def test_the_training_command_repeats_every_choice_of_the_user(tmp_path):
     [
         ({"conf_file": "mine.yml"}, "add `-conf hyperparameters.yml`"),
         ({"trial_id": 0}, "add `-conf hyperparameters.yml`"),
-        ({"trained_agent": "old.zip"}, "continued that of an earlier one"),
+        ({"trained_agent": "old.zip"}, "continued the training of an earlier model"),
     ],
 )
 def test_the_card_says_what_its_training_command_does_not_repeat(args, sentence, tmp_path):
