@@ -16,6 +16,8 @@ from sb3_atari_dqn.replay import priority_updates
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from tests.support.environments import Catch
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "features_extractor_class": "dqn2013",
     "features_extractor_kwargs": {"hidden_size": 16},

@@ -151,6 +151,7 @@ def order(folder: Path, seconds: float) -> runner.Order:
     return runner.Order(folder, time.monotonic() + seconds, "cuda", False, H100, "bash benchmarks/gpu.sh")
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_or_hangs_does_not_stop_the_next(tmp_path, parts, capsys):
     hanging = replace(parts["part_hangs"], limit_s=1)
     three = [parts["part_fails"], hanging, replace(parts["part_good"], limit_s=60)]

@@ -74,6 +74,7 @@ streams = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(streams, st.sampled_from(KINDS), st.sampled_from(PLACES), st.integers(1, 9), st.integers(0, 25))
+@pytest.mark.slow
 def test_a_memory_with_the_state_of_another_goes_on_as_that_one(stream, kind, storage, n_slots, n_added):
     original = make(stream, n_slots, kind, frame_storage=storage)
     use(original, stream.steps(n_added))

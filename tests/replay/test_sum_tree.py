@@ -27,6 +27,7 @@ def test_of_a_leaf_named_twice_the_larger_value_counts():
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(SIZES), st.integers(0, 2**32 - 1), st.floats(1e-9, 1e9))
+@pytest.mark.slow
 def test_random_updates_and_searches_equal_the_naive_twin(n_leaves, seed, scale):
     rng, tree, twin = np.random.default_rng(seed), SumTree(n_leaves), NaiveSumTree(n_leaves)
     for _ in range(8):
