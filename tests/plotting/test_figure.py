@@ -15,6 +15,8 @@ from sb3_atari_dqn.plotting.groups import group
 from sb3_atari_dqn.plotting.runs import read_run
 from tests.support.fake_runs import games, write_evaluations, write_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def drawn(monkeypatch):
