@@ -30,6 +30,8 @@ from sb3_atari_dqn.checkpoints.env_state import env_state, load_env_state, recor
 from tests.support.continuing import assert_continues, assert_equal, continue_elsewhere, play, through_json
 from tests.support.environments import Catch, ImageAndVector, Noise
 
+pytestmark = pytest.mark.slow
+
 PONG, BREAKOUT = "PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"
 STICKY: dict[str, Any] = {"repeat_action_probability": 0.25}
 

@@ -26,6 +26,8 @@ from sb3_atari_dqn.episodes import EpisodePlayer
 from sb3_atari_dqn.zoo.saved_run import find_run
 from tests.support.commands import TINY_ATARI, files, run, shell, train
 
+pytestmark = pytest.mark.slow
+
 PONG = "PongNoFrameskip-v4"
 BRIEF = ("--eval-freq", "-1", "--seed", "1")
 

@@ -16,6 +16,8 @@ from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from tests.support.stores import PLACES, short_blocks
 from tests.support.streams import Stream
 
+pytestmark = pytest.mark.slow
+
 KINDS = [FrameReplayBuffer, PrioritizedFrameReplayBuffer]
 
 
