@@ -33,7 +33,7 @@ class TrainingLog:
         return updates, sums[0] if sums else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """:return: sums of the statistics, plain; speeds begin anew"""
+        """:return: sums of the statistics, plain; speeds are not part of it"""
         return self._statistics.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ class CheckpointFolder:
     :param after: the checkpoint from which the training continues, or how to find it once the folder is locked, such as
         :func:`~sb3_atari_dqn.checkpoints.checkpoint.newest`; checkpoints after it are removed when the next one is
         written. None: the training is a new one, and the folder must not hold any
-    :raises ValueError: if another training uses the folder, or `keep` is no number above 0
+    :raises ValueError: if another training uses the folder, or `keep` is not a positive integer
     :raises FileNotFoundError: if a training is to continue in a folder without checkpoints
     :raises DamagedCheckpoint: from `newest`
     :raises OSError: if the folder cannot be written

@@ -17,7 +17,7 @@ _Identity = tuple[int, int]  # device and inode
 
 # A record lock belongs to the process (unlike flock, whose copies in forked workers of environments would outlive a
 # killed training), so that it does not exclude a second training of the same process: this set does. It is also lost
-# when the process closes any handle of the file, hence nobody opens a file that stands here.
+# when the process closes any handle of the file, hence no other code may open it.
 _held: set[_Identity] = set()
 
 
@@ -38,7 +38,7 @@ class FolderLock:
         """
         Check that the lock still protects the folder; where the folder was replaced, lock the new one.
 
-        :raises FileNotFoundError: if there is no such folder any more
+        :raises FileNotFoundError: if the folder has vanished
         :raises ValueError: if another training has locked the new one
         """
         if self._handle is None or _identity(self.folder / NAME) != self._identity:

@@ -34,7 +34,7 @@ import torch
 
 State = dict[str, Any]
 
-# Stand in the JSON part for an array, or for a number that JSON does not have; no state has a dictionary with only one
+# Replace, in the JSON part, an array, or for a number that JSON does not have; no state has a dictionary with only one
 # of these keys.
 _ARRAY, _TENSOR, _FLOAT = "$array", "$tensor", "$float"
 _RESERVED = ({_ARRAY}, {_TENSOR}, {_FLOAT})

@@ -14,7 +14,7 @@ from sb3_atari_dqn.replay import priority_updates
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from tests.support.stores import PLACES, short_blocks
-from tests.support.streams import Stream
+from tests.support.streams import STREAMS, Stream
 
 pytestmark = pytest.mark.slow
 
@@ -64,18 +64,8 @@ def use(buffer, steps) -> list:
     return batches
 
 
-streams = st.builds(
-    Stream,
-    n_stack=st.integers(1, 4),
-    n_envs=st.integers(1, 3),
-    seed=st.integers(0, 2**32 - 1),
-    end=st.sampled_from([0.0, 0.3, 1.0]),
-    break_off=st.sampled_from([0.0, 0.2]),
-)
-
-
 @settings(max_examples=60, deadline=None)
-@given(streams, st.sampled_from(KINDS), st.sampled_from(PLACES), st.integers(1, 9), st.integers(0, 25))
+@given(STREAMS, st.sampled_from(KINDS), st.sampled_from(PLACES), st.integers(1, 9), st.integers(0, 25))
 @pytest.mark.slow
 def test_a_memory_with_the_state_of_another_goes_on_as_that_one(stream, kind, storage, n_slots, n_added):
     original = make(stream, n_slots, kind, frame_storage=storage)
@@ -89,7 +79,7 @@ def test_a_memory_with_the_state_of_another_goes_on_as_that_one(stream, kind, st
 
 
 @settings(max_examples=40, deadline=None)
-@given(streams, st.sampled_from(PLACES), st.integers(2, 9), st.lists(st.integers(0, 12), min_size=2, max_size=5))
+@given(STREAMS, st.sampled_from(PLACES), st.integers(2, 9), st.lists(st.integers(0, 12), min_size=2, max_size=5))
 def test_frames_read_since_the_last_time_are_all_that_is_needed(stream, storage, n_slots, pieces):
     original, since, kept = make(stream, n_slots, frame_storage=storage), 0, []
     for length in pieces:
@@ -106,7 +96,7 @@ def test_frames_read_since_the_last_time_are_all_that_is_needed(stream, storage,
 
 
 @settings(max_examples=40, deadline=None)
-@given(streams, st.sampled_from(KINDS), st.sampled_from(PLACES), st.integers(1, 9), st.integers(1, 25))
+@given(STREAMS, st.sampled_from(KINDS), st.sampled_from(PLACES), st.integers(1, 9), st.integers(1, 25))
 def test_a_state_is_a_copy_and_giving_it_changes_nothing(stream, kind, storage, n_slots, n_added):
     asked = make(stream, n_slots, kind, frame_storage=storage)
     left_alone = make(stream, n_slots, kind, frame_storage=storage)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from hypothesis import strategies as st
 
 SIZE = 13  # height and width; more than any K * C here, so that the channel axis is recognized
 
@@ -97,3 +98,14 @@ class Stream:
             actions = self.rng.integers(5, size=self.n_envs)
             rewards = self.rng.normal(size=self.n_envs).astype(np.float32)
             yield self._batch(observations), self._batch(following), actions, rewards, done, infos
+
+
+#: Streams of every kind, for random tests.
+STREAMS = st.builds(
+    Stream,
+    n_stack=st.integers(1, 4),
+    n_envs=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+    end=st.sampled_from([0.0, 0.3, 1.0]),
+    break_off=st.sampled_from([0.0, 0.2]),
+)
