@@ -16,12 +16,13 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_atari_dqn.replay.gathering import stacks_of
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
 from sb3_atari_dqn.replay.observation_memory import PLAIN
+from sb3_atari_dqn.replay.sampler_buffer import SamplerReplayBuffer
 from sb3_atari_dqn.replay.samplers import SB3Sampler, UniformSampler, seed_from_numpy
 from sb3_atari_dqn.replay.stored_transitions import StoredTransitions
 from sb3_atari_dqn.transfers import sent
 
 
-class FrameReplayBuffer(StoredTransitions):
+class FrameReplayBuffer(SamplerReplayBuffer, StoredTransitions):
     """
     Returns what SB3's ReplayBuffer (NStepReplayBuffer for n_steps > 1) returns for the same stream and the same index,
     byte for byte, and keeps every frame once instead of 2 K times.
@@ -63,26 +64,6 @@ class FrameReplayBuffer(StoredTransitions):
     def _make_sampler(self) -> Any:
         """:return: draws what is sampled"""
         return SB3Sampler(self.n_envs) if self._sb3_sampling else UniformSampler(self.n_envs, seed_from_numpy())
-
-    def seed(self, seed: int) -> None:
-        """:param seed: of the random generator"""
-        self.sampler.seed(seed)
-
-    def sample(self, batch_size: int, env: VecNormalize | None = None) -> Any:
-        """
-        :param batch_size: B
-        :param env: normalizes observations and rewards
-        :raises ValueError: if nothing is stored yet
-        """
-        slots = self.sampler.draw_slots(batch_size, self.size())
-        return self._get_samples(slots, env)
-
-    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> Any:
-        """
-        :param batch_inds: slots, int64 [B]; the environments are drawn here, as SB3 does
-        :param env: normalizes observations and rewards
-        """
-        return self.samples_at(batch_inds, self.sampler.draw_envs(len(batch_inds)), env)
 
     def samples_at(self, slots: np.ndarray, envs: np.ndarray, env: VecNormalize | None = None) -> Any:
         """

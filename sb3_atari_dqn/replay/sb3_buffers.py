@@ -13,13 +13,14 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn.checkpoints.state import check_form, check_sizes
 from sb3_atari_dqn.replay.n_step import n_step_returns, window_lengths
+from sb3_atari_dqn.replay.sampler_buffer import SamplerReplayBuffer
 from sb3_atari_dqn.replay.samplers import UniformSampler, seed_from_numpy
 from sb3_atari_dqn.transfers import sent
 
 _OWNER = "replay memory"  # in messages
 
 
-class SeededSampling(ReplayBuffer):
+class SeededSampling(SamplerReplayBuffer):
     """
     Stores what the SB3 buffer stores that it is mixed into, and returns the same samples for the same indices, byte for
     byte. Only the indices come from a generator of its own, whose seed comes from numpy's global one.
@@ -45,25 +46,6 @@ class SeededSampling(ReplayBuffer):
         self.sampler: Any = UniformSampler(self.n_envs, seed_from_numpy())
 
     # --- sampling
-
-    def seed(self, seed: int) -> None:
-        """:param seed: of the random generator"""
-        self.sampler.seed(seed)
-
-    def sample(self, batch_size: int, env: VecNormalize | None = None) -> Any:
-        """
-        :param batch_size: B
-        :param env: normalizes observations and rewards
-        :raises ValueError: if nothing is stored yet
-        """
-        return self._get_samples(self.sampler.draw_slots(batch_size, self.size()), env)
-
-    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> Any:
-        """
-        :param batch_inds: slots, int64 [B]; the environments are drawn here, as SB3 does
-        :param env: normalizes observations and rewards
-        """
-        return self.samples_at(batch_inds, self.sampler.draw_envs(len(batch_inds)), env)
 
     def samples_at(self, slots: np.ndarray, envs: np.ndarray, env: VecNormalize | None = None) -> Any:
         """
