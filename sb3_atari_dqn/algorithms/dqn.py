@@ -32,6 +32,7 @@ from sb3_atari_dqn.algorithms.replay_memory import ReplayMemory
 from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
+from sb3_atari_dqn.algorithms.training_state import TrainingState, prepared_callbacks
 from sb3_atari_dqn.exploration import EpsilonGreedy
 from sb3_atari_dqn.learners.fast import check_policy
 from sb3_atari_dqn.learners.precision import PRECISIONS
@@ -44,7 +45,7 @@ from sb3_atari_dqn.validation import check_device, check_keys, check_known
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 
-class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN):
+class ClassicDQN(TrainingState, SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN):
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
@@ -291,6 +292,6 @@ class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollo
         """
         if self.env is None:
             raise ValueError(f"This {self.algorithm} has no environment to learn in: {GIVE_ENV}.")
-        return super().learn(
-            total_timesteps, callback, log_interval, tb_log_name or self.algorithm, reset_num_timesteps, progress_bar
-        )
+        name = tb_log_name or self.algorithm
+        with prepared_callbacks(self, callback):
+            return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)

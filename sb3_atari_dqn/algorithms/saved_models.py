@@ -55,7 +55,7 @@ class SavedModels(_Host):
     exploration_state: dict[str, Any]
 
     def _excluded_save_params(self) -> list[str]:
-        own = "_replay_buffer", "_learner", "_log", "_normalization", "explorer"
+        own = "_replay_buffer", "_learner", "_log", "_normalization", "explorer", "_continuation"
         return [*super()._excluded_save_params(), *own]
 
     def save(self, path: ModelPath, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:

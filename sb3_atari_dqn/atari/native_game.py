@@ -32,7 +32,7 @@ class Score:
 
     def __init__(self, env_id: str, path: str | None) -> None:
         self._start = time.time()
-        self._writer = None if path is None else ResultsWriter(path, {"t_start": self._start, "env_id": env_id})
+        self.writer = None if path is None else ResultsWriter(path, {"t_start": self._start, "env_id": env_id})
         self._raw_return = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,13 +55,13 @@ class Score:
         :return: raw return, length and seconds since the start, under Monitor's names
         """
         row = {"r": float(self._raw_return), "l": length_frames, "t": round(time.time() - self._start, 6)}
-        if self._writer is not None:
-            self._writer.write_row(row)
+        if self.writer is not None:
+            self.writer.write_row(row)
         return row
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self.writer is not None:
+            self.writer.close()
 
 
 class NativeGame:
@@ -109,6 +109,11 @@ class NativeGame:
     @property
     def unwrapped(self) -> NativeGame:
         return self
+
+    @property
+    def monitor_writer(self) -> ResultsWriter | None:
+        """What writes the monitor file of this game"""
+        return self._score.writer
 
     def get_action_meanings(self) -> list[str]:
         return list(self._pool.opening.actions)

@@ -10,7 +10,7 @@ import enum
 import random
 import types
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import partial
 from typing import Any
 
@@ -48,9 +48,10 @@ class NotPlain(TypeError):
     """An attribute that cannot be saved; the message says which one."""
 
 
-def attributes(owner: Any) -> State:
+def attributes(owner: Any, left_out: Container[str] = LEFT_OUT) -> State:
     """
     :param owner: a layer of an environment, or one of its helpers
+    :param left_out: names of attributes
     :return: its attributes, plain copies
     :raises NotPlain: on an attribute that cannot be saved
     """
@@ -60,7 +61,7 @@ def attributes(owner: Any) -> State:
     return {
         key: _plain(value, f"{name}.{key}")
         for key, value in vars(owner).items()
-        if key not in LEFT_OUT and not _is_constant(value)
+        if key not in left_out and not _is_constant(value)
     }
 
 

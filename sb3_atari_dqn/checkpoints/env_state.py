@@ -25,6 +25,9 @@ from sb3_atari_dqn.checkpoints.env_emulator import is_emulator, is_restorable
 from sb3_atari_dqn.checkpoints.env_journal import ActionJournal, Diverged, can_record, layers
 from sb3_atari_dqn.checkpoints.state import State, generator_state, load_generator_state
 
+#: Steps after which a native game starts from a seed of its own: this bounds the replay to about five seconds per game.
+_RELOAD_AFTER = 10_000
+
 #: Modules whose environments and wrappers keep their whole state in attributes. Others may hide some (a handle of a C
 #: library is a plain number): their actions are replayed, and the result is compared.
 TRUSTED = (
@@ -40,11 +43,13 @@ def record_actions(env: VecEnv) -> str | None:
     :param env: is changed in place: a journal is put around those layers that need one
     :return: why episodes cannot be continued exactly, in one line; None if nothing is known against it
     """
-    vec_layers = _vec_layers(env)
-    if obstacle := _vec_obstacle(vec_layers, [_layer_state(layer) for layer in vec_layers]):
+    stack = vec_layers(env)
+    if obstacle := _vec_obstacle(stack, [_layer_state(layer) for layer in stack]):
         return obstacle
-    base = vec_layers[-1]
+    base = stack[-1]
     if _has_state(base):
+        if getattr(base, "reload_after", 0) is None:
+            base.reload_after = _RELOAD_AFTER
         return None
     obstacles = []
     for number, each in enumerate(base.envs):
@@ -58,12 +63,12 @@ def env_state(env: VecEnv) -> State:
     :param env: between two steps; it is not changed
     :return: its state, plain; with the reason if it holds none
     """
-    vec_layers = _vec_layers(env)
-    vec = [_layer_state(layer) for layer in vec_layers]
-    names = [_name(layer) for layer in vec_layers]
-    state: State = {"layers": names, "vec": vec, "obstacle": _vec_obstacle(vec_layers, vec)}
-    if state["obstacle"] is None and not _has_state(vec_layers[-1]):
-        state["envs"] = [_game_state(each) for each in vec_layers[-1].envs]
+    stack = vec_layers(env)
+    vec = [_layer_state(layer) for layer in stack]
+    names = [_name(layer) for layer in stack]
+    state: State = {"layers": names, "vec": vec, "obstacle": _vec_obstacle(stack, vec)}
+    if state["obstacle"] is None and not _has_state(stack[-1]):
+        state["envs"] = [_game_state(each) for each in stack[-1].envs]
         state["obstacle"] = next((each["obstacle"] for each in state["envs"] if each["obstacle"]), None)
     return state
 
@@ -75,14 +80,14 @@ def load_env_state(env: VecEnv, state: State) -> VecEnvObs | None:
     :return: None: every episode continues. Otherwise, after a warning, the first observations of new episodes
     :raises ValueError: if it was another kind of environment
     """
-    vec_layers = _vec_layers(env)
-    names = [_name(layer) for layer in vec_layers]
+    stack = vec_layers(env)
+    names = [_name(layer) for layer in stack]
     if names != state["layers"]:
         raise ValueError(f"The state of {' around '.join(state['layers'])} does not fit {' around '.join(names)}.")
     obstacle = state["obstacle"]
     if obstacle is None:
-        obstacle = _load_games(vec_layers[-1], state.get("envs", []))
-    for layer, each in zip(vec_layers, state["vec"], strict=True):
+        obstacle = _load_games(stack[-1], state.get("envs", []))
+    for layer, each in zip(stack, state["vec"], strict=True):
         if each is not None:
             _load_layer(layer, each)
     if obstacle is None:
@@ -91,7 +96,7 @@ def load_env_state(env: VecEnv, state: State) -> VecEnvObs | None:
     return _new_episodes(env, state)
 
 
-def _vec_layers(env: VecEnv) -> list[Any]:
+def vec_layers(env: VecEnv) -> list[Any]:
     """:return: the vectorized environment and what it wraps, outermost first"""
     found: list[Any] = [env]
     while isinstance(found[-1], VecEnvWrapper):
@@ -99,8 +104,8 @@ def _vec_layers(env: VecEnv) -> list[Any]:
     return found
 
 
-def _vec_obstacle(vec_layers: list[Any], states: list[State | None]) -> str | None:
-    *wrappers, base = vec_layers
+def _vec_obstacle(stack: list[Any], states: list[State | None]) -> str | None:
+    *wrappers, base = stack
     for layer, state in zip(wrappers, states, strict=False):
         if state is None:
             return f"the state of {_name(layer)} is unknown; give it state_dict() and load_state_dict()"

@@ -1,0 +1,129 @@
+"""Files that grow with a training (monitor, CSV and log files, TensorBoard): how far they were, and back to there.
+
+A checkpoint holds the whole content of text files: a few bytes per episode, and whoever creates the environments or the
+logger of a continued training overwrites them at first. Of TensorBoard's event files it holds the sizes.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from stable_baselines3.common.logger import (
+    CSVOutputFormat,
+    HumanOutputFormat,
+    JSONOutputFormat,
+    KVWriter,
+    Logger,
+    TensorBoardOutputFormat,
+    make_output_format,
+)
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_atari_dqn.checkpoints.env_journal import layers
+from sb3_atari_dqn.checkpoints.env_state import vec_layers
+from sb3_atari_dqn.checkpoints.state import State
+
+_KINDS: dict[type[KVWriter], str] = {
+    CSVOutputFormat: "csv",
+    JSONOutputFormat: "json",
+    TensorBoardOutputFormat: "tensorboard",
+}
+
+
+def monitor_files(env: VecEnv) -> Iterator[TextIO]:
+    """:return: the open files of all monitors that can be reached: not those in other processes"""
+    *wrappers, base = vec_layers(env)
+    owners = [*wrappers, *(layer for each in getattr(base, "envs", ()) for layer in layers(each))]
+    writers = [vars(owner).get("results_writer") for owner in owners]
+    if hasattr(type(base), "state_dict"):  # native games, which are no gymnasium environments
+        writers += base.get_attr("monitor_writer")
+    yield from (writer.file_handler for writer in writers if writer is not None)
+
+
+def text_state(paths: Iterable[Path], folder: Path) -> State:
+    """
+    :param paths: of text files, which need not exist
+    :param folder: of the run, which may be moved before the run continues
+    :return: their content, plain
+    """
+    found = sorted({path.resolve() for path in paths if path.is_file()})
+    return {"files": [[_relative(path, folder), np.fromfile(path, np.uint8)] for path in found]}
+
+
+def load_text_state(state: State, folder: Path, handles: Iterable[TextIO]) -> None:
+    """
+    Bring files back to what they were, in place, as they may be open already.
+
+    :param state: from `text_state`
+    :param folder: of the run
+    :param handles: open files, which are then written on at their ends
+    """
+    for name, content in state["files"]:
+        path = folder / name  # an absolute name replaces the folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("r+b" if path.exists() else "wb") as file:
+            file.write(content.tobytes())
+            file.truncate()
+    for handle in handles:
+        handle.flush()
+        handle.seek(0, os.SEEK_END)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    folder = folder.resolve()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+# --- SB3's logger
+
+
+def logger_files(logger: Logger) -> list[TextIO]:
+    """:return: the open text files of a logger"""
+    return [out.file for out in logger.output_formats if _kind(out) in ("csv", "json", "log")]  # type: ignore[attr-defined]
+
+
+def logger_state(logger: Logger) -> State:
+    """:return: where a logger writes to, and how far its event files are; plain"""
+    formats = [[kind, list(getattr(out, "keys", ()))] for out in logger.output_formats if (kind := _kind(out))]
+    for out in logger.output_formats:
+        if isinstance(out, TensorBoardOutputFormat) and out.writer is not None:
+            out.writer.flush()
+    folder = logger.get_dir()
+    sizes = {} if folder is None else {path.name: path.stat().st_size for path in _event_files(Path(folder))}
+    return {"folder": None if folder is None else str(Path(folder).resolve()), "formats": formats, "events": sizes}
+
+
+def continued_logger(state: State) -> Logger:
+    """
+    :param state: from `logger_state`
+    :return: a logger that writes on in the same folder. Event files are cut to what they were, those that are younger
+        are removed; text files are new: :func:`load_text_state` comes next
+    """
+    folder = state["folder"]
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path in _event_files(Path(folder)):
+            if path.name not in state["events"]:
+                path.unlink()
+            elif path.stat().st_size > state["events"][path.name]:
+                os.truncate(path, state["events"][path.name])
+    outs = []
+    for kind, keys in state["formats"]:
+        out = make_output_format(kind, folder or "", "")
+        if isinstance(out, CSVOutputFormat):
+            out.keys = list(keys)
+        outs.append(out)
+    return Logger(folder=folder, output_formats=outs)
+
+
+def _kind(out: Any) -> str | None:
+    """:return: SB3's name of a format; None for one of the user's own"""
+    if isinstance(out, HumanOutputFormat):
+        return "log" if out.own_file else "stdout"
+    return _KINDS.get(type(out))
+
+
+def _event_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("events.out.tfevents.*")) if folder.is_dir() else []
