@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[io.BufferedWriter]:
     target = Path(os.path.realpath(path))
     unfinished = Unfinished(target)
     try:
-        with open(unfinished.handle, "wb", closefd=False) as file:
+        with open(unfinished.opened.fileno(), "wb", closefd=False) as file:
             yield file
         unfinished.keep(target)
     finally:
@@ -58,11 +58,11 @@ class Unfinished:
         name = _shortened(target.name)
         _remove_leftovers(target.parent, name)
         try:
-            self.path, self.handle = _create(target.parent, name, suffix)
+            self.path, self.opened = _create(target.parent, name, suffix)
         except OSError as error:
             error.filename = str(target)
             raise
-        self._finalizer = weakref.finalize(self, _discard, self.path, self.handle, os.getpid())
+        self._finalizer = weakref.finalize(self, _discard, self.path, self.opened, os.getpid())
 
     def keep(self, target: Path) -> None:
         """
@@ -72,7 +72,7 @@ class Unfinished:
         with suppress(FileNotFoundError):
             shutil.copymode(target, self.path)
         if fcntl is None:  # Windows cannot rename an open file
-            os.close(self.handle)
+            self.opened.close()
             self._finalizer = weakref.finalize(self, self.path.unlink, missing_ok=True)
         self.path.replace(target)
         self.discard()
@@ -82,26 +82,29 @@ class Unfinished:
         self._finalizer()
 
 
-def _create(folder: Path, name: str, suffix: str) -> tuple[Path, int]:
-    """:return: path and handle of a new locked file"""
+def _create(folder: Path, name: str, suffix: str) -> tuple[Path, io.FileIO]:
+    """
+    :return: path of a new file, and the file, locked. It is an object, not a number, so that a Ctrl-C before the caller
+        has it closes it: a number would keep the lock for as long as the process lives.
+    """
     while True:
         path = folder / f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp{suffix}"
-        handle = None
+        opened = None
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            opened = io.FileIO(path, "x+")
             # Before the lock was taken, another writer may have removed it as a leftover.
-            if _lock(handle) is not False and os.fstat(handle).st_nlink > 0:
-                return path, handle
-            os.close(handle)
+            if _lock(opened.fileno()) is not False and os.fstat(opened.fileno()).st_nlink > 0:
+                return path, opened
+            opened.close()
         except BaseException:  # Python raises KeyboardInterrupt after a system call
             path.unlink(missing_ok=True)
-            if handle is not None:
-                os.close(handle)
+            if opened is not None:
+                opened.close()
             raise
 
 
-def _discard(path: Path, handle: int, process: int) -> None:
-    os.close(handle)
+def _discard(path: Path, opened: io.FileIO, process: int) -> None:
+    opened.close()
     if process == os.getpid():  # a forked child holds a copy of the handle but does not own the file
         path.unlink(missing_ok=True)
 
