@@ -12,6 +12,7 @@ ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hu
 
 #: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
 OWN_COMMANDS: dict[str, str] = {
+    "resume": "continue a run that was stopped or killed, exactly where it was",
     "recipes": "list the recipes, reproductions of published tutorials",
     "look": "draw the observations: raw frame, each stage of preprocessing, frame stack",
     "plot": "plot learning curves of training runs, of any algorithm",

@@ -6,6 +6,7 @@ N: environments.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,11 +15,12 @@ import torch
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.optimizer_state import load_optimizer_state, optimizer_state
 from sb3_atari_dqn.algorithms.replay_state import buffer_state, frame_source, load_buffer_state, load_frames, obstacle
+from sb3_atari_dqn.checkpoints import training
+from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.callback_states import all_callbacks
 from sb3_atari_dqn.checkpoints.env_state import env_state, load_env_state
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.checkpoints.state import State, generator_state, load_generator_state
-from sb3_atari_dqn.checkpoints.training import Continuation
 from sb3_atari_dqn.learners.fast import FastLearner
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class TrainingState(_Host):
     """A mixin: the state of a training between two rollouts, when no step is on its way."""
 
     #: From which the next learn() goes on; see :meth:`take_continuation`.
-    _continuation: Continuation | None = None
+    _continuation: training.Continuation | None = None
 
     def identity(self) -> State:
         """:return: what a training that continues this one must have in common with it"""
@@ -57,7 +59,18 @@ class TrainingState(_Host):
         """:return: why this model cannot be saved in a checkpoint, in one line; None if it can be"""
         return obstacle(self._choose_replay()[0])  # type: ignore[attr-defined]
 
-    def take_continuation(self) -> Continuation | None:
+    def continue_from(self, archive: CheckpointFolder, run_folder: Path) -> None:
+        """
+        Bring this model, its environments and the log files to where a checkpoint was taken; the next learn(), with
+        `reset_num_timesteps=False` and the callbacks of the run, goes on from there.
+
+        :param archive: from :func:`~sb3_atari_dqn.checkpoints.training.open_archive`
+        :param run_folder: with the log files
+        :raises ValueError: if it does not fit
+        """
+        self._continuation = training.load(archive, self, run_folder)
+
+    def take_continuation(self) -> training.Continuation | None:
         """:return: the checkpoint that this model was just loaded from; the callback that asks brings the rest back"""
         continuation, self._continuation = self._continuation, None
         return continuation

@@ -3,6 +3,7 @@
 from sb3_atari_dqn.callbacks.log_episodes import LogEpisodes
 from sb3_atari_dqn.callbacks.record_episodes import RecordEpisodes
 from sb3_atari_dqn.callbacks.run import Run, RunCallback
+from sb3_atari_dqn.callbacks.save_checkpoints import SaveCheckpoints
 from sb3_atari_dqn.callbacks.save_models import SaveEveryEpisode, SaveOnBestTrainingMean
 from sb3_atari_dqn.callbacks.save_progress import SaveProgress
 
@@ -11,6 +12,7 @@ __all__ = [
     "RecordEpisodes",
     "Run",
     "RunCallback",
+    "SaveCheckpoints",
     "SaveEveryEpisode",
     "SaveOnBestTrainingMean",
     "SaveProgress",

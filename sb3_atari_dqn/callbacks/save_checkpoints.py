@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sb3_atari_dqn.callbacks.run import RunCallback
 from sb3_atari_dqn.callbacks.stop_signals import StopSignals
@@ -100,7 +100,7 @@ class SaveCheckpoints(RunCallback):
                 "state: use SB3's CheckpointCallback"
             )
         super()._init_callback()
-        self._continuation = self.model.take_continuation()
+        self._continuation = cast(Any, self.model).take_continuation()
         if self._continuation is not None:
             self._archive = self._continuation.archive
             self._last_written = self.model.num_timesteps
@@ -154,7 +154,7 @@ class SaveCheckpoints(RunCallback):
         assert self._archive is not None
         try:
             checkpoint = training.write(
-                self._archive, self.model, self.locals["callback"], self.folder, self._text_files()
+                self._archive, cast(Any, self.model), self.locals["callback"], self.folder, self._text_files()
             )
         except CheckpointNotWritten as error:
             self._failed = True

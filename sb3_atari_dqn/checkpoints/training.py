@@ -34,8 +34,11 @@ class Trained(Protocol):
     """What is needed of a model."""
 
     env: Any
-    logger: Any
     num_timesteps: int
+
+    @property
+    def logger(self) -> Any:
+        """SB3's"""
 
     def state_dict(self) -> dict[str, State]:
         """:return: the state by part"""

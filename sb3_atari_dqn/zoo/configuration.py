@@ -18,6 +18,7 @@ from sb3_atari_dqn import validation
 from sb3_atari_dqn.callbacks import RunCallback
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.validation import as_int, check_between, check_options
+from sb3_atari_dqn.zoo import checkpointing
 from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
 
 #: Constructor arguments that the zoo sets itself, from the command line.
@@ -131,6 +132,7 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     native = hyperparams.get("native_envs", "auto")
     if not (isinstance(native, bool) or native == "auto"):  # rejects 0 and 1, which equal False and True
         raise ValueError(f"native_envs must be true, false or auto, got {hyperparams['native_envs']!r}")
+    checkpointing.check(hyperparams.get("checkpoint_freq"))
     if not isinstance(hyperparams["policy"], str):
         raise ValueError(f"policy must be a name such as CnnPolicy, got {hyperparams['policy']!r}")
     if "." in hyperparams["policy"]:

@@ -4,6 +4,7 @@ Each function replaces the method of the same name of the zoo's ``ExperimentMana
 ``upstream(manager, ...)``; :mod:`sb3_atari_dqn.zoo.patches` explains why.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -20,7 +21,7 @@ from sb3_atari_dqn.algorithms.arguments import under_new_names
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.validation import check_device
-from sb3_atari_dqn.zoo import native_envs, recorders, run_folder
+from sb3_atari_dqn.zoo import checkpointing, continued_run, native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_command_line, check_file, check_keys, check_mappings, check_values
 from sb3_atari_dqn.zoo.named_classes import named_classes
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
@@ -47,6 +48,10 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     """
     check_command_line(manager.args)
     check_device(manager.device)
+    manager.continued = continued_run.wanted(manager)
+    if manager.continued is not None:
+        saved = OrderedDict(sorted(manager.continued.hyperparams.items()))
+        return deepcopy(manager.continued.hyperparams), saved
     if manager.trial_id is not None:
         if not (manager.storage and manager.study_name):
             raise ValueError(
@@ -123,6 +128,7 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     wrappers = named_classes("env_wrapper", hyperparams.get("env_wrapper"))
     preset_env_kwargs = env_kwargs_of_presets(manager.env_name.gym_id, wrappers)
     manager.native_envs = native_envs.Choice(hyperparams.pop("native_envs", "auto"), wrappers)
+    manager.checkpoint_freq = hyperparams.pop("checkpoint_freq", checkpointing.DEFAULT)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
     if "info_keywords" in manager.monitor_kwargs:  # SB3 expects a tuple, YAML gives a list
@@ -136,6 +142,8 @@ def setup_experiment(upstream: Upstream, manager: Any) -> Any:
     """Remove the run folder if the set-up fails: ``enjoy`` would open it as the latest run."""
     with run_folder.removed_on_failure(manager):
         results = upstream(manager)
+    if results is not None and manager.continued is not None:
+        continued_run.load(manager, results[0])
     if results is None:  # tuning writes its report elsewhere and leaves its run folder empty
         run_folder.remove(manager)
     return results
@@ -150,22 +158,28 @@ def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = 
     """
     recorded = not eval_env and recorders.records_training(manager)
     builder = recorders.rendering(manager) if recorded else manager
+    if not (eval_env or no_log):
+        builder = continued_run.appending(builder)
     if manager.algo in ALGORITHMS and native_envs.wanted(builder, eval_env):
         return native_envs.create(builder, n_envs, eval_env, no_log)
     return upstream(builder, n_envs, eval_env, no_log)
 
 
 def save_config(upstream: Upstream, manager: Any, saved_hyperparams: Hyperparams) -> None:
-    """Write the effective ``env_kwargs`` to ``args.yml``, which all later scripts read."""
+    """Write the effective ``env_kwargs`` to ``args.yml``, which all later scripts read; a continued run has it."""
+    if manager.continued is not None:
+        print(f"Log path: {manager.save_path}")
+        return
     manager.args.env_kwargs = manager.env_kwargs or None
     upstream(manager, saved_hyperparams)
 
 
 def learn(upstream: Upstream, manager: Any, model: Any) -> None:
-    """Remove the run folder if training fails before its first step."""
+    """Train, or train on; remove the folder of a new run if training fails before its first step."""
     before = model.num_timesteps
     try:
-        upstream(manager, model)
+        with checkpointing.closing_progress_bars(manager):
+            upstream(manager, model if manager.continued is None else continued_run.StepsLeft(model))
     except Exception:
         if model.num_timesteps in (0, before):
             run_folder.remove(manager)

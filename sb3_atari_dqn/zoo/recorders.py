@@ -14,10 +14,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_atari_dqn.callbacks import RecordEpisodes, Run, RunCallback
 from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.zoo import checkpointing
 
 
 def create_callbacks(upstream: Callable[..., Any], manager: Any) -> None:
-    """Bind our callbacks to their run; replaces ``ExperimentManager.create_callbacks``."""
+    """Add checkpoints, and bind our callbacks to their run; replaces ``ExperimentManager.create_callbacks``."""
+    if manager.algo in ALGORITHMS and not manager.optimize_hyperparameters:
+        checkpointing.add_callback(manager)
     for callback in _ours(manager.callbacks):
         run = Run(Path(manager.save_path), partial(_evaluation_env, manager), Path(manager.params_path).name)
         callback.bind(run)

@@ -12,12 +12,15 @@ from typing import Any
 
 
 def create(upstream: Callable[..., Any], manager: Any) -> None:
-    """Create the run folder, with the next free number if another run has taken this one.
+    """Create the run folder, with the next free number if another run has taken this one. A continued run has one.
 
     :param upstream: ``ExperimentManager.create_log_folder``
     :param manager: stores the created folders, deepest first
     :raises OSError: if the folder cannot be created
     """
+    if manager.continued is not None:
+        upstream(manager)
+        return
     while True:
         run = Path(manager.save_path).absolute()
         missing = [folder for folder in (run, *run.parents) if not folder.exists()]

@@ -133,7 +133,7 @@ def find_run(place: Path, best: bool = False, checkpoint: int | None = None, las
     if place.is_file() and chosen:
         raise ValueError(f"{place} is already a model: omit --load-best and --load-checkpoint, or pass its folder")
     folder = _run_folder_of(place.absolute()) if place.is_file() else place.absolute()
-    args = _read_args(folder)
+    args = read_args(folder)
     env_name = EnvironmentName(args["env"])
     model_path = place.absolute()
     if place.is_dir():
@@ -216,8 +216,21 @@ def _import_packages(names: list[str]) -> None:
             ) from error
 
 
-def _read_args(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, env_id: str) -> dict[str, Any]:
     """
+    :param folder: of a run
+    :param env_id: its environment
+    :return: the hyperparameters, as the zoo saved them
+    :raises ValueError: if the file is missing or damaged
+    """
+    path = folder / EnvironmentName(env_id) / "config.yml"
+    with _reading(f"{path} cannot be read"):
+        return dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader))
+
+
+def read_args(folder: Path) -> dict[str, Any]:
+    """
+    :param folder: of a run
     :return: arguments of the training run, including env and algo
     :raises ValueError: if the folder is not a run folder, or is damaged
     """

@@ -1,0 +1,226 @@
+"""A run of the zoo that goes on in its own folder: with its own settings, from its newest checkpoint.
+
+Nothing of the command line but ``-n`` has an effect on it. The zoo builds environments, callbacks and model as for a
+new run; :mod:`sb3_atari_dqn.zoo.experiment` then brings the checkpoint's state into them.
+"""
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.vec_env import SubprocVecEnv
+
+from sb3_atari_dqn.checkpoints import training
+from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
+from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in
+
+#: Attributes of the zoo's manager that come from the run's own command line, by the names of these arguments.
+_FROM_ARGUMENTS = {
+    "seed": "seed",
+    "eval_freq": "eval_freq",
+    "n_eval_episodes": "eval_episodes",
+    "n_eval_envs": "n_eval_envs",
+    "save_freq": "save_freq",
+    "save_replay_buffer": "save_replay_buffer",
+    "log_interval": "log_interval",
+    "device": "device",
+    "_eval_env_kwargs_args": "eval_env_kwargs",
+}
+
+
+@dataclass
+class ContinuedRun:
+    """
+    :param folder: of the run
+    :param archive: its checkpoints, locked
+    :param arguments: of its command line
+    :param hyperparams: as the zoo saved them
+    :param monitors_append: whether monitors are to write on in their files
+    """
+
+    folder: Path
+    archive: CheckpointFolder
+    arguments: dict[str, Any]
+    hyperparams: dict[str, Any]
+    monitors_append: bool = False
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Of which it goes on"""
+        assert self.archive.after is not None
+        return self.archive.after
+
+    @property
+    def steps(self) -> int:
+        """Environment steps so far"""
+        return self.checkpoint.step
+
+    def check_total(self, total: int) -> None:
+        """
+        :param total: environment steps that it is to have
+        :raises ValueError: if it has them already
+        """
+        if total <= self.steps:
+            raise ValueError(
+                f"{self.folder} has {self.steps:,} of {total:,} steps already: to train on, give a higher -n."
+            )
+
+    @property
+    def planned_steps(self) -> int:
+        """Environment steps that the run was to have, the last time"""
+        return int(self.checkpoint.state("loop")["_total_timesteps"])
+
+
+#: Opened by the command `resume`, for the zoo's script that it starts.
+requested: ContinuedRun | None = None
+
+
+def run_folder_of(place: Path) -> Path | None:
+    """
+    :param place: a run folder, its folder of checkpoints, one of these, or a file in any of them
+    :return: the run folder, if it has checkpoints; else None
+    """
+    place = place.absolute()
+    return next((each for each in (place, *place.parents[:3]) if _has_checkpoints(each)), None)
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    return (folder / training.FOLDER).is_dir() and bool(all_in(folder / training.FOLDER))
+
+
+def checkpoint_at(place: Path) -> Path | None:
+    """:return: the checkpoint that a path names, or None for the newest"""
+    place = place.absolute()
+    return next((each for each in (place, *place.parents[:1]) if each.parent.name == training.FOLDER), None)
+
+
+def open_run(place: Path, total: int | None = None) -> ContinuedRun:
+    """
+    :param place: a run folder, a file in it, or one of its checkpoints
+    :param total: environment steps that it is to have, None: as planned
+    :return: the run, locked against other processes
+    :raises ValueError: if there is nothing to continue, another process continues it, or its checkpoint is damaged
+    """
+    folder = run_folder_of(place)
+    if folder is None:
+        raise ValueError(
+            f"{place} holds no checkpoints: a run gets one every five minutes, and when it is stopped or at its end. "
+            "Begin it anew, or pass the folder of another run."
+        )
+    from sb3_atari_dqn.zoo import saved_run
+
+    arguments = saved_run.read_args(folder)
+    hyperparams = saved_run.read_config(folder, arguments["env"])
+    archive = training.open_archive(folder / training.FOLDER, keep=2, at=checkpoint_at(place))
+    run = ContinuedRun(folder, archive, arguments, hyperparams)
+    try:
+        run.check_total(total or run.planned_steps)
+    except BaseException:
+        archive.close()
+        raise
+    return run
+
+
+def wanted(manager: Any) -> ContinuedRun | None:
+    """
+    :param manager: the zoo's, new
+    :return: the run that it is to continue, by the command `resume` or by ``-i``, its settings taken over; None: a new
+        run
+    :raises ValueError: if algorithm or environment differ, or see :func:`open_run`
+    """
+    run = requested
+    total = manager.n_timesteps if manager.n_timesteps > 0 else None
+    if run is None:
+        place = Path(manager.trained_agent)
+        if not manager.continue_training or run_folder_of(place) is None:
+            return None
+        run = open_run(place, total)
+        print(
+            f"{place} belongs to a run with checkpoints, which goes on; to begin a new run with it, copy it elsewhere"
+        )
+    for option, name, here in (("--algo", "algo", manager.algo), ("--env", "env", str(manager.env_name.gym_id))):
+        if run.arguments[name] != here:
+            run.archive.close()
+            raise ValueError(
+                f"{run.folder} was trained with {option} {run.arguments[name]}, not {here}: continue it with that."
+            )
+    if manager.custom_hyperparams:
+        run.archive.close()
+        raise ValueError(
+            f"-params changes nothing in a run that is continued ({run.folder}): leave it out, or begin a new run"
+        )
+    manager.n_timesteps = total or run.planned_steps
+    _take_over_settings(manager, run)
+    return run
+
+
+def _take_over_settings(manager: Any, run: ContinuedRun) -> None:
+    for attribute, name in _FROM_ARGUMENTS.items():
+        if name in run.arguments:
+            setattr(manager, attribute, run.arguments[name])
+    if run.arguments.get("vec_env") == "subproc":
+        manager.vec_env_class = SubprocVecEnv
+        run.monitors_append = True  # these cannot be brought back to where they were from here
+    manager.show_progress |= bool(run.arguments.get("progress"))
+    tensorboard = run.arguments.get("tensorboard_log")
+    manager.tensorboard_log = str(Path(tensorboard) / manager.env_name) if tensorboard else None
+    manager.continue_training, manager.trained_agent = False, ""
+    manager.save_path = str(run.folder)
+    manager.params_path = str(run.folder / manager.env_name)
+    manager.config = str(run.folder / manager.env_name / "config.yml")
+
+
+def load(manager: Any, model: Any) -> None:
+    """
+    :param manager: that continues a run
+    :param model: built for it, brought to where the checkpoint was taken
+    """
+    run = manager.continued
+    manifest = run.checkpoint.path / "manifest.json"
+    versions = run.checkpoint.manifest.versions
+    print(
+        f"Continuing {run.folder} from step {run.steps:,} of {manager.n_timesteps:,}: {run.checkpoint.path.name}, "
+        f"{_age(time.time() - manifest.stat().st_mtime)} old, sb3-atari-dqn {versions.get('sb3-atari-dqn')}, torch "
+        f"{versions.get('torch')}"
+    )
+    model.continue_from(run.archive, run.folder)
+
+
+def appending(manager: Any) -> Any:
+    """:return: the manager, or a copy that lets monitors in other processes write on in their files"""
+    run = getattr(manager, "continued", None)
+    if run is None or not run.monitors_append:
+        return manager
+    twin = copy.copy(manager)
+    twin.monitor_kwargs = {**manager.monitor_kwargs, "override_existing": False}
+    return twin
+
+
+def _age(seconds: float) -> str:
+    for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{max(seconds, 0):.0f} seconds"
+
+
+class StepsLeft:
+    """
+    A model as the zoo's `learn` knows it, which would begin to count again: trains the steps that a run still needs.
+
+    :param model: that continues a run
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    def env(self) -> Any:
+        """Of the model"""
+        return self._model.env
+
+    def learn(self, total_timesteps: int, **kwargs: Any) -> Any:
+        """:param total_timesteps: of the whole run"""
+        left = total_timesteps - self._model.num_timesteps
+        return self._model.learn(left, reset_num_timesteps=False, **kwargs)
