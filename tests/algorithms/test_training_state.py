@@ -1,0 +1,109 @@
+"""A training that was killed and continued is the same training, bit for bit."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stable_baselines3.common.callbacks import EvalCallback, EveryNTimesteps, StopTrainingOnMaxEpisodes
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
+
+from sb3_atari_dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn.atari import NativeAtariVecEnv, NatureAtari
+from sb3_atari_dqn.callbacks import LogEpisodes, SaveCheckpoints, SaveOnBestTrainingMean
+from tests.support.interrupted import assert_same_after_kills
+
+GAME = "BreakoutNoFrameskip-v4"  # a random game is over after less than 200 steps
+OVERLAPPED = {"replay_ratio": 0.25, "overlap": True}
+FAST = {"learner": "fast", "precision": "bf16"}
+PRIORITIZED = {"replay": "prioritized", "n_steps": 3}
+
+
+def native(n_envs: int, folder: Path) -> VecEnv:
+    return NativeAtariVecEnv(GAME, n_envs, seed=3, monitor_dir=str(folder))
+
+
+def ordinary(n_envs: int, folder: Path, **env_kwargs: Any) -> VecEnv:
+    env = make_vec_env(GAME, n_envs, seed=3, monitor_dir=str(folder), wrapper_class=NatureAtari, env_kwargs=env_kwargs)
+    return VecTransposeImage(VecFrameStack(env, 4))
+
+
+def sticky(n_envs: int, folder: Path) -> VecEnv:
+    """Its emulator cannot be restored exactly: the actions are replayed."""
+    return ordinary(n_envs, folder, repeat_action_probability=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "n_envs", "settings"),
+    [
+        (native, 1, {**OVERLAPPED, **FAST, **PRIORITIZED}),
+        (native, 2, {**OVERLAPPED, **FAST, "replay_buffer_kwargs": {"frame_storage": "compressed"}}),
+        (native, 2, {**PRIORITIZED, "replay_buffer_kwargs": {"frame_storage": "device"}}),
+        (ordinary, 2, {"replay_ratio": 0.25}),
+        (ordinary, 1, {**OVERLAPPED, **PRIORITIZED}),
+        (sticky, 1, {"replay": "sb3"}),
+    ],
+)
+def test_a_killed_training_of_a_game_goes_on_as_if_nothing_had_happened(tmp_path, make, n_envs, settings):
+    def build(folder: Path) -> DuelingDQN:
+        sizes = {"buffer_size": 300, "learning_starts": 40, "batch_size": 4, "target_update_interval": 30}
+        small = {"features_extractor_kwargs": {"features_dim": 16}}
+        env = make(n_envs, folder)
+        return DuelingDQN("CnnPolicy", env, seed=1, policy_kwargs=small, exploration_steps=300, **sizes, **settings)
+
+    def callbacks(folder: Path) -> list:
+        return [SaveCheckpoints(50 * n_envs, folder=folder), LogEpisodes(folder=folder)]
+
+    assert_same_after_kills(build, callbacks, tmp_path, 240 * n_envs, [70 * n_envs, 185 * n_envs])
+
+
+@pytest.mark.parametrize("n_envs", [1, 2])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"train_freq": (2, "episode"), "gradient_steps": -1},
+        {**OVERLAPPED, **PRIORITIZED},
+        {"replay": "sb3", "n_steps": 3},
+    ],
+)
+def test_logs_evaluations_and_callbacks_go_on_too(tmp_path, n_envs, settings):
+    if n_envs == 2 and "train_freq" in settings:
+        pytest.skip("SB3 counts episodes of one environment only")
+
+    def build(folder: Path) -> ClassicDQN:
+        env = make_vec_env("CartPole-v1", n_envs, seed=3, monitor_dir=str(folder))
+        model = ClassicDQN("MlpPolicy", env, seed=1, learning_starts=50, batch_size=8, buffer_size=400, **settings)
+        if not (folder / "progress.csv").exists():  # a continued training has the logger of the checkpoint
+            model.set_logger(configure(str(folder), ["csv"]))
+        return model
+
+    def callbacks(folder: Path) -> list:
+        evaluation = make_vec_env("CartPole-v1", 1, seed=7)
+        return [
+            SaveCheckpoints(100, folder=folder),
+            LogEpisodes(folder=folder),
+            SaveOnBestTrainingMean(window=3, folder=folder),
+            EvalCallback(
+                evaluation, eval_freq=60, n_eval_episodes=2, deterministic=False, log_path=str(folder), verbose=0
+            ),
+            EveryNTimesteps(150, StopTrainingOnMaxEpisodes(10_000)),
+        ]
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*Monitor.*")
+        assert_same_after_kills(build, callbacks, tmp_path, 700, [230, 470])
+
+
+def test_running_statistics_go_on_too(tmp_path):
+    def build(folder: Path) -> ClassicDQN:
+        env = VecNormalize(make_vec_env("CartPole-v1", 2, seed=3, monitor_dir=str(folder)))
+        return ClassicDQN("MlpPolicy", env, seed=1, learning_starts=50, batch_size=8, replay_ratio=0.5)
+
+    def callbacks(folder: Path) -> list:
+        return [SaveCheckpoints(100, folder=folder)]
+
+    assert_same_after_kills(build, callbacks, tmp_path, 500, [230, 350])
