@@ -38,7 +38,7 @@ hyperparams: dict[str, dict[str, Any]] = {
             "optimizer_kwargs": {"eps": 1e-7},  # Keras's
         },
         "n_timesteps": 300_000,
-        "callback": [{"sb3_atari_dqn.callbacks.SaveProgress": {"every_env_steps": 2_000}}],
+        "checkpoint_freq": 2_000,
         "buffer_size": 50_000,
         "learning_starts": 100,
         "batch_size": 32,

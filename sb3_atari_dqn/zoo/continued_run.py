@@ -146,10 +146,12 @@ def wanted(manager: Any) -> ContinuedRun | None:
             raise ValueError(
                 f"{run.folder} was trained with {option} {run.arguments[name]}, not {here}: continue it with that."
             )
-    if manager.custom_hyperparams:
+    changed = [name for name, value in (manager.custom_hyperparams or {}).items() if run.hyperparams.get(name) != value]
+    if changed:
         run.archive.close()
         raise ValueError(
-            f"-params changes nothing in a run that is continued ({run.folder}): leave it out, or begin a new run"
+            f"-params {changed[0]}: {run.folder} is continued as it was; leave it out, or copy the model out of the "
+            "run folder to begin a new run with it"
         )
     manager.n_timesteps = total or run.planned_steps
     _take_over_settings(manager, run)

@@ -82,7 +82,7 @@ def assert_same_after_kills(build: Build, callbacks: Callbacks, tmp_path: Path, 
 
 
 def contents(model: ClassicDQN) -> dict[str, Any]:
-    """:return: everything that a training changed in a model, by name; the environments, which hold clocks, are played"""
+    """:return: everything that a training changed in a model, by name, but for its environments, which hold clocks"""
     values, arrays = split({name: part for name, part in model.state_dict().items() if name != "env"})
     found: dict[str, Any] = {"values": json.dumps(_without_clocks(values), sort_keys=True)}
     found |= {name: torch.tensor(array) if isinstance(array, np.ndarray) else array for name, array in arrays.items()}

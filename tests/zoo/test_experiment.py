@@ -271,14 +271,15 @@ def test_continuing_from_another_algorithm_is_refused(runs, algorithm):
     assert files(runs) == ["other.zip"]
 
 
-def test_continuing_from_our_own_zip_goes_on(runs):
-    train(*CARTPOLE)
+def test_a_new_run_begins_with_the_model_of_a_run_without_checkpoints(runs):
+    train(*CARTPOLE, "-params", "checkpoint_freq:0")
+    assert not (runs / "logs/dqn_dueling/CartPole-v1_1/checkpoints").exists()
     train(*CARTPOLE, "-i", "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip")
     assert (runs / "logs/dqn_dueling/CartPole-v1_2/CartPole-v1.zip").is_file()
 
 
 def test_a_continued_run_that_dies_before_its_first_step_leaves_no_folder(runs):
-    train(*CARTPOLE)
+    train(*CARTPOLE, "-params", "checkpoint_freq:0")
     before = files(runs)
     model = "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
     with pytest.raises(MemoryError, match="buffer_size=1,000,000,000,000 transitions do not fit"):
@@ -287,7 +288,7 @@ def test_a_continued_run_that_dies_before_its_first_step_leaves_no_folder(runs):
 
 
 def test_a_damaged_model_is_not_trained_on(runs):
-    train(*CARTPOLE)
+    train(*CARTPOLE, "-params", "checkpoint_freq:0")
     model = runs / "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
@@ -299,7 +300,7 @@ def test_a_damaged_model_is_not_trained_on(runs):
 
 
 def test_a_replay_buffer_that_was_cut_off_is_damaged(runs):
-    train(*CARTPOLE, "--save-replay-buffer", "-params", "buffer_size:500")
+    train(*CARTPOLE, "--save-replay-buffer", "-params", "buffer_size:500", "checkpoint_freq:0")
     buffer = runs / "logs/dqn_dueling/CartPole-v1_1/replay_buffer.pkl"
     buffer.write_bytes(buffer.read_bytes()[:3000])
     before = files(runs)
@@ -310,7 +311,7 @@ def test_a_replay_buffer_that_was_cut_off_is_damaged(runs):
 
 @pytest.mark.slow
 def test_a_replay_buffer_of_another_number_of_environments_is_refused(runs):
-    train(*CARTPOLE, "--save-replay-buffer")
+    train(*CARTPOLE, "--save-replay-buffer", "-params", "checkpoint_freq:0")
     before = files(runs)
     model = "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip"
     with pytest.raises(ValueError, match=r"replay_buffer\.pkl .*n_envs=1.* 2\b"):

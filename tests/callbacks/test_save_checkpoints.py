@@ -1,0 +1,168 @@
+"""When checkpoints are written, and what happens when they cannot be."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_atari_dqn import ClassicDQN
+from sb3_atari_dqn.callbacks import SaveCheckpoints
+from sb3_atari_dqn.checkpoints.checkpoint import all_in
+from sb3_atari_dqn.checkpoints.training import open_archive
+
+
+class Call(BaseCallback):
+    """Calls a function after some step."""
+
+    def __init__(self, step: int, function) -> None:
+        super().__init__()
+        self.step, self.function = step, function
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == self.step:
+            self.function()
+        return True
+
+
+class OwnBuffer(ReplayBuffer):
+    pass
+
+
+def model_of(env=None, **settings) -> ClassicDQN:
+    return ClassicDQN("MlpPolicy", env or make_vec_env("CartPole-v1", seed=1), seed=1, learning_starts=50, **settings)
+
+
+def steps_in(folder: Path) -> list[int]:
+    return [step for _, step in all_in(folder / "checkpoints")]
+
+
+def test_every_so_many_steps_and_at_the_end_and_only_the_last_ones_are_kept(tmp_path, capsys):
+    model_of(train_freq=1).learn(250, callback=SaveCheckpoints(60, keep=3, folder=tmp_path, verbose=1))
+    assert steps_in(tmp_path) == [180, 240, 250]
+    assert capsys.readouterr().out.count("Saved ") == 5
+
+
+def test_a_second_learn_goes_on_in_the_same_folder_and_another_training_is_refused(tmp_path):
+    callback = SaveCheckpoints(100, folder=tmp_path)
+    model = model_of(train_freq=1).learn(150, callback=callback)
+    model.learn(100, callback=callback, reset_num_timesteps=False)
+    assert steps_in(tmp_path) == [150, 250] or steps_in(tmp_path) == [200, 250]
+    with pytest.raises(ValueError, match="holds checkpoints of another training"):
+        model_of().learn(100, callback=SaveCheckpoints(100, folder=tmp_path))
+    assert len(steps_in(tmp_path)) == 2
+
+
+def test_it_must_come_first(tmp_path):
+    with pytest.raises(ValueError, match="SaveCheckpoints must come first among the callbacks"):
+        model_of().learn(100, callback=[Call(0, None), SaveCheckpoints(50, folder=tmp_path)])
+
+
+def test_other_algorithms_are_refused_with_what_to_use(tmp_path):
+    with pytest.raises(ValueError, match="DQN gives no state: use SB3's CheckpointCallback"):
+        DQN("MlpPolicy", "CartPole-v1").learn(100, callback=SaveCheckpoints(50, folder=tmp_path))
+
+
+def test_a_buffer_without_a_state_is_refused_or_the_training_goes_without(tmp_path):
+    with pytest.raises(ValueError, match="OwnBuffer gives no state: add state_dict"):
+        model_of(replay_buffer_class=OwnBuffer).learn(100, callback=SaveCheckpoints(50, folder=tmp_path))
+    with pytest.warns(UserWarning, match="There will be no checkpoints: OwnBuffer gives no state"):
+        model_of(replay_buffer_class=OwnBuffer).learn(
+            100, callback=SaveCheckpoints(50, folder=tmp_path, required=False)
+        )
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_failure_warns_and_a_later_success_is_told(tmp_path, capsys):
+    folder, away = tmp_path / "checkpoints", tmp_path / "away"
+    vanish, return_ = Call(90, lambda: folder.rename(away)), Call(130, lambda: away.rename(folder))
+    callbacks = [SaveCheckpoints(40, folder=tmp_path), vanish, return_]
+    with pytest.warns(UserWarning, match=r"The checkpoint of step 120 could not be written .*Training goes on\."):
+        model_of(train_freq=1).learn(170, callback=callbacks)
+    assert "Checkpoints are written again" in capsys.readouterr().out
+    assert steps_in(tmp_path) == [160, 170]
+    open_archive(folder, keep=2).close()
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_stops_between_two_steps_with_a_checkpoint(tmp_path, capsys, number, error):
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    callbacks = [SaveCheckpoints("1h", folder=tmp_path), Call(73, lambda: signal.raise_signal(number))]
+    with pytest.raises(error):
+        model_of(train_freq=1).learn(1000, callback=callbacks)
+    assert steps_in(tmp_path) == [73]
+    assert "Stopped at step 73. To continue: python -m sb3_atari_dqn resume" in capsys.readouterr().out
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        model_of(train_freq=1).learn(1000, callback=[SaveCheckpoints("1h", folder=tmp_path), Call(73, twice)])
+    assert steps_in(tmp_path) == []
+
+
+def test_a_handler_of_the_program_stays(tmp_path):
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        callbacks = [SaveCheckpoints(60, folder=tmp_path), Call(73, lambda: signal.raise_signal(signal.SIGTERM))]
+        model_of(train_freq=1).learn(100, callback=callbacks)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+    assert steps_in(tmp_path) == [60, 100]
+
+
+def test_in_another_thread_signals_are_left_alone(tmp_path):
+    callback = SaveCheckpoints(60, folder=tmp_path)
+    thread = threading.Thread(target=lambda: model_of(train_freq=1).learn(100, callback=callback))
+    thread.start()
+    thread.join()
+    assert steps_in(tmp_path) == [60, 100]
+
+
+def test_a_training_that_fails_leaves_its_last_good_checkpoint(tmp_path):
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        model_of(train_freq=1).learn(100, callback=[SaveCheckpoints(30, folder=tmp_path), Call(73, fail)])
+    assert steps_in(tmp_path) == [30, 60]
+    open_archive(tmp_path / "checkpoints", keep=2).close()  # the lock is free
+
+
+def test_the_learning_rate_and_what_callbacks_count_are_those_of_the_run(tmp_path):
+    """A schedule reads the whole length of the training, which a continued one is not told again."""
+    rates: list[list[float]] = [[], []]
+    for number, folder in enumerate(("one", "two")):
+        path = tmp_path / folder
+        path.mkdir()
+
+        def build(path=path) -> ClassicDQN:
+            return model_of(train_freq=1, learning_rate=lambda progress: 1e-3 * progress)
+
+        def watch(model, number=number) -> Call:
+            return Call(150, lambda: rates[number].append(model.policy.optimizer.param_groups[0]["lr"]))
+
+        model = build()
+        if folder == "one":
+            model.learn(200, callback=[SaveCheckpoints(100, folder=path), watch(model)])
+            continue
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(
+                200,
+                callback=[SaveCheckpoints(50, folder=path), Call(120, lambda: signal.raise_signal(signal.SIGINT))],
+            )
+        model = build()
+        model.continue_from(open_archive(path / "checkpoints", keep=2), path)
+        assert model.num_timesteps == 120
+        model.learn(80, callback=[SaveCheckpoints(50, folder=path), watch(model)], reset_num_timesteps=False)
+    assert rates[0] == rates[1] != []

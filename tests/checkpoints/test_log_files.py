@@ -1,0 +1,124 @@
+"""Files that grow with a training go back to where they were, and on from there."""
+
+from pathlib import Path
+
+import pytest
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.vec_env import VecMonitor
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sb3_atari_dqn.atari import NativeAtariVecEnv
+from sb3_atari_dqn.checkpoints.log_files import (
+    continued_logger,
+    load_text_state,
+    logger_files,
+    logger_state,
+    monitor_files,
+    text_state,
+)
+from tests.support.continuing import through_json
+
+
+def log(logger: Logger, step: int, **more: float) -> None:
+    logger.record("value", step * 0.5)
+    for name, value in more.items():
+        logger.record(name, value)
+    logger.dump(step)
+
+
+def scalars(folder: Path) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars("value")]
+
+
+@pytest.mark.parametrize("later_key", [False, True])
+def test_a_logger_goes_on_without_a_gap_or_a_double_row(tmp_path, later_key):
+    formats = ["csv", "json", "log", "tensorboard"]
+    logger = configure(str(tmp_path / "killed"), formats)
+    expected = configure(str(tmp_path / "expected"), formats)
+    for step in range(3):
+        log(logger, step)
+        log(expected, step)
+    state = through_json(logger_state(logger))
+    texts = through_json(text_state([Path(file.name) for file in logger_files(logger)], tmp_path))
+    log(logger, 3)  # lost with the process
+    for out in logger.output_formats:
+        out.close()
+    more = {"new": 1.0} if later_key else {}
+    other = continued_logger(state)
+    load_text_state(texts, tmp_path, logger_files(other))
+    for step in (3, 4):
+        log(other, step, **more)
+        log(expected, step, **more)
+    for each in (other, expected):
+        each.close()
+    for name in ("progress.csv", "progress.json", "log.txt"):
+        killed, undisturbed = ((tmp_path / each / name).read_text() for each in ("killed", "expected"))
+        assert killed == undisturbed.replace(str(tmp_path / "expected"), str(tmp_path / "killed"))
+    assert scalars(tmp_path / "killed") == scalars(tmp_path / "expected") == [(step, step * 0.5) for step in range(5)]
+
+
+def test_event_files_of_a_later_session_are_removed(tmp_path):
+    logger = configure(str(tmp_path), ["tensorboard"])
+    log(logger, 0)
+    state = logger_state(logger)
+    logger.close()
+    later = continued_logger(state)
+    log(later, 1)
+    later.close()
+    again = continued_logger(state)  # from the same checkpoint once more
+    log(again, 1)
+    again.close()
+    assert scalars(tmp_path) == [(0, 0.0), (1, 0.5)]
+
+
+def native(folder: Path) -> NativeAtariVecEnv:
+    return NativeAtariVecEnv("BreakoutNoFrameskip-v4", 2, seed=1, monitor_dir=str(folder))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: make_vec_env("CartPole-v1", 2, seed=1, monitor_dir=str(folder)),
+        lambda folder: VecMonitor(make_vec_env("CartPole-v1", 2, seed=1), str(folder / "all")),
+        native,
+    ],
+)
+def test_monitor_files_are_found_and_written_on_though_a_new_environment_overwrote_them(tmp_path, make):
+    env = make(tmp_path)
+    opened = list(monitor_files(env))
+    assert {Path(file.name).name for file in opened} == {path.name for path in tmp_path.glob("*.monitor.csv")}
+    for file in opened:
+        file.write("9.0,9,1.5\n")
+        file.flush()
+    paths = [Path(file.name) for file in opened]
+    before = {path: path.read_text() for path in paths}
+    state = through_json(text_state(paths, tmp_path))
+    env.close()
+    other = make(tmp_path)
+    assert {path: path.read_text() for path in paths} != before
+    handles = list(monitor_files(other))
+    load_text_state(state, tmp_path, handles)
+    assert {path: path.read_text() for path in paths} == before
+    for file in handles:
+        file.write("8.0,8,2.5\n")
+        file.flush()
+    assert {path: path.read_text() for path in paths} == {path: f"{text}8.0,8,2.5\n" for path, text in before.items()}
+    other.close()
+
+
+def test_a_run_folder_may_be_moved_and_files_may_be_missing(tmp_path):
+    folder, outside = tmp_path / "run", tmp_path / "elsewhere.csv"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.csv").write_text("one\n")
+    outside.write_text("two\n")
+    state = through_json(text_state([folder / "sub" / "a.csv", outside, folder / "missing.csv"], folder))
+    moved = folder.rename(tmp_path / "moved")
+    (moved / "sub" / "a.csv").unlink()
+    outside.write_text("two\nthree\n")
+    load_text_state(state, moved, [])
+    assert (moved / "sub" / "a.csv").read_text() == "one\n"
+    assert outside.read_text() == "two\n"
+    assert not (moved / "missing.csv").exists()
