@@ -193,6 +193,7 @@ class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollo
         self.n_stack: dict[str, int] | int = {}  # a number in models of version 0.1.0
         self.stack_axis: dict[str, int] = {}
         self._n_updates_at_target_update = 0
+        self.largest_reward, self._first_mean_q, self._warned_of_q = None, None, 0.0
         self._learner = None
         self._log = TrainingLog()
         if _init_setup_model:

@@ -1,6 +1,10 @@
 """What stopped a training: which environment, at which step, and where to continue."""
 
+import os
 import signal
+import socket
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
@@ -20,10 +24,9 @@ def checkpoint_hint(model: Any) -> str:
     :param model: whoever writes its checkpoints keeps the path of the last one in `model.last_checkpoint`
     :return: a sentence for the end of a message, with the space before it; empty without a checkpoint
     """
-    path = getattr(model, "last_checkpoint", None)
-    if path is None:
+    if model.last_checkpoint is None:
         return ""
-    return f" The last checkpoint is {path}: `python -m sb3_atari_dqn resume` with its run folder continues from it."
+    return f" The last checkpoint is {model.last_checkpoint}: `python -m sb3_atari_dqn resume` with its run folder continues from it."
 
 
 @contextmanager
@@ -58,6 +61,41 @@ def explained_failures(model: Any) -> Iterator[None]:
         raise
 
 
+def watch_workers(env: VecEnv) -> None:
+    """
+    Let a process of SB3's SubprocVecEnv that ends close its pipe, so that waiting for its answer ends too.
+
+    Under the start method "fork" each process inherits the pipes of those created after it: the pipe of a
+    dead one stays open, and SB3 would wait for its answer for ever. A thread waits for the processes; steps cost
+    nothing.
+
+    :param env: any; watched once
+    """
+    workers: Any = env.unwrapped
+    if os.name != "posix" or workers in _watched or not getattr(workers, "processes", None):
+        return
+    _watched.add(workers)
+    sentinels = [os.dup(process.sentinel) for process in workers.processes]
+    watcher = threading.Thread(target=_shut_down_first, args=(weakref.ref(workers), sentinels), daemon=True)
+    watcher.start()
+
+
+_watched: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _shut_down_first(reference: Any, sentinels: list[int]) -> None:
+    """Wait until one of the processes ends; they all do once the environment is closed or collected."""
+    ended: list[Any] = connection.wait(sentinels)
+    workers = reference()
+    if workers is not None:
+        for sentinel in ended:
+            remote = workers.remotes[sentinels.index(sentinel)]
+            with suppress(OSError), socket.socket(fileno=os.dup(remote.fileno())) as pipe:
+                pipe.shutdown(socket.SHUT_RDWR)  # what was sent before can still be received
+    for sentinel in sentinels:
+        os.close(sentinel)
+
+
 class _Failure(NamedTuple):
     env: Any
     who: str
@@ -87,13 +125,18 @@ def _of_dead_worker(env: Any, error: Exception, step: int) -> str:
         return ""
     if env.closed:
         return f"The environments are closed, at step {step}: create new ones and pass them to set_env()."
-    connection.wait([process.sentinel for process in processes], _LAST_BREATH)
+    ended = connection.wait([process.sentinel for process in processes], _LAST_BREATH)
+    for process in processes:
+        if process.sentinel in ended:
+            process.join(_LAST_BREATH)  # its exit code may come a moment later
     dead = [index for index, process in enumerate(processes) if process.exitcode is not None]
     if not dead:
         return ""
     exit_code = processes[dead[0]].exitcode
     for process in processes:
         process.terminate()
+    for process in processes:
+        process.join(_LAST_BREATH)
     for remote in env.remotes:
         with suppress(OSError):
             remote.close()
