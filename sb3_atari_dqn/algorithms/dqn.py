@@ -28,6 +28,7 @@ from sb3_atari_dqn.algorithms.arguments import (
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
+from sb3_atari_dqn.algorithms.exported_models import ExportedModels
 from sb3_atari_dqn.algorithms.replay_memory import ReplayMemory
 from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
@@ -44,7 +45,7 @@ from sb3_atari_dqn.validation import check_device, check_keys, check_known
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 
-class ClassicDQN(SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN):
+class ClassicDQN(SavedModels, ExportedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN):
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 

@@ -26,7 +26,8 @@ def checkpoint_hint(model: Any) -> str:
     """
     if model.last_checkpoint is None:
         return ""
-    return f" The last checkpoint is {model.last_checkpoint}: `python -m sb3_atari_dqn resume` with its run folder continues from it."
+    way_out = "`python -m sb3_atari_dqn resume` with its run folder continues from it."
+    return f" The last checkpoint is {model.last_checkpoint}: {way_out}"
 
 
 @contextmanager

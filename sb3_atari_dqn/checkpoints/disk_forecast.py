@@ -1,4 +1,4 @@
-"""Will the disk be full before a training ends? Asked by whoever writes checkpoints. Pure arithmetic but for one call."""
+"""Will the disk be full before a training ends? Asked by what writes checkpoints."""
 
 import shutil
 from dataclasses import dataclass

@@ -91,7 +91,7 @@ def test_the_environment_whose_observation_overflows_is_named():
 def test_a_damaged_model_does_not_play():
     model = ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL)
     damage(model, np.nan)
-    with pytest.raises(ValueError, match="action value of nan for observation 0.*Load another model"):
+    with pytest.raises(ValueError, match=r"action value of nan for observation 0.*Load another model"):
         model.predict(np.zeros(4, np.float32), deterministic=True)
 
 
@@ -137,7 +137,7 @@ def test_a_process_that_ends_before_the_first_reset_is_named():
     env = SubprocVecEnv([Failing, Failing], start_method="fork")
     model = ClassicDQN("MlpPolicy", env, **SMALL)
     env.processes[1].kill()
-    with pytest.raises(RuntimeError, match="process of environment 1 was killed by SIGKILL .* at step 0"):
+    with pytest.raises(RuntimeError, match=r"process of environment 1 was killed by SIGKILL .* at step 0"):
         model.learn(20)
 
 
