@@ -56,9 +56,11 @@ def explained_failures(model: Any) -> Iterator[None]:
         failure = _failure_of(error)
         if failure is None:
             raise
-        if message := _of_dead_worker(failure.env, error, model.num_timesteps):
+        of_training = model.env is not None and failure.env is model.env.unwrapped
+        where = f"at step {model.num_timesteps}" + ("" if of_training else ", in an evaluation or another callback")
+        if message := _of_dead_worker(failure.env, error, where):
             raise RuntimeError(f"{message}{checkpoint_hint(model)}") from error
-        error.add_note(f"{failure.who} failed at step {model.num_timesteps}.{checkpoint_hint(model)}")
+        error.add_note(f"{failure.who} failed {where}.{checkpoint_hint(model)}")
         raise
 
 
@@ -115,7 +117,7 @@ def _failure_of(error: BaseException) -> _Failure | None:
     return failure
 
 
-def _of_dead_worker(env: Any, error: Exception, step: int) -> str:
+def _of_dead_worker(env: Any, error: Exception, where: str) -> str:
     """
     Close SB3's SubprocVecEnv if one of its processes ended: its own `close()` would fail, and hide the error.
 
@@ -125,7 +127,7 @@ def _of_dead_worker(env: Any, error: Exception, step: int) -> str:
     if not processes or not isinstance(error, EOFError | OSError):
         return ""
     if env.closed:
-        return f"The environments are closed, at step {step}: create new ones and pass them to set_env()."
+        return f"The environments are closed, {where}: create new ones and pass them to set_env()."
     ended = connection.wait([process.sentinel for process in processes], _LAST_BREATH)
     for process in processes:
         if process.sentinel in ended:
@@ -143,7 +145,7 @@ def _of_dead_worker(env: Any, error: Exception, step: int) -> str:
             remote.close()
     env.closed = True
     return (
-        f"The process of environment {dead[0]} {_end_of(exit_code)}, at step {step}; the other environments were "
+        f"The process of environment {dead[0]} {_end_of(exit_code)}, {where}; the other environments were "
         "closed. Create new ones to continue."
     )
 

@@ -106,7 +106,8 @@ class FastLearner:
         :raises NonFiniteValues: on an action value that is NaN or infinite
         """
         chosen = self._act(observations)
-        check_actions(chosen)
+        if self.policy.device.type != "cpu":
+            check_actions(chosen)
         return chosen + self.policy.first_action if self.policy.first_action else chosen
 
     def _act(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:

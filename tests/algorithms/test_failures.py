@@ -9,7 +9,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from sb3_atari_dqn import ClassicDQN, DuelingDQN
@@ -149,6 +151,14 @@ def test_an_error_of_an_environment_keeps_its_type_and_gets_a_note(pace):
         model.learn(200)
     (note,) = caught.value.__notes__
     assert note.startswith("Environment 1 failed at step 38. " + TOLD)
+
+
+def test_an_error_in_an_evaluation_is_told_from_one_in_the_training():
+    evaluation = EvalCallback(DummyVecEnv([lambda: Monitor(Failing("browser", at=1))]), eval_freq=8, verbose=0)
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL)
+    with pytest.raises(BrowserGone) as caught:
+        model.learn(20, callback=evaluation)
+    assert caught.value.__notes__ == ["Environment 0 failed at step 8, in an evaluation or another callback."]
 
 
 def test_an_error_that_is_not_of_an_environment_is_left_alone():
