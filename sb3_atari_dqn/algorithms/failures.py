@@ -110,7 +110,8 @@ def _failure_of(error: BaseException) -> _Failure | None:
     for frame, _ in walk_tb(error.__traceback__):
         env = frame.f_locals.get("self")
         if isinstance(env, VecEnv) and not isinstance(env, VecEnvWrapper):
-            index = frame.f_locals.get("env_idx")  # SB3's DummyVecEnv counts with it
+            # The counters of SB3's DummyVecEnv and of our native environments.
+            index = frame.f_locals.get("env_idx", frame.f_locals.get("number"))
             failure = _Failure(env, f"One of the environments ({type(env).__name__})")
             if isinstance(index, int):
                 failure = _Failure(env, f"Environment {index}")

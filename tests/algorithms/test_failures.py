@@ -14,7 +14,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
-from sb3_atari_dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn import ClassicDQN, DuelingDQN, NativeAtariVecEnv
 from sb3_atari_dqn.algorithms.failures import checkpoint_hint
 from sb3_atari_dqn.dino.faults import BrowserGone
 from sb3_atari_dqn.finite import NonFiniteValues, check_actions, check_values, finite_argmax
@@ -151,6 +151,21 @@ def test_an_error_of_an_environment_keeps_its_type_and_gets_a_note(pace):
         model.learn(200)
     (note,) = caught.value.__notes__
     assert note.startswith("Environment 1 failed at step 38. " + TOLD)
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_a_native_game_that_fails_is_named(pace, monkeypatch):
+    env = NativeAtariVecEnv("PongNoFrameskip-v4", 2)
+
+    def fail(reply):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(env._games[1], "process", fail)
+    model = ClassicDQN("CnnPolicy", env, **SMALL, **PACES[pace])
+    with pytest.raises(OSError, match="No space left") as caught:
+        model.learn(20)
+    assert caught.value.__notes__ == ["Environment 1 failed at step 0."]
+    env.close()
 
 
 def test_an_error_in_an_evaluation_is_told_from_one_in_the_training():
