@@ -91,12 +91,30 @@ class ExportedModels(_Host):
         arrays: dict[str, dict[str, Any]] = {MODEL: dict(self.policy.q_net.state_dict())}
         if training_state:
             config["optimizer"], arrays[TRAINING] = self._training_state()
-        writes_onnx = onnx is not False and not missing
-        write = (lambda path: write_onnx(self.policy, path)) if writes_onnx else None
+        left_out = "not wanted" if onnx is False else f"{' and '.join(missing)} not installed" if missing else ""
         with export_files.new_folder(folder) as unfinished:
-            export_files.write(unfinished, config, arrays, write)
-        left_out = "" if writes_onnx else "not wanted" if onnx is False else f"{' and '.join(missing)} not installed"
-        return Exported((CONFIG, *arrays, *([ONNX] if writes_onnx else [])), left_out)
+            if not left_out:
+                left_out = self._try_onnx(unfinished / ONNX, onnx is True)
+            export_files.write(unfinished, config, arrays)
+        return Exported((CONFIG, *arrays, *([] if left_out else [ONNX])), left_out)
+
+    def _try_onnx(self, path: Path, is_needed: bool) -> str:
+        """
+        :param is_needed: raise an error if torch cannot write this network
+        :return: otherwise the reason, empty if it was written
+        """
+        try:
+            write_onnx(self.policy, path)
+        except OSError:  # a full disk is no property of the network
+            raise
+        except Exception as error:  # torch raises any
+            path.unlink(missing_ok=True)
+            said = (str(error).strip().splitlines() or [""])[0]
+            reason = f"torch cannot write this network ({type(error).__name__}: {said})"
+            if is_needed:
+                raise ValueError(f"onnx=True: {reason}; leave model.onnx out.") from error
+            return reason
+        return ""
 
     def _config(self) -> dict[str, Any]:
         """:raises ValueError: on a value that is not plain, naming it"""

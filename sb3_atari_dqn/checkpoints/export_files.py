@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -58,25 +58,18 @@ def check_free(folder: Path) -> None:
         raise ValueError(f"{folder} exists: remove it, or choose another name for the export.")
 
 
-def write(
-    folder: Path,
-    config: dict[str, Any],
-    arrays: Mapping[str, dict[str, tensors.Array]],
-    write_onnx: Callable[[Path], None] | None,
-) -> None:
+def write(folder: Path, config: dict[str, Any], arrays: Mapping[str, dict[str, tensors.Array]]) -> None:
     """
-    :param folder: empty
+    :param folder: empty, but for a file of ONNX
     :param config: plain values for JSON
     :param arrays: by the name of their file
-    :param write_onnx: writes a file; None: leave it out
     :raises ValueError: if config.json would be too large to be read again
     """
     entries: dict[str, FileEntry] = {}
     for name, each in arrays.items():
         with open(folder / name, "xb") as file:
             entries[name] = storage.write_pieces(file, tensors.pieces(each))
-    if write_onnx is not None:
-        write_onnx(folder / ONNX)
+    if (folder / ONNX).exists():
         content = (folder / ONNX).read_bytes()
         with open(folder / ONNX, "wb") as file:
             entries[ONNX] = storage.write_pieces(file, [content])

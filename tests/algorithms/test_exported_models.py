@@ -232,6 +232,20 @@ def test_without_its_packages_onnx_is_left_out_and_refused_where_it_is_wanted(tm
     assert not (tmp_path / "second").exists()
 
 
+def test_a_network_that_torch_cannot_write_as_onnx_is_exported_without_it(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("no operator\nfor this")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL)
+    written = model.export(tmp_path / "out")
+    assert written.left_out == "torch cannot write this network (RuntimeError: no operator)"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors"}
+    with pytest.raises(ValueError, match="onnx=True: torch cannot write this network"):
+        model.export(tmp_path / "second", onnx=True)
+    assert not (tmp_path / "second").exists()
+
+
 # --- what cannot be exported
 
 

@@ -154,6 +154,7 @@ def test_an_error_of_an_environment_keeps_its_type_and_gets_a_note(pace):
     assert note.startswith("Environment 1 failed at step 38. " + TOLD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", PACES)
 def test_a_native_game_that_fails_is_named(pace, monkeypatch):
     env = NativeAtariVecEnv("PongNoFrameskip-v4", 2)
