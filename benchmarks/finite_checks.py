@@ -17,7 +17,7 @@ from unittest import mock
 from report import circumstances, spread, write
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_atari_dqn import DuelingDQN, NativeAtariVecEnv
+from sb3_atari_dqn import DuelingDQN, NativeAtariVecEnv, finite
 from sb3_atari_dqn.algorithms import replay_memory
 from sb3_atari_dqn.learners import fast
 
@@ -61,6 +61,8 @@ def measure(make: Callable[[], DuelingDQN], env_steps: int) -> dict[str, Any]:
     model.learn(1_000)  # builds the learner and fills part of the replay buffer
     with (
         mock.patch.object(fast, "check_update", watch.watching(fast.check_update, "update")),
+        mock.patch.object(finite, "check_values", watch.watching(finite.check_values, "acting")),
+        mock.patch.object(replay_memory, "largest", watch.watching(replay_memory.largest, "largest reward")),
         mock.patch.object(
             replay_memory, "check_transition", watch.watching(replay_memory.check_transition, "vector step")
         ),

@@ -17,6 +17,7 @@ OWN_COMMANDS: dict[str, str] = {
     "look": "draw the observations: raw frame, each stage of preprocessing, frame stack",
     "plot": "plot learning curves of training runs, of any algorithm",
     "play": "record videos of a trained model with observations, action values and saliency",
+    "export": "write a model as safetensors, JSON and ONNX, and read it again",
 }
 
 _RECIPES = "--recipe NAME replaces --algo, --env and -conf"

@@ -26,6 +26,64 @@ class NonFiniteUpdate(ArithmeticError):
     """The loss or gradient of an update is NaN or infinite; the parameters are unchanged."""
 
 
+class NonFiniteTransition(ValueError):
+    """An environment returned NaN or infinity; nothing of that step was stored."""
+
+
+class NonFiniteValues(ValueError):
+    """
+    The network gives an action value that is NaN or infinite.
+
+    :param row: index of the observation, in training that of the environment
+    :param value: the first such value; None if it stayed on the device
+    """
+
+    def __init__(self, row: int, value: float | None = None) -> None:
+        self.row, self.what = row, "NaN or infinity" if value is None else str(value)
+        super().__init__(
+            f"The network gives an action value of {self.what} for observation {row}: its parameters or this "
+            "observation are damaged, or the values overflow. Load another model."
+        )
+
+
+def check_values(q: Tensor) -> None:
+    """
+    Waits for the device.
+
+    :param q: action values, float32 [B, A]
+    :raises NonFiniteValues: naming the first that is NaN or infinite
+    """
+    if math.isfinite(q.sum().item()):  # one NaN or infinity makes the sum one
+        return
+    bad = (~torch.isfinite(q)).nonzero()
+    if len(bad):  # otherwise only the sum overflows
+        row, action = bad[0].tolist()
+        raise NonFiniteValues(row, q[row, action].item())
+
+
+def finite_argmax(q: Tensor) -> Tensor:
+    """
+    Does not wait for a device, and can be captured there; :func:`check_actions` then tells the host.
+
+    :param q: action values, float32 [B, A]
+    :return: greedy actions, -1 where an action value is not finite, int64 [B]
+    :raises NonFiniteValues: at once, if the values are on the CPU
+    """
+    if q.device.type == "cpu":
+        check_values(q)
+        return q.argmax(dim=1)
+    return torch.where(torch.isfinite(q).all(dim=1), q.argmax(dim=1), -1)
+
+
+def check_actions(actions: np.ndarray) -> None:
+    """
+    :param actions: from :func:`finite_argmax`, int64 [B]
+    :raises NonFiniteValues: if one of them is -1
+    """
+    if -1 in (chosen := actions.tolist()):
+        raise NonFiniteValues(chosen.index(-1))
+
+
 def check_update(loss: Tensor, grad_norm: Tensor) -> None:
     """
     Call between `backward()` and `optimizer.step()`; copies one number from the device.
@@ -120,12 +178,12 @@ def check_observations(observations: Any, step: int) -> None:
     """
     :param observations: of N environments, [N, ...] or a dictionary of such
     :param step: environment steps so far, for the message
-    :raises ValueError: naming environment, step and value
+    :raises NonFiniteTransition: naming environment, step and value
     """
     for name, array in parts(observations):
         found = non_finite(array)
         if found:
-            raise ValueError(_message(found, name, step))
+            raise NonFiniteTransition(_message(found, name, step))
 
 
 def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[str, Any]], step: int) -> None:
@@ -135,11 +193,11 @@ def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[st
         dictionary of such
     :param infos: `terminal_observation` is the last observation of a finished episode
     :param step: environment steps so far, for the message
-    :raises ValueError: naming environment, step and value
+    :raises NonFiniteTransition: naming environment, step and value
     """
     found = non_finite(rewards)
     if found:
-        raise ValueError(_message(found, "reward", step))
+        raise NonFiniteTransition(_message(found, "reward", step))
     check_observations(observations, step)
     for env, info in enumerate(infos):
         if "terminal_observation" not in info:
@@ -147,7 +205,7 @@ def check_transition(rewards: np.ndarray, observations: Any, infos: list[dict[st
         for name, array in parts(info["terminal_observation"]):
             found = non_finite(np.asarray(array)[None])
             if found:
-                raise ValueError(_message((env, found[1]), f"terminal {name}", step))
+                raise NonFiniteTransition(_message((env, found[1]), f"terminal {name}", step))
 
 
 def _message(found: tuple[int, float], what: str, step: int) -> str:

@@ -109,8 +109,27 @@ class QPolicy(DQNPolicy):
         return int(self.action_space.start)  # type: ignore[attr-defined]
 
     def make_q_net(self) -> HeadedQNetwork:
+        return self._new_q_net().to(self.device)
+
+    def _new_q_net(self) -> HeadedQNetwork:
+        """:return: on torch's default device"""
         net_args = self._update_features_extractor(self.net_args, features_extractor=None)
-        return HeadedQNetwork(**net_args, **self._head_args).to(self.device)
+        return HeadedQNetwork(**net_args, **self._head_args)
+
+    @classmethod
+    def shapes(cls, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        """
+        Parameters: as for the constructor.
+
+        :return: state dict of the networks that it would build, without their memory (on torch's device "meta")
+        """
+
+        class Shapes(cls):  # type: ignore[misc, valid-type]
+            def _build(self, lr_schedule: Schedule) -> None:
+                self.q_net = self._new_q_net()
+
+        with torch.device("meta"):
+            return dict(Shapes(*args, **kwargs).q_net.state_dict())
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self._head_args}

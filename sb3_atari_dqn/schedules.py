@@ -1,4 +1,5 @@
-"""Schedules of epsilon (probability of a random action) and beta (importance-sampling exponent of prioritized replay).
+"""Schedules of epsilon (probability of a random action), beta (importance-sampling exponent of prioritized replay) and
+the learning rate.
 
 Pure Python: independent of SB3 and gymnasium.
 
@@ -94,6 +95,20 @@ class NoEpsilon:
 
     def __call__(self, progress_remaining: float, env_steps: int = 0) -> float:
         return 0.0
+
+
+@dataclass(frozen=True)
+class LinearRate:
+    """
+    Learning rate that falls linearly to 0 over the total training length.
+
+    Bitwise identical to the RL Zoo's `SimpleLinearSchedule`, which exported models cannot name.
+    """
+
+    initial_value: float
+
+    def __call__(self, progress_remaining: float) -> float:
+        return progress_remaining * self.initial_value
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.policies": ("learners/", "algorithms/", "policies_0_1_0.py", "zoo/"),
     f"{NAME}.learners": ("learners/", "algorithms/"),
     f"{NAME}.objectives": ("objectives/", "learners/", "networks/q_network.py", "policies.py", "algorithms/"),
-    f"{NAME}.networks": ("networks/", "policies.py", "learners/", "algorithms/saved_models.py", "zoo/", "commands/"),
+    f"{NAME}.networks": (
+        *("networks/", "policies.py", "learners/", "zoo/", "commands/"),
+        *("algorithms/saved_models.py", "algorithms/vocabulary.py"),
+    ),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py", "algorithms/saved_models.py"),
     f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/"),

@@ -3,13 +3,18 @@
 B: batch, N: environments.
 """
 
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import polyak_update
 
+from sb3_atari_dqn.algorithms import divergence
 from sb3_atari_dqn.algorithms.arguments import LEARNERS, OLD_LEARNERS, check_values_and_bootstrap, takes
+from sb3_atari_dqn.algorithms.failures import checkpoint_hint, explained_failures, watch_workers
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.exploration import EpsilonGreedy
 from sb3_atari_dqn.finite import NonFiniteUpdate
@@ -49,6 +54,17 @@ class ValueBasedAlgorithm(_Host):
     _learner: Learner | None
     _log: TrainingLog
     _n_updates_at_target_update: int
+    #: The largest absolute reward seen, in the units of the stored ones; None if unknown, as in older files
+    largest_reward: float | None
+    _first_mean_q: float | None
+    _warned_of_q: float
+    #: Path of the last checkpoint of this training, kept by what writes them and named in messages; not saved
+    last_checkpoint: str | Path | None = None
+    #: Of the replay memory
+    _largest_reward_learned_from: Callable[[], float | None]
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "last_checkpoint"]
 
     def make_values(self) -> Values:
         """:return: how this algorithm represents returns; called once, when the networks are built"""
@@ -136,7 +152,12 @@ class ValueBasedAlgorithm(_Host):
     # --- learning
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
-        prepared = super()._setup_learn(*args, **kwargs)
+        if self.largest_reward is None and self._n_updates == 0:
+            self.largest_reward = 0.0
+        if self.env is not None:
+            watch_workers(self.env)
+        with explained_failures(self):
+            prepared = super()._setup_learn(*args, **kwargs)
         if self._learner is not None:
             self._learner.refresh()
         self._log.open_speed_window(self.num_timesteps, self._n_updates)
@@ -209,7 +230,7 @@ class ValueBasedAlgorithm(_Host):
             raise ValueError(
                 f"Update {self._n_updates + 1}, at environment step {self.num_timesteps}, has {error}: the training "
                 "has diverged, and the parameters are those before this update. Lower learning_rate, scale or clip "
-                "the rewards, or use loss='huber'."
+                f"the rewards, or use loss='huber'.{checkpoint_hint(self)}"
             ) from error
         hooks.learned_from(batch, update.priorities)
         self._n_updates += 1
@@ -231,7 +252,21 @@ class ValueBasedAlgorithm(_Host):
         if means := self._log.take(self._learning_rule.statistics):
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
             self._record_each(means)
+            self._warn_of_divergence(means["mean_q"])
             self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
+
+    def _warn_of_divergence(self, mean_q: float) -> None:
+        """:param mean_q: since the last record"""
+        if self._first_mean_q is None:
+            self._first_mean_q = abs(mean_q)
+        largest = self._largest_reward_learned_from()
+        if largest is None:
+            return
+        usual = max(divergence.return_bound(largest, self.gamma), self._first_mean_q)
+        if largest > 0 and divergence.is_worth_a_warning(mean_q, usual, self._warned_of_q):
+            self._warned_of_q = abs(mean_q)
+            text = divergence.warning(mean_q, largest, self.gamma, self.num_timesteps, self._n_updates)
+            warnings.warn(f"{text}{checkpoint_hint(self)}", RuntimeWarning, stacklevel=2)
 
     def loss_totals(self) -> tuple[int, float]:
         """:return: number of updates of this object, and the sum of their losses; the logs are not disturbed"""

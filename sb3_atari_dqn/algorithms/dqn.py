@@ -28,6 +28,7 @@ from sb3_atari_dqn.algorithms.arguments import (
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
+from sb3_atari_dqn.algorithms.exported_models import ExportedModels
 from sb3_atari_dqn.algorithms.replay_memory import ReplayMemory
 from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
@@ -45,7 +46,9 @@ from sb3_atari_dqn.validation import check_device, check_keys, check_known
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 
-class ClassicDQN(TrainingState, SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN):
+class ClassicDQN(
+    TrainingState, SavedModels, ExportedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN
+):
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
@@ -194,6 +197,7 @@ class ClassicDQN(TrainingState, SavedModels, ValueBasedAlgorithm, ReplayMemory, 
         self.n_stack: dict[str, int] | int = {}  # a number in models of version 0.1.0
         self.stack_axis: dict[str, int] = {}
         self._n_updates_at_target_update = 0
+        self.largest_reward, self._first_mean_q, self._warned_of_q = None, None, 0.0
         self._learner = None
         self._log = TrainingLog()
         if _init_setup_model:

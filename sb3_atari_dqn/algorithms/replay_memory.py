@@ -10,6 +10,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
+from sb3_atari_dqn.algorithms.divergence import largest
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
 from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
 from sb3_atari_dqn.finite import check_observations, check_transition
@@ -18,7 +19,7 @@ from sb3_atari_dqn.replay.files import is_ours as is_replay_file
 from sb3_atari_dqn.replay.files import read as read_replay
 from sb3_atari_dqn.replay.files import write as write_replay
 from sb3_atari_dqn.replay.hooks import hooks_of
-from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, ReplayChoice, frames_once, warn_of_ignored_n_steps
+from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, SB3_BUFFERS, ReplayChoice, frames_once, warn_of_ignored_n_steps
 from sb3_atari_dqn.replay.sb3_buffers import can_convert, converted
 from sb3_atari_dqn.replay.stores import in_new_spelling
 
@@ -41,6 +42,7 @@ class ReplayMemory(_Host):
     """
 
     replay: str
+    largest_reward: float | None
     _building = False
     _given_seed: int | None = None  # by the user, not by a file
     _normalization = NormalizationSnapshot(None)
@@ -138,7 +140,18 @@ class ReplayMemory(_Host):
         normalizes = self._vec_normalize_env is not None and self._vec_normalize_env.norm_obs
         hooks_of(self.replay_buffer).learning_starts(normalizes)
         self._normalization.take()
+        if self.largest_reward is not None and (size := self.replay_buffer.size()):  # it may have been loaded
+            self.largest_reward = max(self.largest_reward, largest(self.replay_buffer.rewards[:size]))
         return prepared
+
+    def _largest_reward_learned_from(self) -> float | None:
+        own = self.replay_buffer_class
+        if own is not None and own not in SB3_BUFFERS and not issubclass(own, FrameReplayBuffer):
+            return None  # HerReplayBuffer gives other rewards than it was given, the user's own may
+        normalization = self._vec_normalize_env
+        if normalization is not None and normalization.norm_reward:
+            return float(normalization.clip_reward)
+        return self.largest_reward
 
     def _store_transition(
         self,
@@ -161,6 +174,8 @@ class ReplayMemory(_Host):
             check_transition(rewards, observations, infos, self.num_timesteps)
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
         self._normalization.take()
+        if self.largest_reward is not None:
+            self.largest_reward = max(self.largest_reward, largest(rewards))
 
     @contextmanager
     def _starting_anew(self) -> Iterator[None]:

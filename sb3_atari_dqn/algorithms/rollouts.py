@@ -20,6 +20,8 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_dqn.algorithms.failures import explained_failures
+
 if TYPE_CHECKING:
     from stable_baselines3 import DQN as _Host
 else:
@@ -53,7 +55,25 @@ class OverlappedRollouts(_Host):
         learning_starts: int = 0,
         log_interval: int | None = None,
     ) -> RolloutReturn:
-        """One vector step, with its updates; parameters as in SB3."""
+        """
+        One vector step, with its updates; parameters as in SB3.
+
+        :raises ValueError: on a NaN or infinity of environments or network
+        :raises RuntimeError: if the process of an environment ended
+        """
+        with explained_failures(self):
+            return self._collect(env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval)
+
+    def _collect(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None,
+        learning_starts: int,
+        log_interval: int | None,
+    ) -> RolloutReturn:
         if self.replay_ratio is None:
             try:
                 return super().collect_rollouts(

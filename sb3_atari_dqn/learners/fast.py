@@ -10,7 +10,7 @@ import torch
 from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from torch import Tensor
 
-from sb3_atari_dqn.finite import UpdateWatch, check_update, skip_on_device
+from sb3_atari_dqn.finite import UpdateWatch, check_actions, check_update, finite_argmax, skip_on_device
 from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.compatibility import incompatibility
 from sb3_atari_dqn.learners.cuda_graph import CudaGraphCapture, GraphCapture, GraphedUpdate
@@ -103,12 +103,15 @@ class FastLearner:
         """
         :param observations: of N environments
         :return: int64 [N]
+        :raises NonFiniteValues: on an action value that is NaN or infinite
         """
         chosen = self._act(observations)
+        if self.policy.device.type != "cpu":
+            check_actions(chosen)
         return chosen + self.policy.first_action if self.policy.first_action else chosen
 
     def _act(self, observations: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:
-        """:return: greedy actions counted from 0, int64 [N]"""
+        """:return: greedy actions counted from 0, -1 where an action value on a device is not finite, int64 [N]"""
         if self.captures_acting:
             if self._graphed_acting is None:
                 self._graphed_acting = GraphedActing(self._greedy, self.policy.device, self._capture())
@@ -117,9 +120,9 @@ class FastLearner:
         return self._greedy(tensors).cpu().numpy()
 
     def _greedy(self, observations: Any) -> Tensor:
-        """:return: int64 [N]"""
+        """:return: int64 [N], -1 on a device where an action value is not finite"""
         self.online.train(False)  # a captured graph keeps the mode of its capture
-        return self.policy.q_net.values.mean(self.online(self.online.preprocess(observations))).argmax(dim=1)
+        return finite_argmax(self.policy.q_net.values.mean(self.online(self.online.preprocess(observations))))
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """

@@ -28,6 +28,7 @@ class ReferenceLearner:
         """
         :param observations: of N environments
         :return: int64 [N]
+        :raises NonFiniteValues: on an action value that is NaN or infinite
         """
         self.policy.set_training_mode(False)
         return self.policy.predict(observations, deterministic=True)[0]

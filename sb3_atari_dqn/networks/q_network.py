@@ -11,6 +11,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.dqn.policies import QNetwork
 from torch import Tensor, nn
 
+from sb3_atari_dqn.finite import check_values
 from sb3_atari_dqn.networks.gradient import scale_gradient
 from sb3_atari_dqn.networks.heads import Head, HeadSize, LinearHead
 from sb3_atari_dqn.networks.image_torso import ImageTorso
@@ -100,8 +101,13 @@ class HeadedQNetwork(QNetwork):
         return scale_gradient(features, 1 / math.sqrt(2)) if self.rescale_shared_gradient else features
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> Tensor:
-        """:return: greedy actions, including the action space's `start`, int64 [B]"""
-        chosen = super()._predict(observation, deterministic)
+        """
+        :return: greedy actions, including the action space's `start`, int64 [B]
+        :raises NonFiniteValues: on an action value that is NaN or infinite
+        """
+        q = self(observation)
+        check_values(q)
+        chosen = q.argmax(dim=1)
         first = int(self.action_space.start)
         return chosen + first if first else chosen
 

@@ -21,8 +21,10 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from requests.exceptions import HTTPError
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.checkpoints.export_files import FILES
 from sb3_atari_dqn.files import replacing
 from sb3_atari_dqn.zoo import model_card
+from sb3_atari_dqn.zoo.exports import export_beside, is_export
 from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path
 
 Upstream = Callable[..., Any]
@@ -57,13 +59,15 @@ def generate_metadata(
 def evaluate_agent(
     upstream: Upstream, model: Any, eval_env: Any, n_eval_episodes: int, is_deterministic: bool, local_path: Path
 ) -> tuple[float, float]:
-    """Evaluate the agent; for our algorithms also write the evaluation protocol to ``results.json``."""
+    """Evaluate the agent; for our algorithms also export it, and write the evaluation protocol to ``results.json``."""
     scores = upstream(model, eval_env, n_eval_episodes, is_deterministic, local_path)
     if type(model) in {algorithm.import_class() for algorithm in ALGORITHMS.values()}:
         results_path = Path(local_path) / "results.json"
         results = json.loads(results_path.read_text())
         with replacing(results_path) as file:
             file.write(json.dumps(results | _protocol(model, eval_env, is_deterministic), indent=2).encode())
+        if left_out := export_beside(model, Path(local_path)):
+            print(f"Export without pickle: {left_out}", file=sys.stderr)
     return scores
 
 
@@ -153,6 +157,7 @@ def _facts(card: Path) -> model_card.Facts | None:
         env_kwargs=_read_yaml(folder / "env_kwargs.yml"),
         results=json.loads((folder / "results.json").read_text()),
         endpoint=constants.ENDPOINT if _is_new_video(folder) else None,
+        exported=tuple(name for name in FILES if (folder / name).is_file()) if is_export(folder) else (),
     )
 
 

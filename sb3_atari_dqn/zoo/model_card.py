@@ -35,6 +35,7 @@ class Facts:
     :param env_kwargs: arguments of the evaluation environment (``env_kwargs.yml``)
     :param results: score and evaluation protocol (``results.json``)
     :param endpoint: address of the Hub if the repository has a video of this model, else None
+    :param exported: names of the files of the model without pickle
     """
 
     repo_id: str
@@ -43,6 +44,7 @@ class Facts:
     env_kwargs: dict[str, Any]
     results: dict[str, Any]
     endpoint: str | None
+    exported: tuple[str, ...] = ()
 
     @property
     def algo(self) -> str:
@@ -70,7 +72,7 @@ def extend_metadata(facts: Facts, metadata: dict[str, Any]) -> dict[str, Any]:
 
 def render(facts: Facts) -> str:
     """:return: the card's Markdown, without metadata"""
-    sections = (_introduction(facts), _score(facts), _usage(facts), _training(facts))
+    sections = (_introduction(facts), _score(facts), _usage(facts), _without_pickle(facts), _training(facts))
     return "\n".join(line for section in sections for line in section) + "\n"
 
 
@@ -169,6 +171,27 @@ def _usage(facts: Facts) -> list[str]:
             _zoo("enjoy", facts, "--no-render", "-n", "3000"),
             _zoo("record_video", facts, "-n", "1000"),
         ),
+    ]
+
+
+def _without_pickle(facts: Facts) -> list[str]:
+    if not facts.exported:
+        return []
+    class_name = facts.algorithm.class_name
+    names = ", ".join(f"`{name}`" for name in facts.exported)
+    allowed = ", ".join(f'"{name}"' for name in facts.exported)
+    return [
+        "",
+        "## Use the model without pickle",
+        "",
+        f"The repository also holds the model as {names}. Nothing in these files is executed when they are read:",
+        "",
+        "```python",
+        "from huggingface_hub import snapshot_download",
+        f"from sb3_atari_dqn import {class_name}",
+        "",
+        f'model = {class_name}.import_(snapshot_download("{facts.repo_id}", allow_patterns=[{allowed}]))',
+        "```",
     ]
 
 

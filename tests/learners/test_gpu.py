@@ -15,6 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn.finite import NonFiniteValues
 from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.precision import choose_precision
@@ -189,6 +190,20 @@ def test_captured_acting_is_eager_acting_also_after_updates(record_property, pre
     record_property("different_actions", f"{different} of {asked}")
     assert len(seen) > 1
     assert different <= asked // 200  # two values that are equal but for rounding
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("is_captured", [False, True])
+def test_acting_tells_of_action_values_that_are_not_finite(is_captured, number):
+    learner = FastLearner(policy_on_gpu(), "fp32", 32)
+    learner.captures_acting = is_captured
+    observations = np.zeros((3, *PIXELS.shape), np.uint8)
+    learner.greedy_actions(observations)
+    with torch.no_grad():
+        list(learner.policy.q_net.parameters())[-1].fill_(number)
+    learner.refresh()
+    with pytest.raises(NonFiniteValues, match="NaN or infinity for observation 0"):
+        learner.greedy_actions(observations)
 
 
 # --- frames and copies

@@ -32,7 +32,8 @@ TOKEN = "hf_loopback"
 
 #: What the Hub puts into a new repository (an excerpt).
 GIT_ATTRIBUTES = b"".join(
-    b"%s filter=lfs diff=lfs merge=lfs -text\n" % pattern for pattern in (b"*.pkl", b"*.pt", b"*.pth", b"*.zip")
+    b"%s filter=lfs diff=lfs merge=lfs -text\n" % pattern
+    for pattern in (b"*.onnx", b"*.pkl", b"*.pt", b"*.pth", b"*.safetensors", b"*.zip")
 )
 
 

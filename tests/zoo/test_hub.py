@@ -422,3 +422,40 @@ def test_upstream_still_has_the_defects_that_are_repaired():
 def test_upstream_still_cannot_push():
     result = zoo("push_to_hub", "--help", env=UNPATCHED)
     assert "cannot import name 'generate_metadata'" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_model_is_pushed_without_pickle_beside_the_zip(pushed, tmp_path):
+    from sb3_atari_dqn import DuelingDQN
+
+    names = ("config.json", "model.safetensors", "model.onnx")
+    for name in names:
+        (tmp_path / name).write_bytes(pushed.files[name].content)
+    (tmp_path / "model.zip").write_bytes(pushed.files[f"{NAME}.zip"].content)
+    imported, loaded = DuelingDQN.import_(tmp_path), DuelingDQN.load(tmp_path / "model.zip")
+    for name, tensor in loaded.q_net.state_dict().items():
+        assert tensor.equal(imported.q_net.state_dict()[name])
+    assert "`config.json`, `model.safetensors`, `model.onnx`. Nothing in these files is executed" in pushed.card
+    (block,) = re.findall(r"```python\n(.*?)```", pushed.card, re.DOTALL)
+    env = client(pushed.server, tmp_path / "home")
+    result = run([sys.executable, "-c", f"{block}\nprint(model.num_timesteps)"], env=env)
+    assert result.stdout.splitlines()[-1] == "400", result.stdout
+
+
+def test_what_cannot_be_exported_is_told_and_an_earlier_export_is_removed(tmp_path):
+    from sb3_atari_dqn import ClassicDQN
+    from sb3_atari_dqn.zoo.exports import export_beside
+
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", device="cpu")
+    (tmp_path / "training.safetensors").write_bytes(b"of an earlier push")
+    (tmp_path / "results.json").write_text("{}")
+    export_beside(model, tmp_path)
+    assert {"config.json", "model.safetensors", "results.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert not (tmp_path / "training.safetensors").exists()
+    model.learning_rate = lambda _: 1e-3
+    assert "learning_rate=<function" in export_beside(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_repository_without_an_export_does_not_speak_of_one(tmp_path):
+    assert "without pickle" not in write_card(tmp_path / "repo")

@@ -1,0 +1,85 @@
+"""`python -m sb3_atari_dqn export`: a run becomes a folder that other programs read, and a zip again."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sb3_atari_dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn.commands import export
+from tests.support.fake_runs import write_run
+
+RUN = "CartPole-v1_1"
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A run folder of the zoo with an untrained model."""
+    config = {"env_wrapper": ["sb3_atari_dqn.atari.NatureAtari"], "frame_stack": 4, "policy": "MlpPolicy"}
+    folder = write_run(tmp_path / "logs" / RUN, env="CartPole-v1", config=config, seed=0)
+    DuelingDQN("MlpPolicy", "CartPole-v1", seed=0, device="cpu").save(folder / "CartPole-v1.zip")
+    ClassicDQN("MlpPolicy", "CartPole-v1", seed=1, device="cpu").save(folder / "best_model.zip")
+    return folder
+
+
+def test_a_run_becomes_a_folder_and_a_zip_again(run, tmp_path, capsys):
+    export.main([str(run), str(tmp_path / "out"), "--no-onnx", "--training-state"])
+    printed = capsys.readouterr().out
+    assert f"Wrote {tmp_path / 'out'}: config.json, model.safetensors, training.safetensors\n" in printed
+    assert "No model.onnx: not wanted" in printed
+    about = json.loads((tmp_path / "out" / "config.json").read_text())["about"]
+    assert about["env"] == "CartPole-v1"
+    assert (about["env_wrapper"], about["frame_stack"]) == (["sb3_atari_dqn.atari.NatureAtari"], 4)
+    export.main([str(tmp_path / "out"), str(tmp_path / "again.zip")])
+    assert "again.zip: a DuelingDQN" in capsys.readouterr().out
+    model, again = (DuelingDQN.load(each, device="cpu") for each in (run / "CartPole-v1.zip", tmp_path / "again.zip"))
+    observations = torch.randn(9, 4)
+    assert torch.equal(model.q_net(observations), again.q_net(observations))
+
+
+def test_the_best_model_of_a_run_and_a_zip_elsewhere_are_exported(run, tmp_path):
+    export.main([str(run), str(tmp_path / "best"), "--no-onnx", "--load-best"])
+    alone = (run / "best_model.zip").rename(tmp_path / "alone.zip")
+    export.main([str(alone), str(tmp_path / "alone"), "--no-onnx"])
+    best, other = (json.loads((tmp_path / name / "config.json").read_text()) for name in ("best", "alone"))
+    assert best["algorithm"] == other["algorithm"] == "ClassicDQN"
+    assert best["files"] == other["files"]
+    assert other["about"] == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nothing", "out"], "nothing does not exist"),
+        (["text.zip", "out"], "text.zip is not a model that Stable-Baselines3 saved"),
+        (["run", "out.zip"], "out.zip ends in .zip, but an export is a folder"),
+        (["run", "taken"], "taken exists: remove it"),
+        (["exported", "folder"], "end folder in .zip"),
+        (["exported", "text.zip"], "text.zip exists"),
+        (["damaged", "new.zip"], "it is not JSON"),
+        (["foreign", "out"], "foreign is not a model of this package; it exports ClassicDQN"),
+    ],
+)
+def test_a_user_error_is_one_line(words, told, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run.rename("run")
+    Path("text.zip").write_text("no zip")
+    Path("taken").mkdir()
+    Path("taken", "file").write_text("")
+    Path("damaged").mkdir()
+    Path("damaged", "config.json").write_text("{")
+    if words[0] == "exported":
+        DuelingDQN("MlpPolicy", "CartPole-v1", device="cpu").export("exported", onnx=False)
+    if words[0] == "foreign":
+        from stable_baselines3 import PPO
+
+        PPO("MlpPolicy", "CartPole-v1", device="cpu").save("foreign.zip")
+        Path("foreign.zip").rename("foreign")
+    with pytest.raises(SystemExit) as caught:
+        export.main(words)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("export: error: ")
+    assert told in line
+    assert not Path("out").exists()
