@@ -28,12 +28,12 @@ from sb3_atari_dqn.algorithms.arguments import (
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
-from sb3_atari_dqn.algorithms.exported_models import ExportedModels
 from sb3_atari_dqn.algorithms.replay_memory import ReplayMemory
+from sb3_atari_dqn.algorithms.resuming import ResumedTraining
 from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
-from sb3_atari_dqn.algorithms.training_state import TrainingState, prepared_callbacks
+from sb3_atari_dqn.algorithms.training_state import prepared_callbacks
 from sb3_atari_dqn.exploration import EpsilonGreedy
 from sb3_atari_dqn.learners.fast import check_policy
 from sb3_atari_dqn.learners.precision import PRECISIONS
@@ -46,9 +46,7 @@ from sb3_atari_dqn.validation import check_device, check_keys, check_known
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 
-class ClassicDQN(
-    TrainingState, SavedModels, ExportedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN
-):
+class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN):
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
@@ -296,6 +294,6 @@ class ClassicDQN(
         """
         if self.env is None:
             raise ValueError(f"This {self.algorithm} has no environment to learn in: {GIVE_ENV}.")
-        name = tb_log_name or self.algorithm
+        options = (log_interval, tb_log_name or self.algorithm, reset_num_timesteps, progress_bar)
         with prepared_callbacks(self, callback):
-            return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+            return super().learn(total_timesteps, callback, *options)

@@ -32,6 +32,7 @@ else:
 _COUNTERS = (
     *("num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_n_calls", "_n_updates"),
     *("_n_updates_at_target_update", "pending_updates", "exploration_rate", "_current_progress_remaining"),
+    *("largest_reward", "_first_mean_q", "_warned_of_q"),
 )
 #: Attributes that are arrays of all environments, dictionaries of these, or None.
 _ARRAYS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
@@ -84,6 +85,7 @@ class TrainingState(_Host):
         state: dict[str, State] = {
             "policy": dict(self.policy.state_dict()),
             "optimizer": optimizer_state(self.policy.optimizer),
+            "built": self.built_with(),  # type: ignore[attr-defined]
             "loop": self._loop_state(),
             "exploration": self.explorer.state_dict(),
             "actions": generator_state(self.action_space.np_random),

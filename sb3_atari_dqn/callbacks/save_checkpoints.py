@@ -15,6 +15,7 @@ from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder, CheckpointNotWritten
 from sb3_atari_dqn.checkpoints.callback_states import why_lost
 from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint
+from sb3_atari_dqn.checkpoints.disk_forecast import forecast_in
 from sb3_atari_dqn.checkpoints.env_state import record_actions
 from sb3_atari_dqn.checkpoints.frequency import Frequency
 from sb3_atari_dqn.validation import as_int
@@ -55,6 +56,8 @@ class SaveCheckpoints(RunCallback):
         self._last_written: int | None = None  # environment steps
         self._failed = False
         self._disabled = False
+        self._size_then: tuple[int, int] | None = None  # environment steps, bytes in the run folder
+        self._disk_is_short = False
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -161,11 +164,27 @@ class SaveCheckpoints(RunCallback):
             warnings.warn(f"{error}. Training goes on.", stacklevel=2)
             return None
         self._last_written = steps
+        self.model.last_checkpoint = checkpoint.path  # type: ignore[attr-defined]
+        self._warn_of_full_disk(steps)
         if self._failed:
             print(f"Checkpoints are written again: {checkpoint.path}")
             self._failed = False
         self._say(f"Saved {checkpoint.path}")
         return checkpoint
+
+    def _warn_of_full_disk(self, steps: int) -> None:
+        """The folder grows with the replay memory until that is full; the first checkpoint brings all the rest."""
+        size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        if self._size_then is None:
+            self._size_then = steps, size
+            return
+        grown, since = size - self._size_then[1], steps - self._size_then[0]
+        model = cast(Any, self.model)
+        until_full = min(model._total_timesteps, model.buffer_size) - steps
+        forecast = forecast_in(self.folder, grown, since, max(until_full, 0))
+        if not forecast.suffices and not self._disk_is_short:
+            warnings.warn(forecast.message(self.folder, steps), stacklevel=2)
+        self._disk_is_short = not forecast.suffices
 
     def _text_files(self) -> list[Path]:
         """:return: that grow with the run: those of monitors in other processes, and those of callbacks"""

@@ -13,7 +13,8 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 from sb3_atari_dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import LogEpisodes, SaveCheckpoints, SaveOnBestTrainingMean
-from tests.support.interrupted import assert_same_after_kills
+from sb3_atari_dqn.policies import MlpPolicy
+from tests.support.interrupted import assert_same, assert_same_after_kills, contents, rows, train_killed
 
 GAME = "BreakoutNoFrameskip-v4"  # a random game is over after less than 200 steps
 OVERLAPPED = {"replay_ratio": 0.25, "overlap": True}
@@ -49,8 +50,8 @@ def sticky(n_envs: int, folder: Path) -> VecEnv:
 )
 def test_a_killed_training_of_a_game_goes_on_as_if_nothing_had_happened(tmp_path, make, n_envs, settings):
     def build(folder: Path) -> DuelingDQN:
-        sizes = {"buffer_size": 300, "learning_starts": 40, "batch_size": 4, "target_update_interval": 30}
-        small = {"features_extractor_kwargs": {"features_dim": 16}}
+        sizes: Any = {"buffer_size": 300, "learning_starts": 40, "batch_size": 4, "target_update_interval": 30}
+        small: Any = {"features_extractor_kwargs": {"features_dim": 16}}
         env = make(n_envs, folder)
         return DuelingDQN("CnnPolicy", env, seed=1, policy_kwargs=small, exploration_steps=300, **sizes, **settings)
 
@@ -107,3 +108,46 @@ def test_running_statistics_go_on_too(tmp_path):
         return [SaveCheckpoints(100, folder=folder)]
 
     assert_same_after_kills(build, callbacks, tmp_path, 500, [230, 350])
+
+
+class Narrow(MlpPolicy):
+    """A policy of the user's."""
+
+
+def test_one_call_in_python_continues_a_training(tmp_path):
+    def callbacks(folder: Path) -> list:
+        return [SaveCheckpoints(100, folder=folder), LogEpisodes(folder=folder)]
+
+    def env(folder: Path) -> VecEnv:
+        return make_vec_env("CartPole-v1", 2, seed=3, monitor_dir=str(folder))
+
+    def build(folder: Path) -> DuelingDQN:
+        return DuelingDQN(
+            Narrow, env(folder), seed=1, learning_rate=rate, learning_starts=50, batch_size=8, replay_ratio=0.5
+        )
+
+    def rate(progress: float) -> float:
+        return 1e-3 * progress
+
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    undisturbed.mkdir()
+    model = build(undisturbed).learn(400, callback=callbacks(undisturbed), log_interval=1)
+    train_killed(build, callbacks, killed, 400, 250)
+    with pytest.raises(ValueError, match=r"cannot hold learning_rate.*: give learning_rate= again"):
+        DuelingDQN.resume(killed, env(killed), policy=Narrow)
+    with pytest.raises(ValueError, match=r"training is one of DuelingDQN, not of ClassicDQN: use DuelingDQN\.resume"):
+        ClassicDQN.resume(killed, env(killed), policy=Narrow, learning_rate=rate)
+    with pytest.raises(ValueError, match="200 of 150 steps already"):
+        DuelingDQN.resume(killed, env(killed), total_timesteps=150, policy=Narrow, learning_rate=rate)
+    with pytest.raises(ValueError, match="number of environments 2, and this one has 1"):
+        DuelingDQN.resume(killed, make_vec_env("CartPole-v1", 1), policy=Narrow, learning_rate=rate)
+    other = DuelingDQN.resume(
+        killed, env(killed), callback=callbacks(killed), log_interval=1, policy=Narrow, learning_rate=rate
+    )
+    assert other.num_timesteps == 400
+    assert_same(contents(model), contents(other))
+    assert_same(rows(undisturbed), rows(killed))
+    longer = DuelingDQN.resume(
+        killed, env(killed), callbacks(killed), total_timesteps=450, policy=Narrow, learning_rate=rate
+    )
+    assert longer.num_timesteps == 450

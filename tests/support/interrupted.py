@@ -5,12 +5,13 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.checkpoints.state import split
@@ -45,7 +46,7 @@ def train_killed(build: Build, callbacks: Callbacks, folder: Path, total: int, k
     model = build(folder)
     with pytest.raises(Killed):
         model.learn(total, callback=[*callbacks(folder), KillAt(kill_at)], log_interval=1)
-    model.env.close()
+    cast(VecEnv, model.env).close()
 
 
 def train_on(build: Build, callbacks: Callbacks, folder: Path, total: int, kill_at: int | None = None) -> ClassicDQN:
@@ -60,7 +61,7 @@ def train_on(build: Build, callbacks: Callbacks, folder: Path, total: int, kill_
         return model.learn(steps, callback=callbacks(folder), log_interval=1, reset_num_timesteps=False)
     with pytest.raises(Killed):
         model.learn(steps, callback=[*callbacks(folder), KillAt(kill_at)], log_interval=1, reset_num_timesteps=False)
-    model.env.close()
+    cast(VecEnv, model.env).close()
     return model
 
 
@@ -78,7 +79,7 @@ def assert_same_after_kills(build: Build, callbacks: Callbacks, tmp_path: Path, 
     assert_same(rows(undisturbed), rows(killed))
     assert any(len(each) > 2 for each in rows(undisturbed).values())  # there was something to compare
     for each in (model, other):
-        each.env.close()
+        cast(VecEnv, each.env).close()
 
 
 def contents(model: ClassicDQN) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""A training that goes on in another process: built again with the arguments that its checkpoint holds."""
+
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+
+from sb3_atari_dqn.algorithms.exported_models import ExportedModels
+from sb3_atari_dqn.algorithms.training_state import TrainingState
+from sb3_atari_dqn.algorithms.vocabulary import VOCABULARY
+from sb3_atari_dqn.checkpoints import training
+from sb3_atari_dqn.checkpoints.state import State
+from sb3_atari_dqn.validation import check_device, check_keys
+
+_Self = TypeVar("_Self", bound="ResumedTraining")
+
+
+class ResumedTraining(TrainingState, ExportedModels):
+    """A mixin: one call that continues a training which `SaveCheckpoints` has watched."""
+
+    def built_with(self) -> State:
+        """:return: the arguments of the constructor, plain; those that can only be saved as code are named instead"""
+        given = {"policy": self.policy_class, **self._arguments()}
+        plain: State = {}
+        code = []
+        for name, value in given.items():
+            try:
+                plain[name] = VOCABULARY.encode(value, name)
+            except ValueError:
+                code.append(name)
+        return {"arguments": plain, "code": code}
+
+    @classmethod
+    def resume(
+        cls: type[_Self],
+        folder: str | Path,
+        env: GymEnv,
+        callback: MaybeCallback = None,
+        total_timesteps: int | None = None,
+        log_interval: int = 4,
+        device: torch.device | str = "auto",
+        **arguments: Any,
+    ) -> _Self:
+        """
+        Continue a training from its newest checkpoint, to its end, exactly as if it had not been stopped.
+
+        :param folder: given to :class:`~sb3_atari_dqn.callbacks.SaveCheckpoints`
+        :param env: built as the environments of the training were, and not yet reset
+        :param callback: those of the training, `SaveCheckpoints` among them, built anew
+        :param total_timesteps: environment steps in all, None: as many as planned
+        :param log_interval: as it was
+        :param device: "auto", "cpu", "cuda", ...
+        :param arguments: of the constructor that a checkpoint cannot hold, as they would have to be executed: functions
+            and classes of the user's; a policy is one of them
+        :return: the trained model
+        :raises ValueError: if the checkpoint is damaged, the environment, algorithm or an argument does not fit, or
+            another process continues this training
+        :raises FileNotFoundError: if there is no checkpoint
+        """
+        check_device(device)
+        folder = Path(folder)
+        archive = training.open_archive(folder / training.FOLDER, keep=_keep_of(callback))
+        try:
+            checkpoint = archive.after
+            assert checkpoint is not None
+            built = cls._decoded_arguments(checkpoint.state("built"), arguments, checkpoint.meta["algorithm"])
+            total = total_timesteps or int(checkpoint.state("loop")["_total_timesteps"])
+            if total <= checkpoint.step:
+                raise ValueError(
+                    f"{folder} has {checkpoint.step:,} of {total:,} steps already: give a higher total_timesteps."
+                )
+            model = cls(built.pop("policy"), env, device=device, **built)
+            model.continue_from(archive, folder)
+        except BaseException:
+            archive.close()
+            raise
+        left = total - model.num_timesteps
+        return cast(Any, model).learn(left, callback=callback, log_interval=log_interval, reset_num_timesteps=False)
+
+    @classmethod
+    def _decoded_arguments(cls, built: State, given: dict[str, Any], algorithm: str) -> dict[str, Any]:
+        if algorithm != cls.__name__:
+            raise ValueError(f"The training is one of {algorithm}, not of {cls.__name__}: use {algorithm}.resume().")
+        check_keys(f"{cls.__name__}.resume()", given, {*cls._argument_names(), "policy"})
+        if missing := [name for name in built["code"] if name not in given]:
+            raise ValueError(
+                f"The checkpoint cannot hold {missing[0]}, which would have to be executed: give {missing[0]}= again."
+            )
+        saved = {name: VOCABULARY.decode(value, name) for name, value in built["arguments"].items()}
+        return {**saved, **given}
+
+
+def _keep_of(callback: Any) -> int:
+    """:return: how many checkpoints are kept; the callback that takes the folder over may say so"""
+    callbacks = callback if isinstance(callback, list) else [callback]
+    return next((each.keep for each in callbacks if hasattr(each, "keep")), 2)
