@@ -66,9 +66,10 @@ class LogEpisodes(RunCallback):
         seconds = round(time.time() - self._started, 3)
         self._write_rows([episode.number, episode.env, episode.env_steps, seconds, *values.values()])
         for writer in self._tensorboards():
-            for name, value in values.items():
-                if value is not None:
-                    writer.add_scalar(f"episode/{name}", value, episode.env_steps)
+            with self._writing(Path(writer.log_dir)):
+                for name, value in values.items():
+                    if value is not None:
+                        writer.add_scalar(f"episode/{name}", value, episode.env_steps)
 
     def _write_rows(self, *rows: list[Any]) -> None:
         """:param rows: to append; rows that cannot be written now are written with later ones"""

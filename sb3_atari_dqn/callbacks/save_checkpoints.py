@@ -6,11 +6,13 @@ import os
 import sys
 import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 from sb3_atari_dqn.callbacks.run import RunCallback
 from sb3_atari_dqn.callbacks.stop_signals import StopSignals
+from sb3_atari_dqn.callbacks.tolerant_writing import tolerate
 from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder, CheckpointNotWritten
 from sb3_atari_dqn.checkpoints.callback_states import why_lost
@@ -52,6 +54,7 @@ class SaveCheckpoints(RunCallback):
         self._archive: CheckpointFolder | None = None
         self._continuation: training.Continuation | None = None
         self._signals: StopSignals | None = None
+        self._at_the_end = ExitStack()
         self._saved_at: tuple[int, float] = (0, 0.0)  # environment steps, seconds
         self._last_written: int | None = None  # environment steps
         self._failed = False
@@ -84,12 +87,12 @@ class SaveCheckpoints(RunCallback):
         if reason := record_actions(model.env):
             warnings.warn(f"A continued training will start new episodes: {reason}", stacklevel=2)
         self._signals = StopSignals()
+        self._at_the_end.callback(self._signals.restore)
 
     def finish(self) -> None:
         """Called when learn() is left, however it is."""
-        if self._signals is not None:
-            self._signals.restore()
-            self._signals = None
+        self._at_the_end.close()
+        self._signals = None
         if self._archive is not None:
             self._archive.close()
             self._archive = None
@@ -126,6 +129,7 @@ class SaveCheckpoints(RunCallback):
         self._saved_at = self.model.num_timesteps, time.monotonic()
         if self._continuation is not None:
             self._continuation.load_callbacks(callbacks)
+        tolerate(self.model, callbacks, self._at_the_end)
         if reason := why_lost(callbacks):
             warnings.warn(f"A continued training will count anew: {reason}", stacklevel=2)
 

@@ -34,12 +34,17 @@ _KINDS: dict[type[KVWriter], str] = {
 
 def monitor_files(env: VecEnv) -> Iterator[TextIO]:
     """:return: the open files of all monitors that can be reached: not those in other processes"""
+    yield from (writer.file_handler for writer in monitor_writers(env))
+
+
+def monitor_writers(env: VecEnv) -> Iterator[Any]:
+    """:return: SB3's writers of these files"""
     *wrappers, base = vec_layers(env)
     owners = [*wrappers, *(layer for each in getattr(base, "envs", ()) for layer in layers(each))]
     writers = [vars(owner).get("results_writer") for owner in owners]
     if hasattr(type(base), "state_dict"):  # native games, which are no gymnasium environments
         writers += base.get_attr("monitor_writer")
-    yield from (writer.file_handler for writer in writers if writer is not None)
+    yield from (writer for writer in writers if writer is not None)
 
 
 def text_state(paths: Iterable[Path], folder: Path) -> State:

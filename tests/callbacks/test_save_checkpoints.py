@@ -2,16 +2,18 @@
 
 import signal
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import configure
 
 from sb3_atari_dqn import ClassicDQN
-from sb3_atari_dqn.callbacks import SaveCheckpoints
+from sb3_atari_dqn.callbacks import LogEpisodes, SaveCheckpoints
 from sb3_atari_dqn.checkpoints.checkpoint import all_in
 from sb3_atari_dqn.checkpoints.training import open_archive
 
@@ -166,3 +168,39 @@ def test_the_learning_rate_and_what_callbacks_count_are_those_of_the_run(tmp_pat
         assert model.num_timesteps == 120
         model.learn(80, callback=[SaveCheckpoints(50, folder=path), watch(model)], reset_num_timesteps=False)
     assert rates[0] == rates[1] != []
+
+
+@pytest.mark.filterwarnings("ignore:.*could not be written", "ignore:.*could not write")
+def test_a_full_disk_ends_neither_the_training_nor_its_log_files(tmp_path, capsys):
+    """A limit on the size of files stands for the disk: nothing can be added to any."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    env = make_vec_env("CartPole-v1", seed=1, monitor_dir=str(tmp_path))
+    evaluation = EvalCallback(make_vec_env("CartPole-v1", seed=2), eval_freq=70, n_eval_episodes=1, verbose=0)
+    evaluation.log_path = str(tmp_path / "evaluations")
+    callbacks = [
+        SaveCheckpoints(100, folder=tmp_path),
+        LogEpisodes(folder=tmp_path),
+        evaluation,
+        Call(250, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))),
+        Call(450, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)),
+    ]
+    model = model_of(env)
+    model.set_logger(configure(str(tmp_path), ["csv", "json", "log"]))
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model.learn(600, callback=callbacks, log_interval=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    messages = "\n".join(str(each.message) for each in said)
+    for name in ("checkpoint of step 300", "0.monitor.csv", "progress.csv", "what EvalCallback saves", "episodes.csv"):
+        assert name in messages
+    printed = capsys.readouterr().out
+    for name in ("Checkpoints are written again", f"Written again: {tmp_path / '0.monitor.csv'}", "EvalCallback saves"):
+        assert name in printed
+    assert steps_in(tmp_path) == [500, 600]
+    monitored = (tmp_path / "0.monitor.csv").read_text().splitlines()[2:]
+    logged = (tmp_path / "episodes.csv").read_text().splitlines()[1:]
+    assert [float(row.split(",")[0]) for row in monitored] == [float(row.split(",")[4]) for row in logged]
+    assert len(monitored) > 20

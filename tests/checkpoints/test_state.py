@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
 from sb3_atari_dqn.checkpoints.state import (
-    Stateful,
     generator_state,
     global_generators,
     joined,
@@ -22,7 +18,6 @@ from sb3_atari_dqn.checkpoints.state import (
 )
 from sb3_atari_dqn.exploration import EpsilonGreedy
 from sb3_atari_dqn.schedules import NoEpsilon
-from tests.support.environments import ImageAndVector
 
 
 def through_json(state):
@@ -126,34 +121,3 @@ def test_anything_that_would_need_a_pickle_is_refused_with_its_place(foreign):
 def test_keys_are_strings():
     with pytest.raises(TypeError, match="key 3 at /part"):
         split({"part": {3: 1}})
-
-
-@pytest.mark.parametrize("env", ["CartPole-v1", ImageAndVector])
-def test_the_kept_statistics_of_a_normalization_come_back(env):
-    def normalized():
-        keys = None if env == "CartPole-v1" else ["numbers"]
-        return VecNormalize(make_vec_env(env, 2, seed=1), norm_obs_keys=keys)
-
-    venv = normalized()
-    venv.reset()
-    for _ in range(5):
-        venv.step([0, 0])
-    snapshot = NormalizationSnapshot(venv)
-    assert isinstance(snapshot, Stateful)
-    expected = through_json(snapshot.state_dict())
-    other = normalized()
-    again = NormalizationSnapshot(other)
-    again.load_state_dict(expected)
-    again.restore()
-    assert other.ret_rms.var == venv.ret_rms.var
-    assert other.returns.tolist() == venv.returns.tolist()
-    for ours, theirs in zip(*(_all_statistics(each.obs_rms) for each in (other, venv)), strict=True):
-        assert (ours.mean.tolist(), ours.var.tolist(), ours.count) == (
-            theirs.mean.tolist(),
-            theirs.var.tolist(),
-            theirs.count,
-        )
-
-
-def _all_statistics(statistics):
-    return list(statistics.values()) if isinstance(statistics, dict) else [statistics]
