@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from report import circumstances, spread, write
@@ -59,13 +60,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as name:
-        model = DuelingDQN(
-            "CnnPolicy",
-            NativeAtariVecEnv(args.env, 8, seed=1),
+        settings: dict[str, Any] = {
             **{"buffer_size": 500_000, "learning_starts": 1000, "replay": "prioritized", "n_steps": 3, "seed": 1},
             **{"replay_ratio": 0.25, "overlap": True, "learner": "fast", "target_update_interval": 2000},
-            replay_buffer_kwargs={"frame_storage": args.storage},
-        )
+            "replay_buffer_kwargs": {"frame_storage": args.storage},
+        }
+        model = DuelingDQN("CnnPolicy", NativeAtariVecEnv(args.env, 8, seed=1), **settings)
         watch = Pieces(args.steps, args.checkpoints, Path(name))
         model.learn((2 + 2 * args.pieces) * args.steps + 8, callback=watch)
     seconds = watch.seconds
