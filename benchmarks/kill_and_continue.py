@@ -43,7 +43,7 @@ PATHS = {
     ],
 }
 #: Clocks, and where a process began to count.
-CLOCKS = ("t", "t_start", "start", "seconds", "_num_timesteps_at_start", "folder", "events", "files")
+CLOCKS = ("t", "t_start", "start", "seconds", "_num_timesteps_at_start", "episode_times", "folder", "events", "files")
 assert rl_zoo3.train  # imported before any process is forked
 
 
@@ -135,8 +135,8 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def _parts(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
     for name in checkpoint.manifest.parts:
-        values, arrays = split(checkpoint.state(name))
-        yield f"{name} (values)", json.dumps(_without_clocks(values), sort_keys=True)
+        values, arrays = split(_without_clocks(checkpoint.state(name)))
+        yield f"{name} (values)", json.dumps(values, sort_keys=True)
         for number, array in enumerate(arrays.values()):
             if name != "files":
                 tensor = torch.as_tensor(array).clone(memory_format=torch.contiguous_format)
