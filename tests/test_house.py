@@ -29,7 +29,9 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.networks": ("networks/", "policies.py", "learners/", "algorithms/saved_models.py", "zoo/", "commands/"),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py", "algorithms/saved_models.py"),
-    f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/"),
+    f"{NAME}.checkpoints": (
+        *("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/", "__init__.py"),
+    ),
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),

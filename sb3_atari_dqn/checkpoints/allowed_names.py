@@ -73,7 +73,10 @@ CLASSES = {
     *_within("torch.nn.modules.activation", "Softshrink Softsign Tanh Tanhshrink"),
     *_within("torch.nn.modules.linear", "Identity"),
     *_within("torch.nn.modules.normalization", "GroupNorm LayerNorm"),
-    *(f"torch.optim.{name.lower()}.{name}" for name in "Adadelta Adagrad Adam AdamW Adamax NAdam RAdam RMSprop".split()),
+    *(
+        f"torch.optim.{name.lower()}.{name}"
+        for name in ["Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"]
+    ),
     "torch.optim.sgd.SGD",
     *_within("numpy", "ndarray bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"),
     *_within("numpy.random._pcg64", "PCG64 PCG64DXSM"),

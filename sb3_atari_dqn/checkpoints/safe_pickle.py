@@ -35,13 +35,14 @@ _MOST_NAMES = 6  # in a message
 #: Names of older versions.
 _RENAMED = {"numpy.core.": "numpy._core."}
 
-_INSTRUCTIONS = """
-    PROTO FRAME STOP MARK POP POP_MARK MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
-    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
-    BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
-    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
-    EMPTY_SET ADDITEMS FROZENSET GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD
-""".split()
+_INSTRUCTIONS = (
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"),
+    *("GET", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2"),
+    *("LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
+    *("EMPTY_SET", "ADDITEMS", "FROZENSET", "GLOBAL", "STACK_GLOBAL", "REDUCE", "NEWOBJ", "BUILD"),
+)
 
 _Instruction = Callable[[Any], None]
 Functions = Mapping[str, Any]
@@ -188,18 +189,20 @@ class SafeUnpickler(pickle._Unpickler):
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
 
-SafeUnpickler.dispatch.update({
-    pickle.BINPERSID[0]: SafeUnpickler._persistent_id,
-    pickle.REDUCE[0]: SafeUnpickler._reduce,
-    pickle.NEWOBJ[0]: SafeUnpickler._new_object,
-    pickle.BUILD[0]: SafeUnpickler._build,
-    pickle.BYTEARRAY8[0]: SafeUnpickler._bytearray,
-    pickle.APPEND[0]: SafeUnpickler._append,
-    pickle.APPENDS[0]: SafeUnpickler._appends,
-    pickle.ADDITEMS[0]: SafeUnpickler._add_items,
-    pickle.SETITEM[0]: SafeUnpickler._set_item,
-    pickle.SETITEMS[0]: SafeUnpickler._set_items,
-})
+SafeUnpickler.dispatch.update(
+    {
+        pickle.BINPERSID[0]: SafeUnpickler._persistent_id,
+        pickle.REDUCE[0]: SafeUnpickler._reduce,
+        pickle.NEWOBJ[0]: SafeUnpickler._new_object,
+        pickle.BUILD[0]: SafeUnpickler._build,
+        pickle.BYTEARRAY8[0]: SafeUnpickler._bytearray,
+        pickle.APPEND[0]: SafeUnpickler._append,
+        pickle.APPENDS[0]: SafeUnpickler._appends,
+        pickle.ADDITEMS[0]: SafeUnpickler._add_items,
+        pickle.SETITEM[0]: SafeUnpickler._set_item,
+        pickle.SETITEMS[0]: SafeUnpickler._set_items,
+    }
+)
 
 
 def load_pickle(

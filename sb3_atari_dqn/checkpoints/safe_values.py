@@ -1,4 +1,4 @@
-"""What NumPy, torch and Python write into pickles as a function and its arguments: here with arguments that are checked.
+"""What NumPy, torch and Python write into pickles as a function and its arguments: here the arguments are checked.
 
 None of the originals is called with what a file says before its type, its size and its extent are known.
 """
@@ -32,7 +32,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 def _dtype(kind: Any, align: Any = False, copy: Any = False) -> np.dtype:
     """Plain numbers, or Python objects; never a type with parts or flags that the file chooses."""
     dtype = np.dtype(kind) if isinstance(kind, str) and len(kind) <= 3 else None
-    if dtype is None or (dtype.char not in _NUMBERS and dtype != object):
+    if dtype is None or (dtype.char not in f"{_NUMBERS}O"):
         raise ValueError(f"arrays of {kind!r:.80} are not plain numbers")
     return dtype
 
@@ -70,7 +70,7 @@ def _reconstruct(kind: Any, shape: Any, dtype: Any) -> np.ndarray:
 
 def _set_array_state(array: np.ndarray, state: Any) -> None:
     _, shape, dtype, is_fortran, data = state
-    if isinstance(dtype, np.dtype) and dtype == object:
+    if isinstance(dtype, np.dtype) and dtype.char == "O":
         if type(data) is not list or len(data) != math.prod(_shape(shape)):
             raise ValueError("an array of objects without them")
     else:
