@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
-from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, trusts
+from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, allow, trusts
 from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
 from sb3_atari_dqn.checkpoints.safe_pickle import load_pickle
 from sb3_atari_dqn.finite import check_observations, check_transition
@@ -241,6 +241,8 @@ class ReplayMemory(_Host):
         """:raises ValueError: if it is damaged, or does not fit; the model's own buffer then stays"""
         if self.env is None and issubclass(self._choose_replay()[0], HerReplayBuffer):
             raise ValueError(_HER_NEEDS_ENV)
+        if self.replay_buffer_class is not None:
+            allow(self.replay_buffer_class)  # the user gave it to this model
         own_buffer = self._replay_buffer
         try:
             if trusted:

@@ -210,7 +210,7 @@ class SavedModels(_Host):
         :raises RuntimeError: if the networks differ, as in SB3
         """
         given = load_path_or_dict
-        weights = given if isinstance(given, dict) else read_weights(given, trust)
+        weights: Any = given if isinstance(given, dict) else read_weights(given, trust)
         self._learner = None  # it may hold copies of parameters, some of which change even if an error follows
         try:
             super().set_parameters(weights, exact_match, device)

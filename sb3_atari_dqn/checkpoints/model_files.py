@@ -1,6 +1,7 @@
 """Model zips: written atomically, and opened only by the algorithm that saved them."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -56,8 +57,8 @@ class SavedModel:
     A model file that has been read.
 
     :param attributes: of the model, without its weights
-    :param archive: the weights, as a zip for SB3's `load`, which needs all `attributes` as `custom_objects`: it unpickles
-        nothing then, and sees nothing else of the file
+    :param archive: the weights, as a zip for SB3's `load`, which needs all `attributes` as `custom_objects`; it then
+        unpickles nothing, and sees nothing else of the file
     """
 
     attributes: dict[str, Any]
@@ -106,8 +107,8 @@ def read_weights(path: ModelPath, trust: bool | None = None) -> io.BytesIO:
 def _attributes(
     archive: zipfile.ZipFile, path: str, custom_objects: Mapping[str, Any], trusted: bool
 ) -> dict[str, Any]:
-    if _SAFE_PART in archive.namelist():  # says everything, and then the pickles beside it are for SB3 only
-        attributes = safe_objects.loads(read_entry(archive, _SAFE_PART), f"{path} (its entry {_SAFE_PART})")
+    if _SAFE_PART in archive.namelist():
+        attributes = _of_safe_part(archive, path)
     else:
         attributes = _of_data(archive, path, custom_objects, trusted)
     if not isinstance(attributes, dict):
@@ -115,6 +116,22 @@ def _attributes(
     if isinstance(attributes.get("env"), str) and not trusted:
         raise UnsafeFile(f"{path} is refused: SB3 would make an environment of its attribute env, and import it.")
     return attributes | {key: value for key, value in custom_objects.items() if key in attributes}
+
+
+def _of_safe_part(archive: zipfile.ZipFile, path: str) -> Any:
+    """
+    :return: the attributes in our entry; the pickles beside it are for SB3 only
+    :raises ValueError: if SB3 would load another model from this file than we do
+    """
+    name = f"{path} (its entry {_SAFE_PART})"
+    found = safe_objects.loads(read_entry(archive, _SAFE_PART), name)
+    if not isinstance(found, dict) or found.get("of data") != _digest(archive):
+        raise ValueError(f"{name} does not belong to its entry {_DATA}, which was changed: use another copy.")
+    return found.get("attributes")
+
+
+def _digest(archive: zipfile.ZipFile) -> str:
+    return hashlib.sha256(read_entry(archive, _DATA)).hexdigest() if _DATA in archive.namelist() else ""
 
 
 def _of_data(archive: zipfile.ZipFile, path: str, custom_objects: Mapping[str, Any], trusted: bool) -> Any:
@@ -167,9 +184,9 @@ def add_safe_part(file: io.BytesIO, attributes: Mapping[str, Any]) -> None:
     :param attributes: of the model, those that SB3 left out included
     """
     with zipfile.ZipFile(file) as archive:
-        names = json.loads(archive.read(_DATA))
+        names, digest = json.loads(archive.read(_DATA)), _digest(archive)
     try:
-        content = safe_objects.dumps({name: attributes[name] for name in names})
+        content = safe_objects.dumps({"attributes": {name: attributes[name] for name in names}, "of data": digest})
     except TypeError:
         _warn_if_unsafe(file)
         return

@@ -76,7 +76,7 @@ class _Bounded:
         return self._file.readline()
 
     def readinto(self, into: Any) -> int:
-        return self._file.readinto(into)  # type: ignore[attr-defined, no-any-return]
+        return self._file.readinto(into)  # type: ignore[attr-defined]
 
 
 class _Instructions(dict[int, _Instruction]):
@@ -96,13 +96,20 @@ class SafeUnpickler(pickle._Unpickler):
     :param persistent: what a persistent id stands for; None: a pickle with such is refused
     """
 
+    stack: list[Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+    readinto: Callable[[Any], int]
+    pop_mark: Callable[[], list[Any]]
+    _unframer: Any
+
     dispatch = _Instructions(
         {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _INSTRUCTIONS}
     )
 
     def __init__(self, file: BinaryIO, functions: Functions = FUNCTIONS, persistent: Persistent | None = None) -> None:
         self._bounded = _Bounded(file)
-        super().__init__(self._bounded)  # type: ignore[arg-type]
+        super().__init__(self._bounded)
         self._functions = functions
         self._persistent = persistent
 
@@ -257,7 +264,7 @@ def names_in(file: BinaryIO, functions: Functions = FUNCTIONS) -> list[str]:
                 if len(pair) == 2 and not _is_known(unpickler, *map(str, pair)):
                     found.append(".".join(map(str, pair)))
             elif instruction.name in ("BINGET", "LONG_BINGET"):
-                strings.append(memo[argument] if argument < len(memo) else None)
+                strings.append(memo[int(argument or 0)])
             elif instruction.stack_after and instruction.name not in ("MARK", "PROTO", "FRAME"):
                 strings.append(argument if isinstance(argument, str) else None)
             if len(set(found)) >= _MOST_NAMES:

@@ -75,7 +75,7 @@ def _set_array_state(array: np.ndarray, state: Any) -> None:
             raise ValueError("an array of objects without them")
     else:
         dtype = _raw(dtype, data, _shape(shape))
-    array.__setstate__((1, shape, dtype, bool(is_fortran), data))
+    array.__setstate__((1, shape, dtype, bool(is_fortran), data))  # type: ignore[arg-type]
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
@@ -109,7 +109,7 @@ def set_bit_generator_state(generator: np.random.BitGenerator, state: Any) -> No
         inner = values["state"]
         if len(inner["key"]) != _MT19937_WORDS or not (_is_count(inner["pos"]) and inner["pos"] <= _MT19937_WORDS):
             raise ValueError("the state of the generator MT19937 is damaged")
-    generator.state = values  # type: ignore[attr-defined]
+    generator.state = values
     if seed and isinstance(seed[0], np.random.SeedSequence):
         generator.__setstate__((generator.state, seed[0]))  # type: ignore[attr-defined]
 
