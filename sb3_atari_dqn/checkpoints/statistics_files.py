@@ -38,9 +38,7 @@ def read_statistics(path: Path, trust: bool | None = None) -> VecNormalize:
     :raises UnsafeFile: if it is not trusted and needs something that is not on our lists
     :raises ValueError: if it is damaged, or holds something else
     """
-    size = path.stat().st_size
-    check_unpacked_size(size, size, str(path))
-    content = path.read_bytes()
+    content = _content(path)
     normalize = _beside(path, _digest(content))
     if normalize is None:
         normalize = pickle.loads(content) if trusts(trust) else safe_pickle.loads(content, str(path))
@@ -50,13 +48,27 @@ def read_statistics(path: Path, trust: bool | None = None) -> VecNormalize:
     return normalize
 
 
+def check_statistics(path: Path) -> None:
+    """
+    :param path: of a pickle that somebody else will unpickle; our file beside it says nothing about it
+    :raises UnsafeFile: if that would run something that is not on our lists
+    :raises ValueError: if it is damaged
+    """
+    safe_pickle.loads(_content(path), str(path))
+
+
+def _content(path: Path) -> bytes:
+    size = path.stat().st_size
+    check_unpacked_size(size, size, str(path))
+    return path.read_bytes()
+
+
 def _beside(path: Path, digest: str) -> object:
     """:return: the statistics in our own file, None if there is none, or it belongs to another pickle"""
     beside = path.with_suffix(".safetensors")
     if not beside.is_file():
         return None
-    check_unpacked_size(beside.stat().st_size, beside.stat().st_size, str(beside))
-    found = safe_objects.loads(beside.read_bytes(), str(beside))
+    found = safe_objects.loads(_content(beside), str(beside))
     return found["statistics"] if isinstance(found, dict) and found.get("of pickle") == digest else None
 
 

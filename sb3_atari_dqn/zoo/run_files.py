@@ -8,7 +8,7 @@ import yaml
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.checkpoints.allowed_names import NotAllowed, lookup, name_of, trusts
-from sb3_atari_dqn.checkpoints.statistics_files import read_statistics
+from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.zoo.allowed_imports import is_importable
 from sb3_atari_dqn.zoo.plain_yaml import evaluated, read_yaml, refused
 
@@ -83,10 +83,13 @@ def check_run(settings: Path, trust: bool | None = None) -> None:
     """
     if trusts(trust):
         return
-    for name, check in (("config.yml", read_config), ("args.yml", read_args), ("vecnormalize.pkl", read_statistics)):
-        path = settings / name
-        if path.is_file():
-            check(path, trust)
+    config, args, statistics = (settings / name for name in ("config.yml", "args.yml", "vecnormalize.pkl"))
+    if config.is_file():
+        read_config(config, trust=False)
+    if args.is_file():
+        read_args(args, trust=False)
+    if statistics.is_file():
+        check_statistics(statistics)
 
 
 def get_model_path(
@@ -96,7 +99,7 @@ def get_model_path(
     algo: str,
     env_name: str,
     *args: Any,
-    **kw: Any,
+    **kwargs: Any,
 ) -> tuple[str, str, str]:
     """Find a model as the zoo does; if it is one of our algorithms, check the files of its run.
 
@@ -104,7 +107,7 @@ def get_model_path(
     :raises SystemExit: with one sentence, if the run would execute something outside of the allow-list. ``enjoy`` takes
         a ValueError for a missing model, and downloads another
     """
-    name_prefix, model_path, log_path = upstream(exp_id, folder, algo, env_name, *args, **kw)
+    name_prefix, model_path, log_path = upstream(exp_id, folder, algo, env_name, *args, **kwargs)
     if algo in ALGORITHMS:
         try:
             check_run(Path(log_path, env_name))
