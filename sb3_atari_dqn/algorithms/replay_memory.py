@@ -1,5 +1,6 @@
 """The memory of a model: chosen by name, reserved when it is first needed, saved and taken back."""
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -245,10 +246,8 @@ class ReplayMemory(_Host):
             allow(self.replay_buffer_class)  # the user gave it to this model
         own_buffer = self._replay_buffer
         try:
-            if trusted:
-                super().load_replay_buffer(file, truncate_last_traj)
-            else:
-                self._take_sb3_buffer(load_pickle(file, name), truncate_last_traj)
+            buffer = pickle.load(file) if trusted else load_pickle(file, name)
+            self._take_sb3_buffer(buffer, truncate_last_traj)
         except UnsafeFile:
             raise
         except Exception as error:  # a damaged pickle leads to any of them
