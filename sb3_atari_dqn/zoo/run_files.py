@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
-from sb3_atari_dqn.checkpoints.allowed_names import NotAllowed, lookup, name_of, trusts
+from sb3_atari_dqn.checkpoints.allowed_names import NotAllowed, UnsafeFile, lookup, name_of, trusts
 from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.zoo.allowed_imports import is_importable
 from sb3_atari_dqn.zoo.plain_yaml import evaluated, read_yaml, refused
@@ -123,7 +123,9 @@ def _read(path: Path, trust: bool | None) -> tuple[dict[str, Any], dict[str, int
     else:
         try:
             found, lines = read_yaml(path)
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        except UnsafeFile:
+            raise
+        except Exception as error:  # what damage leads to depends on the tag
             raise ValueError(f"{path} is no YAML file that can be read ({type(error).__name__}: {error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds a {type(found).__name__} instead of a mapping")
