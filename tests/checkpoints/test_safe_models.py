@@ -303,7 +303,8 @@ def test_sb3_loads_our_models(ours):
     sb3 = DQN("MlpPolicy", "CartPole-v1", device="cpu")
     sb3.set_parameters(ours)
     weights = sb3.q_net.state_dict()
-    assert all((parameters["policy"][f"q_net.{name}"] == value).all() for name, value in weights.items())
+    saved: Any = parameters["policy"]
+    assert all((saved[f"q_net.{name}"] == value).all() for name, value in weights.items())
 
 
 def test_a_model_with_code_of_the_user_is_saved_with_a_warning_and_needs_trust(tmp_path):

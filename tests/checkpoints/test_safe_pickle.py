@@ -111,7 +111,7 @@ def test_normalization_statistics_come_back():
     for _ in range(5):
         normalize.step(np.zeros(2, int))
     for restored in (loads(pickle.dumps(normalize), "file"), safe_objects.loads(safe_objects.dumps(normalize), "file")):
-        assert (restored.obs_rms.mean == normalize.obs_rms.mean).all()
+        assert (restored.obs_rms.mean == normalize.obs_rms.mean).all()  # type: ignore[attr-defined]
         assert (restored.ret_rms.var, restored.gamma) == (normalize.ret_rms.var, 0.9)
         assert restored.observation_space == normalize.observation_space
 

@@ -42,7 +42,7 @@ def edited(path: Path, line: str, marker: Path) -> int:
     """
     line = line.format(marker=marker)
     key = line.partition(":")[0]
-    found = dict(yaml.unsafe_load(path.read_text())) if path.is_file() else {"policy": "MlpPolicy"}
+    found = dict(yaml.unsafe_load(path.read_text())) if path.is_file() else {"n_timesteps": 1}
     path.parent.mkdir(exist_ok=True, parents=True)
     text = yaml.safe_dump({name: value for name, value in found.items() if name != key})
     path.write_text(f"{text}{line}\n")
