@@ -124,8 +124,8 @@ def allow(*named: Any) -> None:
     """
     Let files use classes or functions of your own: a policy, a features extractor, a replay buffer, a schedule.
 
-    Saved objects of an allowed class are restored as pickle restores them, with its own `__setstate__`. Arguments of
-    its constructor may come from the file. Call this before loading, in every program that loads such a file.
+    Saved objects of an allowed class are made without calling its constructor, and get the attributes that the file
+    says, through its own `__setstate__` if it has one. Call this before loading, in every program that loads one.
 
     :param named: classes or functions
     :raises TypeError: on anything else

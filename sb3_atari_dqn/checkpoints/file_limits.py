@@ -38,7 +38,7 @@ def check_archive(archive: zipfile.ZipFile, name: str, max_bytes: float = math.i
     for entry in entries:
         if problem := _problem(entry, seen):
             raise UnsafeFile(f"{name} is refused: its entry {entry.filename!r:.80} {problem}.")
-        seen.add(entry.filename)
+        seen.add(entry.filename.lower())
     check_unpacked_size(sum(entry.file_size for entry in entries), _size(archive), name, max_bytes)
 
 
@@ -62,7 +62,7 @@ def _problem(entry: zipfile.ZipInfo, seen: set[str]) -> str:
     path = entry.orig_filename
     if re.search(r"[\\:\x00]", path) or path.startswith("/") or ".." in path.split("/"):
         return "leads out of the folder that it would be unpacked to"
-    if entry.filename in seen:
+    if entry.filename.lower() in seen:  # torch finds names whatever their case
         return "is there twice"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a symbolic link"

@@ -26,12 +26,17 @@ def check_zip(file: IO[bytes], name: str) -> None:
     :raises UnsafeFile: if it would unpack to too much, or to somewhere else
     :raises ValueError: if it is damaged
     """
+    check_limits(file, name)
+    refuse_damaged(file, name)
+
+
+def check_limits(file: IO[bytes], name: str) -> None:
+    """See :func:`check_zip`; says nothing about damage."""
     archive = None
-    with suppress(zipfile.BadZipFile, ValueError, OSError, EOFError):  # damage, of which more is said below
+    with suppress(zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError):
         archive = zipfile.ZipFile(file)
     if archive is not None:
         check_archive(archive, name)
-    refuse_damaged(file, name)
 
 
 def refuse_damaged(source: Any, name: str | None = None) -> None:

@@ -4,8 +4,9 @@ Tested with rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`); wit
 nothing and issue one warning. ``tests/zoo/test_patches.py`` reproduces each defect on the unpatched zoo, and fails once
 a patch is no longer needed.
 
-The patched methods of ``ExperimentManager`` and the check of run folders affect our algorithms only; all others run upstream's code. The exception
-are our callbacks, which work with any algorithm: they get the run folder, and rendering environments to record.
+The patched methods of ``ExperimentManager``, and the check of run folders, affect our algorithms only; all others run
+upstream's code. The exception are our callbacks, which work with any algorithm: they get the run folder, and rendering
+environments to record.
 """
 
 import functools

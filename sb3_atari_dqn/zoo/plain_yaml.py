@@ -18,7 +18,7 @@ from sb3_atari_dqn.checkpoints.allowed_names import WAY_OUT, NotAllowed, UnsafeF
 from sb3_atari_dqn.checkpoints.file_limits import check_extent
 from sb3_atari_dqn.zoo.allowed_imports import imported, is_importable
 
-_MOST_BYTES = 1 << 20
+_LONGEST_FILE = 1 << 20
 _LONGEST_EXPRESSION = 5_000
 _LARGEST_POWER = 64
 
@@ -71,8 +71,6 @@ def _python_object(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
         return _named(name, _place(node))
     if suffix == "object/apply:collections.OrderedDict":
         return OrderedDict(_pairs(loader, node))
-    if suffix in ("object/new:huggingface_sb3.naming_schemes.EnvironmentName", "object/apply:builtins.str"):
-        return str(_first_argument(loader, node))
     raise refused(_place(node), f"{name or suffix} (the tag !!python/{suffix})")
 
 
@@ -82,12 +80,6 @@ def _pairs(loader: _Loader, node: yaml.Node) -> list[tuple[Any, Any]]:
     if found is None or len(found) > 1 or not all(isinstance(pair, list) for pair in found[0] if found):
         raise yaml.constructor.ConstructorError(None, None, "an OrderedDict without pairs", node.start_mark)
     return [(key, value) for key, value in found[0]] if found else []
-
-
-def _first_argument(loader: _Loader, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return (loader.construct_mapping(node, deep=True).get("args") or [None])[0]
-    return loader.construct_sequence(node, deep=True)[0] if isinstance(node, yaml.SequenceNode) else None
 
 
 _Loader.add_multi_constructor(_PYTHON, _python_object)
@@ -111,11 +103,11 @@ def read_yaml(path: Path) -> tuple[Any, dict[str, int]]:
     :raises UnsafeFile: if it would run something, with the line
     :raises yaml.YAMLError: if it is no YAML
     """
-    with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise UnsafeFile(f"{path} is refused: it has more than {_MOST_BYTES:,} bytes.")
-    loader = _Loader(content.decode("utf-8"))
+    with path.open() as file:  # decoded as the zoo does it: another encoding may have other line breaks
+        content = file.read(_LONGEST_FILE + 1)
+    if len(content) > _LONGEST_FILE:
+        raise UnsafeFile(f"{path} is refused: it has more than {_LONGEST_FILE:,} characters.")
+    loader = _Loader(content)
     loader.name = str(path)
     try:
         node = loader.get_single_node()

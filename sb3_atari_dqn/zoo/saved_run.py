@@ -26,8 +26,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.algorithms.saved_models import SavedModels
 from sb3_atari_dqn.checkpoints.allowed_names import trusts
-from sb3_atari_dqn.checkpoints.file_limits import check_archive
 from sb3_atari_dqn.checkpoints.model_files import NO_MODEL, damage_of, read_model
+from sb3_atari_dqn.checkpoints.model_zip import check_limits
 from sb3_atari_dqn.checkpoints.statistics_files import read_statistics
 from sb3_atari_dqn.validation import check_device, check_known
 from sb3_atari_dqn.zoo import played_envs
@@ -166,10 +166,9 @@ def find_run(
 def _check_zip(model: Path, trust: bool) -> None:
     """:raises ValueError: if SB3 did not save this file, or it is damaged, or unpacks to too much"""
     way_out = "pass a run folder, or a .zip inside one"
-    if not trust and zipfile.is_zipfile(model):
-        with zipfile.ZipFile(model) as archive:
-            check_archive(archive, str(model))
     with reading(f"{model} cannot be read"), model.open("rb") as file:
+        if not trust:
+            check_limits(file, str(model))
         damage = damage_of(file)
     if damage == NO_MODEL:
         raise ValueError(f"{model} is not an SB3 model (not a zip file): {way_out}")

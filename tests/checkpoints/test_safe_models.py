@@ -184,6 +184,11 @@ def test_two_entries_of_one_name_and_links_are_refused(ours, tmp_path):
         for each in [*old.namelist(), "data"]:
             new.writestr(each, old.read(each))
     refused(tmp_path / "twice.zip", "'data' is there twice", tmp_path / "none")
+    with zipfile.ZipFile(ours) as old, zipfile.ZipFile(tmp_path / "case.zip", "w") as new:
+        for each in old.namelist():
+            new.writestr(each, old.read(each))
+        new.writestr("Data", "{}")
+    refused(tmp_path / "case.zip", "'Data' is there twice", tmp_path / "none")
     link = zipfile.ZipInfo("link")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(ours) as old, zipfile.ZipFile(tmp_path / "link.zip", "w") as new:

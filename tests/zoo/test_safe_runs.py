@@ -348,7 +348,7 @@ def test_models_of_other_algorithms_are_played_by_the_same_rule(logs, tmp_path):
 
 def test_upstream_still_runs_what_a_run_folder_says(tmp_path):
     """If this fails, `check_runs` may no longer be needed."""
-    for number, line in enumerate(line for line in YAML_LINES if line.startswith("normalize") or "apply" in line):
+    for number, line in enumerate(line for line in YAML_LINES if "marker" in line and "Popen" not in line):
         settings, marker = tmp_path / str(number), tmp_path / f"marker{number}"
         edited(settings / "config.yml", line, marker)
         with contextlib.suppress(Exception):
