@@ -43,11 +43,20 @@ def check_weights(data: bytes, name: str) -> None:
     """
     if not data.startswith(b"PK\x03\x04"):
         raise UnsafeFile(f"{name} is refused: it is not in torch's zip format, which files since torch 1.6 have.")
+    try:
+        _check_zip_of_torch(data, name)
+    except UnsafeFile:
+        raise
+    except Exception as error:  # damage leads to any of them
+        raise ValueError(f"{name} is damaged ({type(error).__name__}: {error}).") from error
+
+
+def _check_zip_of_torch(data: bytes, name: str) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         check_archive(archive, name)
         roots = {entry.partition("/")[0] for entry in archive.namelist()}
         if len(roots) != 1 or f"{(root := roots.pop())}/data.pkl" not in archive.namelist():
-            raise ValueError(f"{name} is damaged: it has no data.pkl, or several.")
+            raise ValueError("it has no data.pkl, or several")
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
 
         def storage(found: Any) -> _Storage:
