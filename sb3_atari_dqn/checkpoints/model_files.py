@@ -7,7 +7,8 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,9 @@ def read_model(
     :raises FileNotFoundError: if it does not exist
     """
     trusted = trusts(trust)
-    with opened(path) as file:
-        refuse_damaged(file, str(path)) if trusted else check_zip(file, str(path))
-        with zipfile.ZipFile(file) as archive:
-            attributes = _attributes(archive, str(path), custom_objects or {}, trusted)
-            return SavedModel(attributes, _weights(archive, str(path), attributes, trusted))
+    with _checked(path, trusted) as archive:
+        attributes = _attributes(archive, str(path), custom_objects or {}, trusted)
+        return SavedModel(attributes, _weights(archive, str(path), attributes, trusted))
 
 
 def read_attributes(
@@ -90,7 +89,9 @@ def read_attributes(
     """
     :return: the saved attributes of the model, without its weights; parameters and errors: see :func:`read_model`
     """
-    return read_model(path, custom_objects, trust).attributes
+    trusted = trusts(trust)
+    with _checked(path, trusted) as archive:
+        return _attributes(archive, str(path), custom_objects or {}, trusted)
 
 
 def read_weights(path: ModelPath, trust: bool | None = None) -> io.BytesIO:
@@ -98,10 +99,16 @@ def read_weights(path: ModelPath, trust: bool | None = None) -> io.BytesIO:
     :return: the weights, as a zip for SB3's `set_parameters`; parameters and errors: see :func:`read_model`
     """
     trusted = trusts(trust)
+    with _checked(path, trusted) as archive:
+        return _weights(archive, str(path), {}, trusted)
+
+
+@contextmanager
+def _checked(path: ModelPath, trusted: bool) -> Iterator[zipfile.ZipFile]:
     with opened(path) as file:
         refuse_damaged(file, str(path)) if trusted else check_zip(file, str(path))
         with zipfile.ZipFile(file) as archive:
-            return _weights(archive, str(path), {}, trusted)
+            yield archive
 
 
 def _attributes(

@@ -8,6 +8,7 @@ import yaml
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.checkpoints.allowed_names import NotAllowed, UnsafeFile, lookup, name_of, trusts
+from sb3_atari_dqn.checkpoints.model_files import read_attributes
 from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.zoo.allowed_imports import is_importable
 from sb3_atari_dqn.zoo.plain_yaml import evaluated, read_yaml, refused
@@ -19,6 +20,9 @@ IMPORTED_TO_PLAY = ("env_wrapper", "vec_env_wrapper")
 IMPORTED_TO_TRAIN = (*IMPORTED_TO_PLAY, "callback", "policy", "replay_buffer_class")
 #: Keys whose classes are called with arguments of the file.
 _CALLED = (*IMPORTED_TO_PLAY, "callback")
+
+#: Attributes of a model that the scripts replace.
+_REPLACED = dict.fromkeys(("learning_rate", "lr_schedule", "clip_range"))
 
 #: Arguments of an environment that name a program.
 _PROGRAMS = ("browser",)
@@ -101,16 +105,17 @@ def get_model_path(
     *args: Any,
     **kwargs: Any,
 ) -> tuple[str, str, str]:
-    """Find a model as the zoo does; if it is one of our algorithms, check the files of its run.
+    """Find a model as the zoo does; if it is one of our algorithms, check the files of its run, and the model.
 
     :param upstream: ``rl_zoo3.utils.get_model_path``
     :raises SystemExit: with one sentence, if the run would execute something outside of the allow-list. ``enjoy`` takes
         a ValueError for a missing model, and downloads another
     """
     name_prefix, model_path, log_path = upstream(exp_id, folder, algo, env_name, *args, **kwargs)
-    if algo in ALGORITHMS:
+    if algo in ALGORITHMS and not trusts(None):
         try:
             check_run(Path(log_path, env_name))
+            read_attributes(model_path, _REPLACED)  # by `load` again; here it can be refused in one sentence
         except ValueError as error:
             raise SystemExit(" ".join(str(error).split())) from error
     return name_prefix, model_path, log_path
