@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # they cannot follow the catalogue; tests/test_public_names.p
     from sb3_atari_dqn.algorithms.variants import DuelingDQN as DuelingDQN
     from sb3_atari_dqn.atari import NativeAtariVecEnv as NativeAtariVecEnv
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari
+    from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile as UnsafeFile
+    from sb3_atari_dqn.checkpoints.allowed_names import allow as allow
     from sb3_atari_dqn.replay.buffer import FrameReplayBuffer as FrameReplayBuffer
     from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
     from sb3_atari_dqn.zoo.plugin import register as register
@@ -23,6 +25,8 @@ _HOME = {
     "NativeAtariVecEnv": "sb3_atari_dqn.atari",
     "NatureAtari": "sb3_atari_dqn.atari",
     "PrioritizedFrameReplayBuffer": "sb3_atari_dqn.replay.prioritized",
+    "UnsafeFile": "sb3_atari_dqn.checkpoints.allowed_names",
+    "allow": "sb3_atari_dqn.checkpoints.allowed_names",
     "register": "sb3_atari_dqn.zoo.plugin",
 }
 

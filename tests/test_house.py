@@ -32,7 +32,9 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     ),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py", "algorithms/saved_models.py"),
-    f"{NAME}.checkpoints": ("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/"),
+    f"{NAME}.checkpoints": (
+        *("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/", "__init__.py"),
+    ),
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),

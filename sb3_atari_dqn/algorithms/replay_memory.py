@@ -1,5 +1,6 @@
 """The memory of a model: chosen by name, reserved when it is first needed, saved and taken back."""
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.algorithms.divergence import largest
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
+from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, allow, trusts
 from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
+from sb3_atari_dqn.checkpoints.safe_pickle import load_pickle
 from sb3_atari_dqn.finite import check_observations, check_transition
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.files import is_ours as is_replay_file
@@ -209,28 +213,31 @@ class ReplayMemory(_Host):
         else:
             super().save_replay_buffer(path)
 
-    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True) -> None:
+    def load_replay_buffer(self, path: ModelPath, truncate_last_traj: bool = True, trust: bool | None = None) -> None:
         """
-        Take over saved transitions; nothing in a file of our own is executed.
+        Take over saved transitions; nothing in the file is executed.
 
         :param path: file that `save_replay_buffer` wrote, or a file object
         :param truncate_last_traj: see SB3; only for HerReplayBuffer
+        :param trust: let the pickle of an SB3 buffer run code; None: as SB3_ATARI_DQN_TRUST says
 
         If this model was given a seed (in its constructor, in `load` or by `set_random_seed`), sampling begins anew
         with it; otherwise it continues with the generator in the file.
 
+        :raises UnsafeFile: if it is not trusted and needs something outside of the allow-list; the message names it
         :raises ValueError: if the file is damaged or does not fit this model, which then stays as it was
         """
+        trusted = trusts(trust)
         if isinstance(path, str | Path):
             path = Path(path)
             with (path if path.suffix or path.exists() else path.with_name(f"{path.name}.pkl")).open("rb") as file:
-                self._load_replay_file(file, str(path), truncate_last_traj)
+                self._load_replay_file(file, str(path), truncate_last_traj, trusted)
         else:
-            self._load_replay_file(path, "The file", truncate_last_traj)
+            self._load_replay_file(path, "The file", truncate_last_traj, trusted)
         if self._given_seed is not None:
             hooks_of(self._replay_buffer).seed(self._given_seed)
 
-    def _load_replay_file(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+    def _load_replay_file(self, file: Any, name: str, truncate_last_traj: bool, trusted: bool) -> None:
         stores_frames_once = issubclass(self._choose_replay()[0], FrameReplayBuffer)
         if stores_frames_once != is_replay_file(file):
             kinds = ["an SB3 buffer (a pickle)", "a buffer that stores each frame once"]
@@ -240,19 +247,24 @@ class ReplayMemory(_Host):
                 f"it with {ways_out[stores_frames_once]}, or leave the file out."
             )
         if not stores_frames_once:
-            self._load_sb3_buffer(file, name, truncate_last_traj)
+            self._load_sb3_buffer(file, name, truncate_last_traj, trusted)
             return
         buffer = self._make_replay_buffer() if self._replay_buffer is None else self._replay_buffer
         read_replay(cast(FrameReplayBuffer, buffer), file, name)
         self._replay_buffer = buffer
 
-    def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool) -> None:
+    def _load_sb3_buffer(self, file: Any, name: str, truncate_last_traj: bool, trusted: bool) -> None:
         """:raises ValueError: if it is damaged, or does not fit; the model's own buffer then stays"""
         if self.env is None and issubclass(self._choose_replay()[0], HerReplayBuffer):
             raise ValueError(_HER_NEEDS_ENV)
+        if self.replay_buffer_class is not None:
+            allow(self.replay_buffer_class)  # the user gave it to this model
         own_buffer = self._replay_buffer
         try:
-            super().load_replay_buffer(file, truncate_last_traj)
+            buffer = pickle.load(file) if trusted else load_pickle(file, name)
+            self._take_sb3_buffer(buffer, truncate_last_traj)
+        except UnsafeFile:
+            raise
         except Exception as error:  # a damaged pickle leads to any of them
             self._replay_buffer = own_buffer
             raise ValueError(
@@ -264,6 +276,20 @@ class ReplayMemory(_Host):
         except BaseException:
             self._replay_buffer = own_buffer
             raise
+
+    def _take_sb3_buffer(self, buffer: Any, truncate_last_traj: bool) -> None:
+        """What SB3 does with what comes out of a pickle."""
+        if not isinstance(buffer, ReplayBuffer):
+            raise TypeError(f"it holds a {type(buffer).__name__}")
+        if not hasattr(buffer, "handle_timeout_termination"):  # of SB3 before 2.1
+            buffer.handle_timeout_termination = False
+            buffer.timeouts = np.zeros_like(buffer.dones)
+        if isinstance(buffer, HerReplayBuffer):
+            buffer.set_env(cast(VecEnv, self.env))
+            if truncate_last_traj:
+                buffer.truncate_last_trajectory()
+        buffer.device = self.device
+        self._replay_buffer = buffer
 
     def _fitting(self, loaded: ReplayBuffer, name: str) -> ReplayBuffer:
         """

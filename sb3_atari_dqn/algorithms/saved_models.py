@@ -1,6 +1,7 @@
 """Saving and loading: models of this package, of its version 0.1.0, and those of SB3's DQN where the algorithm is the
 same."""
 
+import io
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
+from stable_baselines3.common.save_util import open_path
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -23,10 +25,12 @@ from sb3_atari_dqn.algorithms.arguments import (
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.checkpoints.model_files import (
     ModelPath,
+    SavedModel,
+    add_safe_part,
     destination,
     is_sb3_dqn,
-    read_attributes,
-    refuse_damaged,
+    read_model,
+    read_weights,
     refuse_foreign,
     refuse_unknown,
     replacing,
@@ -67,11 +71,14 @@ class SavedModels(_Host):
         :param include: attributes to keep although SB3 leaves them out
         """
         self.exploration_state = self.explorer.state_dict()
+        content = io.BytesIO()
+        super().save(content, exclude, include)
+        add_safe_part(content, vars(self))
         if not isinstance(path, str | Path):
-            super().save(path, exclude, include)
+            open_path(path, "w").write(content.getbuffer())
             return
         with replacing(destination(path)) as file:
-            super().save(file, exclude, include)
+            file.write(content.getbuffer())
 
     @classmethod
     def load(
@@ -82,18 +89,21 @@ class SavedModels(_Host):
         custom_objects: dict[str, Any] | None = None,
         print_system_info: bool = False,
         force_reset: bool = True,
+        trust: bool | None = None,
         **kwargs: Any,
     ) -> _Self:
         """
         Load a model that this class saved, or, as the two are the same algorithm, :class:`ClassicDQN` one that SB3's
-        DQN saved; parameters: see SB3.
+        DQN saved. Nothing in the file is executed; other parameters: see SB3.
 
         Without `seed` among them exploration continues from the state of the saved model.
 
+        :param trust: let the file run code, as SB3 does; None: as the environment variable SB3_ATARI_DQN_TRUST says
+        :raises UnsafeFile: if it is not trusted and needs something outside of the allow-list; the message names it
         :raises ValueError: if another algorithm saved the file, or an argument is unknown or bad
         """
         check_device(device)
-        attributes, replaced = _converted(path, custom_objects, cls.policy_defaults)
+        saved, attributes, replaced = _converted(path, custom_objects, cls.policy_defaults, trust)
         if cls._equals_sb3_dqn() and is_sb3_dqn(attributes):
             replaced = cls._in_place_of_sb3s(attributes)
         else:
@@ -106,9 +116,9 @@ class SavedModels(_Host):
         if kwargs.get("replay_buffer_kwargs", {}) is None:
             kwargs["replay_buffer_kwargs"] = {}
         kwargs = {**renamed_attributes(attributes), **kwargs}
-        custom_objects = {**replaced, **(custom_objects or {})}
+        custom_objects = {**saved.attributes, **replaced, **(custom_objects or {})}
         with _without_deprecations():
-            model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+            model = super().load(saved.archive, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         if kwargs.get("seed") is None:
             model._restore_exploration(attributes)
         return model
@@ -190,16 +200,20 @@ class SavedModels(_Host):
         load_path_or_dict: Any,
         exact_match: bool = True,
         device: torch.device | str = "auto",
+        trust: bool | None = None,
     ) -> None:
         """
-        Load weights and optimizer state; those of SB3's DQN fit a linear head. Parameters: see SB3.
+        Load weights and optimizer state; those of SB3's DQN fit a linear head. Other parameters: see SB3.
 
+        :param trust: see :meth:`load`
+        :raises UnsafeFile: if the file is not trusted and holds anything but weights
         :raises RuntimeError: if the networks differ, as in SB3
         """
-        refuse_damaged(load_path_or_dict)
+        given = load_path_or_dict
+        weights: Any = given if isinstance(given, dict) else read_weights(given, trust)
         self._learner = None  # it may hold copies of parameters, some of which change even if an error follows
         try:
-            super().set_parameters(load_path_or_dict, exact_match, device)
+            super().set_parameters(weights, exact_match, device)
         except RuntimeError as error:
             source = "the dictionary" if isinstance(load_path_or_dict, dict) else load_path_or_dict
             raise RuntimeError(
@@ -210,13 +224,14 @@ class SavedModels(_Host):
 
 
 def _converted(
-    path: ModelPath, custom_objects: dict[str, Any] | None, policy_defaults: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    path: ModelPath, custom_objects: dict[str, Any] | None, policy_defaults: dict[str, Any], trust: bool | None
+) -> tuple[SavedModel, dict[str, Any], dict[str, Any]]:
     """
-    :return: attributes of the saved model, and those among them that replace attributes of version 0.1.0
+    :return: what is in the file, its attributes, and those among them that replace attributes of version 0.1.0
     """
     with _without_deprecations():
-        attributes = read_attributes(path, custom_objects)
+        saved = read_model(path, custom_objects, trust)
+    attributes = saved.attributes
     policy_kwargs = dict(attributes.get("policy_kwargs") or {})
     if "head" in policy_kwargs and policy_kwargs["head"] is None:
         del policy_kwargs["head"]  # the default
@@ -235,7 +250,7 @@ def _converted(
             FutureWarning,
             stacklevel=3,
         )
-    return {**attributes, **replaced}, replaced
+    return saved, {**attributes, **replaced}, replaced
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Models saved during training: after every n-th episode, or when the mean training return improves."""
 
 import json
-import pickle
 import warnings
 from collections import deque
 from math import fsum
@@ -12,6 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_dqn.callbacks.run import Episode, RunCallback
 from sb3_atari_dqn.checkpoints.model_files import replacing
+from sb3_atari_dqn.checkpoints.statistics_files import write_statistics
 from sb3_atari_dqn.validation import as_int
 
 
@@ -96,7 +96,8 @@ def save_model(model: BaseAlgorithm, path: Path, env_name: str | None = None) ->
     """
     Save a model and, if its environment uses ``VecNormalize``, the current normalization statistics.
 
-    ``models/episode_000012.zip`` comes with ``models/episode_000012_vecnormalize.pkl``, which ``play`` loads. The zoo's
+    ``models/episode_000012.zip`` comes with ``models/episode_000012_vecnormalize.pkl`` and ``.safetensors``,
+    of which ``play`` reads the latter. The zoo's
     ``-i MODEL`` expects ``ENVIRONMENT/vecnormalize.pkl`` in the folder of the model; that file is written too and
     belongs to the model saved last.
 
@@ -114,9 +115,7 @@ def save_model(model: BaseAlgorithm, path: Path, env_name: str | None = None) ->
     if env_name is not None:
         places.append(path.parent / env_name / "vecnormalize.pkl")
     for place in places:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as file:
-            pickle.dump(normalize, file)  # as VecNormalize.save does
+        write_statistics(normalize, place)
 
 
 def _mean_to_beat(path: Path, window: int) -> float:

@@ -1,24 +1,38 @@
 """Model zips: written atomically, and opened only by the algorithm that saved them."""
 
+import base64
+import hashlib
 import io
+import json
+import re
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from stable_baselines3.common.save_util import json_to_data, open_path
+from stable_baselines3.common.save_util import json_to_data
 from stable_baselines3.dqn.policies import CnnPolicy as SB3CnnPolicy
 from stable_baselines3.dqn.policies import MlpPolicy as SB3MlpPolicy
 from stable_baselines3.dqn.policies import MultiInputPolicy as SB3MultiInputPolicy
 
+from sb3_atari_dqn.checkpoints import safe_objects, safe_pickle
+from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, trusts
+from sb3_atari_dqn.checkpoints.file_limits import check_extent, read_entry
+from sb3_atari_dqn.checkpoints.model_zip import NO_MODEL as NO_MODEL
+from sb3_atari_dqn.checkpoints.model_zip import ModelPath as ModelPath
+from sb3_atari_dqn.checkpoints.model_zip import check_zip, opened
+from sb3_atari_dqn.checkpoints.model_zip import damage_of as damage_of
+from sb3_atari_dqn.checkpoints.model_zip import refuse_damaged as refuse_damaged
+from sb3_atari_dqn.checkpoints.safe_weights import check_weights
 from sb3_atari_dqn.files import replacing as replacing
 
-NO_MODEL = "is not a model that Stable-Baselines3 saved (a zip with an entry 'data')."
-_CUT = "is damaged: the end of the zip file, with its directory, is missing or corrupt; use another copy."
-
-ModelPath = str | Path | io.BufferedIOBase
+_DATA = "data"
+_SAFE_PART = "attributes.safetensors"
+_NOTES = ("_stable_baselines3_version", "system_info.txt")
+_WEIGHTS = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*\.pth", re.ASCII)
 
 
 def destination(path: str | Path, suffix: str = "zip") -> Path:
@@ -38,90 +52,161 @@ def destination(path: str | Path, suffix: str = "zip") -> Path:
     return path.resolve()
 
 
-def read_attributes(path: ModelPath, custom_objects: dict[str, Any] | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SavedModel:
+    """
+    A model file that has been read.
+
+    :param attributes: of the model, without its weights
+    :param archive: the weights, as a zip for SB3's `load`, which needs all `attributes` as `custom_objects`; it then
+        unpickles nothing, and sees nothing else of the file
+    """
+
+    attributes: dict[str, Any]
+    archive: io.BytesIO
+
+
+def read_model(
+    path: ModelPath, custom_objects: Mapping[str, Any] | None = None, trust: bool | None = None
+) -> SavedModel:
     """
     :param path: of a zip saved by SB3; the ".zip" may be omitted
-    :param custom_objects: values that replace those in the file
-    :return: the saved attributes of the model, without its weights
+    :param custom_objects: values that replace those in the file, which are then not read
+    :param trust: let the file run code; None: as the environment variable says
+    :raises UnsafeFile: if it is not trusted and needs something that is not on our lists; nothing of it has run
     :raises ValueError: if the file is not a model, or is damaged
     :raises FileNotFoundError: if it does not exist
     """
-    with _opened(path) as file:
-        refuse_damaged(file, name=str(path))
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return dict(json_to_data(archive.read("data").decode(), custom_objects=custom_objects))
-        except (KeyError, ValueError, AttributeError, TypeError) as error:  # json_to_data checks little
-            raise ValueError(f"{path} {NO_MODEL}") from error
+    trusted = trusts(trust)
+    with _checked(path, trusted) as archive:
+        attributes = _attributes(archive, str(path), custom_objects or {}, trusted)
+        return SavedModel(attributes, _weights(archive, str(path), attributes, trusted))
 
 
-def refuse_damaged(source: Any, name: str | None = None) -> None:
+def read_attributes(
+    path: ModelPath, custom_objects: Mapping[str, Any] | None = None, trust: bool | None = None
+) -> dict[str, Any]:
     """
-    Check a model file for damage, which SB3 always reports as "not a zip file".
-
-    :param source: path or file object; dictionaries are not checked
-    :param name: of the file, for the message
-    :raises ValueError: if it is not a zip file, or the checksum of an entry does not match
-    :raises FileNotFoundError: if it does not exist
+    :return: the saved attributes of the model, without its weights; parameters and errors: see :func:`read_model`
     """
-    if isinstance(source, dict):
-        return
-    with _opened(source) as file:
-        if damage := damage_of(file):
-            raise ValueError(f"{name or source} {damage}")
+    trusted = trusts(trust)
+    with _checked(path, trusted) as archive:
+        return _attributes(archive, str(path), custom_objects or {}, trusted)
 
 
-def damage_of(file: IO[bytes]) -> str:
+def read_weights(path: ModelPath, trust: bool | None = None) -> io.BytesIO:
     """
-    :param file: expected to be a zip
-    :return: description of the damage, a sentence that starts after the file name; empty for an intact zip
+    :return: the weights, as a zip for SB3's `set_parameters`; parameters and errors: see :func:`read_model`
     """
-    file.seek(0)
-    start = file.read(64)
-    is_cut = start.startswith(b"PK\x03\x04")  # header of the first entry, followed by its name
-    try:
-        with zipfile.ZipFile(file) as archive:
-            # The state dicts inside a model are zips themselves: a truncated model may end with a complete one.
-            names = [entry.filename.encode() for entry in archive.infolist()]
-            if is_cut and not any(start.startswith(name, 30) for name in names):
-                return _CUT
-            damaged = next((entry.filename for entry in archive.infolist() if not _is_whole(archive, entry)), None)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError):  # a damaged directory may raise any of them
-        return _CUT if is_cut else NO_MODEL
-    finally:
-        file.seek(0)
-    return "" if damaged is None else f"is damaged: its entry {damaged!r} is corrupt; use another copy."
-
-
-def _is_whole(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
-    """:return: whether an entry can be read completely and its checksum matches"""
-    try:
-        with archive.open(entry) as stream:
-            while stream.read(1 << 20):
-                pass
-    except Exception:  # the exception type depends on the damaged byte
-        return False
-    return True
+    trusted = trusts(trust)
+    with _checked(path, trusted) as archive:
+        return _weights(archive, str(path), {}, trusted)
 
 
 @contextmanager
-def _opened(path: ModelPath) -> Iterator[IO[bytes]]:
+def _checked(path: ModelPath, trusted: bool) -> Iterator[zipfile.ZipFile]:
+    with opened(path) as file:
+        refuse_damaged(file, str(path)) if trusted else check_zip(file, str(path))
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+
+
+def _attributes(
+    archive: zipfile.ZipFile, path: str, custom_objects: Mapping[str, Any], trusted: bool
+) -> dict[str, Any]:
+    if _SAFE_PART in archive.namelist():
+        attributes = _of_safe_part(archive, path)
+    else:
+        attributes = _of_data(archive, path, custom_objects, trusted)
+    if not isinstance(attributes, dict):
+        raise ValueError(f"{path} {NO_MODEL}")
+    if isinstance(attributes.get("env"), str) and not trusted:
+        raise UnsafeFile(f"{path} is refused: SB3 would make an environment of its attribute env, and import it.")
+    return attributes | {key: value for key, value in custom_objects.items() if key in attributes}
+
+
+def _of_safe_part(archive: zipfile.ZipFile, path: str) -> Any:
     """
-    :param path: path, with or without ".zip", or a file object, which stays open
-    :raises FileNotFoundError: if it does not exist
-    :raises ValueError: if it is a folder
+    :return: the attributes in our entry; the pickles beside it are for SB3 only
+    :raises ValueError: if SB3 would load another model from this file than we do
     """
+    name = f"{path} (its entry {_SAFE_PART})"
+    found = safe_objects.loads(read_entry(archive, _SAFE_PART), name)
+    if not isinstance(found, dict) or found.get("of data") != _digest(archive):
+        raise ValueError(f"{name} does not belong to its entry {_DATA}, which was changed: use another copy.")
+    return found.get("attributes")
+
+
+def _digest(archive: zipfile.ZipFile) -> str:
+    return hashlib.sha256(read_entry(archive, _DATA)).hexdigest() if _DATA in archive.namelist() else ""
+
+
+def _of_data(archive: zipfile.ZipFile, path: str, custom_objects: Mapping[str, Any], trusted: bool) -> Any:
+    """:return: the attributes in SB3's own entry"""
     try:
-        file = open_path(path, "r", suffix="zip")
-    except IsADirectoryError as error:
-        raise ValueError(f"{path} is a folder, not a model: use a .zip file inside it.") from error
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"Neither {path} nor {path}.zip exists: use the path of a saved model.") from error
+        text = read_entry(archive, _DATA).decode()
+        if trusted:
+            return dict(json_to_data(text, custom_objects=dict(custom_objects)))
+        items = check_extent(json.loads(text), path).items()
+    except UnsafeFile:
+        raise
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:  # json_to_data checks little
+        raise ValueError(f"{path} {NO_MODEL}") from error
+    return {key: _plain(path, key, item) for key, item in items if key not in custom_objects} | {
+        key: custom_objects[key] for key, _ in items if key in custom_objects
+    }
+
+
+def _plain(path: str, key: str, item: Any) -> Any:
+    """:return: an attribute as SB3 writes it into JSON, unpickled safely if it is a pickle"""
+    if not (isinstance(item, dict) and ":serialized:" in item):
+        return item
+    return safe_pickle.loads(base64.b64decode(str(item[":serialized:"])), f"{path} (its attribute {key})")
+
+
+def _weights(archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any], trusted: bool) -> io.BytesIO:
+    """:return: a new zip of what SB3 may read"""
+    copy = io.BytesIO()
+    with zipfile.ZipFile(copy, "w") as ours:
+        ours.writestr(_DATA, json.dumps(dict.fromkeys(attributes)))
+        for name in archive.namelist():
+            is_weights = name.endswith(".pth")
+            if not (is_weights or name in _NOTES):
+                continue
+            content = read_entry(archive, name)
+            if is_weights and not trusted:
+                if not _WEIGHTS.fullmatch(name):
+                    raise UnsafeFile(f"{path} is refused: its entry {name!r:.80} is no name of weights.")
+                check_weights(content, f"{path} (its entry {name})")
+            ours.writestr(name, content)
+    copy.seek(0)
+    return copy
+
+
+def add_safe_part(file: io.BytesIO, attributes: Mapping[str, Any]) -> None:
+    """
+    Add to a model what loads without unpickling anything. If it holds objects outside of our lists, nothing is added.
+
+    :param file: a zip that SB3 saved
+    :param attributes: of the model, those that SB3 left out included
+    """
+    with zipfile.ZipFile(file) as archive:
+        names, digest = json.loads(archive.read(_DATA)), _digest(archive)
     try:
-        yield file
-    finally:
-        if file is not path:
-            file.close()
+        content = safe_objects.dumps({"attributes": {name: attributes[name] for name in names}, "of data": digest})
+    except TypeError:
+        _warn_if_unsafe(file)
+        return
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(_SAFE_PART, content)
+
+
+def _warn_if_unsafe(file: io.BytesIO) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _of_data(archive, "This model", {}, trusted=False)
+    except UnsafeFile as error:
+        warnings.warn(f"Loading will need trust=True, or allow(), as the model holds code. {error}", stacklevel=4)
 
 
 def is_sb3_dqn(attributes: dict[str, Any]) -> bool:

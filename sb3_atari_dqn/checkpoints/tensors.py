@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -20,18 +21,21 @@ _NUMPY_TYPES = {
 _TORCH_TYPES = {getattr(torch, kind.name): name for kind, name in _NUMPY_TYPES.items()} | {torch.bfloat16: "BF16"}
 _TYPES = {name: kind for kind, name in _TORCH_TYPES.items()}
 
+_METADATA = "__metadata__"  # safetensors' own name for it
 _ALIGNMENT = 8
 _LARGEST_HEADER = 100_000_000  # bytes; the library refuses larger ones
 
 
-def pieces(arrays: Mapping[str, Array]) -> Iterator[bytes | memoryview]:
+def pieces(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> Iterator[bytes | memoryview]:
     """
     :param arrays: by name
+    :param metadata: strings for the header of the file, by name
     :return: the bytes of a safetensors file, in pieces
     :raises TypeError: on an array of a type that a file cannot hold, naming it, before the first piece
     """
     names = sorted(arrays, key=lambda name: -_itemsize(arrays[name]))  # so that every array is aligned
-    header, end = {}, 0
+    header: dict[str, Any] = {} if metadata is None else {_METADATA: dict(metadata)}
+    end = 0
     for name in names:
         array = arrays[name]
         begin, end = end, end + _itemsize(array) * int(np.prod(array.shape, dtype=object))
@@ -42,6 +46,21 @@ def pieces(arrays: Mapping[str, Array]) -> Iterator[bytes | memoryview]:
         raise ValueError(f"The names of {len(arrays):,} arrays take {len(text):,} bytes; a file holds 100,000,000.")
     yield len(text).to_bytes(8, "little") + text
     yield from (_data(arrays[name]) for name in names)
+
+
+def metadata(data: bytes) -> dict[str, str]:
+    """
+    :param data: of a safetensors file
+    :return: the strings in its header, by name
+    :raises ValueError: if it is none, or has none
+    """
+    length = int.from_bytes(data[:8], "little")
+    if not 0 < length <= min(_LARGEST_HEADER, len(data) - 8):
+        raise ValueError("it is no safetensors file (its header is cut off)")
+    found = json.loads(data[8 : 8 + length]).get(_METADATA)
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise ValueError("it is a safetensors file without metadata")
+    return found
 
 
 def type_of(name: str, array: Array) -> str:

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     """
     args = _parser().parse_args(arguments)
     with report_user_errors("play"):
-        run = find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint)
+        run = find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint, args.trust)
         output = args.output or run.folder / "videos" / f"play-{run.model_path.stem}.mp4"
         check_writable(output, ".mp4")
         check_writable(output.with_suffix(".json"), ".json")
@@ -99,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         "--stochastic",
         action="store_true",
         help="with exploration (default for Atari games, as in enjoy)",
+    )
+    add(
+        "--trust",
+        action="store_true",
+        default=None,
+        help="let the files of the run execute code: only if you trust its author",
     )
     add("--no-saliency", action="store_true", help="no saliency maps")
     add("--fps", type=_frame_rate, metavar="N", help="frames per second of the video (default: the game's own speed)")

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> None:
         "-n", "--n-timesteps", type=int_at_least(1), help="environment steps in all, default: as many as planned"
     )
     parser.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
+    parser.add_argument("--trust", action="store_true", help="let the run import modules of its own (callbacks, ...)")
     options = parser.parse_args(arguments)
 
     from sb3_atari_dqn.zoo import continued_run
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     with report_user_errors("resume"):
         if not options.run.exists():
             raise ValueError(f"{options.run} does not exist: pass a run folder such as logs/dqn_dueling/Pong..._1")
-        run = continued_run.open_run(options.run, options.n_timesteps)
+        run = continued_run.open_run(options.run, options.n_timesteps, options.trust or None)
     continued_run.requested = run
     sys.argv = ["python -m rl_zoo3.train", *_typed(run.arguments, options)]
     runpy.run_module("rl_zoo3.train", run_name="__main__", alter_sys=True)

@@ -141,7 +141,9 @@ def read(buffer: FrameReplayBuffer, file: BinaryIO, name: str) -> None:
         raise ValueError(f"{name} is no replay buffer that stores each frame once.")
     try:
         check_end(file)
-        _check_fits(_read_header(DecompressedStream(file)), buffer, name)
+        header = _read_header(DecompressedStream(file))
+        _check_fits(header, buffer, name)
+        _check_counts(header, buffer)
         if buffer.size():
             _read_into(None, buffer, DecompressedStream(file))
         _fill(buffer, DecompressedStream(file))
@@ -183,6 +185,22 @@ def _check_fits(header: dict[str, Any], buffer: FrameReplayBuffer, name: str) ->
             f"{name} holds {needed} transitions, and this buffer has room for {buffer.buffer_size * buffer.n_envs}; "
             f"set buffer_size to {needed} or more."
         )
+
+
+def _check_counts(header: dict[str, Any], buffer: FrameReplayBuffer) -> None:
+    """
+    Memory is reserved, and a stream read, only for as much as a buffer with these transitions can hold.
+
+    :raises EOFError: if the header says more
+    """
+    filled, steps = header["filled"], header["steps"]
+    counts = [filled, steps, header["slots"]]
+    for name, part in buffer.memory.parts.items():
+        most = 2 * (filled + part.shape.n_stack + 2)  # steps, with those before the oldest transition
+        rows = header["finals"][name], header["heads"][name]
+        counts += [*rows, most * buffer.n_envs - max(rows), most - (steps - header["first frame"][name])]
+    if not all(type(count) is int and count >= 0 for count in counts) or filled > steps:
+        raise EOFError("its header holds impossible numbers")
 
 
 def _told(value: Any) -> Any:

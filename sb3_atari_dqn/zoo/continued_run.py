@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_sb3 import EnvironmentName
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_atari_dqn.checkpoints import training
+from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in
+from sb3_atari_dqn.zoo.run_files import IMPORTED_TO_TRAIN, read_config
+from sb3_atari_dqn.zoo.run_settings import read_command_line, reading
 
 #: Attributes of the zoo's manager that come from the run's own command line, by the names of these arguments.
 _FROM_ARGUMENTS = {
@@ -96,10 +100,11 @@ def checkpoint_at(place: Path) -> Path | None:
     return next((each for each in (place, *place.parents[:1]) if each.parent.name == training.FOLDER), None)
 
 
-def open_run(place: Path, total: int | None = None) -> ContinuedRun:
+def open_run(place: Path, total: int | None = None, trust: bool | None = None) -> ContinuedRun:
     """
     :param place: a run folder, a file in it, or one of its checkpoints
     :param total: environment steps that it is to have, None: as planned
+    :param trust: let its configuration name any code; None: as SB3_ATARI_DQN_TRUST says
     :return: the run, locked against other processes
     :raises ValueError: if there is nothing to continue, another process continues it, or its checkpoint is damaged
     """
@@ -109,10 +114,10 @@ def open_run(place: Path, total: int | None = None) -> ContinuedRun:
             f"{place} holds no checkpoints: a run gets one every five minutes, and when it is stopped or at its end. "
             "Begin it anew, or pass the folder of another run."
         )
-    from sb3_atari_dqn.zoo import saved_run
-
-    arguments = saved_run.read_args(folder)
-    hyperparams = saved_run.read_config(folder, arguments["env"])
+    arguments = read_command_line(folder, trusts(trust))
+    with reading(f"{folder} cannot be continued"):
+        config = folder / EnvironmentName(arguments["env"]) / "config.yml"
+        hyperparams = read_config(config, trust, imported=IMPORTED_TO_TRAIN)
     archive = training.open_archive(folder / training.FOLDER, keep=2, at=checkpoint_at(place))
     run = ContinuedRun(folder, archive, arguments, hyperparams)
     try:

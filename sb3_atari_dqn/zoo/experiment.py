@@ -20,6 +20,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_atari_dqn.algorithms.arguments import under_new_names
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
 from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.checkpoints.allowed_names import trusts
+from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.validation import check_device
 from sb3_atari_dqn.zoo import checkpointing, continued_run, native_envs, recorders, run_folder
 from sb3_atari_dqn.zoo.configuration import check_command_line, check_file, check_keys, check_mappings, check_values
@@ -52,6 +54,7 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     if manager.continued is not None:
         saved = OrderedDict(sorted(manager.continued.hyperparams.items()))
         return deepcopy(manager.continued.hyperparams), saved
+    _check_pickle(Path(manager.trained_agent).parent / manager.env_name / "vecnormalize.pkl")
     if manager.trial_id is not None:
         if not (manager.storage and manager.study_name):
             raise ValueError(
@@ -78,6 +81,12 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
         manager.env_kwargs = {**hyperparams.get("env_kwargs", {}), **given}
         hyperparams["env_kwargs"] = saved["env_kwargs"] = dict(manager.env_kwargs)
     return hyperparams, saved
+
+
+def _check_pickle(path: Path) -> None:
+    """:raises UnsafeFile: if the pickle that upstream loads beside ``-i MODEL`` would run something"""
+    if path.is_file() and not trusts(None):
+        check_statistics(path)
 
 
 def _file_of_profile(config: str) -> str:

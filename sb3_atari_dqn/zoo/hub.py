@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from requests.exceptions import HTTPError
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.checkpoints.export_files import FILES
+from sb3_atari_dqn.checkpoints.file_limits import check_archive
 from sb3_atari_dqn.files import replacing
 from sb3_atari_dqn.zoo import model_card
 from sb3_atari_dqn.zoo.exports import export_beside, is_export
+from sb3_atari_dqn.zoo.plain_yaml import read_yaml
 from sb3_atari_dqn.zoo.video_tools import put_video_tools_on_path
 
 Upstream = Callable[..., Any]
@@ -39,11 +43,16 @@ def load_from_hub(upstream: Upstream, repo_id: str, filename: str) -> str:
     The zoo catches requests' HTTPError for models without vec_normalize.pkl; the client no longer raises it.
 
     :raises HTTPError: if the repository does not have the file
+    :raises UnsafeFile: if it is a zip, which the zoo would unpack, of too much or to somewhere else
     """
     try:
-        return upstream(repo_id, filename)
+        path = upstream(repo_id, filename)
     except RemoteEntryNotFoundError as error:
         raise HTTPError(f"{filename} is not in {constants.ENDPOINT}/{repo_id}: {error}") from error
+    if zipfile.is_zipfile(path) and not trusts(None):
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive, f"{filename} of {repo_id}")
+    return path
 
 
 def generate_metadata(
@@ -162,8 +171,10 @@ def _facts(card: Path) -> model_card.Facts | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Load files that contain Python objects (OrderedDict) written by the zoo, which has just loaded them itself."""
-    return dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader) or {})
+    """:return: content of a file that the zoo wrote, {} of an empty one"""
+    if trusts(None):
+        return dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader) or {})
+    return dict(read_yaml(path)[0] or {})
 
 
 def _is_new_video(folder: Path) -> bool:

@@ -4,8 +4,9 @@ Tested with rl_zoo3 2.9 and sb3-team-hf-integration 3.2 (:data:`SUPPORTED`); wit
 nothing and issue one warning. ``tests/zoo/test_patches.py`` reproduces each defect on the unpatched zoo, and fails once
 a patch is no longer needed.
 
-The patched methods of ``ExperimentManager`` affect our algorithms only; all others run upstream's code. The exception
-are our callbacks, which work with any algorithm: they get the run folder, and rendering environments to record.
+The patched methods of ``ExperimentManager``, and the check of run folders, affect our algorithms only; all others run
+upstream's code. The exception are our callbacks, which work with any algorithm: they get the run folder, and rendering
+environments to record.
 """
 
 import functools
@@ -17,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
-from sb3_atari_dqn.zoo import experiment, recorders, run_folder
+from sb3_atari_dqn.zoo import experiment, recorders, run_files, run_folder
 
 #: Version prefix of the supported zoo.
 SUPPORTED = "2.9."
@@ -87,6 +88,18 @@ def extend_experiment_manager(manager_class: type) -> None:
     _replace(manager_class, "hyperparameters_optimization", experiment.hyperparameters_optimization)
 
 
+def check_runs(utils: ModuleType) -> None:
+    """Check the files of a run of ours before ``enjoy``, ``record_video`` or ``push_to_hub`` read them.
+
+    Upstream: ``config.yml`` and ``args.yml`` are read with ``yaml.UnsafeLoader``, their ``normalize`` is passed to
+    ``eval``, wrappers are imported by any name, and ``vecnormalize.pkl`` is unpickled. Every script first asks
+    ``get_model_path`` for the run. The scripts have no option for trust: ``SB3_ATARI_DQN_TRUST=1`` skips the check.
+    """
+    if not _supported():
+        return
+    _replace_function(utils, "get_model_path", run_files.get_model_path)
+
+
 def postpone_missing_plots(plots: ModuleType, error: ImportError) -> None:
     """Let the ``rl_zoo3`` command start without the plotting libraries.
 
@@ -128,9 +141,10 @@ def repair_upload() -> None:
 
 
 def repair_download(script: ModuleType | None) -> None:
-    """Make ``load_from_hub`` work for models without ``vec_normalize.pkl``.
+    """Make ``load_from_hub`` work for models without ``vec_normalize.pkl``, and look into zips before it unpacks them.
 
-    Upstream: for a missing file, ``huggingface_sb3.load_from_hub`` now raises an error that the zoo does not catch.
+    Upstream: for a missing file, ``huggingface_sb3.load_from_hub`` now raises an error that the zoo does not catch. The
+    zoo unpacks ``train_eval_metrics.zip`` whatever its size.
 
     :param script: the zoo's module, as imported by ``enjoy``, or None if it is about to run as ``__main__``
     """

@@ -48,6 +48,9 @@ def _algorithms(utils: ModuleType | None, error: ImportError | None) -> bool:
     if utils is None or error is not None:
         return False
     utils.ALGOS.update({name: algorithm.import_class() for name, algorithm in ALGORITHMS.items()})
+    from sb3_atari_dqn.zoo import patches
+
+    patches.check_runs(utils)
     return False
 
 

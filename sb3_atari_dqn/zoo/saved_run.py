@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import pickle
 import re
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -15,20 +14,24 @@ from typing import Any
 
 import gymnasium as gym
 import rl_zoo3.import_envs  # noqa: F401 (registers the games)
-import yaml
 from gymnasium.envs.registration import load_env_creator
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
-from rl_zoo3.utils import get_model_path, get_saved_hyperparams
+from rl_zoo3.utils import get_model_path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_dqn.checkpoints.model_files import NO_MODEL, damage_of
-from sb3_atari_dqn.validation import as_int, check_device, check_known
+from sb3_atari_dqn.algorithms.saved_models import SavedModels
+from sb3_atari_dqn.checkpoints.allowed_names import trusts
+from sb3_atari_dqn.checkpoints.model_files import NO_MODEL, damage_of, read_model
+from sb3_atari_dqn.checkpoints.model_zip import check_limits
+from sb3_atari_dqn.checkpoints.statistics_files import read_statistics
+from sb3_atari_dqn.validation import check_device, check_known
 from sb3_atari_dqn.zoo import played_envs
+from sb3_atari_dqn.zoo.run_settings import import_packages, read_command_line, read_hyperparams, reading
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class SavedRun:
     :param hyperparams: as saved by the zoo, with its ``normalize_kwargs``
     :param stats_path: folder of the configuration and the normalization statistics
     :param env_kwargs: of the training environment
+    :param trust: let its files run code
     """
 
     folder: Path
@@ -50,6 +54,7 @@ class SavedRun:
     hyperparams: dict[str, Any]
     stats_path: str
     env_kwargs: dict[str, Any]
+    trust: bool = False
 
     @property
     def model_name(self) -> str:
@@ -82,18 +87,19 @@ class SavedRun:
                 f"{self.env_id} cannot be recorded: it has no render_mode 'rgb_array' (render_modes: {modes or 'none'})"
             )
         damage = f"{self.stats_path}: the environment of config.yml and args.yml cannot be created"
-        with _reading(damage), self._normalization() as stats_path:
+        with reading(damage), self._normalization() as stats_path:
             return played_envs.create(self.env_id, self.hyperparams, env_kwargs, stats_path, seed)
 
     @contextmanager
     def _normalization(self) -> Iterator[str]:
-        """:return: a folder with the model's own ``vecnormalize.pkl`` if it has one, else with that of the run"""
+        """:return: a folder with the model's own statistics if it has them, else with those of the run"""
         own = self.model_path.with_name(f"{self.model_path.stem}_vecnormalize.pkl")
-        if not own.is_file():
+        source = own if own.is_file() else Path(self.stats_path, "vecnormalize.pkl")
+        if not source.is_file():
             yield self.stats_path
             return
-        with tempfile.TemporaryDirectory() as folder:
-            shutil.copy(own, Path(folder, "vecnormalize.pkl"))
+        with tempfile.TemporaryDirectory() as folder:  # the zoo unpickles what we have read safely
+            Path(folder, "vecnormalize.pkl").write_bytes(pickle.dumps(read_statistics(source, self.trust)))
             yield folder
 
     def load_model(self, env: VecEnv, seed: int, device: str) -> BaseAlgorithm:
@@ -112,19 +118,33 @@ class SavedRun:
             if "optimize_memory_usage" in self.hyperparams:
                 kwargs |= dict(optimize_memory_usage=False)  # incompatible with handle_timeout_termination, see enjoy
         never_learns = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
-        with _reading(f"{self.model_path} cannot be loaded as a model of {self.algo} (see args.yml)"):
-            model = algorithm.load(self.model_path, custom_objects=never_learns, device=device, **kwargs)
+        with reading(f"{self.model_path} cannot be loaded as a model of {self.algo} (see args.yml)"):
+            source: Any = self.model_path
+            if issubclass(algorithm, SavedModels):
+                kwargs |= dict(trust=self.trust)
+            else:
+                saved = read_model(self.model_path, never_learns, self.trust)
+                source, never_learns = saved.archive, {**saved.attributes, **never_learns}
+            model = algorithm.load(source, custom_objects=never_learns, device=device, **kwargs)
             seen = algorithm._wrap_env(env, verbose=0, monitor_wrapper=False)
             check_for_correct_spaces(seen, model.observation_space, model.action_space)  # not all algorithms check them
             return model
 
 
-def find_run(place: Path, best: bool = False, checkpoint: int | None = None, last_checkpoint: bool = False) -> SavedRun:
+def find_run(
+    place: Path,
+    best: bool = False,
+    checkpoint: int | None = None,
+    last_checkpoint: bool = False,
+    trust: bool | None = None,
+) -> SavedRun:
     """
     :param place: a run folder, or a model inside one
     :param best: load the best model of the run
     :param checkpoint: load the checkpoint after this number of steps
     :param last_checkpoint: load the latest checkpoint; without any of these options, the final model
+    :param trust: let the files of the run execute code; None: as SB3_ATARI_DQN_TRUST says
+    :raises UnsafeFile: if it is not trusted and needs something outside of the allow-list
     :raises ValueError: if there is no run or no model; the message names the way out
     """
     chosen = best or last_checkpoint or checkpoint is not None
@@ -133,33 +153,22 @@ def find_run(place: Path, best: bool = False, checkpoint: int | None = None, las
     if place.is_file() and chosen:
         raise ValueError(f"{place} is already a model: omit --load-best and --load-checkpoint, or pass its folder")
     folder = _run_folder_of(place.absolute()) if place.is_file() else place.absolute()
-    args = read_args(folder)
+    trusted = trusts(trust)
+    args = read_command_line(folder, trusted)
     env_name = EnvironmentName(args["env"])
     model_path = place.absolute()
     if place.is_dir():
         model_path = _model_in(folder, env_name, best, checkpoint, last_checkpoint)
-    _check_zip(model_path)
-    return _saved_run(folder, model_path, args, env_name)
+    _check_zip(model_path, trusted)
+    return _saved_run(folder, model_path, args, env_name, trusted)
 
 
-@contextmanager
-def _reading(complaint: str) -> Iterator[None]:
-    """
-    Convert any error of the enclosed code to a ValueError, as damaged files may raise anything.
-
-    :param complaint: start of the message
-    :raises ValueError: instead of any other error
-    """
-    try:
-        yield
-    except Exception as error:
-        raise ValueError(f"{complaint} ({type(error).__name__}: {error})") from error
-
-
-def _check_zip(model: Path) -> None:
-    """:raises ValueError: if SB3 did not save this file, or it is damaged"""
+def _check_zip(model: Path, trust: bool) -> None:
+    """:raises ValueError: if SB3 did not save this file, or it is damaged, or unpacks to too much"""
     way_out = "pass a run folder, or a .zip inside one"
-    with _reading(f"{model} cannot be read"), model.open("rb") as file:
+    with reading(f"{model} cannot be read"), model.open("rb") as file:
+        if not trust:
+            check_limits(file, str(model))
         damage = damage_of(file)
     if damage == NO_MODEL:
         raise ValueError(f"{model} is not an SB3 model (not a zip file): {way_out}")
@@ -177,88 +186,24 @@ def _run_folder_of(model: Path) -> Path:
     return next((folder for folder in near if any(folder.glob("*/args.yml"))), near[0])
 
 
-def _saved_run(folder: Path, model_path: Path, args: dict[str, Any], env_name: EnvironmentName) -> SavedRun:
-    _import_packages(args.get("gym_packages") or [])
+def _saved_run(
+    folder: Path, model_path: Path, args: dict[str, Any], env_name: EnvironmentName, trust: bool
+) -> SavedRun:
+    import_packages(folder, args["gym_packages"] or [], trust)
     check_known(f"algorithm of {folder}", args["algo"], ALGOS)
     played_envs.check_env_id(env_name.gym_id)
     settings = folder / env_name
-    if not (settings / "config.yml").is_file():
-        raise ValueError(f"{settings} has no config.yml, so its environment cannot be created: pass another run")
-    with _reading(f"{settings / 'config.yml'} is damaged, pass another run"):
-        hyperparams, stats_path = get_saved_hyperparams(str(settings), test_mode=True)
-        hyperparams = {"env_kwargs": None, "monitor_kwargs": None, **hyperparams}
-        _check_types(hyperparams, {"env_kwargs": dict | None, "monitor_kwargs": dict | str | None})
-        env_kwargs = hyperparams.pop("env_kwargs") or {}
-        monitor = hyperparams["monitor_kwargs"]
-        if isinstance(monitor, dict):
-            _check_types({"info_keywords": None, **monitor}, {"info_keywords": list | tuple | None})
-        if (stack := hyperparams.get("frame_stack")) is not None:
-            as_int("frame_stack", stack, 1)
+    hyperparams, env_kwargs = read_hyperparams(settings, trust)
     return SavedRun(
         folder=folder,
         model_path=model_path,
         algo=args["algo"],
         env_id=env_name.gym_id,
         hyperparams=hyperparams,
-        stats_path=str(stats_path),
-        env_kwargs=args.get("env_kwargs") or env_kwargs,
+        stats_path=str(settings),
+        env_kwargs=args["env_kwargs"] or env_kwargs,
+        trust=trust,
     )
-
-
-def _import_packages(names: list[str]) -> None:
-    """:raises ValueError: if a package from the training run is not installed"""
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise ValueError(
-                f"the run was trained with --gym-packages {name}: install this package ({error})"
-            ) from error
-
-
-def read_config(folder: Path, env_id: str) -> dict[str, Any]:
-    """
-    :param folder: of a run
-    :param env_id: its environment
-    :return: the hyperparameters, as the zoo saved them
-    :raises ValueError: if the file is missing or damaged
-    """
-    path = folder / EnvironmentName(env_id) / "config.yml"
-    with _reading(f"{path} cannot be read"):
-        return dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader))
-
-
-def read_args(folder: Path) -> dict[str, Any]:
-    """
-    :param folder: of a run
-    :return: arguments of the training run, including env and algo
-    :raises ValueError: if the folder is not a run folder, or is damaged
-    """
-    found = sorted(folder.glob("*/args.yml"))
-    if len(found) != 1:
-        runs = sorted(str(path.parent.parent.relative_to(folder)) for path in folder.glob("*/*/args.yml"))
-        inside = f"but contains some: pass {' or '.join(runs)}" if runs else "it does not contain ENVIRONMENT/args.yml"
-        raise ValueError(f"{folder} is not a run folder of the zoo, {inside}")
-    # The zoo's files contain Python objects: like its models, open them only if you trust them.
-    with _reading(f"{found[0]} is damaged, pass another run"):
-        args = dict(yaml.load(found[0].read_text(), Loader=yaml.UnsafeLoader))
-        args = {"gym_packages": None, "env_kwargs": None, **args}
-        _check_types(args, {"env": str, "algo": str, "gym_packages": list | None, "env_kwargs": dict | None})
-        return args
-
-
-def _check_types(settings: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """
-    :param settings: possibly edited by hand
-    :param wanted: type of each setting
-    :raises ValueError: on a wrong type, or a missing setting
-    """
-    for key, kind in wanted.items():
-        if key not in settings:
-            raise ValueError(f"{key} is missing")
-        if not isinstance(settings[key], kind):
-            name = "a string" if kind is str else "a mapping" if kind in (dict | None, dict | str | None) else "a list"
-            raise ValueError(f"{key} must be {name}, got {settings[key]!r}")
 
 
 def _model_in(

@@ -18,7 +18,7 @@ import torch
 import yaml
 from gymnasium import spaces
 
-from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn import DuelingDQN, UnsafeFile
 from sb3_atari_dqn.callbacks import video
 from sb3_atari_dqn.commands import play, rendering
 from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_no_values
@@ -179,8 +179,10 @@ def test_what_the_run_was_trained_with_must_be_there(pong, tmp_path):
     shutil.copytree(pong, copy)
     args = copy / PONG / "args.yml"
     args.write_text(args.read_text().replace("gym_packages\n    - []", "gym_packages\n    - [no_such_games]"))
-    with pytest.raises(ValueError, match="--gym-packages no_such_games"):
+    with pytest.raises(UnsafeFile, match="would run no_such_games"):
         find_run(copy)
+    with pytest.raises(ValueError, match="--gym-packages no_such_games"):
+        find_run(copy, trust=True)
 
 
 def test_without_o_the_video_is_written_to_the_run_folder(pong, runs, capsys):
@@ -297,7 +299,7 @@ def with_a_hole(run):
         (config_with("monitor_kwargs", {"info_keywords": 3}), "info_keywords must be a list, got 3"),
         (config_with("frame_stack", "x"), "frame_stack must be an integer, got 'x'"),
         (config_with("frame_stack", 4), "cannot be loaded as a model of qrdqn"),
-        (config_with("env_wrapper", "nope.Nope"), "cannot be created (ModuleNotFoundError: No module named 'nope')"),
+        (config_with("env_wrapper", "nope.Nope"), "is refused: it would run nope.Nope"),
         (config_with("vec_env_wrapper", "nope"), "cannot be created (ValueError: Empty module name)"),
         (config_with("normalize", True), "vecnormalize.pkl not found"),
         (

@@ -156,7 +156,7 @@ def test_buffers_by_themselves_take_the_old_spelling_too(kind):
 def test_a_model_that_was_saved_with_the_old_spelling_loads_and_is_saved_with_the_new_one(tmp_path):
     model_with(replay_buffer_kwargs={"frame_storage": "compressed"}).save(tmp_path / "model")
     with zipfile.ZipFile(tmp_path / "model.zip") as new, zipfile.ZipFile(tmp_path / "old.zip", "w") as old:
-        for name in new.namelist():
+        for name in set(new.namelist()) - {"attributes.safetensors"}:  # which old files do not have
             content = new.read(name)
             if name == "data":
                 values = json.loads(content)

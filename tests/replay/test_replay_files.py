@@ -16,11 +16,12 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.vec_env import VecFrameStack
 
+from sb3_atari_dqn import UnsafeFile, allow
 from sb3_atari_dqn.algorithms.dqn import ClassicDQN
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.files import read, write
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
-from sb3_atari_dqn.replay.sb3_buffers import SEEDED, stored_arrays
+from sb3_atari_dqn.replay.sb3_buffers import SEEDED, SeededReplayBuffer, stored_arrays
 from tests.support.environments import Noise
 from tests.support.stores import PLACES, short_blocks
 from tests.support.streams import STREAMS, Stream
@@ -329,12 +330,24 @@ def test_a_pickle_keeps_what_becomes_of_timeouts_and_a_buffer_class_of_the_users
     model = vector_model()
     model.load_replay_buffer(pickled(ignoring))
     assert not model.replay_buffer.handle_timeout_termination
-    model.load_replay_buffer(pickled(vector_model(replay_buffer_class=OwnBuffer).learn(20)))
+    own = pickled(vector_model(replay_buffer_class=OwnBuffer).learn(20))
+    with pytest.raises(UnsafeFile, match=r"would run tests\.replay\.test_replay_files\.OwnBuffer"):
+        model.load_replay_buffer(own)
+    assert type(model.replay_buffer) is SeededReplayBuffer
+    own.seek(0)
+    model.load_replay_buffer(own, trust=True)
     assert type(model.replay_buffer) is OwnBuffer
+    allow(AllowedBuffer)
+    model.load_replay_buffer(pickled(vector_model(replay_buffer_class=AllowedBuffer).learn(20)))
+    assert type(model.replay_buffer) is AllowedBuffer
 
 
 class OwnBuffer(ReplayBuffer):
     """A user's."""
+
+
+class AllowedBuffer(ReplayBuffer):
+    """A user's, who says so."""
 
 
 OPTIMIZED: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from rl_zoo3.utils import StoreDict
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo import hub
 from tests.support.commands import TINY_ATARI, run, zoo
-from tests.support.hub_server import TOKEN, File, HubServer
+from tests.support.hub_server import TOKEN, File, HubServer, Repo
 
 ALGO, ENV = "dqn_dueling", "PongNoFrameskip-v4"
 PONG = ("--algo", ALGO, "--env", ENV, "-f", "logs")
@@ -173,6 +175,23 @@ def test_nothing_is_downloaded_until_the_user_trusts_the_repository(pushed, tmp_
     assert result.returncode != 0
     assert "you can set the environment variable `TRUST_REMOTE_CODE` to `True`" in result.stdout
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.slow
+def test_a_repository_of_a_stranger_is_downloaded_and_refused(pushed, tmp_path):
+    """Its configuration looks harmless: the archive of the metrics, unpacked last, replaces it."""
+    marker, metrics = tmp_path / "marker", io.BytesIO()
+    with zipfile.ZipFile(metrics, "w") as archive:
+        archive.writestr(f"{ENV}/config.yml", f"x: !!python/object/apply:os.system ['touch {marker}']")
+    files = {**pushed.files, "train_eval_metrics.zip": File(metrics.getvalue())}
+    pushed.server.repos[f"stranger/{NAME}"] = Repo(files)
+    env = client(pushed.server, tmp_path / "home", TRUST_REMOTE_CODE="True")
+    downloaded = zoo("load_from_hub", *PONG, "-orga", "stranger", cwd=tmp_path, env=env)
+    assert "Saving to logs" in downloaded.stdout, downloaded.stdout
+    played = zoo("enjoy", *PONG, "-n", "5", "--no-render", cwd=tmp_path, env=env)
+    assert "config.yml, line 1, is refused: it would run os.system" in played.stdout
+    assert "Traceback" not in played.stdout
+    assert not marker.exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,210 @@
+"""What NumPy, torch and Python write into pickles as a function and its arguments: here the arguments are checked.
+
+None of the originals is called with what a file says before its type, its size and its extent are known.
+"""
+
+import math
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+_ORDERS = {"<", "=", "|"} if sys.byteorder == "little" else {">", "=", "|"}
+_NUMBERS = "?bBhHiIlLqQefd"  # numpy's characters of the types that hold plain numbers
+_BIT_GENERATORS = {kind.__name__: kind for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937)}
+_MT19937_WORDS = 624
+_MOST_SEED_WORDS = 1024
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if not (type(value) is tuple and len(value) <= 32 and all(map(_is_count, value))):
+        raise ValueError(f"{value!r:.80} is no shape")
+    return value
+
+
+def _dtype(kind: Any, align: Any = False, copy: Any = False) -> np.dtype:
+    """Plain numbers, or Python objects; never a type with parts or flags that the file chooses."""
+    dtype = np.dtype(kind) if isinstance(kind, str) and len(kind) <= 3 else None
+    if dtype is None or (dtype.char not in f"{_NUMBERS}O"):
+        raise ValueError(f"arrays of {kind!r:.80} are not plain numbers")
+    return dtype
+
+
+def _set_dtype_state(dtype: np.dtype, state: Any) -> None:
+    """The rest of a pickled dtype: for plain numbers only its byte order, and that must be the machine's."""
+    if not (type(state) is tuple and len(state) >= 8 and state[1] in _ORDERS and state[2:5] == (None, None, None)):
+        raise ValueError(f"arrays of {dtype} with {state!r:.80} are not plain numbers of this machine")
+
+
+def _raw(dtype: Any, data: Any, shape: tuple[int, ...]) -> np.dtype:
+    """:return: the dtype, if these bytes are an array of this shape"""
+    if not isinstance(dtype, np.dtype) or dtype.char not in _NUMBERS:
+        raise ValueError(f"{dtype!r:.80} is not a type of numbers")
+    if not isinstance(data, bytes | bytearray | str) or len(data) != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{type(data).__name__} of another size than an array {shape} of {dtype}")
+    return dtype
+
+
+def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any, axis_order: Any = None) -> np.ndarray:
+    if order not in ("C", "F", "K") or isinstance(data, str):
+        raise ValueError(f"order {order!r:.20}")
+    if order == "K":  # of newer versions: transposed as `axis_order` says
+        axes = _shape(tuple(axis_order))
+        flat = np.frombuffer(data, _raw(dtype, data, _shape(shape)))
+        return flat.reshape(shape).transpose(axes)
+    return np.frombuffer(data, _raw(dtype, data, _shape(shape))).reshape(shape, order=order)
+
+
+def _reconstruct(kind: Any, shape: Any, dtype: Any) -> np.ndarray:
+    if kind is not np.ndarray:
+        raise ValueError(f"{kind!r:.80} is not numpy.ndarray")
+    return np.ndarray.__new__(np.ndarray, (0,), "b")
+
+
+def _set_array_state(array: np.ndarray, state: Any) -> None:
+    _, shape, dtype, is_fortran, data = state
+    if isinstance(dtype, np.dtype) and dtype.char == "O":
+        if type(data) is not list or len(data) != math.prod(_shape(shape)):
+            raise ValueError("an array of objects without them")
+    else:
+        dtype = _raw(dtype, data, _shape(shape))
+    array.__setstate__((1, shape, dtype, bool(is_fortran), data))  # type: ignore[arg-type]
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    return np.frombuffer(data, _raw(dtype, data, ()))[0]
+
+
+def _bit_generator(kind: Any = "MT19937") -> np.random.BitGenerator:
+    if kind not in (*_BIT_GENERATORS, *_BIT_GENERATORS.values()):
+        raise ValueError(f"{kind!r:.80} is not one of {', '.join(_BIT_GENERATORS)}")
+    return (_BIT_GENERATORS[kind] if isinstance(kind, str) else kind)(0)
+
+
+def _generator(source: Any = "MT19937", constructor: Any = None) -> np.random.Generator:
+    return np.random.Generator(source if isinstance(source, np.random.BitGenerator) else _bit_generator(source))
+
+
+def _random_state(source: Any = "MT19937", constructor: Any = None) -> np.random.RandomState:
+    return np.random.RandomState(source if isinstance(source, np.random.BitGenerator) else _bit_generator(source))
+
+
+def set_bit_generator_state(generator: np.random.BitGenerator, state: Any) -> None:
+    """
+    :param generator: takes the state over
+    :param state: as its attribute `state`, or that with a seed sequence
+    :raises ValueError: if it belongs to another kind, or its position is outside of its words
+    """
+    values, *seed = state if type(state) is tuple else (state,)
+    if isinstance(generator, np.random.MT19937):
+        inner = values["state"]
+        if len(inner["key"]) != _MT19937_WORDS or not (_is_count(inner["pos"]) and inner["pos"] <= _MT19937_WORDS):
+            raise ValueError("the state of the generator MT19937 is damaged")
+    generator.state = values
+    if seed and isinstance(seed[0], np.random.SeedSequence):
+        generator.__setstate__((generator.state, seed[0]))  # type: ignore[attr-defined]
+
+
+def _set_generator_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.RandomState) and isinstance(state, dict) and "key" not in state:
+        set_bit_generator_state(generator._bit_generator, {key: state[key] for key in ("bit_generator", "state")})
+        generator.set_state({**generator.get_state(legacy=False), **{k: state[k] for k in ("has_gauss", "gauss")}})
+    elif state is not None:
+        set_bit_generator_state(generator.bit_generator, state)
+
+
+def _seed_sequence(kind: Any, checksum: Any, state: Any) -> np.random.SeedSequence:
+    if kind is not np.random.SeedSequence:
+        raise ValueError(f"{kind!r:.80} is not numpy.random.SeedSequence")
+    sequence = np.random.SeedSequence(0)
+    if state is not None:
+        _set_seed_state(sequence, state)
+    return sequence
+
+
+def _set_seed_state(sequence: np.random.SeedSequence, state: Any) -> None:
+    """Begun anew from what it was made of: its pool of words is not taken from the file."""
+    entropy, spawned, _, pool_size, spawn_key = state[:5]
+    words = entropy if isinstance(entropy, list | tuple) else [entropy]
+    if not (
+        all(word is None or _is_count(word) for word in words)
+        and len(words) <= _MOST_SEED_WORDS
+        and _is_count(spawned)
+        and _is_count(pool_size)
+        and 4 <= pool_size <= _MOST_SEED_WORDS
+        and _shape(spawn_key) is spawn_key
+    ):
+        raise ValueError("the seed of a generator is damaged")
+    sequence.__init__(entropy, spawn_key=spawn_key, pool_size=pool_size, n_children_spawned=spawned)  # type: ignore[misc]
+
+
+def _deque(items: Any = (), maxlen: Any = None) -> deque[Any]:
+    if not isinstance(items, list | tuple) or not (maxlen is None or _is_count(maxlen)):
+        raise ValueError(f"a deque of {items!r:.80}")
+    return deque(items, maxlen)
+
+
+def _ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
+    if not isinstance(items, list | tuple):
+        raise ValueError(f"a dictionary of {items!r:.80}")
+    return OrderedDict(tuple(item) for item in items)
+
+
+def _set_dict_state(target: OrderedDict[Any, Any], state: Any) -> None:
+    """torch's versions of modules, which loading can do without."""
+    if not (isinstance(state, dict) and state.keys() <= {"_metadata"}):
+        raise ValueError(f"a dictionary with attributes {state!r:.80}")
+
+
+def _set(items: Any = ()) -> set[Any]:
+    if not isinstance(items, list | tuple):
+        raise ValueError(f"a set of {items!r:.80}")
+    return set(items)
+
+
+def device(kind: Any, index: Any = None) -> torch.device:
+    """
+    :param kind: "cpu", "cuda", "cuda:0"
+    :param index: its number
+    :raises ValueError: if they are not
+    """
+    if not (isinstance(kind, str) and (index is None or _is_count(index))):
+        raise ValueError(f"a device {kind!r:.80}")
+    return torch.device(kind) if index is None else torch.device(kind, index)
+
+
+#: Name in a pickle -> what is called in its place.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "numpy.dtype": _dtype,
+    "numpy._core.numeric._frombuffer": _frombuffer,
+    "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.random._pickle.__bit_generator_ctor": _bit_generator,
+    "numpy.random._pickle.__generator_ctor": _generator,
+    "numpy.random._pickle.__randomstate_ctor": _random_state,
+    "numpy.random.bit_generator.__pyx_unpickle_SeedSequence": _seed_sequence,
+    "collections.deque": _deque,
+    "collections.OrderedDict": _ordered_dict,
+    "builtins.set": _set,
+    "torch.device": device,
+}
+
+#: Type -> what gives an object of it its state.
+STATES: dict[type, Callable[[Any, Any], None]] = {
+    **{type(np.dtype(kind)): _set_dtype_state for kind in (*_NUMBERS, "O")},
+    OrderedDict: _set_dict_state,
+    np.ndarray: _set_array_state,
+    np.random.SeedSequence: _set_seed_state,
+    np.random.Generator: _set_generator_state,
+    np.random.RandomState: _set_generator_state,
+    **dict.fromkeys(_BIT_GENERATORS.values(), set_bit_generator_state),
+}

@@ -1,0 +1,171 @@
+"""The configuration, the command line and the statistics of a run: read, or checked, without running anything."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.checkpoints.allowed_names import NotAllowed, UnsafeFile, lookup, name_of, trusts
+from sb3_atari_dqn.checkpoints.model_files import read_attributes
+from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
+from sb3_atari_dqn.zoo.allowed_imports import is_importable
+from sb3_atari_dqn.zoo.plain_yaml import evaluated, read_yaml, refused
+
+#: Keys whose strings the zoo evaluates.
+EVALUATED = ("normalize", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "monitor_kwargs")
+#: Keys whose names the zoo imports: to play, and to train.
+IMPORTED_TO_PLAY = ("env_wrapper", "vec_env_wrapper")
+IMPORTED_TO_TRAIN = (*IMPORTED_TO_PLAY, "callback", "policy", "replay_buffer_class")
+#: Keys whose classes are called with arguments of the file.
+_CALLED = (*IMPORTED_TO_PLAY, "callback")
+
+#: Attributes of a model that the scripts replace.
+_REPLACED = dict.fromkeys(("learning_rate", "lr_schedule", "clip_range"))
+
+#: Arguments of an environment that name a program.
+_PROGRAMS = ("browser",)
+
+
+def read_config(path: Path, trust: bool | None = None, imported: tuple[str, ...] = IMPORTED_TO_PLAY) -> dict[str, Any]:
+    """
+    :param path: of a ``config.yml``
+    :param trust: read it as the zoo does, which runs what it says; None: as SB3_ATARI_DQN_TRUST says
+    :param imported: keys whose names will be imported
+    :return: the hyperparameters; strings that the zoo evaluates are checked, and stay strings
+    :raises UnsafeFile: if it would run something outside of the allow-list, with the line
+    :raises ValueError: if it is damaged
+    """
+    config, lines = _read(path, trust)
+    if trusts(trust):
+        return config
+    for key in EVALUATED:
+        if isinstance(config.get(key), str):
+            evaluated(config[key], _place(path, lines, key))
+    for key in imported:
+        for name in _names(config.get(key)):
+            _check_import(key, name, _place(path, lines, key))
+    _check_programs(config.get("env_kwargs"), _place(path, lines, "env_kwargs"))
+    return config
+
+
+def read_args(path: Path, trust: bool | None = None) -> dict[str, Any]:
+    """
+    :param path: of an ``args.yml``
+    :return: the command line of the run; parameters and errors: see :func:`read_config`
+    """
+    args, lines = _read(path, trust)
+    if trusts(trust):
+        return args
+    if isinstance(args.get("env"), str) and ":" in args["env"]:
+        raise refused(_place(path, lines, "env"), f"{args['env'].partition(':')[0]} (env: {args['env']})")
+    for key in ("env_kwargs", "eval_env_kwargs"):
+        _check_programs(args.get(key), _place(path, lines, key))
+    return args
+
+
+def evaluated_normalize(config: Mapping[str, Any], path: Path, trust: bool | None = None) -> Any:
+    """
+    :param config: from :func:`read_config`
+    :param path: of its file
+    :return: value of the key ``normalize``, evaluated if it is a string
+    """
+    value = config.get("normalize", False)
+    if not isinstance(value, str):
+        return value
+    return eval(value) if trusts(trust) else evaluated(value, f"{path}, normalize,")
+
+
+def check_run(settings: Path, trust: bool | None = None) -> None:
+    """
+    Check what the zoo's scripts will read, before they do.
+
+    :param settings: folder of ``config.yml``, ``args.yml`` and ``vecnormalize.pkl``; they may be missing
+    :raises UnsafeFile: if one of them would run something outside of the allow-list
+    :raises ValueError: if one of them is damaged
+    """
+    if trusts(trust):
+        return
+    config, args, statistics = (settings / name for name in ("config.yml", "args.yml", "vecnormalize.pkl"))
+    if config.is_file():
+        read_config(config, trust=False)
+    if args.is_file():
+        read_args(args, trust=False)
+    if statistics.is_file():
+        check_statistics(statistics)
+
+
+def get_model_path(
+    upstream: Callable[..., tuple[str, str, str]],
+    exp_id: int,
+    folder: str,
+    algo: str,
+    env_name: str,
+    *args: Any,
+    **kwargs: Any,
+) -> tuple[str, str, str]:
+    """Find a model as the zoo does; if it is one of our algorithms, check the files of its run, and the model.
+
+    :param upstream: ``rl_zoo3.utils.get_model_path``
+    :raises SystemExit: with one sentence, if the run would execute something outside of the allow-list. ``enjoy`` takes
+        a ValueError for a missing model, and downloads another
+    """
+    name_prefix, model_path, log_path = upstream(exp_id, folder, algo, env_name, *args, **kwargs)
+    if algo in ALGORITHMS and not trusts(None):
+        try:
+            check_run(Path(log_path, env_name))
+            read_attributes(model_path, _REPLACED)  # by `load` again; here it can be refused in one sentence
+        except ValueError as error:
+            raise SystemExit(" ".join(str(error).split())) from error
+    return name_prefix, model_path, log_path
+
+
+def _read(path: Path, trust: bool | None) -> tuple[dict[str, Any], dict[str, int]]:
+    lines: dict[str, int] = {}
+    if trusts(trust):
+        found = yaml.load(path.read_text(), Loader=yaml.UnsafeLoader)
+    else:
+        try:
+            found, lines = read_yaml(path)
+        except UnsafeFile:
+            raise
+        except Exception as error:  # what damage leads to depends on the tag
+            raise ValueError(f"{path} is no YAML file that can be read ({type(error).__name__}: {error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds a {type(found).__name__} instead of a mapping")
+    return dict(found), lines
+
+
+def _place(path: Path, lines: Mapping[str, int], key: str) -> str:
+    return f"{path}, line {lines[key]}," if key in lines else f"{path}, {key},"
+
+
+def _names(value: Any) -> list[Any]:
+    """:return: classes or their names, from any form that the zoo accepts"""
+    entries = value if isinstance(value, list | tuple) else [value]
+    return [next(iter(entry)) if isinstance(entry, dict) and entry else entry for entry in entries if entry is not None]
+
+
+def _check_import(key: str, name: Any, place: str) -> None:
+    """
+    :param key: of the configuration
+    :param name: a class, or its name; short names, such as CnnPolicy, import nothing
+    """
+    text = name_of(name) if isinstance(name, type) else name
+    if not isinstance(text, str) or ("." not in text and not isinstance(name, type)) or is_importable(text):
+        return
+    try:
+        if key in _CALLED:
+            raise NotAllowed(text)
+        lookup(text)
+    except NotAllowed as error:
+        raise refused(place, text) from error
+    except ImportError as error:
+        raise ValueError(f"{place} names {text}, which cannot be imported: {error}") from error
+
+
+def _check_programs(env_kwargs: Any, place: str) -> None:
+    for key in _PROGRAMS:
+        if isinstance(env_kwargs, dict) and env_kwargs.get(key):
+            raise refused(place, f"{env_kwargs[key]} (env_kwargs: {key})")
