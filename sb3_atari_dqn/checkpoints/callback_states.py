@@ -108,7 +108,7 @@ def _load(callback: Any, state: State) -> None:
     if hasattr(callback, "load_state_dict"):
         callback.load_state_dict(state)
     else:
-        load_attributes(callback, state)
+        load_attributes(callback, state, _left_out(callback))
 
 
 def _evaluation(callback: BaseCallback) -> State | None:

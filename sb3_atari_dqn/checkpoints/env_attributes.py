@@ -65,13 +65,16 @@ def attributes(owner: Any, left_out: Container[str] = LEFT_OUT) -> State:
     }
 
 
-def load_attributes(owner: Any, state: State) -> None:
+def load_attributes(owner: Any, state: State, left_out: Container[str] = LEFT_OUT) -> None:
     """
     :param owner: built with the same arguments as the one whose attributes were saved
-    :param state: as :func:`attributes` gave it
+    :param state: as :func:`attributes` gave it; it may come from a stranger
+    :param left_out: names that stay as they are, even if the state has them
     :raises ValueError: if it has other parts
     """
     for key, value in state.items():
+        if key in left_out or isinstance(getattr(type(owner), key, None), (*_FUNCTIONS, property)):
+            continue
         current = vars(owner).get(key)
         setattr(owner, key, _restored(value, current, f"{type(owner).__name__}.{key}"))
 

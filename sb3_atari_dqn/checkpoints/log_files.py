@@ -5,6 +5,7 @@ logger of a continued training overwrites them at first. Of TensorBoard's event 
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,6 +25,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_atari_dqn.checkpoints.env_journal import layers
 from sb3_atari_dqn.checkpoints.env_state import vec_layers
 from sb3_atari_dqn.checkpoints.state import State
+
+#: Of log files that are brought back.
+_SUFFIXES = (".csv", ".json", ".txt")
+#: Of SB3's formats that are text files.
+_LOG_NAMES = {"csv": "progress.csv", "json": "progress.json", "log": "log.txt"}
 
 _KINDS: dict[type[KVWriter], str] = {
     CSVOutputFormat: "csv",
@@ -59,19 +65,25 @@ def text_state(paths: Iterable[Path], folder: Path) -> State:
 
 def load_text_state(state: State, folder: Path, handles: Iterable[TextIO]) -> None:
     """
-    Bring files back to what they were, in place, as they may be open already.
+    Bring files back to what they were, in place, as they may be open already. Only what this training writes anyway is
+    touched: files that are open, and log files inside of its folder.
 
     :param state: from `text_state`
     :param folder: of the run
     :param handles: open files, which are then written on at their ends
     """
+    opened = [*handles]
+    own = {Path(handle.name).resolve() for handle in opened}
     for name, content in state["files"]:
-        path = folder / name  # an absolute name replaces the folder
+        path = (folder / name).resolve()  # an absolute name replaces the folder
+        if path not in own and not (path.is_relative_to(folder.resolve()) and path.suffix in _SUFFIXES):
+            warnings.warn(f"{path} does not belong to this run any more: it stays as it is.", stacklevel=4)
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("r+b" if path.exists() else "wb") as file:
             file.write(content.tobytes())
             file.truncate()
-    for handle in handles:
+    for handle in opened:
         handle.flush()
         handle.seek(0, os.SEEK_END)
 
@@ -100,27 +112,49 @@ def logger_state(logger: Logger) -> State:
     return {"folder": None if folder is None else str(Path(folder).resolve()), "formats": formats, "events": sizes}
 
 
-def continued_logger(state: State) -> Logger:
+def continued_logger(state: State, texts: State, run_folder: Path) -> Logger:
     """
     :param state: from `logger_state`
+    :param texts: from `text_state`
+    :param run_folder: of the run
     :return: a logger that writes on in the same folder. Event files are cut to what they were, those that are younger
         are removed; text files are new: :func:`load_text_state` comes next
     """
     folder = state["folder"]
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        for path in _event_files(Path(folder)):
-            if path.name not in state["events"]:
-                path.unlink()
-            elif path.stat().st_size > state["events"][path.name]:
-                os.truncate(path, state["events"][path.name])
+        _cut_events(Path(folder), state["events"])
     outs = []
     for kind, keys in state["formats"]:
+        if kind in _LOG_NAMES and not _is_ours(Path(folder) / _LOG_NAMES[kind], texts, run_folder):
+            warnings.warn(
+                f"{folder}/{_LOG_NAMES[kind]} is not the file of this run: it is not written on.", stacklevel=4
+            )
+            continue
         out = make_output_format(kind, folder or "", "")
         if isinstance(out, CSVOutputFormat):
             out.keys = list(keys)
         outs.append(out)
     return Logger(folder=folder, output_formats=outs)
+
+
+def _cut_events(folder: Path, sizes: dict[str, int]) -> None:
+    """Where all files of the run are, those beside them are younger ones of the same run."""
+    if not sizes or any(not (folder / Path(name).name).is_file() for name in sizes):
+        return
+    for path in _event_files(folder):
+        if path.name not in sizes:
+            path.unlink()
+        elif path.stat().st_size > sizes[path.name]:
+            os.truncate(path, sizes[path.name])
+
+
+def _is_ours(path: Path, texts: State, run_folder: Path) -> bool:
+    """:return: whether a file may be overwritten: it is in the run folder, or begins with what the run had written"""
+    if path.resolve().is_relative_to(run_folder.resolve()):
+        return True
+    before = {(run_folder / name).resolve(): content.tobytes() for name, content in texts["files"]}.get(path.resolve())
+    return bool(before) and path.is_file() and path.read_bytes().startswith(before or b"")
 
 
 def _kind(out: Any) -> str | None:

@@ -150,10 +150,11 @@ def load(archive: CheckpointFolder, model: Trained, run_folder: Path) -> Continu
     record_actions(model.env)
     parts = {name: checkpoint.state(name) for name in checkpoint.manifest.parts if name not in _OWN_PARTS}
     model.load_state_dict(parts, checkpoint.frames())
-    model.set_logger(continued_logger(checkpoint.state("logger")))
+    texts = checkpoint.state("files")
+    model.set_logger(continued_logger(checkpoint.state("logger"), texts, run_folder))
     model.load_pending_log(parts["log"])
     handles = [*monitor_files(model.env), *logger_files(model.logger)]
-    load_text_state(checkpoint.state("files"), run_folder, handles)
+    load_text_state(texts, run_folder, handles)
     return Continuation(archive, checkpoint)
 
 

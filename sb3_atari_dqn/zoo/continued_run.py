@@ -114,6 +114,8 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
             f"{place} holds no checkpoints: a run gets one every five minutes, and when it is stopped or at its end. "
             "Begin it anew, or pass the folder of another run."
         )
+    if not trusts(trust):
+        _check_links(folder)
     arguments = read_command_line(folder, trusts(trust))
     with reading(f"{folder} cannot be continued"):
         config = folder / EnvironmentName(arguments["env"]) / "config.yml"
@@ -126,6 +128,16 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
         archive.close()
         raise
     return run
+
+
+def _check_links(folder: Path) -> None:
+    """:raises ValueError: if the log files of a run are links to files elsewhere, which would be overwritten"""
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"{path} links to {path.resolve()}, outside of the run folder: remove the link, or pass --trust if you "
+                "know that the run may write there"
+            )
 
 
 def wanted(manager: Any) -> ContinuedRun | None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger, configure
@@ -47,7 +48,7 @@ def test_a_logger_goes_on_without_a_gap_or_a_double_row(tmp_path, later_key):
     for out in logger.output_formats:
         out.close()
     more = {"new": 1.0} if later_key else {}
-    other = continued_logger(state)
+    other = continued_logger(state, texts, tmp_path)
     load_text_state(texts, tmp_path, logger_files(other))
     for step in (3, 4):
         log(other, step, **more)
@@ -65,10 +66,10 @@ def test_event_files_of_a_later_session_are_removed(tmp_path):
     log(logger, 0)
     state = logger_state(logger)
     logger.close()
-    later = continued_logger(state)
+    later = continued_logger(state, {"files": []}, tmp_path)
     log(later, 1)
     later.close()
-    again = continued_logger(state)  # from the same checkpoint once more
+    again = continued_logger(state, {"files": []}, tmp_path)  # from the same checkpoint once more
     log(again, 1)
     again.close()
     assert scalars(tmp_path) == [(0, 0.0), (1, 0.5)]
@@ -118,7 +119,34 @@ def test_a_run_folder_may_be_moved_and_files_may_be_missing(tmp_path):
     moved = folder.rename(tmp_path / "moved")
     (moved / "sub" / "a.csv").unlink()
     outside.write_text("two\nthree\n")
-    load_text_state(state, moved, [])
+    with outside.open("a") as handle:  # what a monitor of this training has opened
+        load_text_state(state, moved, [handle])
     assert (moved / "sub" / "a.csv").read_text() == "one\n"
     assert outside.read_text() == "two\n"
     assert not (moved / "missing.csv").exists()
+
+
+def test_files_of_somebody_else_are_not_touched(tmp_path):
+    """A checkpoint may come from a stranger: what it names is written only where this training writes anyway."""
+    run, mine = tmp_path / "run", tmp_path / "mine"
+    for folder in (run, mine):
+        folder.mkdir()
+    (mine / "notes.csv").write_text("important\n")
+    (run / "link.csv").symlink_to(mine / "notes.csv")
+    content = np.frombuffer(b"gone\n", np.uint8)
+    names = [str(mine / "notes.csv"), "../mine/notes.csv", "link.csv", "model.zip", "../new.csv"]
+    with pytest.warns(UserWarning, match="does not belong to this run"):
+        load_text_state({"files": [[name, content] for name in names]}, run, [])
+    assert (mine / "notes.csv").read_text() == "important\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "mine"}
+    assert {path.name for path in run.iterdir()} == {"link.csv"}
+
+    others = configure(str(mine), ["csv", "tensorboard"])
+    log(others, 1)
+    others.close()
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    forged = {"folder": str(mine), "formats": [["csv", []], ["json", []]], "events": {}}
+    with pytest.warns(UserWarning, match="is not the file of this run"):
+        continued_logger(forged, {"files": []}, run).close()
+    continued_logger({**forged, "formats": [], "events": {"events.out.tfevents.1": 5}}, {"files": []}, run).close()
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
