@@ -58,7 +58,7 @@ def test_a_killed_training_of_a_game_goes_on_as_if_nothing_had_happened(tmp_path
     def callbacks(folder: Path) -> list:
         return [SaveCheckpoints(50 * n_envs, folder=folder), LogEpisodes(folder=folder)]
 
-    assert_same_after_kills(build, callbacks, tmp_path, 240 * n_envs, [70 * n_envs, 185 * n_envs])
+    assert_same_after_kills(build, callbacks, tmp_path, 260 * n_envs, [70 * n_envs, 205 * n_envs])
 
 
 @pytest.mark.parametrize("n_envs", [1, 2])

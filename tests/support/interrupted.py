@@ -77,7 +77,7 @@ def assert_same_after_kills(build: Build, callbacks: Callbacks, tmp_path: Path, 
     played = [play(each.env, np.random.default_rng(0), 20) for each in (model, other)]  # type: ignore[arg-type]
     assert_equal(*played)
     assert_same(rows(undisturbed), rows(killed))
-    assert any(len(each) > 2 for each in rows(undisturbed).values())  # there was something to compare
+    assert any(len(each) > 1 for each in rows(undisturbed).values())  # there was something to compare
     for each in (model, other):
         cast(VecEnv, each.env).close()
 
