@@ -192,6 +192,7 @@ def test_a_replay_writes_no_row_twice(tmp_path):
         return env
 
     original = make("original")
+    original.seed(1)
     original.reset()
     play(original, np.random.default_rng(0), 120)
     other = make("other")
