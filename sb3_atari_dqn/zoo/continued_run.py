@@ -5,6 +5,7 @@ new run; :mod:`sb3_atari_dqn.zoo.experiment` then brings the checkpoint's state 
 """
 
 import copy
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,12 @@ from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in
+from sb3_atari_dqn.zoo.plain_yaml import refused
 from sb3_atari_dqn.zoo.run_files import IMPORTED_TO_TRAIN, read_config
 from sb3_atari_dqn.zoo.run_settings import read_command_line, reading
+
+#: A word of a command line: the name of an algorithm, an environment or a module.
+_WORD = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)
 
 #: Attributes of the zoo's manager that come from the run's own command line, by the names of these arguments.
 _FROM_ARGUMENTS = {
@@ -117,6 +122,7 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
     if not trusts(trust):
         _check_links(folder)
     arguments = read_command_line(folder, trusts(trust))
+    check_command_line(folder, arguments, trusts(trust))
     with reading(f"{folder} cannot be continued"):
         config = folder / EnvironmentName(arguments["env"]) / "config.yml"
         hyperparams = read_config(config, trust, imported=IMPORTED_TO_TRAIN)
@@ -128,6 +134,32 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
         archive.close()
         raise
     return run
+
+
+def check_command_line(folder: Path, arguments: dict[str, Any], trust: bool) -> None:
+    """
+    Its values become words of a command line again, which the zoo partly evaluates.
+
+    :param folder: of the run
+    :param arguments: of its command line
+    :param trust: its modules may be imported
+    :raises ValueError: on a value that is no such word
+    """
+    packages = arguments.get("gym_packages") or []
+    if packages and not trust:
+        raise refused(f"{folder} (gym_packages in args.yml)", ", ".join(map(str, packages)))
+    words = {
+        "algo": arguments["algo"],
+        "env": arguments["env"],
+        **{f"gym_packages {i}": each for i, each in enumerate(packages)},
+    }
+    for name, word in words.items():
+        if not (isinstance(word, str) and _WORD.fullmatch(word)):
+            raise ValueError(f"{folder}: args.yml has {name} {str(word)[:80]!r}, which is no name: correct it")
+    if type(arguments.get("num_threads", -1)) is not int:
+        raise ValueError(
+            f"{folder}: args.yml has num_threads {str(arguments['num_threads'])[:80]!r}, not a whole number"
+        )
 
 
 def _check_links(folder: Path) -> None:
