@@ -7,17 +7,21 @@ new run; :mod:`sb3_atari_dqn.zoo.experiment` then brings the checkpoint's state 
 import copy
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_sb3 import EnvironmentName
-from stable_baselines3.common.vec_env import SubprocVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in
+from sb3_atari_dqn.checkpoints.log_files import load_text_state
 from sb3_atari_dqn.zoo.plain_yaml import refused
 from sb3_atari_dqn.zoo.run_files import IMPORTED_TO_TRAIN, read_config
 from sb3_atari_dqn.zoo.run_settings import read_command_line, reading
@@ -65,6 +69,19 @@ class ContinuedRun:
     def steps(self) -> int:
         """Environment steps so far"""
         return self.checkpoint.step
+
+    def check_algorithm(self) -> None:
+        """:raises ValueError: if its args.yml names another one than its checkpoint"""
+        known = ALGORITHMS.get(self.arguments["algo"])
+        if known is None or known.class_name != self.checkpoint.meta["algorithm"]:
+            raise ValueError(
+                f"{self.folder}: args.yml has algo {self.arguments['algo']}, and the checkpoint belongs to a "
+                f"{self.checkpoint.meta['algorithm']}: correct args.yml"
+            )
+
+    def restore_files(self) -> None:
+        """Bring the log files back that environments which were created in vain have overwritten."""
+        load_text_state(self.checkpoint.state("files"), self.folder, [])
 
     def check_total(self, total: int) -> None:
         """
@@ -129,6 +146,7 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
     archive = training.open_archive(folder / training.FOLDER, keep=2, at=checkpoint_at(place))
     run = ContinuedRun(folder, archive, arguments, hyperparams)
     try:
+        run.check_algorithm()
         run.check_total(total or run.planned_steps)
     except BaseException:
         archive.close()
@@ -211,9 +229,8 @@ def _take_over_settings(manager: Any, run: ContinuedRun) -> None:
     for attribute, name in _FROM_ARGUMENTS.items():
         if name in run.arguments:
             setattr(manager, attribute, run.arguments[name])
-    if run.arguments.get("vec_env") == "subproc":
-        manager.vec_env_class = SubprocVecEnv
-        run.monitors_append = True  # these cannot be brought back to where they were from here
+    run.monitors_append = run.arguments.get("vec_env") == "subproc"  # these cannot be brought back from here
+    manager.vec_env_class = SubprocVecEnv if run.monitors_append else manager.default_vec_env_cls or DummyVecEnv
     manager.show_progress |= bool(run.arguments.get("progress"))
     tensorboard = run.arguments.get("tensorboard_log")
     manager.tensorboard_log = str(Path(tensorboard) / manager.env_name) if tensorboard else None
@@ -237,6 +254,18 @@ def load(manager: Any, model: Any) -> None:
         f"{versions.get('torch')}"
     )
     model.continue_from(run.archive, run.folder)
+
+
+@contextmanager
+def restored_on_failure(manager: Any) -> Iterator[None]:
+    """A run that could not be continued keeps its log files, and another process may try it."""
+    try:
+        yield
+    except BaseException:
+        if (run := getattr(manager, "continued", None)) is not None:
+            run.restore_files()
+            run.archive.close()
+        raise
 
 
 def appending(manager: Any) -> Any:
