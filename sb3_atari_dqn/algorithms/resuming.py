@@ -71,7 +71,7 @@ class ResumedTraining(TrainingState, ExportedModels):
             total = total_timesteps or int(checkpoint.state("loop")["_total_timesteps"])
             if total <= checkpoint.step:
                 raise ValueError(
-                    f"{folder} has {checkpoint.step:,} of {total:,} steps already: give a higher total_timesteps."
+                    f"{folder} is at step {checkpoint.step:,} already: give a higher total_timesteps than {total:,}."
                 )
             model = cls(built.pop("policy"), env, device=device, **built)
             model.continue_from(archive, folder)

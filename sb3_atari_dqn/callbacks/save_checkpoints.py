@@ -213,8 +213,8 @@ class SaveCheckpoints(RunCallback):
 
     def _say_how_to_continue(self) -> None:
         if self._last_written == self.model.num_timesteps:
-            print(
-                f"Stopped at step {self.model.num_timesteps:,}. To continue: python -m sb3_atari_dqn resume "
-                f"{os.path.relpath(self.folder)}",
-                flush=True,
-            )
+            folder = os.path.relpath(self.folder)
+            way = f"python -m sb3_atari_dqn resume {folder}"
+            if self.run is None:
+                way = f"{type(self.model).__name__}.resume({folder!r}, env, callback=...)"
+            print(f"Stopped at step {self.model.num_timesteps:,}. To continue: {way}", flush=True)

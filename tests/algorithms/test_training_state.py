@@ -161,7 +161,12 @@ def test_one_call_in_python_continues_a_training(tmp_path):
     for algorithm, make, arguments, message in (
         (DuelingDQN, env, {}, r"cannot hold learning_rate.*: give learning_rate= again"),
         (ClassicDQN, env, {"learning_rate": rate}, r"one of DuelingDQN, not of ClassicDQN: use DuelingDQN\.resume"),
-        (DuelingDQN, env, {"learning_rate": rate, "total_timesteps": 150}, "200 of 150 steps already"),
+        (
+            DuelingDQN,
+            env,
+            {"learning_rate": rate, "total_timesteps": 150},
+            "give a higher total_timesteps than 150",
+        ),
         (DuelingDQN, env, {"learning_rate": rate, "total_timesteps": "many"}, "total_timesteps.*many"),
         (DuelingDQN, one, {"learning_rate": rate}, "number of environments 2, and this one has 1"),
     ):

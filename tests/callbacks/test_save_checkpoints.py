@@ -141,7 +141,7 @@ def test_a_signal_stops_between_two_steps_with_a_checkpoint(tmp_path, capsys, nu
     with pytest.raises(error):
         model_of(train_freq=1).learn(1000, callback=callbacks)
     assert steps_in(tmp_path) == [73]
-    assert "Stopped at step 73. To continue: python -m sb3_atari_dqn resume" in capsys.readouterr().out
+    assert "Stopped at step 73. To continue: ClassicDQN.resume(" in capsys.readouterr().out
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from sb3_atari_dqn.checkpoints.checkpoint import newest
-from sb3_atari_dqn.zoo.continued_run import open_run
+from sb3_atari_dqn.zoo.resumable_run import open_run
 from tests.support import markers
 from tests.support.commands import files, run, train
 from tests.support.interrupted import assert_same, rows
@@ -128,8 +128,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, undis
     before = {name: (folder / name).read_bytes() for name in files(folder) if (folder / name).is_file()}
     model = str(folder / "CartPole-v1.zip")
     refused = [
-        (["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model], "1,500 of 1,500 steps already"),
-        (["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "700"], "1,500 of 700 steps already"),
+        (
+            ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model],
+            "at step 1,500 already, and 1,500 are not",
+        ),
+        (
+            ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "700"],
+            "at step 1,500 already, and 700 are not",
+        ),
         (["--algo", "dqn_classic", "--env", "CartPole-v1", "-i", model, "-n", "1600"], "--algo dqn_double, not dqn_cl"),
         (["--algo", "dqn_double", "--env", "Acrobot-v1", "-i", model, "-n", "1600"], "--env CartPole-v1, not Acrobot"),
         (
@@ -194,8 +200,8 @@ def test_resume_says_in_one_line_what_is_wrong(tmp_path, undisturbed):
     (tmp_path / "empty").mkdir()
     for place, message in (
         (tmp_path / "missing", "does not exist"),
-        (tmp_path / "empty", "holds no checkpoints"),
-        (undisturbed, "1,500 of 1,500 steps already"),
+        (tmp_path / "empty", "holds no checkpoints of a run"),
+        (undisturbed, "at step 1,500 already, and 1,500 are not"),
     ):
         done = run([sys.executable, "-m", "sb3_atari_dqn", "resume", str(place)])
         assert done.returncode == 2
