@@ -25,7 +25,7 @@ ARGUMENTS = [
     "--env",
     "CartPole-v1",
     "-n",
-    "1500",
+    "3000",
     "--seed",
     "3",
     "--eval-freq",
@@ -89,7 +89,7 @@ def test_a_killed_run_goes_on_in_its_folder_and_a_second_process_is_refused(tmp_
     second = run([sys.executable, "-m", "sb3_atari_dqn", "resume", str(folder)])
     assert first.wait() == 0, resume_log.read_text()
     assert "Continuing" in resume_log.read_text()
-    assert "of 1,500" in resume_log.read_text()
+    assert "of 3,000" in resume_log.read_text()
     assert second.returncode == 2
     assert second.stdout.startswith("resume: error: "), second.stdout
     assert len(second.stdout.splitlines()) == 1
@@ -111,14 +111,14 @@ def test_a_run_that_is_told_to_stop_writes_a_checkpoint_first(tmp_path, undistur
     folder = run_in(tmp_path)
     assert f"To continue: python -m sb3_atari_dqn resume {os.path.relpath(folder)}" in log.read_text()
     stopped_at = newest(folder / "checkpoints").step
-    assert 0 < stopped_at < 1500
+    assert 0 < stopped_at < 3000
     # the zoo's own way: any model in the folder; a SIGTERM leaves no model, as the zoo does not save one then
     model = folder / "CartPole-v1.zip"
     if number == signal.SIGTERM:
         assert not model.exists()
         shutil.copy(undisturbed / "CartPole-v1.zip", model)
     said = train("--algo", "dqn_double", "--env", "CartPole-v1", "-i", str(model))
-    assert f"from step {stopped_at:,} of 1,500" in said
+    assert f"from step {stopped_at:,} of 3,000" in said
     assert_complete(folder, undisturbed)
 
 
@@ -130,16 +130,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, undis
     refused = [
         (
             ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model],
-            "at step 1,500 already, and 1,500 are not",
+            "at step 3,000 already, and 3,000 are not",
         ),
         (
             ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "700"],
-            "at step 1,500 already, and 700 are not",
+            "at step 3,000 already, and 700 are not",
         ),
-        (["--algo", "dqn_classic", "--env", "CartPole-v1", "-i", model, "-n", "1600"], "--algo dqn_double, not dqn_cl"),
-        (["--algo", "dqn_double", "--env", "Acrobot-v1", "-i", model, "-n", "1600"], "--env CartPole-v1, not Acrobot"),
+        (["--algo", "dqn_classic", "--env", "CartPole-v1", "-i", model, "-n", "3100"], "--algo dqn_double, not dqn_cl"),
+        (["--algo", "dqn_double", "--env", "Acrobot-v1", "-i", model, "-n", "3100"], "--env CartPole-v1, not Acrobot"),
         (
-            ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "1600", "-params", "gamma:0.9"],
+            ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "3100", "-params", "gamma:0.9"],
             r"-params gamma: .* is continued as it was",
         ),
     ]
@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, undis
     content[-100] ^= 1
     damaged.write_bytes(content)
     with pytest.raises(ValueError, match=r"checksum does not match\. The last intact checkpoint before it is that of"):
-        train("--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "1600")
+        train("--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "3100")
     content[-100] ^= 1
     damaged.write_bytes(content)
     assert {name: (folder / name).read_bytes() for name in before} == before
@@ -162,9 +162,9 @@ def test_a_complete_run_accepts_a_higher_number_of_steps(tmp_path, undisturbed):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     model = str(folder / "CartPole-v1.zip")
-    said = train("--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "1700", *PARAMS)  # as it was
-    assert "from step 1,500 of 1,700" in said
-    assert newest(folder / "checkpoints").step == 1700
+    said = train("--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "3200", *PARAMS)  # as it was
+    assert "from step 3,000 of 3,200" in said
+    assert newest(folder / "checkpoints").step == 3200
     longer, shorter = rows(folder)["episodes.csv"], rows(undisturbed)["episodes.csv"]
     assert longer[: len(shorter)] == shorter
     assert len(longer) > len(shorter)
@@ -189,10 +189,10 @@ def test_the_command_line_of_a_stranger_is_not_typed_again(tmp_path, undisturbed
     values = {**yaml.unsafe_load(args.read_text()), **yaml.safe_load(line)}
     args.write_text(yaml.dump(dict(values)))
     with pytest.raises(ValueError, match=re.escape(message)):
-        open_run(folder, 2000)
+        open_run(folder, 4000)
     if "gym_packages" in line and "--" in line:
         with pytest.raises(ValueError, match="gym_packages 1 '--env-kwargs', which is no name"):
-            open_run(folder, 2000, trust=True)
+            open_run(folder, 4000, trust=True)
 
 
 @pytest.mark.slow
@@ -201,7 +201,7 @@ def test_resume_says_in_one_line_what_is_wrong(tmp_path, undisturbed):
     for place, message in (
         (tmp_path / "missing", "does not exist"),
         (tmp_path / "empty", "holds no checkpoints of a run"),
-        (undisturbed, "at step 1,500 already, and 1,500 are not"),
+        (undisturbed, "at step 3,000 already, and 3,000 are not"),
     ):
         done = run([sys.executable, "-m", "sb3_atari_dqn", "resume", str(place)])
         assert done.returncode == 2
