@@ -16,6 +16,7 @@ _ORDERS = {"<", "=", "|"} if sys.byteorder == "little" else {">", "=", "|"}
 _NUMBERS = "?bBhHiIlLqQefd"  # numpy's characters of the types that hold plain numbers
 _BIT_GENERATORS = {kind.__name__: kind for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937)}
 _MT19937_WORDS = 624
+_PHILOX_WORDS = 4
 _MOST_SEED_WORDS = 1024
 
 
@@ -84,18 +85,22 @@ def _scalar(dtype: Any, data: Any) -> Any:
     return np.frombuffer(data, _raw(dtype, data, ()))[0]
 
 
-def _bit_generator(kind: Any = "MT19937") -> np.random.BitGenerator:
+def new_bit_generator(kind: Any = "MT19937") -> np.random.BitGenerator:
+    """
+    :param kind: class, or name of a class, of one of NumPy's bit generators; it may come from a file
+    :raises ValueError: on anything else
+    """
     if kind not in (*_BIT_GENERATORS, *_BIT_GENERATORS.values()):
         raise ValueError(f"{kind!r:.80} is not one of {', '.join(_BIT_GENERATORS)}")
     return (_BIT_GENERATORS[kind] if isinstance(kind, str) else kind)(0)
 
 
 def _generator(source: Any = "MT19937", constructor: Any = None) -> np.random.Generator:
-    return np.random.Generator(source if isinstance(source, np.random.BitGenerator) else _bit_generator(source))
+    return np.random.Generator(source if isinstance(source, np.random.BitGenerator) else new_bit_generator(source))
 
 
 def _random_state(source: Any = "MT19937", constructor: Any = None) -> np.random.RandomState:
-    return np.random.RandomState(source if isinstance(source, np.random.BitGenerator) else _bit_generator(source))
+    return np.random.RandomState(source if isinstance(source, np.random.BitGenerator) else new_bit_generator(source))
 
 
 def set_bit_generator_state(generator: np.random.BitGenerator, state: Any) -> None:
@@ -105,13 +110,22 @@ def set_bit_generator_state(generator: np.random.BitGenerator, state: Any) -> No
     :raises ValueError: if it belongs to another kind, or its position is outside of its words
     """
     values, *seed = state if type(state) is tuple else (state,)
-    if isinstance(generator, np.random.MT19937):
-        inner = values["state"]
-        if len(inner["key"]) != _MT19937_WORDS or not (_is_count(inner["pos"]) and inner["pos"] <= _MT19937_WORDS):
-            raise ValueError("the state of the generator MT19937 is damaged")
+    check_position(generator, values)
     generator.state = values
     if seed and isinstance(seed[0], np.random.SeedSequence):
         generator.__setstate__((generator.state, seed[0]))  # type: ignore[attr-defined]
+
+
+def check_position(generator: np.random.BitGenerator, state: Any) -> None:
+    """NumPy believes the position in a generator's words, and would read behind them."""
+    if isinstance(generator, np.random.MT19937):
+        words, position, largest = state["state"]["key"], state["state"]["pos"], _MT19937_WORDS
+    elif isinstance(generator, np.random.Philox):
+        words, position, largest = state["buffer"], state["buffer_pos"], _PHILOX_WORDS
+    else:
+        return
+    if len(words) != largest or not 0 <= int(position) <= largest:
+        raise ValueError(f"the state of the generator {type(generator).__name__} is damaged")
 
 
 def _set_generator_state(generator: Any, state: Any) -> None:
@@ -188,7 +202,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "numpy._core.numeric._frombuffer": _frombuffer,
     "numpy._core.multiarray._reconstruct": _reconstruct,
     "numpy._core.multiarray.scalar": _scalar,
-    "numpy.random._pickle.__bit_generator_ctor": _bit_generator,
+    "numpy.random._pickle.__bit_generator_ctor": new_bit_generator,
     "numpy.random._pickle.__generator_ctor": _generator,
     "numpy.random._pickle.__randomstate_ctor": _random_state,
     "numpy.random.bit_generator.__pyx_unpickle_SeedSequence": _seed_sequence,

@@ -32,6 +32,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from sb3_atari_dqn.checkpoints.safe_values import check_position, set_bit_generator_state
+
 State = dict[str, Any]
 
 # Replace, in the JSON part, an array, or for a number that JSON does not have; no state has a dictionary with only one
@@ -160,8 +162,9 @@ def _set_state(generator: Generator, state: State) -> None:
     if isinstance(generator, torch.Generator):
         generator.set_state(state["state"].cpu())
     elif isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state["state"]
+        set_bit_generator_state(generator.bit_generator, state["state"])
     elif state["kind"] == "numpy legacy":
+        check_position(np.random.MT19937(0), state["state"])
         generator.set_state(state["state"])  # type: ignore[union-attr]
     else:
         words = tuple(int(word) for word in state["words"])
