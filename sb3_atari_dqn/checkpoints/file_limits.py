@@ -92,6 +92,24 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     return b"".join(pieces)
 
 
+class ValueCount:
+    """
+    Counts values while they are read: one byte of a file can stand for an object of 200.
+
+    :param name: of the file, for the message
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        """:raises UnsafeFile: if they are too many"""
+        self._count += count
+        if self._count > 2 * _MOST_VALUES:  # a value may take several instructions
+            raise UnsafeFile(f"{self._name} is refused: it stands for more than {_MOST_VALUES:,} values.")
+
+
 def check_extent(value: Any, name: str) -> Any:
     """
     :param value: that came out of a file

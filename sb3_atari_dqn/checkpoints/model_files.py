@@ -20,7 +20,7 @@ from stable_baselines3.dqn.policies import MultiInputPolicy as SB3MultiInputPoli
 
 from sb3_atari_dqn.checkpoints import safe_objects, safe_pickle
 from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, trusts
-from sb3_atari_dqn.checkpoints.file_limits import check_extent, read_entry
+from sb3_atari_dqn.checkpoints.file_limits import ValueCount, check_extent, read_entry
 from sb3_atari_dqn.checkpoints.model_zip import NO_MODEL as NO_MODEL
 from sb3_atari_dqn.checkpoints.model_zip import ModelPath as ModelPath
 from sb3_atari_dqn.checkpoints.model_zip import check_zip, opened
@@ -147,21 +147,24 @@ def _of_data(archive: zipfile.ZipFile, path: str, custom_objects: Mapping[str, A
         text = read_entry(archive, _DATA).decode()
         if trusted:
             return dict(json_to_data(text, custom_objects=dict(custom_objects)))
+        ValueCount(path).add(sum(map(text.count, ",[{")))
         items = check_extent(json.loads(text), path).items()
     except UnsafeFile:
         raise
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:  # json_to_data checks little
         raise ValueError(f"{path} {NO_MODEL}") from error
-    return {key: _plain(path, key, item) for key, item in items if key not in custom_objects} | {
+    count = ValueCount(path)
+    return {key: _plain(path, key, item, count) for key, item in items if key not in custom_objects} | {
         key: custom_objects[key] for key, _ in items if key in custom_objects
     }
 
 
-def _plain(path: str, key: str, item: Any) -> Any:
+def _plain(path: str, key: str, item: Any, count: ValueCount) -> Any:
     """:return: an attribute as SB3 writes it into JSON, unpickled safely if it is a pickle"""
     if not (isinstance(item, dict) and ":serialized:" in item):
         return item
-    return safe_pickle.loads(base64.b64decode(str(item[":serialized:"])), f"{path} (its attribute {key})")
+    data = base64.b64decode(str(item[":serialized:"]))
+    return safe_pickle.loads(data, f"{path} (its attribute {key})", count=count)
 
 
 def _weights(archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any], trusted: bool) -> io.BytesIO:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile
+from sb3_atari_dqn.checkpoints.brief import brief
 from sb3_atari_dqn.checkpoints.file_limits import check_archive, read_entry
 from sb3_atari_dqn.checkpoints.safe_pickle import loads
-from sb3_atari_dqn.checkpoints.safe_values import FUNCTIONS
+from sb3_atari_dqn.checkpoints.safe_values import FUNCTIONS, is_count, is_shape
 
 _BYTES_PER_NUMBER = {
     **dict.fromkeys(("torch.DoubleStorage", "torch.LongStorage"), 8),
@@ -61,7 +62,9 @@ def _check_zip_of_torch(data: bytes, name: str) -> None:
 
         def storage(found: Any) -> _Storage:
             _, kind, key, _, count = found
-            if type(count) is not int or sizes[f"{root}/data/{key}"] != count * kind:
+            if not (is_count(count) and type(kind) is int and isinstance(key, str)):
+                raise ValueError("a tensor without numbers")
+            if sizes[f"{root}/data/{key}"] != count * kind:
                 raise ValueError("the numbers of a tensor are missing")
             return _Storage(count)
 
@@ -70,14 +73,13 @@ def _check_zip_of_torch(data: bytes, name: str) -> None:
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Tensor:
     """:raises ValueError: if a tensor reaches out of its storage, or takes more memory than that"""
-    numbers = [offset, *size, *stride]
-    if not (isinstance(storage, _Storage) and len(size) == len(stride)):
+    if not isinstance(storage, _Storage):
         raise ValueError("a tensor without numbers")
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError(f"a tensor of size {size!r:.80}")
+    if not (is_count(offset) and is_shape(size) and is_shape(stride) and len(size) == len(stride)):
+        raise ValueError(f"a tensor of size {brief(size)}")
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if math.prod(size) > storage.n_numbers or (math.prod(size) and last >= storage.n_numbers):
-        raise ValueError(f"a tensor of size {size!r:.80} has {storage.n_numbers:,} numbers")
+        raise ValueError(f"a tensor of size {brief(size)} has {storage.n_numbers:,} numbers")
     return _Tensor()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from sb3_atari_dqn.checkpoints.allowed_names import WAY_OUT, NotAllowed, UnsafeFile, lookup
+from sb3_atari_dqn.checkpoints.brief import brief
 from sb3_atari_dqn.checkpoints.file_limits import check_extent
 from sb3_atari_dqn.zoo.allowed_imports import imported, is_importable
 
@@ -181,7 +182,7 @@ def _called(node: ast.Call, place: str) -> Any:
 def _number(node: ast.AST, place: str) -> Any:
     value = _value(node, place)
     if type(value) not in (int, float):
-        raise ValueError(f"{value!r:.40} is not a number")
+        raise ValueError(f"{brief(value, 40)} is not a number")
     return value
 
 
