@@ -229,12 +229,6 @@ class ExportedModels(_Host):
             model.n_stack, model.stack_axis = config["frames"]["n_stack"], config["frames"]["stack_axis"]
         return model
 
-    def _network_shapes(self) -> dict[str, Tensor]:
-        """:return: the state dict of the networks that the arguments describe, on torch's device "meta" """
-        spaces = self.observation_space, self.action_space
-        policy_class: Any = self.policy_class
-        return policy_class.shapes(*spaces, lambda _: 0.0, **self._complete_policy_kwargs())
-
 
 def _understood(folder: Path, build: Callable[[], Any]) -> Any:
     """:raises ValueError: in place of any error, as a config.json that was written to may lead to any"""

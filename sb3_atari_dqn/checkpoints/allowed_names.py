@@ -169,6 +169,11 @@ def is_allowed(named: Any) -> bool:
     return name in _LISTED and getattr(sys.modules.get(named.__module__), named.__qualname__, None) is named
 
 
+def is_listed(named: Any) -> bool:
+    """:return: whether a class is allowed without :func:`allow`"""
+    return name_of(named) in _LISTED and is_allowed(named)
+
+
 def makes_objects(kind: type) -> bool:
     """:return: whether a file may hold objects of this class"""
     return is_allowed(kind) and (name_of(kind) in OBJECTS or name_of(kind) in _of_the_user)

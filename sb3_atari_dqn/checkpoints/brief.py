@@ -7,7 +7,8 @@ import numpy as np
 _MOST_ITEMS = 4
 _DEEPEST = 2
 _LARGEST_NUMBER = 1 << 256
-_BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
+_CURLY = ("{", "}")
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: _CURLY, frozenset: _CURLY}
 
 
 def brief(value: Any, length: int = 80) -> str:
@@ -35,7 +36,7 @@ def _text(value: Any, length: int, depth: int) -> str:
 
 
 def _items(value: Any, length: int, depth: int) -> str:
-    opened, closed = _BRACKETS.get(type(value), "{}")
+    opened, closed = _BRACKETS.get(type(value), _CURLY)
     if not value or depth == _DEEPEST:
         return f"{opened}{'...' if value else ''}{closed}"
     first = [item for item, _ in zip(value.items() if type(value) is dict else value, range(_MOST_ITEMS), strict=False)]

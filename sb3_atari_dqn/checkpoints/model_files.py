@@ -30,6 +30,7 @@ from sb3_atari_dqn.checkpoints.safe_weights import check_weights
 from sb3_atari_dqn.files import replacing as replacing
 
 _DATA = "data"
+_POLICY = "policy.pth"
 _SAFE_PART = "attributes.safetensors"
 _NOTES = ("_stable_baselines3_version", "system_info.txt")
 _WEIGHTS = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*\.pth", re.ASCII)
@@ -60,10 +61,12 @@ class SavedModel:
     :param attributes: of the model, without its weights
     :param archive: the weights, as a zip for SB3's `load`, which needs all `attributes` as `custom_objects`; it then
         unpickles nothing, and sees nothing else of the file
+    :param n_weights: numbers in the weights of the policy; None if the file is trusted
     """
 
     attributes: dict[str, Any]
     archive: io.BytesIO
+    n_weights: int | None = None
 
 
 def read_model(
@@ -80,7 +83,8 @@ def read_model(
     trusted = trusts(trust)
     with _checked(path, trusted) as archive:
         attributes = _attributes(archive, str(path), custom_objects or {}, trusted)
-        return SavedModel(attributes, _weights(archive, str(path), attributes, trusted))
+        weights, n_weights = _weights(archive, str(path), attributes, trusted)
+        return SavedModel(attributes, weights, None if trusted else n_weights)
 
 
 def read_attributes(
@@ -100,7 +104,7 @@ def read_weights(path: ModelPath, trust: bool | None = None) -> io.BytesIO:
     """
     trusted = trusts(trust)
     with _checked(path, trusted) as archive:
-        return _weights(archive, str(path), {}, trusted)
+        return _weights(archive, str(path), {}, trusted)[0]
 
 
 @contextmanager
@@ -167,9 +171,11 @@ def _plain(path: str, key: str, item: Any, count: ValueCount) -> Any:
     return safe_pickle.loads(data, f"{path} (its attribute {key})", count=count)
 
 
-def _weights(archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any], trusted: bool) -> io.BytesIO:
-    """:return: a new zip of what SB3 may read"""
-    copy = io.BytesIO()
+def _weights(
+    archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any], trusted: bool
+) -> tuple[io.BytesIO, int]:
+    """:return: a new zip of what SB3 may read, and how many numbers the policy has in it"""
+    copy, n_weights = io.BytesIO(), 0
     with zipfile.ZipFile(copy, "w") as ours:
         ours.writestr(_DATA, json.dumps(dict.fromkeys(attributes)))
         for name in archive.namelist():
@@ -180,10 +186,11 @@ def _weights(archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any],
             if is_weights and not trusted:
                 if not _WEIGHTS.fullmatch(name):
                     raise UnsafeFile(f"{path} is refused: its entry {name!r:.80} is no name of weights.")
-                check_weights(content, f"{path} (its entry {name})")
+                found = check_weights(content, f"{path} (its entry {name})")
+                n_weights = found if name == _POLICY else n_weights
             ours.writestr(name, content)
     copy.seek(0)
-    return copy
+    return copy, n_weights
 
 
 def add_safe_part(file: io.BytesIO, attributes: Mapping[str, Any]) -> None:
