@@ -10,8 +10,9 @@ from sb3_atari_dqn.algorithms.exported_models import ExportedModels
 from sb3_atari_dqn.algorithms.training_state import TrainingState
 from sb3_atari_dqn.algorithms.vocabulary import VOCABULARY
 from sb3_atari_dqn.checkpoints import training
+from sb3_atari_dqn.checkpoints.callback_states import all_callbacks
 from sb3_atari_dqn.checkpoints.state import State
-from sb3_atari_dqn.validation import check_device, check_keys
+from sb3_atari_dqn.validation import as_int, check_device, check_keys
 
 _Self = TypeVar("_Self", bound="ResumedTraining")
 
@@ -59,6 +60,8 @@ class ResumedTraining(TrainingState, ExportedModels):
         :raises FileNotFoundError: if there is no checkpoint
         """
         check_device(device)
+        if total_timesteps is not None:
+            total_timesteps = as_int("total_timesteps", total_timesteps, 1)
         folder = Path(folder)
         archive = training.open_archive(folder / training.FOLDER, keep=_keep_of(callback))
         try:
@@ -68,7 +71,7 @@ class ResumedTraining(TrainingState, ExportedModels):
             total = total_timesteps or int(checkpoint.state("loop")["_total_timesteps"])
             if total <= checkpoint.step:
                 raise ValueError(
-                    f"{folder} has {checkpoint.step:,} of {total:,} steps already: give a higher total_timesteps."
+                    f"{folder} is at step {checkpoint.step:,} already: give a higher total_timesteps than {total:,}."
                 )
             model = cls(built.pop("policy"), env, device=device, **built)
             model.continue_from(archive, folder)
@@ -92,6 +95,11 @@ class ResumedTraining(TrainingState, ExportedModels):
 
 
 def _keep_of(callback: Any) -> int:
-    """:return: how many checkpoints are kept; the callback that takes the folder over may say so"""
-    callbacks = callback if isinstance(callback, list) else [callback]
-    return next((each.keep for each in callbacks if hasattr(each, "keep")), 2)
+    """
+    :return: how many checkpoints are kept, as the callback that takes the folder over says
+    :raises ValueError: if there is none
+    """
+    for each in all_callbacks(callback):
+        if hasattr(each, "prepare") and hasattr(each, "keep"):
+            return each.keep
+    raise ValueError("resume() needs the callbacks of the training: callback=[SaveCheckpoints(...), ...]")

@@ -213,5 +213,5 @@ def prepared_callbacks(model: Any, callback: Any) -> Iterator[None]:
         for each in list(all_callbacks(callback)):
             if hasattr(each, "prepare") and hasattr(each, "finish"):
                 stack.callback(each.finish)
-                each.prepare(model)
+                each.prepare(model, callback)
         yield

@@ -6,17 +6,20 @@ import os
 import sys
 import time
 import warnings
+import weakref
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
+
+from stable_baselines3.common.callbacks import CallbackList, EvalCallback
 
 from sb3_atari_dqn.callbacks.run import RunCallback
 from sb3_atari_dqn.callbacks.stop_signals import StopSignals
 from sb3_atari_dqn.callbacks.tolerant_writing import tolerate
 from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder, CheckpointNotWritten
-from sb3_atari_dqn.checkpoints.callback_states import why_lost
-from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint
+from sb3_atari_dqn.checkpoints.callback_states import all_callbacks, why_lost
+from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in
 from sb3_atari_dqn.checkpoints.disk_forecast import forecast_in
 from sb3_atari_dqn.checkpoints.env_state import record_actions
 from sb3_atari_dqn.checkpoints.frequency import Frequency
@@ -55,6 +58,7 @@ class SaveCheckpoints(RunCallback):
         self._continuation: training.Continuation | None = None
         self._signals: StopSignals | None = None
         self._at_the_end = ExitStack()
+        self._watched: weakref.ref[Any] | None = None  # the model whose checkpoints are in the folder
         self._saved_at: tuple[int, float] = (0, 0.0)  # environment steps, seconds
         self._last_written: int | None = None  # environment steps
         self._failed = False
@@ -70,14 +74,18 @@ class SaveCheckpoints(RunCallback):
 
     # --- around a training
 
-    def prepare(self, model: Any) -> None:
+    def prepare(self, model: Any, callback: Any) -> None:
         """
         Called by learn() before the environments are reset.
 
         :param model: that is about to be trained
+        :param callback: as given to learn()
         :raises ValueError: if it cannot be saved, and checkpoints are required
         """
         self._disabled = False
+        callbacks = [each for each in all_callbacks(callback) if not isinstance(each, CallbackList)]
+        if callbacks[0] is not self:
+            raise ValueError("SaveCheckpoints must come first among the callbacks: put it at the start of the list")
         if reason := model.why_not_saved():
             if self.required:
                 raise ValueError(f"SaveCheckpoints: {reason}, or leave SaveCheckpoints out")
@@ -86,6 +94,9 @@ class SaveCheckpoints(RunCallback):
             return
         if reason := record_actions(model.env):
             warnings.warn(f"A continued training will start new episodes: {reason}", stacklevel=2)
+        for each in callbacks:
+            if isinstance(each, EvalCallback) and (reason := record_actions(each.eval_env)):
+                warnings.warn(f"Evaluations of a continued training will be other ones: {reason}", stacklevel=2)
         self._signals = StopSignals()
         self._at_the_end.callback(self._signals.restore)
 
@@ -112,11 +123,12 @@ class SaveCheckpoints(RunCallback):
             self._last_written = self.model.num_timesteps
         else:
             self._archive = self._begin()
+        self._watched = weakref.ref(self.model)
 
     def _begin(self) -> CheckpointFolder:
         """:return: for a new training, or one that this callback has watched before"""
         folder = self.folder / training.FOLDER
-        if self._last_written is not None and self.model.num_timesteps == self._last_written:
+        if self._watched is not None and self._watched() is self.model and folder.is_dir() and all_in(folder):
             return training.open_archive(folder, self.keep)
         return CheckpointFolder(folder, self.keep)
 
@@ -124,8 +136,6 @@ class SaveCheckpoints(RunCallback):
         if self._disabled:
             return
         callbacks = self.locals["callback"]
-        if callbacks is not self and callbacks.callbacks[0] is not self:
-            raise ValueError("SaveCheckpoints must come first among the callbacks: put it at the start of the list")
         self._saved_at = self.model.num_timesteps, time.monotonic()
         if self._continuation is not None:
             self._continuation.load_callbacks(callbacks)
@@ -149,9 +159,13 @@ class SaveCheckpoints(RunCallback):
 
     def _on_training_end(self) -> None:
         """The zoo calls this after an interruption, too: then there is nothing to save."""
-        interrupted = sys.exc_info()[0] is not None or (self._signals is not None and self._signals.stopped)
-        if self._archive is not None and not interrupted and self.model.num_timesteps != self._last_written:
+        if self._archive is None or self._signals is None or self._signals.stopped or sys.exc_info()[0] is not None:
+            return
+        if self.model.num_timesteps != self._last_written:
             self._save()
+        if self._signals.received:  # in the last rollout
+            self._say_how_to_continue()
+            self._signals.stop()
 
     # --- one checkpoint
 
@@ -163,9 +177,12 @@ class SaveCheckpoints(RunCallback):
             checkpoint = training.write(
                 self._archive, cast(Any, self.model), self.locals["callback"], self.folder, self._text_files()
             )
-        except CheckpointNotWritten as error:
+        except (CheckpointNotWritten, TypeError, ValueError, RuntimeError) as error:  # something gives no plain state
             self._failed = True
-            warnings.warn(f"{error}. Training goes on.", stacklevel=2)
+            what = (
+                "" if isinstance(error, CheckpointNotWritten) else f"The checkpoint of step {steps} was not written: "
+            )
+            warnings.warn(f"{what}{str(error).rstrip('.')}. Training goes on.", stacklevel=2)
             return None
         self._last_written = steps
         self.model.last_checkpoint = checkpoint.path  # type: ignore[attr-defined]
@@ -196,8 +213,8 @@ class SaveCheckpoints(RunCallback):
 
     def _say_how_to_continue(self) -> None:
         if self._last_written == self.model.num_timesteps:
-            print(
-                f"Stopped at step {self.model.num_timesteps:,}. To continue: python -m sb3_atari_dqn resume "
-                f"{os.path.relpath(self.folder)}",
-                flush=True,
-            )
+            folder = os.path.relpath(self.folder)
+            way = f"python -m sb3_atari_dqn resume {folder}"
+            if self.run is None:
+                way = f"{type(self.model).__name__}.resume({folder!r}, env, callback=...)"
+            print(f"Stopped at step {self.model.num_timesteps:,}. To continue: {way}", flush=True)

@@ -24,7 +24,7 @@ def tolerate(model: Any, callback: Any, until: ExitStack) -> None:
     """
     for owner, method, name, result in _writing(model, callback):
         original = getattr(owner, method)
-        setattr(owner, method, _Tolerant(original, name, result))
+        setattr(owner, method, _tolerant(original, name, result))
         until.callback(functools.partial(vars(owner).pop, method, None))
 
 
@@ -40,30 +40,32 @@ def _writing(model: Any, callback: Any) -> Iterator[tuple[Any, str, str, Any]]:
             yield each, "_on_step", f"what {type(each).__name__} saves", True
 
 
-class _Tolerant:
+def _tolerant(method: Callable[..., Any], name: str, result: Any) -> Callable[..., Any]:
     """
     :param method: that may fail
     :param name: of the file, for the message
     :param result: when it has failed
+    :return: a function, which is no state of the object that gets it
     """
+    has_failed = False
 
-    def __init__(self, method: Callable[..., Any], name: str, result: Any) -> None:
-        self._method, self._name, self._result = method, name, result
-        self._failed = False
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(method)
+    def tolerant(*args: Any, **kwargs: Any) -> Any:
+        nonlocal has_failed
         try:
-            result = self._method(*args, **kwargs)
+            returned = method(*args, **kwargs)
         except OSError as error:
-            if not self._failed:
+            if not has_failed:
                 warnings.warn(
-                    f"{self._name} could not be written ({error.strerror or error}). Training goes on: free some "
-                    "space, or make the folder writable.",
+                    f"{name} could not be written ({error.strerror or error}). Training goes on: free some space, or "
+                    "make the folder writable.",
                     stacklevel=2,
                 )
-            self._failed = True
-            return self._result
-        if self._failed:
-            print(f"Written again: {self._name}")
-        self._failed = False
-        return result
+            has_failed = True
+            return result
+        if has_failed:
+            print(f"Written again: {name}")
+        has_failed = False
+        return returned
+
+    return tolerant

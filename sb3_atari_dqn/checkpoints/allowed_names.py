@@ -103,7 +103,7 @@ OBJECTS = {
     *_within("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize"),
     *_within("rl_zoo3.utils", "SimpleLinearSchedule"),
     *_within("sb3_atari_dqn.schedules", "LinearEpsilon LinearEpsilonOverSteps ExponentialEpsilon DelayedEpsilon"),
-    *_within("sb3_atari_dqn.schedules", "NoEpsilon LinearBeta"),
+    *_within("sb3_atari_dqn.schedules", "NoEpsilon LinearBeta LinearRate"),
     *_within("sb3_atari_dqn.objectives.scalar", "ScalarValues"),
     *_within("sb3_atari_dqn.replay.samplers", "UniformSampler SB3Sampler ProportionalSampler"),
     *_within("sb3_atari_dqn.replay.sb3_buffers", "SeededReplayBuffer SeededDictReplayBuffer SeededNStepReplayBuffer"),

@@ -59,11 +59,14 @@ def attributes(owner: Any, left_out: Container[str] = LEFT_OUT) -> State:
     name = type(owner).__name__
     if not hasattr(owner, "__dict__"):
         raise NotPlain(f"{name} has no attributes")
-    return {
-        key: _plain(value, f"{name}.{key}")
-        for key, value in vars(owner).items()
-        if key not in left_out and not _is_constant(value)
-    }
+    try:
+        return {
+            key: _plain(value, f"{name}.{key}")
+            for key, value in vars(owner).items()
+            if key not in left_out and not _is_constant(value)
+        }
+    except RecursionError as error:
+        raise NotPlain(f"{name} holds itself") from error
 
 
 def load_attributes(owner: Any, state: State, left_out: Container[str] = LEFT_OUT) -> None:
@@ -93,16 +96,39 @@ def _plain(value: Any, path: str) -> Any:
     kind = type(value).__name__
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return value.copy()
-    if isinstance(value, np.generic):
-        return {"kind": "scalar", "value": np.array(value)}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "SU":  # the map of FrozenLake
+        return _plain_texts(value)
+    if isinstance(value, np.generic) and value.dtype.kind in "biufSU":
+        return {"kind": "scalar", "value": _plain(np.array(value), path)}
     if type(value) is _SEQUENCES.get(kind):
         return _plain_sequence(kind, value, path)
     if type(value) is _MAPPINGS.get(kind):
         items = [[_plain(key, path), _plain(each, f"{path}[{key!r}]")] for key, each in value.items()]
         return {"kind": kind, "items": items}
     return _plain_object(value, path)
+
+
+def _plain_texts(value: np.ndarray) -> State:
+    """Bytes and strings of one length, such as the map of FrozenLake."""
+    data = np.frombuffer(value.tobytes(), np.uint8).copy()
+    return {
+        "kind": "texts",
+        "letters": value.dtype.kind,
+        "size": value.dtype.itemsize,
+        "shape": list(value.shape),
+        "data": data,
+    }
+
+
+def _texts(state: State) -> np.ndarray:
+    """:return: what `_plain_texts` took apart"""
+    letters, size = state["letters"], int(state["size"])
+    if letters not in ("S", "U"):
+        raise ValueError(f"The state has an array of {letters!r:.20}, neither bytes nor strings.")
+    dtype = np.dtype(f"{letters}{size if letters == 'S' else size // 4}")
+    return np.frombuffer(state["data"].tobytes(), dtype).reshape(state["shape"])
 
 
 def _plain_sequence(kind: str, value: Iterable[Any], path: str) -> State:
@@ -140,7 +166,9 @@ def _restored(state: Any, current: Any, path: str) -> Any:
         return _restored_array(state, current) if isinstance(state, np.ndarray) else state
     kind = state["kind"]
     if kind == "scalar":
-        return state["value"][()]
+        return _restored(state["value"], None, path)[()]
+    if kind == "texts":
+        return _restored_array(_texts(state), current)
     if kind == "constant":
         return current
     if kind in _SEQUENCES:

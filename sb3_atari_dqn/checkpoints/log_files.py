@@ -101,41 +101,76 @@ def logger_files(logger: Logger) -> list[TextIO]:
     return [out.file for out in logger.output_formats if _kind(out) in ("csv", "json", "log")]  # type: ignore[attr-defined]
 
 
-def logger_state(logger: Logger) -> State:
-    """:return: where a logger writes to, and how far its event files are; plain"""
+def logger_state(logger: Logger, run_folder: Path) -> State:
+    """
+    :param logger: SB3's
+    :param run_folder: of the run
+    :return: where it writes to, and how far its event files are; plain
+    """
     formats = [[kind, list(getattr(out, "keys", ()))] for out in logger.output_formats if (kind := _kind(out))]
     for out in logger.output_formats:
         if isinstance(out, TensorBoardOutputFormat) and out.writer is not None:
             out.writer.flush()
-    folder = logger.get_dir()
-    sizes = {} if folder is None else {path.name: path.stat().st_size for path in _event_files(Path(folder))}
-    return {"folder": None if folder is None else str(Path(folder).resolve()), "formats": formats, "events": sizes}
+    state: State = {
+        "run": str(run_folder.resolve()),
+        "folder": None,
+        "relative": None,
+        "formats": formats,
+        "events": {},
+    }
+    if (folder := logger.get_dir()) is not None:
+        state["folder"] = str(Path(folder).resolve())
+        state["relative"] = os.path.relpath(state["folder"], state["run"])
+        state["events"] = {path.name: path.stat().st_size for path in _event_files(Path(folder))}
+    return state
 
 
 def continued_logger(state: State, texts: State, run_folder: Path) -> Logger:
     """
     :param state: from `logger_state`
     :param texts: from `text_state`
-    :param run_folder: of the run
+    :param run_folder: of the run, which may have been moved or copied
     :return: a logger that writes on in the same folder. Event files are cut to what they were, those that are younger
         are removed; text files are new: :func:`load_text_state` comes next
     """
-    folder = state["folder"]
+    folder = _place(state, run_folder)
     if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        _cut_events(Path(folder), state["events"])
+        folder.mkdir(parents=True, exist_ok=True)
+        _cut_events(folder, state["events"])
     outs = []
     for kind, keys in state["formats"]:
-        if kind in _LOG_NAMES and not _is_ours(Path(folder) / _LOG_NAMES[kind], texts, run_folder):
-            warnings.warn(
-                f"{folder}/{_LOG_NAMES[kind]} is not the file of this run: it is not written on.", stacklevel=4
-            )
+        if kind in _LOG_NAMES and folder is not None and not _is_ours(folder / _LOG_NAMES[kind], texts, run_folder):
+            path = folder / _LOG_NAMES[kind]
+            warnings.warn(f"{path} is not the file of this run: it is not written on.", stacklevel=4)
             continue
-        out = make_output_format(kind, folder or "", "")
+        out = make_output_format(kind, str(folder or ""), "")
         if isinstance(out, CSVOutputFormat):
             out.keys = list(keys)
         outs.append(out)
-    return Logger(folder=folder, output_formats=outs)
+    return Logger(folder=None if folder is None else str(folder), output_formats=outs)
+
+
+def _place(state: State, run_folder: Path) -> Path | None:
+    """
+    The logs of a run may lie elsewhere. Of a run that was moved they are looked for where they would have moved with
+    it; a copy, or a run without them, begins new ones in its own folder.
+    """
+    if state["folder"] is None:
+        return None
+    here, then, before = run_folder.resolve(), Path(state["run"]), Path(state["folder"])
+    moved_with_it = (here / state["relative"]).resolve()
+    if before.is_relative_to(then):
+        return moved_with_it
+    if here == then or not then.exists():
+        for place in (before, moved_with_it):
+            if all((place / name).is_file() for name in state["events"]) and place.is_dir():
+                return place
+        why = f"{before} is not there any more" if not before.is_dir() else f"{before} holds other files"
+    else:
+        why = f"{before} belongs to {then}, of which this is a copy"
+    place = here / "tensorboard"
+    warnings.warn(f"{why}: the logs go on in {place}.", stacklevel=5)
+    return place
 
 
 def _cut_events(folder: Path, sizes: dict[str, int]) -> None:

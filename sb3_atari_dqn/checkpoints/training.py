@@ -75,7 +75,7 @@ def write(
         **model.state_dict(),
         "callbacks": callback_states(callback),
         "files": text_state([*opened, *text_files], run_folder),
-        "logger": logger_state(model.logger),
+        "logger": logger_state(model.logger, run_folder),
         "generators": {name: generator_state(each) for name, each in global_generators().items()},
     }
     meta = {"state_version": STATE_VERSION, **model.identity()}

@@ -31,11 +31,12 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
 
     from sb3_atari_dqn.zoo import continued_run
+    from sb3_atari_dqn.zoo.resumable_run import open_run
 
     with report_user_errors("resume"):
         if not options.run.exists():
             raise ValueError(f"{options.run} does not exist: pass a run folder such as logs/dqn_dueling/Pong..._1")
-        run = continued_run.open_run(options.run, options.n_timesteps, options.trust or None)
+        run = open_run(options.run, options.n_timesteps, options.trust or None)
     continued_run.requested = run
     sys.argv = ["python -m rl_zoo3.train", *_typed(run.arguments, options)]
     runpy.run_module("rl_zoo3.train", run_name="__main__", alter_sys=True)
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> None:
 def _typed(arguments: dict[str, Any], options: argparse.Namespace) -> list[str]:
     """:return: what the zoo's script must know before it asks for the settings of the run"""
     line = ["--algo", arguments["algo"], "--env", arguments["env"]]
+    line += ["--seed", str(arguments["seed"])] if type(arguments.get("seed")) is int else []  # the zoo prints it
     line += ["--num-threads", str(arguments.get("num_threads", -1))]
     line += ["-n", str(options.n_timesteps)] if options.n_timesteps else []
     line += ["-P"] if options.progress else []

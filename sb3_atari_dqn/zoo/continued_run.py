@@ -6,19 +6,14 @@ new run; :mod:`sb3_atari_dqn.zoo.experiment` then brings the checkpoint's state 
 
 import copy
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_sb3 import EnvironmentName
-from stable_baselines3.common.vec_env import SubprocVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from sb3_atari_dqn.checkpoints import training
-from sb3_atari_dqn.checkpoints.allowed_names import trusts
-from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
-from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, all_in
-from sb3_atari_dqn.zoo.run_files import IMPORTED_TO_TRAIN, read_config
-from sb3_atari_dqn.zoo.run_settings import read_command_line, reading
+from sb3_atari_dqn.zoo.resumable_run import ContinuedRun, open_run, run_folder_of
 
 #: Attributes of the zoo's manager that come from the run's own command line, by the names of these arguments.
 _FROM_ARGUMENTS = {
@@ -34,110 +29,8 @@ _FROM_ARGUMENTS = {
 }
 
 
-@dataclass
-class ContinuedRun:
-    """
-    :param folder: of the run
-    :param archive: its checkpoints, locked
-    :param arguments: of its command line
-    :param hyperparams: as the zoo saved them
-    :param monitors_append: whether monitors are to write on in their files
-    """
-
-    folder: Path
-    archive: CheckpointFolder
-    arguments: dict[str, Any]
-    hyperparams: dict[str, Any]
-    monitors_append: bool = False
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """Of which it goes on"""
-        assert self.archive.after is not None
-        return self.archive.after
-
-    @property
-    def steps(self) -> int:
-        """Environment steps so far"""
-        return self.checkpoint.step
-
-    def check_total(self, total: int) -> None:
-        """
-        :param total: environment steps that it is to have
-        :raises ValueError: if it has them already
-        """
-        if total <= self.steps:
-            raise ValueError(
-                f"{self.folder} has {self.steps:,} of {total:,} steps already: to train on, give a higher -n."
-            )
-
-    @property
-    def planned_steps(self) -> int:
-        """Environment steps that the run was to have, the last time"""
-        return int(self.checkpoint.state("loop")["_total_timesteps"])
-
-
 #: Opened by the command `resume`, for the zoo's script that it starts.
 requested: ContinuedRun | None = None
-
-
-def run_folder_of(place: Path) -> Path | None:
-    """
-    :param place: a run folder, its folder of checkpoints, one of these, or a file in any of them
-    :return: the run folder, if it has checkpoints; else None
-    """
-    place = place.absolute()
-    return next((each for each in (place, *place.parents[:3]) if _has_checkpoints(each)), None)
-
-
-def _has_checkpoints(folder: Path) -> bool:
-    return (folder / training.FOLDER).is_dir() and bool(all_in(folder / training.FOLDER))
-
-
-def checkpoint_at(place: Path) -> Path | None:
-    """:return: the checkpoint that a path names, or None for the newest"""
-    place = place.absolute()
-    return next((each for each in (place, *place.parents[:1]) if each.parent.name == training.FOLDER), None)
-
-
-def open_run(place: Path, total: int | None = None, trust: bool | None = None) -> ContinuedRun:
-    """
-    :param place: a run folder, a file in it, or one of its checkpoints
-    :param total: environment steps that it is to have, None: as planned
-    :param trust: let its configuration name any code; None: as SB3_ATARI_DQN_TRUST says
-    :return: the run, locked against other processes
-    :raises ValueError: if there is nothing to continue, another process continues it, or its checkpoint is damaged
-    """
-    folder = run_folder_of(place)
-    if folder is None:
-        raise ValueError(
-            f"{place} holds no checkpoints: a run gets one every five minutes, and when it is stopped or at its end. "
-            "Begin it anew, or pass the folder of another run."
-        )
-    if not trusts(trust):
-        _check_links(folder)
-    arguments = read_command_line(folder, trusts(trust))
-    with reading(f"{folder} cannot be continued"):
-        config = folder / EnvironmentName(arguments["env"]) / "config.yml"
-        hyperparams = read_config(config, trust, imported=IMPORTED_TO_TRAIN)
-    archive = training.open_archive(folder / training.FOLDER, keep=2, at=checkpoint_at(place))
-    run = ContinuedRun(folder, archive, arguments, hyperparams)
-    try:
-        run.check_total(total or run.planned_steps)
-    except BaseException:
-        archive.close()
-        raise
-    return run
-
-
-def _check_links(folder: Path) -> None:
-    """:raises ValueError: if the log files of a run are links to files elsewhere, which would be overwritten"""
-    for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(
-                f"{path} links to {path.resolve()}, outside of the run folder: remove the link, or pass --trust if you "
-                "know that the run may write there"
-            )
 
 
 def wanted(manager: Any) -> ContinuedRun | None:
@@ -155,7 +48,8 @@ def wanted(manager: Any) -> ContinuedRun | None:
             return None
         run = open_run(place, total)
         print(
-            f"{place} belongs to a run with checkpoints, which goes on; to begin a new run with it, copy it elsewhere"
+            f"{place} is in a run folder with checkpoints: that run goes on from its newest checkpoint, not from this "
+            "file. To begin a new run with the file, copy it elsewhere."
         )
     for option, name, here in (("--algo", "algo", manager.algo), ("--env", "env", str(manager.env_name.gym_id))):
         if run.arguments[name] != here:
@@ -179,9 +73,8 @@ def _take_over_settings(manager: Any, run: ContinuedRun) -> None:
     for attribute, name in _FROM_ARGUMENTS.items():
         if name in run.arguments:
             setattr(manager, attribute, run.arguments[name])
-    if run.arguments.get("vec_env") == "subproc":
-        manager.vec_env_class = SubprocVecEnv
-        run.monitors_append = True  # these cannot be brought back to where they were from here
+    run.monitors_append = run.arguments.get("vec_env") == "subproc"  # these cannot be brought back from here
+    manager.vec_env_class = SubprocVecEnv if run.monitors_append else manager.default_vec_env_cls or DummyVecEnv
     manager.show_progress |= bool(run.arguments.get("progress"))
     tensorboard = run.arguments.get("tensorboard_log")
     manager.tensorboard_log = str(Path(tensorboard) / manager.env_name) if tensorboard else None
@@ -205,6 +98,18 @@ def load(manager: Any, model: Any) -> None:
         f"{versions.get('torch')}"
     )
     model.continue_from(run.archive, run.folder)
+
+
+@contextmanager
+def restored_on_failure(manager: Any) -> Iterator[None]:
+    """A run that could not be continued keeps its log files, and another process may try it."""
+    try:
+        yield
+    except BaseException:
+        if (run := getattr(manager, "continued", None)) is not None:
+            run.restore_files()
+            run.archive.close()
+        raise
 
 
 def appending(manager: Any) -> Any:

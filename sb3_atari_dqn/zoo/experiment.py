@@ -149,10 +149,10 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
 
 def setup_experiment(upstream: Upstream, manager: Any) -> Any:
     """Remove the run folder if the set-up fails: ``enjoy`` would open it as the latest run."""
-    with run_folder.removed_on_failure(manager):
+    with run_folder.removed_on_failure(manager), continued_run.restored_on_failure(manager):
         results = upstream(manager)
-    if results is not None and manager.continued is not None:
-        continued_run.load(manager, results[0])
+        if results is not None and manager.continued is not None:
+            continued_run.load(manager, results[0])
     if results is None:  # tuning writes its report elsewhere and leaves its run folder empty
         run_folder.remove(manager)
     return results

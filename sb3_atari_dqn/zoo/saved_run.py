@@ -25,7 +25,9 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.algorithms.saved_models import SavedModels
+from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.allowed_names import trusts
+from sb3_atari_dqn.checkpoints.checkpoint import all_in
 from sb3_atari_dqn.checkpoints.model_files import NO_MODEL, damage_of, read_model
 from sb3_atari_dqn.checkpoints.model_zip import check_limits
 from sb3_atari_dqn.checkpoints.statistics_files import read_statistics
@@ -224,8 +226,19 @@ def _model_in(
         missing = f"{folder} does not have this model"
         if not (best or last_checkpoint or checkpoint is not None):
             missing = f"{folder} has no final model {env_name}.zip (training is still running, or was interrupted)"
-        raise ValueError(f"{missing}. It has {models_in(folder, env_name)}") from error
+        raise ValueError(f"{missing}. It has {models_in(folder, env_name)}{_checkpoint_hint(folder)}") from error
     return Path(path)
+
+
+def _checkpoint_hint(folder: Path) -> str:
+    """:return: how to get a model out of a run that can be continued, empty if it cannot be"""
+    checkpoints = folder / training.FOLDER
+    if not (checkpoints.is_dir() and (found := all_in(checkpoints))):
+        return ""
+    return (
+        f". A checkpoint of step {max(found)[1]:,} is no model, but `python -m sb3_atari_dqn resume {folder}` goes on "
+        "from it; Ctrl-C then saves a model"
+    )
 
 
 def models_in(folder: Path, env_name: str) -> str:

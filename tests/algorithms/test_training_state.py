@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from stable_baselines3.common.callbacks import EvalCallback, EveryNTimesteps, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.env_util import make_vec_env
@@ -110,6 +111,27 @@ def test_running_statistics_go_on_too(tmp_path):
     assert_same_after_kills(build, callbacks, tmp_path, 500, [230, 350])
 
 
+class Untrusted(gym.Wrapper):
+    """A wrapper of the user's: its actions are recorded."""
+
+
+def test_text_in_an_environment_and_wrappers_around_evaluations_go_on_too(tmp_path):
+    def env(seed: int, folder: Path | None = None) -> VecEnv:
+        where = None if folder is None else str(folder)
+        return make_vec_env(
+            "FrozenLake-v1", 1, seed=seed, monitor_dir=where, wrapper_class=Untrusted if seed == 7 else None
+        )
+
+    def build(folder: Path) -> ClassicDQN:
+        return ClassicDQN("MlpPolicy", env(3, folder), seed=1, learning_starts=50, batch_size=8, buffer_size=90)
+
+    def callbacks(folder: Path) -> list:
+        evaluation = EvalCallback(env(7), eval_freq=60, n_eval_episodes=3, log_path=str(folder), verbose=0)
+        return [SaveCheckpoints(100, folder=folder), evaluation]
+
+    assert_same_after_kills(build, callbacks, tmp_path, 500, [230, 350])
+
+
 class Narrow(MlpPolicy):
     """A policy of the user's."""
 
@@ -120,6 +142,9 @@ def test_one_call_in_python_continues_a_training(tmp_path):
 
     def env(folder: Path) -> VecEnv:
         return make_vec_env("CartPole-v1", 2, seed=3, monitor_dir=str(folder))
+
+    def one(folder: Path) -> VecEnv:
+        return make_vec_env("CartPole-v1", 1)
 
     def build(folder: Path) -> DuelingDQN:
         return DuelingDQN(
@@ -133,14 +158,22 @@ def test_one_call_in_python_continues_a_training(tmp_path):
     undisturbed.mkdir()
     model = build(undisturbed).learn(400, callback=callbacks(undisturbed), log_interval=1)
     train_killed(build, callbacks, killed, 400, 250)
-    with pytest.raises(ValueError, match=r"cannot hold learning_rate.*: give learning_rate= again"):
-        DuelingDQN.resume(killed, env(killed), policy=Narrow)
-    with pytest.raises(ValueError, match=r"training is one of DuelingDQN, not of ClassicDQN: use DuelingDQN\.resume"):
-        ClassicDQN.resume(killed, env(killed), policy=Narrow, learning_rate=rate)
-    with pytest.raises(ValueError, match="200 of 150 steps already"):
-        DuelingDQN.resume(killed, env(killed), total_timesteps=150, policy=Narrow, learning_rate=rate)
-    with pytest.raises(ValueError, match="number of environments 2, and this one has 1"):
-        DuelingDQN.resume(killed, make_vec_env("CartPole-v1", 1), policy=Narrow, learning_rate=rate)
+    for algorithm, make, arguments, message in (
+        (DuelingDQN, env, {}, r"cannot hold learning_rate.*: give learning_rate= again"),
+        (ClassicDQN, env, {"learning_rate": rate}, r"one of DuelingDQN, not of ClassicDQN: use DuelingDQN\.resume"),
+        (
+            DuelingDQN,
+            env,
+            {"learning_rate": rate, "total_timesteps": 150},
+            "give a higher total_timesteps than 150",
+        ),
+        (DuelingDQN, env, {"learning_rate": rate, "total_timesteps": "many"}, "total_timesteps.*many"),
+        (DuelingDQN, one, {"learning_rate": rate}, "number of environments 2, and this one has 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            algorithm.resume(killed, make(killed), callback=callbacks(killed), policy=Narrow, **arguments)
+    with pytest.raises(ValueError, match=r"needs the callbacks of the training: callback=\[SaveCheckpoints"):
+        DuelingDQN.resume(killed, env(killed), policy=Narrow, learning_rate=rate)
     other = DuelingDQN.resume(
         killed, env(killed), callback=callbacks(killed), log_interval=1, policy=Narrow, learning_rate=rate
     )

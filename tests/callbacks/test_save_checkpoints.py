@@ -62,6 +62,50 @@ def test_a_second_learn_goes_on_in_the_same_folder_and_another_training_is_refus
 def test_it_must_come_first(tmp_path):
     with pytest.raises(ValueError, match="SaveCheckpoints must come first among the callbacks"):
         model_of().learn(100, callback=[Call(0, None), SaveCheckpoints(50, folder=tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_model_trains_on_after_an_error(tmp_path):
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    callback = SaveCheckpoints(30, folder=tmp_path)
+    model = model_of(train_freq=1)
+    with pytest.raises(RuntimeError, match="broken"):
+        model.learn(100, callback=[callback, Call(73, fail)])
+    model.learn(50, callback=callback, reset_num_timesteps=False)
+    assert steps_in(tmp_path) == [103, 123]
+
+
+class Odd(BaseCallback):
+    """Its attribute cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odd = {"state": 1j}
+
+    def state_dict(self):
+        return self.odd
+
+    def load_state_dict(self, state):
+        self.odd = state
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def test_a_state_that_cannot_be_written_ends_no_training(tmp_path):
+    with pytest.warns(UserWarning, match=r"checkpoint of step 60 was not written: .*complex.*Training goes on"):
+        model = model_of(train_freq=1).learn(100, callback=[SaveCheckpoints(60, folder=tmp_path), Odd()])
+    assert model.num_timesteps == 100
+    assert steps_in(tmp_path) == []
+
+
+def test_a_signal_in_the_last_rollout_counts_too(tmp_path):
+    callbacks = [SaveCheckpoints("1h", folder=tmp_path), Call(100, lambda: signal.raise_signal(signal.SIGINT))]
+    with pytest.raises(KeyboardInterrupt):
+        model_of(train_freq=1).learn(100, callback=callbacks)
+    assert steps_in(tmp_path) == [100]
 
 
 def test_other_algorithms_are_refused_with_what_to_use(tmp_path):
@@ -97,7 +141,7 @@ def test_a_signal_stops_between_two_steps_with_a_checkpoint(tmp_path, capsys, nu
     with pytest.raises(error):
         model_of(train_freq=1).learn(1000, callback=callbacks)
     assert steps_in(tmp_path) == [73]
-    assert "Stopped at step 73. To continue: python -m sb3_atari_dqn resume" in capsys.readouterr().out
+    assert "Stopped at step 73. To continue: ClassicDQN.resume(" in capsys.readouterr().out
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
 
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from sb3_atari_dqn.checkpoints.frequency import Frequency
@@ -9,6 +10,8 @@ from sb3_atari_dqn.checkpoints.frequency import Frequency
         (1, 1, None),
         (50_000, 50_000, None),
         (1e5, 100_000, None),
+        (np.int64(50), 50, None),
+        ("100", 100, None),
         ("30s", None, 30),
         ("5min", None, 300),
         ("1.5 h", None, 5400),
@@ -20,7 +23,9 @@ def test_steps_and_times(value, steps, seconds):
     assert Frequency.parse(value) == Frequency(steps, seconds)
 
 
-@pytest.mark.parametrize("value", [0, -5, 1.5, True, None, "", "5", "0min", "min", "5 days", "-3s", [5], float("nan")])
+@pytest.mark.parametrize(
+    "value", [0, -5, 1.5, True, None, "", "0", "0min", "min", "5 days", "-3s", [5], float("nan"), float("inf")]
+)
 def test_anything_else_is_refused_by_name(value):
     with pytest.raises(ValueError, match=r"checkpoint_freq=.*give a number of environment steps"):
         Frequency.parse(value)

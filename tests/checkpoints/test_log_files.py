@@ -1,6 +1,7 @@
 """Files that grow with a training go back to where they were, and on from there."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_a_logger_goes_on_without_a_gap_or_a_double_row(tmp_path, later_key):
     for step in range(3):
         log(logger, step)
         log(expected, step)
-    state = through_json(logger_state(logger))
+    state = through_json(logger_state(logger, tmp_path))
     texts = through_json(text_state([Path(file.name) for file in logger_files(logger)], tmp_path))
     log(logger, 3)  # lost with the process
     for out in logger.output_formats:
@@ -64,7 +65,7 @@ def test_a_logger_goes_on_without_a_gap_or_a_double_row(tmp_path, later_key):
 def test_event_files_of_a_later_session_are_removed(tmp_path):
     logger = configure(str(tmp_path), ["tensorboard"])
     log(logger, 0)
-    state = logger_state(logger)
+    state = logger_state(logger, tmp_path)
     logger.close()
     later = continued_logger(state, {"files": []}, tmp_path)
     log(later, 1)
@@ -145,8 +146,42 @@ def test_files_of_somebody_else_are_not_touched(tmp_path):
     log(others, 1)
     others.close()
     before = {path.name: path.read_bytes() for path in mine.iterdir()}
-    forged = {"folder": str(mine), "formats": [["csv", []], ["json", []]], "events": {}}
+    forged: dict[str, Any] = {
+        "run": str(run),
+        "folder": str(mine),
+        "relative": "../mine",
+        "formats": [["csv", []], ["json", []]],
+    }
+    forged["events"] = {}
     with pytest.warns(UserWarning, match="is not the file of this run"):
         continued_logger(forged, {"files": []}, run).close()
-    continued_logger({**forged, "formats": [], "events": {"events.out.tfevents.1": 5}}, {"files": []}, run).close()
+    with pytest.warns(UserWarning, match="holds other files"):
+        continued_logger({**forged, "formats": [], "events": {"events.out.tfevents.1": 5}}, {"files": []}, run).close()
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+
+
+def test_a_copy_of_a_run_leaves_the_logs_of_the_original_alone_and_a_moved_run_finds_its_own(tmp_path):
+    project = tmp_path / "project"
+    run, board = project / "run", project / "tb" / "one"
+    run.mkdir(parents=True)
+    logger = configure(str(board), ["tensorboard"])
+    log(logger, 0)
+    state = through_json(logger_state(logger, run))
+    log(logger, 1)
+    logger.close()
+    before = {path.name: path.read_bytes() for path in board.iterdir()}
+    copy = project / "copy"
+    copy.mkdir()
+    with pytest.warns(UserWarning, match="of which this is a copy: the logs go on in .*copy/tensorboard"):
+        other = continued_logger(state, {"files": []}, copy)
+    log(other, 1)
+    other.close()
+    assert {path.name: path.read_bytes() for path in board.iterdir()} == before
+    assert scalars(copy / "tensorboard") == [(1, 0.5)]
+
+    moved = project.rename(tmp_path / "renamed")
+    again = continued_logger(state, {"files": []}, moved / "run")
+    log(again, 1)
+    again.close()
+    assert scalars(moved / "tb" / "one") == [(0, 0.0), (1, 0.5)]
+    assert not project.exists()

@@ -1,6 +1,7 @@
 """A run that was killed goes on in its folder: ``python -m sb3_atari_dqn resume``, and the zoo's ``-i``."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,13 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sb3_atari_dqn.checkpoints.checkpoint import newest
+from sb3_atari_dqn.zoo.resumable_run import open_run
 from tests.support import markers
 from tests.support.commands import files, run, train
 from tests.support.interrupted import assert_same, rows
 
-ARGUMENTS = ["--algo", "dqn_double", "--env", "CartPole-v1", "-n", "1500", "--seed", "3", "--eval-freq", "-1"]
+ARGUMENTS = [
+    "--algo",
+    "dqn_double",
+    "--env",
+    "CartPole-v1",
+    "-n",
+    "1500",
+    "--seed",
+    "3",
+    "--eval-freq",
+    "400",
+    "--eval-episodes",
+    "1",
+]
 PARAMS = ["-params", "learning_starts:100", "checkpoint_freq:200", "train_freq:4", "gradient_steps:1", "batch_size:8"]
 CALLBACK = "callback:['sb3_atari_dqn.callbacks.LogEpisodes']"
 
@@ -112,8 +128,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, undis
     before = {name: (folder / name).read_bytes() for name in files(folder) if (folder / name).is_file()}
     model = str(folder / "CartPole-v1.zip")
     refused = [
-        (["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model], "1,500 of 1,500 steps already"),
-        (["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "700"], "1,500 of 700 steps already"),
+        (
+            ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model],
+            "at step 1,500 already, and 1,500 are not",
+        ),
+        (
+            ["--algo", "dqn_double", "--env", "CartPole-v1", "-i", model, "-n", "700"],
+            "at step 1,500 already, and 700 are not",
+        ),
         (["--algo", "dqn_classic", "--env", "CartPole-v1", "-i", model, "-n", "1600"], "--algo dqn_double, not dqn_cl"),
         (["--algo", "dqn_double", "--env", "Acrobot-v1", "-i", model, "-n", "1600"], "--env CartPole-v1, not Acrobot"),
         (
@@ -149,13 +171,37 @@ def test_a_complete_run_accepts_a_higher_number_of_steps(tmp_path, undisturbed):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]  # no new folder
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gym_packages: [payload]", "it would run payload"),
+        ("gym_packages: [json, --env-kwargs, \"a:__import__('os').abort()\"]", "it would run json, --env-kwargs"),
+        ("num_threads: --help", "num_threads '--help', not a whole number"),
+        ("algo: --track", "algo '--track', which is no name"),
+    ],
+)
+def test_the_command_line_of_a_stranger_is_not_typed_again(tmp_path, undisturbed, monkeypatch, line, message):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    (tmp_path / "payload.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    args = folder / "CartPole-v1" / "args.yml"
+    values = {**yaml.unsafe_load(args.read_text()), **yaml.safe_load(line)}
+    args.write_text(yaml.dump(dict(values)))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        open_run(folder, 2000)
+    if "gym_packages" in line and "--" in line:
+        with pytest.raises(ValueError, match="gym_packages 1 '--env-kwargs', which is no name"):
+            open_run(folder, 2000, trust=True)
+
+
 @pytest.mark.slow
 def test_resume_says_in_one_line_what_is_wrong(tmp_path, undisturbed):
     (tmp_path / "empty").mkdir()
     for place, message in (
         (tmp_path / "missing", "does not exist"),
-        (tmp_path / "empty", "holds no checkpoints"),
-        (undisturbed, "1,500 of 1,500 steps already"),
+        (tmp_path / "empty", "holds no checkpoints of a run"),
+        (undisturbed, "at step 1,500 already, and 1,500 are not"),
     ):
         done = run([sys.executable, "-m", "sb3_atari_dqn", "resume", str(place)])
         assert done.returncode == 2
