@@ -234,7 +234,17 @@ def endless() -> list[Any]:
     return value
 
 
-@pytest.mark.parametrize("value", [laughs(), endless()], ids=["billion laughs", "contains itself"])
+def objects(value: Any) -> np.ndarray:
+    array = np.empty(1, object)
+    array[0] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "value",
+    [laughs(), endless(), objects(laughs())],
+    ids=["billion laughs", "contains itself", "billion laughs in an array"],
+)
 def test_a_short_file_cannot_stand_for_endless_values(value):
     with pytest.raises(UnsafeFile, match="stands for more than"):
         loads(pickle.dumps(value), "here")

@@ -21,6 +21,7 @@ from torch import nn
 
 from sb3_atari_dqn import UnsafeFile
 from sb3_atari_dqn.checkpoints import safe_objects
+from sb3_atari_dqn.checkpoints.model_files import read_attributes
 from sb3_atari_dqn.checkpoints.statistics_files import read_statistics
 from sb3_atari_dqn.commands import play
 from sb3_atari_dqn.zoo import hub
@@ -222,13 +223,14 @@ def test_a_damaged_file_is_named(text, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
-@pytest.mark.parametrize("name", ["args.yml", "config.yml", "vecnormalize.pkl"])
+@pytest.mark.parametrize("name", ["args.yml", "config.yml", "vecnormalize.pkl", "model.zip"])
 def test_a_pipe_is_no_file_of_a_run(name, tmp_path):
     """It would keep whoever opens it waiting for ever."""
     os.mkfifo(tmp_path / name)
-    read = {"args.yml": read_args, "config.yml": read_config, "vecnormalize.pkl": read_statistics}[name]
-    with pytest.raises(ValueError, match="it is no file"):
-        read(tmp_path / name)
+    read: dict[str, Any] = {"args.yml": read_args, "config.yml": read_config}
+    read |= {"vecnormalize.pkl": read_statistics, "model.zip": read_attributes}
+    with pytest.raises(ValueError, match="it is no file|is a pipe"):
+        read[name](tmp_path / name)
 
 
 # --- commands
