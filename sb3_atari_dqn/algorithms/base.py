@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import polyak_update
+from torch import Tensor
 
 from sb3_atari_dqn.algorithms import divergence
 from sb3_atari_dqn.algorithms.arguments import LEARNERS, OLD_LEARNERS, check_values_and_bootstrap, takes
 from sb3_atari_dqn.algorithms.failures import checkpoint_hint, explained_failures, watch_workers
+from sb3_atari_dqn.algorithms.model_sizes import check_sizes
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.exploration import EpsilonGreedy
 from sb3_atari_dqn.finite import NonFiniteUpdate
@@ -83,6 +85,16 @@ class ValueBasedAlgorithm(_Host):
                 f"{self.policy_class.__name__} must take values={values!r} and pass it to QPolicy.__init__."
             )
         return {**taken, **given}
+
+    def _network_shapes(self) -> dict[str, Tensor]:
+        """
+        :return: the state dict of the networks that the attributes describe, on torch's device "meta"
+        :raises ValueError: if that takes long even there
+        """
+        check_sizes(self.observation_space, self.policy_kwargs)
+        spaces = self.observation_space, self.action_space
+        policy_class: Any = self.policy_class
+        return dict(policy_class.shapes(*spaces, lambda _: 0.0, **self._complete_policy_kwargs()))
 
     @property
     def objective(self) -> Objective:

@@ -14,6 +14,7 @@ from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.onnx_files import missing_packages, write_onnx
 from sb3_atari_dqn.algorithms.vocabulary import VOCABULARY
 from sb3_atari_dqn.checkpoints import export_files
+from sb3_atari_dqn.checkpoints.brief import brief
 from sb3_atari_dqn.checkpoints.export_files import CONFIG, MODEL, ONNX, TRAINING
 from sb3_atari_dqn.checkpoints.plain_model import decode_space, encode_space
 from sb3_atari_dqn.policies import QPolicy
@@ -209,14 +210,14 @@ class ExportedModels(_Host):
         """:return: a model without networks, whose sizes have not been compared with anything yet"""
         if config["algorithm"] != cls.__name__:
             raise ValueError(
-                f"it holds a {config['algorithm']!r:.100}, not a {cls.__name__}; read it with the class that wrote it."
+                f"it holds a {brief(config['algorithm'])}, not a {cls.__name__}; read it with the class that wrote it."
             )
         _check_counters(config["counters"])
         saved = VOCABULARY.decode(config["arguments"], "arguments")
         check_keys("arguments", saved, cls._argument_names())
         policy_class = VOCABULARY.decode(config["policy"], "policy")
         if not (isinstance(policy_class, type) and issubclass(policy_class, QPolicy)):
-            raise ValueError(f"policy names {config['policy']!r:.100}, which is no policy.")
+            raise ValueError(f"policy names {brief(config['policy'], 100)}, which is no policy.")
         built_from: dict[str, Any] = {**saved, **given, "device": device, "_init_setup_model": False}
         model = cls(policy_class, env, **built_from)  # type: ignore[arg-type]
         spaces = {name: decode_space(config[name], name) for name in ("observation_space", "action_space")}
@@ -227,12 +228,6 @@ class ExportedModels(_Host):
             model.n_envs = 1
             model.n_stack, model.stack_axis = config["frames"]["n_stack"], config["frames"]["stack_axis"]
         return model
-
-    def _network_shapes(self) -> dict[str, Tensor]:
-        """:return: the state dict of the networks that the arguments describe, on torch's device "meta" """
-        spaces = self.observation_space, self.action_space
-        policy_class: Any = self.policy_class
-        return policy_class.shapes(*spaces, lambda _: 0.0, **self._complete_policy_kwargs())
 
 
 def _understood(folder: Path, build: Callable[[], Any]) -> Any:
@@ -251,7 +246,7 @@ def _check_counters(counters: Any) -> None:
         raise ValueError(f"counters must be {', '.join(_COUNTERS)}.")
     for name, kinds in _COUNTERS.items():
         if type(counters[name]) not in kinds:
-            raise ValueError(f"counters[{name!r}] is {counters[name]!r:.100}.")
+            raise ValueError(f"counters[{name!r}] is {brief(counters[name], 100)}.")
 
 
 def _check_fit(path: Path, arrays: Mapping[str, Tensor], shapes: Mapping[str, Tensor]) -> None:

@@ -23,6 +23,7 @@ from sb3_atari_dqn.algorithms.arguments import (
     under_new_names,
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
+from sb3_atari_dqn.algorithms.model_sizes import check_sizes, knows_sizes
 from sb3_atari_dqn.checkpoints.model_files import (
     ModelPath,
     SavedModel,
@@ -116,12 +117,36 @@ class SavedModels(_Host):
         if kwargs.get("replay_buffer_kwargs", {}) is None:
             kwargs["replay_buffer_kwargs"] = {}
         kwargs = {**renamed_attributes(attributes), **kwargs}
+        if saved.n_weights is not None:
+            cls._check_n_weights(path, saved.n_weights, {**attributes, **replaced, **kwargs})
         custom_objects = {**saved.attributes, **replaced, **(custom_objects or {})}
         with _without_deprecations():
             model = super().load(saved.archive, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         if kwargs.get("seed") is None:
             model._restore_exploration(attributes)
         return model
+
+    @classmethod
+    def _check_n_weights(cls, path: ModelPath, n_weights: int, attributes: dict[str, Any]) -> None:
+        """
+        Ask this before the networks are built: a few bytes can describe networks that fill the memory.
+
+        :raises ValueError: if the file holds fewer weights than the networks that it describes
+        """
+        policy_kwargs = dict(attributes.get("policy_kwargs") or {})
+        policy_class = attributes.get("policy_class")
+        if not knows_sizes(policy_class, policy_kwargs):
+            check_sizes(attributes.get("observation_space"), policy_kwargs)
+            return
+        policy_kwargs.pop("device", None)
+        unbuilt: Any = cls(policy_class, None, device="cpu", _init_setup_model=False)  # type: ignore[arg-type]
+        vars(unbuilt).update({**attributes, "policy_kwargs": policy_kwargs})
+        wanted = sum(each.numel() for each in unbuilt._network_shapes().values())
+        if wanted > n_weights:
+            raise ValueError(
+                f"{path} is damaged: it describes networks of {wanted:,} weights, and holds {n_weights:,}; use another "
+                "copy."
+            )
 
     def _restore_exploration(self, attributes: dict[str, Any]) -> None:
         if "exploration_state" in attributes:

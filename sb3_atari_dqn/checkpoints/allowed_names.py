@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
+from sb3_atari_dqn.checkpoints.brief import brief
+
 #: Set to 1 for `trust=True` in every place that takes `trust`, and for the zoo's scripts, which have no such option.
 VARIABLE = "SB3_ATARI_DQN_TRUST"
 
@@ -167,6 +169,11 @@ def is_allowed(named: Any) -> bool:
     return name in _LISTED and getattr(sys.modules.get(named.__module__), named.__qualname__, None) is named
 
 
+def is_listed(named: Any) -> bool:
+    """:return: whether a class is allowed without :func:`allow`"""
+    return name_of(named) in _LISTED and is_allowed(named)
+
+
 def makes_objects(kind: type) -> bool:
     """:return: whether a file may hold objects of this class"""
     return is_allowed(kind) and (name_of(kind) in OBJECTS or name_of(kind) in _of_the_user)
@@ -183,12 +190,13 @@ def set_state(target: Any, state: Any) -> None:
     :param state: its attributes by name
     :raises TypeError: if they are not that
     """
+    is_of_the_user = name_of(type(target)) in _of_the_user and hasattr(target, "__setstate__")
+    if not is_of_the_user and not (isinstance(state, dict) and all(type(key) is str for key in state)):
+        raise TypeError(f"the attributes of a {type(target).__name__} are {brief(state, 60)}")
     if hasattr(target, "__setstate__"):  # of the listed classes these convert old attributes, and nothing else
         target.__setstate__(state)
-        return
-    if not (isinstance(state, dict) and all(type(key) is str for key in state)):
-        raise TypeError(f"the attributes of a {type(target).__name__} are {state!r:.60}")
-    vars(target).update(state)
+    else:
+        vars(target).update(state)
 
 
 def trusts(trust: bool | None) -> bool:

@@ -20,6 +20,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from sb3_atari_dqn.checkpoints.env_emulator import emulator_state, is_emulator, load_emulator_state
+from sb3_atari_dqn.checkpoints.safe_values import new_bit_generator
 from sb3_atari_dqn.checkpoints.state import State, generator_state, load_generator_state
 
 _FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, partial)
@@ -226,4 +227,4 @@ def _generator_of(state: State, current: np.random.Generator) -> np.random.Gener
     name = state["bit_generator"]
     if type(current.bit_generator).__name__ == name:
         return current
-    return np.random.Generator(getattr(np.random, name)())
+    return np.random.Generator(new_bit_generator(name))

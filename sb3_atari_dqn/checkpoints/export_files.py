@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from sb3_atari_dqn.checkpoints import storage, tensors
+from sb3_atari_dqn.checkpoints.brief import brief
 from sb3_atari_dqn.checkpoints.manifest import FileEntry, installed_versions
 from sb3_atari_dqn.files import LONGEST_NAME
 
@@ -102,8 +103,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not that of an exported model of this package.")
     if config.get("format_version") != VERSION:
         raise ValueError(
-            f"{path} has version {config.get('format_version')!r:.40} of the format, and this installation reads "
-            f"version {VERSION}: use the version of the package that wrote it, {config.get('versions')!r:.200}."
+            f"{path} has version {brief(config.get('format_version'), 40)} of the format, and this installation reads "
+            f"version {VERSION}: use the version of the package that wrote it, {brief(config.get('versions'), 200)}."
         )
     config["files"] = _entries(path, config.get("files"))
     return config
@@ -115,7 +116,7 @@ def _entries(path: Path, files: Any) -> dict[str, FileEntry]:
     entries = {}
     for name, entry in files.items():
         if name not in FILES[1:]:
-            raise ValueError(f"{path} names a file {name!r:.100}; an export has only {', '.join(FILES)}.")
+            raise ValueError(f"{path} names a file {brief(name, 100)}; an export has only {', '.join(FILES)}.")
         is_entry = isinstance(entry, dict) and entry.keys() == {"size", "sha256"}
         if not is_entry or type(entry["size"]) is not int or not isinstance(entry["sha256"], str):
             raise ValueError(f"{path} is damaged: it does not give size and sha256 of {name}.")

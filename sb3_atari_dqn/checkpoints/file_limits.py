@@ -7,6 +7,7 @@ import zipfile
 from collections import deque
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 import psutil
 
 from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile
@@ -15,8 +16,10 @@ from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile
 UNPACKED_BYTES = 64 << 20
 UNPACKED_RATIO = 100
 _MOST_ENTRIES = 10_000
-#: Values inside a value. References make a short file stand for a long one ("billion laughs").
-_MOST_VALUES = 2_000_000
+#: Values that a file holds, and those that it stands for: references make a short file stand for a long one ("billion
+#: laughs"). A replay buffer of SB3 may hold a million dictionaries.
+_MOST_VALUES = 4_000_000
+_LARGEST_EXTENT = 8_000_000
 _DEEPEST = 100
 _PIECE = 1 << 20
 
@@ -92,6 +95,24 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     return b"".join(pieces)
 
 
+class ValueCount:
+    """
+    Counts values while they are read: one byte of a file can stand for an object of 200.
+
+    :param name: of the file, for the message
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        """:raises UnsafeFile: if they are too many"""
+        self._count += count
+        if self._count > _MOST_VALUES:
+            raise UnsafeFile(f"{self._name} is refused: it stands for more than {_MOST_VALUES:,} values.")
+
+
 def check_extent(value: Any, name: str) -> Any:
     """
     :param value: that came out of a file
@@ -99,8 +120,8 @@ def check_extent(value: Any, name: str) -> Any:
     :return: the value
     :raises UnsafeFile: if it is nested too deeply, contains itself, or holds too many values
     """
-    if _count(value, {}, 0) > _MOST_VALUES:
-        raise UnsafeFile(f"{name} is refused: it stands for more than {_MOST_VALUES:,} values.")
+    if _count(value, {}, 0) > _LARGEST_EXTENT:
+        raise UnsafeFile(f"{name} is refused: it stands for more than {_LARGEST_EXTENT:,} values.")
     return value
 
 
@@ -123,4 +144,6 @@ def _children(value: Any) -> list[Any]:
         return [*value, *value.values()]
     if isinstance(value, list | tuple | set | frozenset | deque):
         return list(value)
+    if isinstance(value, np.ndarray):
+        return list(value.flat) if value.dtype == object else []
     return list(getattr(value, "__dict__", {}).values()) if not isinstance(value, type) else []

@@ -5,6 +5,7 @@ logger of a continued training overwrites them at first. Of TensorBoard's event 
 """
 
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,11 @@ from sb3_atari_dqn.checkpoints.state import State
 _SUFFIXES = (".csv", ".json", ".txt")
 #: Of SB3's formats that are text files.
 _LOG_NAMES = {"csv": "progress.csv", "json": "progress.json", "log": "log.txt"}
+
+#: Names of TensorBoard's files.
+_EVENTS = r"events\.out\.tfevents\.[^/\\]+"
+#: Bytes at the beginning of a file outside of the run's folder that show that the run wrote it: its first rows.
+_LEAST_CONTENT = 64
 
 _KINDS: dict[type[KVWriter], str] = {
     CSVOutputFormat: "csv",
@@ -139,9 +145,8 @@ def continued_logger(state: State, texts: State, run_folder: Path) -> Logger:
         _cut_events(folder, state["events"])
     outs = []
     for kind, keys in state["formats"]:
-        if kind in _LOG_NAMES and folder is not None and not _is_ours(folder / _LOG_NAMES[kind], texts, run_folder):
-            path = folder / _LOG_NAMES[kind]
-            warnings.warn(f"{path} is not the file of this run: it is not written on.", stacklevel=4)
+        if folder is not None and (problem := _why_left_out(kind, folder, state["events"], texts, run_folder)):
+            warnings.warn(problem, stacklevel=4)
             continue
         out = make_output_format(kind, str(folder or ""), "")
         if isinstance(out, CSVOutputFormat):
@@ -150,20 +155,34 @@ def continued_logger(state: State, texts: State, run_folder: Path) -> Logger:
     return Logger(folder=None if folder is None else str(folder), output_formats=outs)
 
 
+def _why_left_out(kind: str, folder: Path, events: State, texts: State, run_folder: Path) -> str:
+    """:return: why a format is not written on, a sentence; empty if it is"""
+    if kind in _LOG_NAMES and not _is_ours(path := folder / _LOG_NAMES[kind], texts, run_folder):
+        return f"{path} is not the file of this run: it is not written on."
+    if kind == "tensorboard" and not events and not _is_inside(folder, run_folder):
+        return f"{folder} holds no event files of this run: TensorBoard's are not written there."
+    return ""
+
+
+def _is_inside(path: Path, run_folder: Path) -> bool:
+    return path.resolve().is_relative_to(run_folder.resolve())
+
+
 def _place(state: State, run_folder: Path) -> Path | None:
     """
     The logs of a run may lie elsewhere. Of a run that was moved they are looked for where they would have moved with
-    it; a copy, or a run without them, begins new ones in its own folder.
+    it; a copy, or a run without them, begins new ones in its own folder. A checkpoint may come from a stranger: outside
+    of the run's folder nothing is created, and the event files there must be those of the run.
     """
     if state["folder"] is None:
         return None
     here, then, before = run_folder.resolve(), Path(state["run"]), Path(state["folder"])
     moved_with_it = (here / state["relative"]).resolve()
-    if before.is_relative_to(then):
+    if before.is_relative_to(then) and _is_inside(moved_with_it, here):
         return moved_with_it
     if here == then or not then.exists():
         for place in (before, moved_with_it):
-            if all((place / name).is_file() for name in state["events"]) and place.is_dir():
+            if place.is_dir() and _holds(place, state["events"]):
                 return place
         why = f"{before} is not there any more" if not before.is_dir() else f"{before} holds other files"
     else:
@@ -175,7 +194,7 @@ def _place(state: State, run_folder: Path) -> Path | None:
 
 def _cut_events(folder: Path, sizes: dict[str, int]) -> None:
     """Where all files of the run are, those beside them are younger ones of the same run."""
-    if not sizes or any(not (folder / Path(name).name).is_file() for name in sizes):
+    if not sizes or not _holds(folder, sizes):
         return
     for path in _event_files(folder):
         if path.name not in sizes:
@@ -186,10 +205,18 @@ def _cut_events(folder: Path, sizes: dict[str, int]) -> None:
 
 def _is_ours(path: Path, texts: State, run_folder: Path) -> bool:
     """:return: whether a file may be overwritten: it is in the run folder, or begins with what the run had written"""
-    if path.resolve().is_relative_to(run_folder.resolve()):
+    if _is_inside(path, run_folder):
         return True
     before = {(run_folder / name).resolve(): content.tobytes() for name, content in texts["files"]}.get(path.resolve())
-    return bool(before) and path.is_file() and path.read_bytes().startswith(before or b"")
+    if before is None or len(before) < _LEAST_CONTENT or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(before)) == before
+
+
+def _holds(folder: Path, sizes: State) -> bool:
+    """:return: whether all these event files are there; other names than theirs are none"""
+    return all(re.fullmatch(_EVENTS, name) and (folder / name).is_file() for name in sizes)
 
 
 def _kind(out: Any) -> str | None:

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any
 
+from sb3_atari_dqn.checkpoints.brief import brief
+
 FORMAT = "sb3_atari_dqn checkpoint"
 VERSION = 1
 NAME = "manifest.json"
@@ -129,7 +131,7 @@ class Manifest:
         found = values.get("format_version")
         if type(found) is int and found != VERSION:
             raise OtherFormat(found, _name_of_writer(values))
-        _check(found == VERSION and type(found) is int, f"its format version is {found!r:.100}")
+        _check(found == VERSION and type(found) is int, f"its format version is {brief(found, 100)}")
         return _manifest(values)
 
 
@@ -185,13 +187,13 @@ def _count(values: Any, name: str) -> int:
 
 
 def _name(name: Any, pattern: re.Pattern) -> str:
-    _check(isinstance(name, str) and pattern.fullmatch(name) is not None, f"it has the file name {name!r:.100}")
+    _check(isinstance(name, str) and pattern.fullmatch(name) is not None, f"it has the file name {brief(name, 100)}")
     return name
 
 
 def _digest(values: Mapping[str, Any]) -> str:
     digest = values.get("sha256")
-    _check(isinstance(digest, str) and _SHA256.fullmatch(digest) is not None, f"it has the checksum {digest!r:.100}")
+    _check(isinstance(digest, str) and _SHA256.fullmatch(digest) is not None, f"it has the checksum {brief(digest)}")
     return digest  # type: ignore[return-value]
 
 

@@ -20,7 +20,7 @@ from stable_baselines3.dqn.policies import MultiInputPolicy as SB3MultiInputPoli
 
 from sb3_atari_dqn.checkpoints import safe_objects, safe_pickle
 from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, trusts
-from sb3_atari_dqn.checkpoints.file_limits import check_extent, read_entry
+from sb3_atari_dqn.checkpoints.file_limits import ValueCount, check_extent, read_entry
 from sb3_atari_dqn.checkpoints.model_zip import NO_MODEL as NO_MODEL
 from sb3_atari_dqn.checkpoints.model_zip import ModelPath as ModelPath
 from sb3_atari_dqn.checkpoints.model_zip import check_zip, opened
@@ -30,6 +30,7 @@ from sb3_atari_dqn.checkpoints.safe_weights import check_weights
 from sb3_atari_dqn.files import replacing as replacing
 
 _DATA = "data"
+_POLICY = "policy.pth"
 _SAFE_PART = "attributes.safetensors"
 _NOTES = ("_stable_baselines3_version", "system_info.txt")
 _WEIGHTS = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*\.pth", re.ASCII)
@@ -60,10 +61,12 @@ class SavedModel:
     :param attributes: of the model, without its weights
     :param archive: the weights, as a zip for SB3's `load`, which needs all `attributes` as `custom_objects`; it then
         unpickles nothing, and sees nothing else of the file
+    :param n_weights: numbers in the weights of the policy; None if the file is trusted
     """
 
     attributes: dict[str, Any]
     archive: io.BytesIO
+    n_weights: int | None = None
 
 
 def read_model(
@@ -80,7 +83,8 @@ def read_model(
     trusted = trusts(trust)
     with _checked(path, trusted) as archive:
         attributes = _attributes(archive, str(path), custom_objects or {}, trusted)
-        return SavedModel(attributes, _weights(archive, str(path), attributes, trusted))
+        weights, n_weights = _weights(archive, str(path), attributes, trusted)
+        return SavedModel(attributes, weights, None if trusted else n_weights)
 
 
 def read_attributes(
@@ -100,7 +104,7 @@ def read_weights(path: ModelPath, trust: bool | None = None) -> io.BytesIO:
     """
     trusted = trusts(trust)
     with _checked(path, trusted) as archive:
-        return _weights(archive, str(path), {}, trusted)
+        return _weights(archive, str(path), {}, trusted)[0]
 
 
 @contextmanager
@@ -147,26 +151,31 @@ def _of_data(archive: zipfile.ZipFile, path: str, custom_objects: Mapping[str, A
         text = read_entry(archive, _DATA).decode()
         if trusted:
             return dict(json_to_data(text, custom_objects=dict(custom_objects)))
+        ValueCount(path).add(sum(map(text.count, ",[{")))
         items = check_extent(json.loads(text), path).items()
     except UnsafeFile:
         raise
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:  # json_to_data checks little
         raise ValueError(f"{path} {NO_MODEL}") from error
-    return {key: _plain(path, key, item) for key, item in items if key not in custom_objects} | {
+    count = ValueCount(path)
+    return {key: _plain(path, key, item, count) for key, item in items if key not in custom_objects} | {
         key: custom_objects[key] for key, _ in items if key in custom_objects
     }
 
 
-def _plain(path: str, key: str, item: Any) -> Any:
+def _plain(path: str, key: str, item: Any, count: ValueCount) -> Any:
     """:return: an attribute as SB3 writes it into JSON, unpickled safely if it is a pickle"""
     if not (isinstance(item, dict) and ":serialized:" in item):
         return item
-    return safe_pickle.loads(base64.b64decode(str(item[":serialized:"])), f"{path} (its attribute {key})")
+    data = base64.b64decode(str(item[":serialized:"]))
+    return safe_pickle.loads(data, f"{path} (its attribute {key})", count=count)
 
 
-def _weights(archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any], trusted: bool) -> io.BytesIO:
-    """:return: a new zip of what SB3 may read"""
-    copy = io.BytesIO()
+def _weights(
+    archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any], trusted: bool
+) -> tuple[io.BytesIO, int]:
+    """:return: a new zip of what SB3 may read, and how many numbers the policy has in it"""
+    copy, n_weights = io.BytesIO(), 0
     with zipfile.ZipFile(copy, "w") as ours:
         ours.writestr(_DATA, json.dumps(dict.fromkeys(attributes)))
         for name in archive.namelist():
@@ -177,10 +186,11 @@ def _weights(archive: zipfile.ZipFile, path: str, attributes: Mapping[str, Any],
             if is_weights and not trusted:
                 if not _WEIGHTS.fullmatch(name):
                     raise UnsafeFile(f"{path} is refused: its entry {name!r:.80} is no name of weights.")
-                check_weights(content, f"{path} (its entry {name})")
+                found = check_weights(content, f"{path} (its entry {name})")
+                n_weights = found if name == _POLICY else n_weights
             ours.writestr(name, content)
     copy.seek(0)
-    return copy
+    return copy, n_weights
 
 
 def add_safe_part(file: io.BytesIO, attributes: Mapping[str, Any]) -> None:

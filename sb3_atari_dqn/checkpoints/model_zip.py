@@ -93,8 +93,10 @@ def opened(path: ModelPath) -> Iterator[IO[bytes]]:
     """
     :param path: path, with or without ".zip", or a file object, which stays open
     :raises FileNotFoundError: if it does not exist
-    :raises ValueError: if it is a folder
+    :raises ValueError: if it is a folder, a pipe or a device
     """
+    if isinstance(path, str | Path):
+        _refuse_pipes(path)
     try:
         file = open_path(path, "r", suffix="zip")
     except IsADirectoryError as error:
@@ -106,3 +108,10 @@ def opened(path: ModelPath) -> Iterator[IO[bytes]]:
     finally:
         if file is not path:
             file.close()
+
+
+def _refuse_pipes(path: str | Path) -> None:
+    """They would wait for ever, or never end."""
+    for each in (Path(path), Path(f"{path}.zip")):
+        if each.exists() and not (each.is_file() or each.is_dir()):
+            raise ValueError(f"{each} is a pipe or a device, not a model: use a .zip file.")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from sb3_atari_dqn.checkpoints.brief import brief
+
 #: Largest number of elements of a space: 64 MiB of bounds in float32.
 LARGEST_SPACE = 1 << 24
 
@@ -103,7 +105,7 @@ class Vocabulary:
             if value.keys() == {_OBJECT, *record.attributes}:
                 parts = {each: self.decode(value[each], f"{path}.{each}") for each in record.attributes}
                 return record.build(**parts)
-        raise ValueError(f"{path} holds {value!r:.200}, which is not a value of an exported model.")
+        raise ValueError(f"{path} holds {brief(value, 200)}, which is not a value of an exported model.")
 
 
 def _plain_keys(value: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Any]]:
@@ -115,7 +117,7 @@ def _plain_keys(value: Mapping[Any, Any], path: str) -> Iterator[tuple[str, Any]
 
 def _known(names: Mapping[str, Any], name: Any, path: str) -> Any:
     if not isinstance(name, str) or name not in names:
-        raise ValueError(f"{path} names {name!r:.200}, which is unknown here; known: {', '.join(sorted(names))}.")
+        raise ValueError(f"{path} names {brief(name, 200)}, which is unknown here; known: {', '.join(sorted(names))}.")
     return names[name]
 
 
@@ -155,7 +157,7 @@ def decode_space(value: Any, path: str) -> spaces.Space:
         return readers[kind](value)  # type: ignore[index]
     except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
         reason = f" ({error})" if isinstance(error, ValueError) else ""
-        raise ValueError(f"{path} holds {value!r:.200}, which is not a space{reason}.") from error
+        raise ValueError(f"{path} holds {brief(value, 200)}, which is not a space{reason}.") from error
 
 
 def _bounds(numbers: np.ndarray) -> Any:

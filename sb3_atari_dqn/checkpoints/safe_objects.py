@@ -25,8 +25,9 @@ from sb3_atari_dqn.checkpoints.allowed_names import (
     refusal,
     set_state,
 )
-from sb3_atari_dqn.checkpoints.file_limits import check_extent
-from sb3_atari_dqn.checkpoints.safe_values import FUNCTIONS, device, set_bit_generator_state
+from sb3_atari_dqn.checkpoints.brief import brief
+from sb3_atari_dqn.checkpoints.file_limits import ValueCount, check_extent
+from sb3_atari_dqn.checkpoints.safe_values import FUNCTIONS, check_keys_of_file, device, set_bit_generator_state
 from sb3_atari_dqn.checkpoints.tensors import Array
 
 _HEADER = "sb3_atari_dqn"
@@ -60,7 +61,8 @@ def loads(data: bytes, name: str) -> Any:
     try:
         header = tensors.metadata(data)
         if header["format"] != _FORMAT:
-            raise ValueError(f"its format is {header['format']!r:.20}, and this version reads {_FORMAT}: update")
+            raise ValueError(f"its format is {brief(header['format'], 20)}, and this version reads {_FORMAT}: update")
+        ValueCount(name).add(sum(map(header[_HEADER].count, ",[{")))
         arrays = {key: tensor.numpy() for key, tensor in tensors.load(data).items()}
         return check_extent(_decoded(check_extent(json.loads(header[_HEADER]), name), arrays), name)
     except NotAllowed as error:
@@ -177,6 +179,7 @@ def _called(names: set[str], name: Any, *args: Any) -> Any:
 
 def _to_dict(value: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     items = [(_decoded(key, arrays), _decoded(each, arrays)) for key, each in value[_ITEMS]]
+    check_keys_of_file(key for key, _ in items)
     return OrderedDict(items) if value["ordered"] else dict(items)
 
 
@@ -195,7 +198,7 @@ _DECODERS: dict[str, _Decoder] = {
     _FIELDS: lambda value, arrays: _called(NAMED_TUPLES, value[_FIELDS], *_decoded(value["values"], arrays)),
     _TUPLE: lambda value, arrays: tuple(_decoded(value[_TUPLE], arrays)),
     _DEQUE: lambda value, arrays: FUNCTIONS["collections.deque"](_decoded(value[_DEQUE], arrays), value["maxlen"]),
-    _SET: lambda value, arrays: set(_decoded(value[_SET], arrays)),
+    _SET: lambda value, arrays: FUNCTIONS["builtins.set"](_decoded(value[_SET], arrays)),
     _ITEMS: _to_dict,
     _ARRAY: lambda value, arrays: arrays[value[_ARRAY]],
     _SCALAR: lambda value, arrays: arrays[value[_SCALAR]][()],

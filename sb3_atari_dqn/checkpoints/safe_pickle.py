@@ -27,8 +27,9 @@ from sb3_atari_dqn.checkpoints.allowed_names import (
     refusal,
     set_state,
 )
-from sb3_atari_dqn.checkpoints.file_limits import check_extent
-from sb3_atari_dqn.checkpoints.safe_values import FUNCTIONS, STATES
+from sb3_atari_dqn.checkpoints.brief import brief
+from sb3_atari_dqn.checkpoints.file_limits import ValueCount, check_extent
+from sb3_atari_dqn.checkpoints.safe_values import FUNCTIONS, STATES, check_keys_of_file, made_of
 
 _MOST_NAMES = 6  # in a message
 
@@ -38,7 +39,7 @@ _RENAMED = {"numpy.core.": "numpy._core."}
 _INSTRUCTIONS = (
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"),
     *("GET", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2"),
-    *("LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *("LONG", "LONG1", "FLOAT", "BINFLOAT", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
     *("EMPTY_SET", "ADDITEMS", "FROZENSET", "GLOBAL", "STACK_GLOBAL", "REDUCE", "NEWOBJ", "BUILD"),
@@ -94,6 +95,7 @@ class SafeUnpickler(pickle._Unpickler):
     :param file: open for reading, at the pickle
     :param functions: name -> what stands for it, in place of the usual ones: a function, or a value
     :param persistent: what a persistent id stands for; None: a pickle with such is refused
+    :param count: of the values that have been read
     """
 
     stack: list[Any]
@@ -107,9 +109,16 @@ class SafeUnpickler(pickle._Unpickler):
         {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _INSTRUCTIONS}
     )
 
-    def __init__(self, file: BinaryIO, functions: Functions = FUNCTIONS, persistent: Persistent | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        functions: Functions = FUNCTIONS,
+        persistent: Persistent | None = None,
+        count: ValueCount | None = None,
+    ) -> None:
         self._bounded = _Bounded(file)
         super().__init__(self._bounded)
+        self.count = count or ValueCount("it")
         self._functions = functions
         self._persistent = persistent
 
@@ -123,7 +132,7 @@ class SafeUnpickler(pickle._Unpickler):
         if full in self._functions:
             found = self._functions[full]
             return Function(found) if callable(found) else found
-        return Function(lookup(full)) if full in ENUMS else lookup(full)
+        return Function(made_of(lookup(full))) if full in ENUMS else lookup(full)
 
     def _persistent_id(self) -> None:
         if self._persistent is None:
@@ -133,22 +142,24 @@ class SafeUnpickler(pickle._Unpickler):
     def _reduce(self) -> None:
         args, function = self.stack.pop(), self.stack[-1]
         if type(function) is not Function or type(args) is not tuple:
-            raise pickle.UnpicklingError(f"it calls {function!r:.80}")
+            raise pickle.UnpicklingError(f"it calls {brief(function)}")
+        self.count.add(_n_values(args))
         self.stack[-1] = function.twin(*args)
 
     def _new_object(self) -> None:
         args, kind = self.stack.pop(), self.stack.pop()
         if not (isinstance(kind, type) and type(args) is tuple):
-            raise pickle.UnpicklingError(f"it makes an object of {kind!r:.80}")
+            raise pickle.UnpicklingError(f"it makes an object of {brief(kind)}")
         if name_of(kind) in NAMED_TUPLES and is_allowed(kind):
             self.append(kind(*args))
         elif makes_objects(kind) and not args:
             self.append(new_object(kind))
         else:
-            raise pickle.UnpicklingError(f"it makes a {name_of(kind)} of {args!r:.80}")
+            raise pickle.UnpicklingError(f"it makes a {name_of(kind)} of {brief(args)}")
 
     def _build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
+        self.count.add(_n_values(state))
         if type(target) in STATES:
             STATES[type(target)](target, state)
         elif makes_objects(type(target)):
@@ -164,6 +175,19 @@ class SafeUnpickler(pickle._Unpickler):
         into = bytearray(size)
         self.readinto(into)
         self.append(into)
+
+    def _long_integer(self) -> None:
+        raise pickle.UnpicklingError("it holds an integer of more than 255 bytes")
+
+    def _frozen_set(self) -> None:
+        items = self.pop_mark()
+        check_keys_of_file(items)
+        self.append(frozenset(items))
+
+    def _dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._update(items)
 
     def _append(self) -> None:
         value = self.stack.pop()
@@ -181,6 +205,7 @@ class SafeUnpickler(pickle._Unpickler):
         items = self.pop_mark()
         if type(self.stack[-1]) is not set:
             raise pickle.UnpicklingError(f"it adds items to a {type(self.stack[-1]).__name__}")
+        check_keys_of_file(items)
         self.stack[-1].update(items)
 
     def _set_item(self) -> None:
@@ -193,6 +218,7 @@ class SafeUnpickler(pickle._Unpickler):
     def _update(self, items: list[Any]) -> None:
         if type(self.stack[-1]) not in (dict, OrderedDict):
             raise pickle.UnpicklingError(f"it sets items of a {type(self.stack[-1]).__name__}")
+        check_keys_of_file(items[::2])
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
 
@@ -203,6 +229,9 @@ SafeUnpickler.dispatch.update(
         pickle.NEWOBJ[0]: SafeUnpickler._new_object,
         pickle.BUILD[0]: SafeUnpickler._build,
         pickle.BYTEARRAY8[0]: SafeUnpickler._bytearray,
+        pickle.LONG4[0]: SafeUnpickler._long_integer,
+        pickle.FROZENSET[0]: SafeUnpickler._frozen_set,
+        pickle.DICT[0]: SafeUnpickler._dict,
         pickle.APPEND[0]: SafeUnpickler._append,
         pickle.APPENDS[0]: SafeUnpickler._appends,
         pickle.ADDITEMS[0]: SafeUnpickler._add_items,
@@ -212,20 +241,54 @@ SafeUnpickler.dispatch.update(
 )
 
 
+def _n_values(state: Any) -> int:
+    """:return: number of values that a function or an object copies"""
+    kinds = (dict, list, tuple, set, frozenset, deque)
+    if not isinstance(state, kinds):
+        return 0
+    inner = state if isinstance(state, tuple) else ()
+    return len(state) + sum(len(each) for each in inner if isinstance(each, kinds))
+
+
+def _counted(instruction: _Instruction, weight: int) -> _Instruction:
+    def count_and_run(unpickler: Any) -> None:
+        unpickler.count.add(weight)
+        instruction(unpickler)
+
+    return count_and_run
+
+
+#: Instructions that make an object, or a new part of the stack; the others make at most what they hold.
+_COUNTED = (
+    *("MARK", "LIST", "DICT", "EMPTY_LIST", "EMPTY_DICT", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("REDUCE", "NEWOBJ", "BUILD", "BINFLOAT", "BININT", "BININT2", "SHORT_BINUNICODE", "SHORT_BINBYTES"),
+    *("BINPUT", "LONG_BINPUT", "MEMOIZE"),
+)
+_WEIGHTS = {**dict.fromkeys(_COUNTED, 1), "EMPTY_SET": 4, "FROZENSET": 4}
+SafeUnpickler.dispatch.update(
+    {(code := getattr(pickle, name)[0]): _counted(SafeUnpickler.dispatch[code], n) for name, n in _WEIGHTS.items()}
+)
+
+
 def load_pickle(
-    file: BinaryIO, name: str, functions: Functions = FUNCTIONS, persistent: Persistent | None = None
+    file: BinaryIO,
+    name: str,
+    functions: Functions = FUNCTIONS,
+    persistent: Persistent | None = None,
+    count: ValueCount | None = None,
 ) -> Any:
     """
     :param file: open for reading, at the pickle
     :param name: of the file, and where in it, for messages
     :param functions: see :class:`SafeUnpickler`
     :param persistent: likewise
+    :param count: of the values that this file held so far, if it is read in several parts
     :return: what was pickled
     :raises UnsafeFile: if it needs something that is not on our lists; the message names it, and none of it has run
     :raises ValueError: if it is damaged
     """
     begin = file.tell()
-    unpickler = SafeUnpickler(file, functions, persistent)
+    unpickler = SafeUnpickler(file, functions, persistent, count or ValueCount(name))
     try:
         value = unpickler.load()
     except NotAllowed as error:
@@ -240,9 +303,15 @@ def load_pickle(
     return check_extent(value, name)
 
 
-def loads(data: bytes, name: str, functions: Functions = FUNCTIONS, persistent: Persistent | None = None) -> Any:
+def loads(
+    data: bytes,
+    name: str,
+    functions: Functions = FUNCTIONS,
+    persistent: Persistent | None = None,
+    count: ValueCount | None = None,
+) -> Any:
     """See :func:`load_pickle`."""
-    return load_pickle(io.BytesIO(data), name, functions, persistent)
+    return load_pickle(io.BytesIO(data), name, functions, persistent, count)
 
 
 def names_in(file: BinaryIO, functions: Functions = FUNCTIONS) -> list[str]:

@@ -32,6 +32,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from sb3_atari_dqn.checkpoints.brief import brief
+from sb3_atari_dqn.checkpoints.safe_values import check_position, set_bit_generator_state
+
 State = dict[str, Any]
 
 # Replace, in the JSON part, an array, or for a number that JSON does not have; no state has a dictionary with only one
@@ -69,10 +72,10 @@ def check_form(state: Any, own: Any, owner: str, path: str = "") -> None:
         return
     if not isinstance(own, Mapping):
         if not _kind(state) & _kind(own):
-            raise ValueError(_misfit(f"{path or 'it'} = {state!r:.60}", f"this {owner} has {own!r:.60}"))
+            raise ValueError(_misfit(f"{path or 'it'} = {brief(state, 60)}", f"this {owner} has {own!r:.60}"))
         return
     if not isinstance(state, Mapping):
-        raise ValueError(_misfit(f"{path or 'it'} = {state!r:.60}", f"this {owner} has {', '.join(own)} there"))
+        raise ValueError(_misfit(f"{path or 'it'} = {brief(state, 60)}", f"this {owner} has {', '.join(own)} there"))
     for key in own:
         if key not in state:
             raise ValueError(_misfit(f"no {path}{key or repr(key)}", f"this {owner} has"))
@@ -144,7 +147,7 @@ def load_generator_state(generator: Generator, state: State) -> None:
     """
     before = generator_state(generator)
     if not isinstance(state, Mapping) or "kind" not in state:
-        raise ValueError(f"{state!r:.60} is not the state of a random generator.")
+        raise ValueError(f"{brief(state, 60)} is not the state of a random generator.")
     if state["kind"] != before["kind"]:
         raise ValueError(f"The state of a {state['kind']} generator does not fit a {before['kind']} generator.")
     if "device" in before and state.get("device") != before["device"]:
@@ -160,8 +163,9 @@ def _set_state(generator: Generator, state: State) -> None:
     if isinstance(generator, torch.Generator):
         generator.set_state(state["state"].cpu())
     elif isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state["state"]
+        set_bit_generator_state(generator.bit_generator, state["state"])
     elif state["kind"] == "numpy legacy":
+        check_position(np.random.MT19937(0), state["state"])
         generator.set_state(state["state"])  # type: ignore[union-attr]
     else:
         words = tuple(int(word) for word in state["words"])

@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_atari_dqn.checkpoints import safe_objects, safe_pickle
 from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.checkpoints.file_limits import check_unpacked_size
+from sb3_atari_dqn.checkpoints.storage import read_bounded
 from sb3_atari_dqn.files import replacing
 
 
@@ -60,7 +61,7 @@ def check_statistics(path: Path) -> None:
 def _content(path: Path) -> bytes:
     size = path.stat().st_size
     check_unpacked_size(size, size, str(path))
-    return path.read_bytes()
+    return read_bounded(path, size)
 
 
 def _beside(path: Path, digest: str) -> object:

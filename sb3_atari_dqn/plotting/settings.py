@@ -24,6 +24,7 @@ _SKIPS = {
     "gymnasium.wrappers.MaxAndSkipObservation": ("skip", 4),
     "gymnasium.wrappers.RepeatAction": ("num_repeats", None),
 }
+_MOST_VALUES = 100_000  # of a configuration
 _GYMNASIUM = "gymnasium.wrappers."
 _OURS = "sb3_atari_dqn."
 #: Packages whose other wrappers do not skip frames.
@@ -115,17 +116,23 @@ def _read(path: Path) -> dict[str, Any]:
     """:raises ValueError: if it is not a mapping"""
     if not path.is_file():
         return {}
-    content = _with_names(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # _Loader is a safe loader
+    found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # _Loader is a safe loader
+    content = _with_names(found, iter(range(_MOST_VALUES)))
     if not isinstance(content, dict):
         raise ValueError(f"a {type(content).__name__} instead of a mapping")
     return content
 
 
-def _with_names(content: Any) -> Any:
-    """:return: the same with all keys as strings, so that they can be sorted"""
+def _with_names(content: Any, left: Iterator[int]) -> Any:
+    """
+    :param left: as many items as there may be values: references in a short file can stand for endlessly many
+    :return: the same with all keys as strings, so that they can be sorted
+    """
+    if next(left, None) is None:
+        raise ValueError(f"more than {_MOST_VALUES:,} values")
     if isinstance(content, dict):
-        return {str(key): _with_names(value) for key, value in content.items()}
-    return [_with_names(item) for item in content] if isinstance(content, list) else content
+        return {str(key): _with_names(value, left) for key, value in content.items()}
+    return [_with_names(item, left) for item in content] if isinstance(content, list) else content
 
 
 def frames_per_step(config: Mapping[str, Any]) -> int | None:

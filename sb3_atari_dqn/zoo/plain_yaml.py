@@ -6,21 +6,26 @@ that the zoo evaluates is a literal, `dict(...)`, or such a name.
 """
 
 import ast
+import io
 import operator
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sb3_atari_dqn.checkpoints.allowed_names import WAY_OUT, NotAllowed, UnsafeFile, lookup
+from sb3_atari_dqn.checkpoints.brief import brief
 from sb3_atari_dqn.checkpoints.file_limits import check_extent
+from sb3_atari_dqn.checkpoints.safe_values import check_keys_of_file
+from sb3_atari_dqn.checkpoints.storage import read_bounded
 from sb3_atari_dqn.zoo.allowed_imports import imported, is_importable
 
-_LONGEST_FILE = 1 << 20
+_LONGEST_FILE = 64 << 10  # bytes
 _LONGEST_EXPRESSION = 5_000
 _LARGEST_POWER = 64
+_MOST_REPEATS = 100
 
 _PYTHON = "tag:yaml.org,2002:python/"
 _PLAIN = {"str": str, "unicode": str, "int": int, "long": int, "float": float}
@@ -59,6 +64,30 @@ class _Loader(yaml.SafeLoader):
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
             raise yaml.constructor.ConstructorError(None, None, "merged keys (<<) are not read", node.start_mark)
 
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            _check_keys([key for key, _ in node.value])
+        return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.Node) -> int | float:
+        """The zoo writes no sexagesimal numbers (1:30), of which long ones take long."""
+        if ":" in str(node.value):
+            way_out = "sexagesimal numbers are not read: quote it, or use a decimal number"
+            raise yaml.constructor.ConstructorError(None, None, way_out, node.start_mark)
+        is_int = node.tag == "tag:yaml.org,2002:int"
+        return self.construct_yaml_int(node) if is_int else self.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
+
+
+def _check_keys(keys: list[yaml.Node]) -> None:
+    """References multiply, and the hash of a key follows each: keys are strings and numbers."""
+    for key in keys:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key that is not one value", key.start_mark)
+
 
 def _python_object(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
     """:param suffix: behind `!!python/`"""
@@ -79,7 +108,7 @@ def _pairs(loader: _Loader, node: yaml.Node) -> list[tuple[Any, Any]]:
     found = loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else None
     if found is None or len(found) > 1 or not all(isinstance(pair, list) for pair in found[0] if found):
         raise yaml.constructor.ConstructorError(None, None, "an OrderedDict without pairs", node.start_mark)
-    return [(key, value) for key, value in found[0]] if found else []
+    return _as_pairs(found[0]) if found else []
 
 
 _Loader.add_multi_constructor(_PYTHON, _python_object)
@@ -103,10 +132,8 @@ def read_yaml(path: Path) -> tuple[Any, dict[str, int]]:
     :raises UnsafeFile: if it would run something, with the line
     :raises yaml.YAMLError: if it is no YAML
     """
-    with path.open() as file:  # decoded as the zoo does it: another encoding may have other line breaks
-        content = file.read(_LONGEST_FILE + 1)
-    if len(content) > _LONGEST_FILE:
-        raise UnsafeFile(f"{path} is refused: it has more than {_LONGEST_FILE:,} characters.")
+    data = read_bounded(path, _LONGEST_FILE)
+    content = io.TextIOWrapper(io.BytesIO(data)).read()  # as the zoo does it: another encoding has other line breaks
     loader = _Loader(content)
     loader.name = str(path)
     try:
@@ -149,15 +176,19 @@ def evaluated(text: str, place: str) -> Any:
 def _value(node: ast.AST, place: str) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-        return kind(_value(each, place) for each in node.elts)
+    if isinstance(node, ast.List | ast.Tuple):
+        items = [_value(each, place) for each in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.Set):
+        return set(_as_keys(_value(each, place) for each in node.elts))
     if isinstance(node, ast.Dict) and all(node.keys):
-        pairs = zip(node.keys, node.values, strict=True)
-        return {_value(key, place): _value(value, place) for key, value in pairs if key is not None}
+        keys = _as_keys(_value(key, place) for key in node.keys if key is not None)
+        return dict(zip(keys, (_value(value, place) for value in node.values), strict=True))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         number = _number(node.operand, place)
         return -number if isinstance(node.op, ast.USub) else number
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and isinstance(node.left, ast.List | ast.Tuple):
+        return _repeated(_value(node.left, place), _value(node.right, place))
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
         left, right = _number(node.left, place), _number(node.right, place)
         if isinstance(node.op, ast.Pow) and max(abs(left), abs(right)) > _LARGEST_POWER:
@@ -170,18 +201,38 @@ def _value(node: ast.AST, place: str) -> Any:
     raise refused(place, ast.unparse(node))
 
 
+def _as_pairs(value: Any) -> list[tuple[Any, Any]]:
+    pairs = [(key, each) for key, each in (value.items() if isinstance(value, dict) else value)]
+    _as_keys(key for key, _ in pairs)
+    return pairs
+
+
+def _as_keys(values: Iterable[Any]) -> list[Any]:
+    keys = list(values)
+    check_keys_of_file(keys)
+    return keys
+
+
+def _repeated(items: Any, times: Any) -> Any:
+    if type(times) is not int or times > _MOST_REPEATS:
+        raise ValueError(f"a list can be repeated up to {_MOST_REPEATS} times")
+    return items * times
+
+
 def _called(node: ast.Call, place: str) -> Any:
     name = ast.unparse(node.func)
     args = [_value(each, place) for each in node.args]
     if any(each.arg is None for each in node.keywords) or (node.keywords and name != "dict") or len(args) > 1:
         raise refused(place, ast.unparse(node))
+    if name == "dict" and args:
+        args = [OrderedDict(_as_pairs(args[0]))]
     return _CALLS[name](*args, **{str(each.arg): _value(each.value, place) for each in node.keywords})
 
 
 def _number(node: ast.AST, place: str) -> Any:
     value = _value(node, place)
     if type(value) not in (int, float):
-        raise ValueError(f"{value!r:.40} is not a number")
+        raise ValueError(f"{brief(value, 40)} is not a number")
     return value
 
 

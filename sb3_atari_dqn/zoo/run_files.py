@@ -1,5 +1,6 @@
 """The configuration, the command line and the statistics of a run: read, or checked, without running anything."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import yaml
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
-from sb3_atari_dqn.checkpoints.allowed_names import NotAllowed, UnsafeFile, lookup, name_of, trusts
+from sb3_atari_dqn.checkpoints.allowed_names import WAY_OUT, NotAllowed, UnsafeFile, lookup, name_of, trusts
 from sb3_atari_dqn.checkpoints.model_files import read_attributes
 from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.zoo.allowed_imports import is_importable
@@ -20,6 +21,15 @@ IMPORTED_TO_PLAY = ("env_wrapper", "vec_env_wrapper")
 IMPORTED_TO_TRAIN = (*IMPORTED_TO_PLAY, "callback", "policy", "replay_buffer_class")
 #: Keys whose classes are called with arguments of the file.
 _CALLED = (*IMPORTED_TO_PLAY, "callback")
+
+#: Keys of a training whose arguments may be paths that are written to, and the names of such arguments.
+_WRITING = (*_CALLED, "monitor_kwargs")
+_PATHS = frozenset(
+    {
+        *("folder", "save_path", "log_path", "path", "filename", "video_folder", "log_dir", "monitor_dir"),
+        *("best_model_save_path", "tensorboard_log"),
+    }
+)
 
 #: Attributes of a model that the scripts replace.
 _REPLACED = dict.fromkeys(("learning_rate", "lr_schedule", "clip_range"))
@@ -47,6 +57,10 @@ def read_config(path: Path, trust: bool | None = None, imported: tuple[str, ...]
         for name in _names(config.get(key)):
             _check_import(key, name, _place(path, lines, key))
     _check_programs(config.get("env_kwargs"), _place(path, lines, "env_kwargs"))
+    if "callback" in imported:
+        for key in _WRITING:
+            value = evaluated(config[key], key) if key in EVALUATED and isinstance(config.get(key), str) else None
+            _check_paths(config.get(key) if value is None else value, "", path.parent.parent, _place(path, lines, key))
     return config
 
 
@@ -163,6 +177,25 @@ def _check_import(key: str, name: Any, place: str) -> None:
         raise refused(place, text) from error
     except ImportError as error:
         raise ValueError(f"{place} names {text}, which cannot be imported: {error}") from error
+
+
+def _check_paths(value: Any, name: str, run_folder: Path, place: str) -> None:
+    """
+    :param value: an argument of a callback or a wrapper, or several
+    :param name: of the argument; other names than those of paths may have values that are taken for a part of one
+    :raises UnsafeFile: if it leads out of the folder of the run
+    """
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_paths(each, str(key), run_folder, place)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_paths(each, name, run_folder, place)
+    elif isinstance(value, str) and (name in _PATHS or re.search(r"[/\\:]|^~|\.\.", value)):
+        target = Path(value).resolve()
+        if not target.is_relative_to(run_folder.resolve()):
+            what = f"{value!r:.200} ({name})"
+            raise UnsafeFile(f"{place} is refused: it would write to {what}, outside of the run's folder. {WAY_OUT}")
 
 
 def _check_programs(env_kwargs: Any, place: str) -> None:

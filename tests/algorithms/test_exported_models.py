@@ -341,6 +341,7 @@ FORGED: dict[str, tuple[Any, str]] = {
     "entry": (set_at("files", "model.safetensors", {"size": "1"}), "size and sha256"),
     "size": (set_at("files", "model.safetensors", "size", 10**15), "instead of 1,000,000,000,000,000"),
     "huge network": (set_at("arguments", "policy_kwargs", {"net_arch": [10**6, 10**6]}), "does not fit config.json"),
+    "many layers": (set_at("arguments", "policy_kwargs", {"net_arch": [1] * 1001}), "1,001 values: at most 1,000"),
     "huge space": (set_at("observation_space", "shape", [10**6, 10**6]), "which is not a space .at most 16,777,216"),
     "space": (set_at("observation_space", {"$space": "Text"}), "which is not a space"),
     "actions": (set_at("action_space", "n", 10**9), "does not fit config.json"),

@@ -160,6 +160,30 @@ def test_files_of_somebody_else_are_not_touched(tmp_path):
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
 
 
+def test_nothing_outside_of_a_run_is_taken_for_its_own_by_a_forged_name(tmp_path):
+    run, mine = tmp_path / "run", tmp_path / "mine"
+    for folder in (run, mine):
+        folder.mkdir()
+    for name in ("events.out.tfevents.1", "README.md", "progress.csv", "log.txt"):
+        (mine / name).write_text("mine")
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    events: dict[str, Any]
+    for events, formats in (
+        ({"README.md": 0}, ["tensorboard"]),
+        ({"../mine/events.out.tfevents.1": 0}, ["tensorboard"]),
+        ({}, ["tensorboard", "csv", "log"]),
+    ):
+        forged = {"run": str(run), "folder": str(mine), "relative": "../mine", "events": events}
+        short = [[str(mine / name), np.frombuffer(b"m", np.uint8)] for name in ("progress.csv", "log.txt")]
+        with pytest.warns(UserWarning, match=r"holds other files|holds no event files of this run|is not the file"):
+            continued_logger({**forged, "formats": [[kind, []] for kind in formats]}, {"files": short}, run).close()
+        assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    new = {"run": "/elsewhere", "folder": "/elsewhere/logs", "relative": "../created", "formats": [], "events": {}}
+    with pytest.warns(UserWarning, match="the logs go on in .*run/tensorboard"):
+        continued_logger(new, {"files": []}, run).close()
+    assert not (tmp_path / "created").exists()
+
+
 def test_a_copy_of_a_run_leaves_the_logs_of_the_original_alone_and_a_moved_run_finds_its_own(tmp_path):
     project = tmp_path / "project"
     run, board = project / "run", project / "tb" / "one"

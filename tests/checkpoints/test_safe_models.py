@@ -1,5 +1,6 @@
 """Models and replay files of strangers: nothing runs, and what would have run is named."""
 
+import base64
 import io
 import json
 import pickle
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import zstandard
+from gymnasium import spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
@@ -336,3 +338,49 @@ def test_a_replay_pickle_of_something_else_is_damaged():
     with pytest.raises(ValueError, match="holds a dict"):
         small(replay="sb3").load_replay_buffer(io.BytesIO(pickle.dumps({})))
     assert issubclass(type(small(replay="sb3").replay_buffer), ReplayBuffer)
+
+
+# --- sizes
+
+
+def with_values(path: Path, target: Path, **values: Any) -> Path:
+    """:return: a copy of a model without our safe part, with other attributes"""
+
+    def edited(data: bytes) -> bytes:
+        serialized = {
+            key: {":type:": "x", ":serialized:": base64.b64encode(pickle.dumps(value)).decode()}
+            for key, value in values.items()
+        }
+        return json.dumps({**json.loads(data), **serialized}).encode()
+
+    return rewritten(path, target, data=edited)
+
+
+def forged(space: Any, **attributes: Any) -> Any:
+    vars(space).update(attributes)
+    return space
+
+
+@pytest.mark.parametrize("saved_by", ["ours", "sb3s"])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (
+            {"policy_kwargs": {"net_arch": [200_000, 200_000]}},
+            r"networks of 40,[\d,]+ weights, and holds",
+        ),
+        ({"policy_kwargs": {"net_arch": [1] * 1001}}, "net_arch has 1,001 values: at most 1,000"),
+        ({"action_space": forged(spaces.Discrete(2), n=np.int64(10**10))}, "networks of .* weights"),
+        (
+            {"observation_space": forged(spaces.Box(-1, 1, (4,)), _shape=(30_000, 30_000))},
+            "at most 16,777,216",
+        ),
+        ({"observation_space": forged(spaces.Box(-1, 1, (4,)), _shape=(30, 30))}, "bounds of another shape"),
+        ({"observation_space": spaces.Dict(x=forged(spaces.Box(-1, 1), _shape=(1 << 40,)))}, "at most 16,777,216"),
+        ({"observation_space": forged(spaces.MultiBinary(4), _shape=(1 << 40,))}, "at most 16,777,216"),
+    ],
+)
+def test_a_network_larger_than_its_weights_is_not_built(saved_by, values, says, request, tmp_path):
+    bad = with_values(request.getfixturevalue(saved_by), tmp_path / "bad.zip", **values)
+    with pytest.raises(ValueError, match=says):
+        ClassicDQN.load(bad, device="cpu")

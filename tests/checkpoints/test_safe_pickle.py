@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_dqn import UnsafeFile, allow
 from sb3_atari_dqn.checkpoints import allowed_names, safe_objects, tensors
+from sb3_atari_dqn.checkpoints.file_limits import ValueCount
 from sb3_atari_dqn.checkpoints.safe_pickle import loads, names_in
 from sb3_atari_dqn.policies import CnnPolicy
 from sb3_atari_dqn.schedules import DelayedEpsilon, LinearEpsilon
@@ -233,7 +234,17 @@ def endless() -> list[Any]:
     return value
 
 
-@pytest.mark.parametrize("value", [laughs(), endless()], ids=["billion laughs", "contains itself"])
+def objects(value: Any) -> np.ndarray:
+    array = np.empty(1, object)
+    array[0] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    "value",
+    [laughs(), endless(), objects(laughs())],
+    ids=["billion laughs", "contains itself", "billion laughs in an array"],
+)
 def test_a_short_file_cannot_stand_for_endless_values(value):
     with pytest.raises(UnsafeFile, match="stands for more than"):
         loads(pickle.dumps(value), "here")
@@ -314,3 +325,75 @@ def test_every_name_of_the_list_is_a_class():
 def test_a_pickle_that_is_refused_is_listed_without_running_it():
     several = b"(cos\nsystem\ncbuiltins\neval\ncos\nsystem\nl."
     assert names_in(io.BytesIO(several)) == ["os.system", "builtins.eval"]
+
+
+def shared(n: int) -> bytes:
+    """:return: instructions that put a tuple of two tuples of two tuples ... onto the stack; `repr` and `hash` hang"""
+    return b")q\x000" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(n)) + b"h%c" % n
+
+
+SHARED = shared(60)
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        DTYPE + SHARED + b"\x85R",
+        DTYPE + SHARED + b"R",
+        BOX + SHARED + b"\x81",
+        BOX + b")\x81" + SHARED + b"b",
+        BOX + b")\x81](" + SHARED + b"K\x01\x86eb",
+        SHARED + b")R",
+        SHARED + b"K\x01\x81",
+        named("stable_baselines3.common.type_aliases", "TrainFrequencyUnit") + SHARED + b"\x85R",
+        DTYPE + text("f4") + b"\x85R(K\x03" + SHARED + b"NNNK\x00K\x00K\x00tb",
+        b"}" + SHARED + b"Ns",
+        b"}(" + SHARED + b"Nu",
+        b"(" + SHARED + b"Nd",
+        b"\x8f(" + SHARED + b"\x90",
+        b"(" + SHARED + b"\x91",
+        named("builtins", "set") + b"](" + SHARED + b"e\x85R",
+        named("collections", "OrderedDict") + b"](" + SHARED + b"K\x01\x86e\x85R",
+        named("torch", "device") + SHARED + b"\x85R",
+    ],
+)
+def test_shared_values_are_neither_printed_nor_hashed(instructions):
+    with pytest.raises(ValueError, match="here") as refused:
+        loads(unpickled(instructions), "here")
+    assert len(str(refused.value)) < 400
+
+
+def long_integer(bits: int) -> bytes:
+    encoded = pickle.encode_long((1 << bits) - 1)
+    return b"\x8b" + len(encoded).to_bytes(4, "little") + encoded
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        long_integer(8 * 300),
+        named("numpy._core.numeric", "_frombuffer") + b"(C\x00" + DTYPE + text("f4") + b"\x85R"
+        b"(\x8a\x09" + b"\xff" * 8 + b"\x00t" + text("C") + b"tR",
+        named("numpy._core.numeric", "_frombuffer") + b"(C\x00" + DTYPE + text("f4") + b"\x85R"
+        b"(" + b"K\x00" * 33 + b"t" + text("C") + b"tR",
+        named("collections", "deque") + b"(]\x8a\x09" + b"\xff" * 8 + b"\x00tR",
+    ],
+    ids=["an integer", "a dimension", "dimensions", "a length"],
+)
+def test_numbers_of_something_are_bounded(instructions):
+    with pytest.raises(ValueError, match="damaged or not plain"):
+        loads(unpickled(instructions), "here")
+
+
+@pytest.mark.parametrize("code", [b"\x8f", b"(", b"}", b"N\x940", b")\x85"])
+def test_values_are_counted_while_they_are_read(code):
+    count = ValueCount("here")
+    count.add(3_999_000)  # in earlier parts of the file
+    with pytest.raises(UnsafeFile, match="here is refused: it stands for more than"):
+        loads(unpickled(b"(" + code * 1100), "here", count=count)
+
+
+def test_what_an_object_copies_is_counted():
+    copies = b"](" + b"N" * 1000 + b"eq\x000(" + (named("collections", "deque") + b"h\x00\x85R") * 5000 + b"l"
+    with pytest.raises(UnsafeFile, match="stands for more than"):
+        loads(unpickled(copies), "here")

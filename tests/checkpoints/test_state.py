@@ -4,11 +4,13 @@ import json
 import random
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 
+from sb3_atari_dqn.checkpoints.env_attributes import load_attributes
 from sb3_atari_dqn.checkpoints.state import (
     generator_state,
     global_generators,
@@ -121,3 +123,30 @@ def test_anything_that_would_need_a_pickle_is_refused_with_its_place(foreign):
 def test_keys_are_strings():
     with pytest.raises(TypeError, match="key 3 at /part"):
         split({"part": {3: 1}})
+
+
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.Philox])
+def test_a_generator_of_numpy_cannot_read_beyond_its_words(kind):
+    generator = np.random.Generator(kind(0))
+    state = generator_state(generator)
+    (state["state"]["state"] if kind is np.random.MT19937 else state["state"])[
+        "pos" if kind is np.random.MT19937 else "buffer_pos"
+    ] = 10**6
+    with pytest.raises(ValueError, match="is damaged"):
+        load_generator_state(generator, state)
+
+
+def test_a_legacy_generator_of_numpy_cannot_read_beyond_its_words():
+    generator = np.random.RandomState(0)
+    state = generator_state(generator)
+    state["state"]["state"]["pos"] = 10**6
+    with pytest.raises(ValueError, match="is damaged"):
+        load_generator_state(generator, state)
+
+
+@pytest.mark.parametrize("name", ["test", "seed", "RandomState", "Generator", ["PCG64"]])
+def test_an_environment_calls_nothing_that_a_checkpoint_names_as_its_generator(name):
+    env = gym.make("CartPole-v1").unwrapped
+    state = {"kind": "generator", "state": {"kind": "numpy", "state": {"bit_generator": name}}}
+    with pytest.raises(ValueError, match=r"is not one of PCG64, PCG64DXSM, MT19937"):
+        load_attributes(env, {"_np_random": state})

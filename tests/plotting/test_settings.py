@@ -91,3 +91,11 @@ def test_a_file_that_is_not_a_configuration_is_named(tmp_path, content):
 def test_keys_become_strings(tmp_path):
     run = write_run(tmp_path / "run", [], config={"policy_kwargs": {1: {2: [{3: 4}]}, "a": 5}})
     assert read_settings(run, "Pong-v4").config == {"policy_kwargs": {"1": {"2": [{"3": 4}]}, "a": 5}}
+
+
+def test_a_configuration_cannot_stand_for_endless_values(tmp_path):
+    path = tmp_path / "run/PongNoFrameskip-v4/config.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text("c0: &c0 [1, 1]\n" + "".join(f"c{i}: &c{i} [*c{i - 1}, *c{i - 1}]\n" for i in range(1, 60)))
+    with pytest.raises(ValueError, match="more than 100,000 values"):
+        read_settings(tmp_path / "run", "PongNoFrameskip-v4")
