@@ -174,7 +174,7 @@ def _place(state: State, run_folder: Path) -> Path | None:
     it; a copy, or a run without them, begins new ones in its own folder. A checkpoint may come from a stranger: outside
     of the run's folder nothing is created, and the event files there must be those of the run.
     """
-    if state["folder"] is None:
+    if state["folder"] is None or all(kind == "stdout" for kind, _ in state["formats"]):  # SB3 names a temporary folder
         return None
     here, then, before = run_folder.resolve(), Path(state["run"]), Path(state["folder"])
     moved_with_it = (here / state["relative"]).resolve()

@@ -1,5 +1,6 @@
 """Files that grow with a training go back to where they were, and on from there."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,12 @@ def test_a_copy_of_a_run_leaves_the_logs_of_the_original_alone_and_a_moved_run_f
     again.close()
     assert scalars(moved / "tb" / "one") == [(0, 0.0), (1, 0.5)]
     assert not project.exists()
+
+
+def test_a_logger_of_the_screen_alone_creates_nothing(tmp_path, recwarn):
+    logger = configure(None, ["stdout"])
+    state = through_json(logger_state(logger, tmp_path))
+    shutil.rmtree(logger.get_dir() or "")
+    continued_logger(state, {"files": []}, tmp_path).close()
+    assert not recwarn.list
+    assert list(tmp_path.iterdir()) == []
