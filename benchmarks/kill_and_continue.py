@@ -43,7 +43,19 @@ PATHS = {
     ],
 }
 #: Clocks, and where a process began to count.
-CLOCKS = ("t", "t_start", "start", "seconds", "_num_timesteps_at_start", "episode_times", "folder", "events", "files")
+CLOCKS = (
+    "t",
+    "t_start",
+    "start",
+    "seconds",
+    "_num_timesteps_at_start",
+    "episode_times",
+    "run",
+    "relative",
+    "folder",
+    "events",
+    "files",
+)
 assert rl_zoo3.train  # imported before any process is forked
 
 

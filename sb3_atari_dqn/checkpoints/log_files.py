@@ -6,6 +6,7 @@ logger of a continued training overwrites them at first. Of TensorBoard's event 
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -148,7 +149,7 @@ def continued_logger(state: State, texts: State, run_folder: Path) -> Logger:
         if folder is not None and (problem := _why_left_out(kind, folder, state["events"], texts, run_folder)):
             warnings.warn(problem, stacklevel=4)
             continue
-        out = make_output_format(kind, str(folder or ""), "")
+        out = HumanOutputFormat(sys.stdout) if folder is None else make_output_format(kind, str(folder), "")
         if isinstance(out, CSVOutputFormat):
             out.keys = list(keys)
         outs.append(out)

@@ -157,7 +157,9 @@ def test_files_of_somebody_else_are_not_touched(tmp_path):
     with pytest.warns(UserWarning, match="is not the file of this run"):
         continued_logger(forged, {"files": []}, run).close()
     with pytest.warns(UserWarning, match="holds other files"):
-        continued_logger({**forged, "formats": [], "events": {"events.out.tfevents.1": 5}}, {"files": []}, run).close()
+        continued_logger(
+            {**forged, "formats": [["tensorboard", []]], "events": {"events.out.tfevents.1": 5}}, {"files": []}, run
+        ).close()
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
 
 
@@ -179,7 +181,13 @@ def test_nothing_outside_of_a_run_is_taken_for_its_own_by_a_forged_name(tmp_path
         with pytest.warns(UserWarning, match=r"holds other files|holds no event files of this run|is not the file"):
             continued_logger({**forged, "formats": [[kind, []] for kind in formats]}, {"files": short}, run).close()
         assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
-    new = {"run": "/elsewhere", "folder": "/elsewhere/logs", "relative": "../created", "formats": [], "events": {}}
+    new = {
+        "run": "/elsewhere",
+        "folder": "/elsewhere/logs",
+        "relative": "../created",
+        "formats": [["tensorboard", []]],
+        "events": {},
+    }
     with pytest.warns(UserWarning, match="the logs go on in .*run/tensorboard"):
         continued_logger(new, {"files": []}, run).close()
     assert not (tmp_path / "created").exists()

@@ -386,6 +386,7 @@ def replay(folder: Path, marker: Path) -> str:
 @pytest.mark.parametrize("exploit", [model, replay, statistics])
 def test_training_goes_on_from_a_model_without_running_what_is_beside_it(exploit, bad, tmp_path):
     marker = tmp_path / "marker"
+    shutil.rmtree(bad / "checkpoints")  # with them, the run itself would be continued
     brief = ("-n", "20", "--eval-freq", "-1", "-f", str(tmp_path / "new"), "-i", str(bad / f"{ENV}.zip"))
     params = ("-params", "learning_starts:10", "buffer_size:100", "n_envs:1", "replay:'sb3'", "normalize:True")
     train(*OURS, *brief, *params)
