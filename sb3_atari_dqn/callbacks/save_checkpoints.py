@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -179,14 +179,15 @@ class SaveCheckpoints(RunCallback):
             )
         except (CheckpointNotWritten, TypeError, ValueError, RuntimeError) as error:  # something gives no plain state
             self._failed = True
-            what = (
-                "" if isinstance(error, CheckpointNotWritten) else f"The checkpoint of step {steps} was not written: "
-            )
-            warnings.warn(f"{what}{str(error).rstrip('.')}. Training goes on.", stacklevel=2)
+            said = str(error).rstrip(".")
+            if not isinstance(error, CheckpointNotWritten):
+                said = f"The checkpoint of step {steps} was not written: {said}"
+            warnings.warn(f"{said}. Training goes on.", stacklevel=2)
             return None
         self._last_written = steps
         self.model.last_checkpoint = checkpoint.path  # type: ignore[attr-defined]
-        self._warn_of_full_disk(steps)
+        with suppress(OSError):  # files come and go while they are counted
+            self._warn_of_full_disk(steps)
         if self._failed:
             print(f"Checkpoints are written again: {checkpoint.path}")
             self._failed = False
