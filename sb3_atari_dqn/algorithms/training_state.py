@@ -50,6 +50,7 @@ class TrainingState(_Host):
         """:return: what a training that continues this one must have in common with it"""
         return {
             "algorithm": type(self).__name__,
+            "environment": _env_names(self.env),
             "observation space": str(self.observation_space),
             "action space": str(self.action_space),
             "number of environments": self.n_envs,
@@ -83,7 +84,7 @@ class TrainingState(_Host):
         """
         learner = self._get_learner()  # now: which precision it takes is part of the state
         state: dict[str, State] = {
-            "policy": dict(self.policy.state_dict()),
+            "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
             "optimizer": optimizer_state(self.policy.optimizer),
             "built": self.built_with(),  # type: ignore[attr-defined]
             "loop": self._loop_state(),
@@ -170,6 +171,15 @@ class TrainingState(_Host):
             setattr(self, name, state[name])
         for name in _EPISODES:
             setattr(self, name, deque(state[name], maxlen=self._stats_window_size))
+
+
+def _env_names(env: Any) -> str | None:
+    """:return: as registered with gymnasium; None where environments do not tell"""
+    try:
+        names = sorted({spec.id for spec in env.get_attr("spec") if spec is not None})
+    except Exception:  # of environments of other packages
+        return None
+    return ", ".join(names) or None
 
 
 def _number(value: Any) -> Any:

@@ -146,6 +146,9 @@ def test_one_call_in_python_continues_a_training(tmp_path):
     def one(folder: Path) -> VecEnv:
         return make_vec_env("CartPole-v1", 1)
 
+    def older(folder: Path) -> VecEnv:
+        return make_vec_env("CartPole-v0", 2)
+
     def build(folder: Path) -> DuelingDQN:
         return DuelingDQN(
             Narrow, env(folder), seed=1, learning_rate=rate, learning_starts=50, batch_size=8, replay_ratio=0.5
@@ -169,6 +172,7 @@ def test_one_call_in_python_continues_a_training(tmp_path):
         ),
         (DuelingDQN, env, {"learning_rate": rate, "total_timesteps": "many"}, "total_timesteps.*many"),
         (DuelingDQN, one, {"learning_rate": rate}, "number of environments 2, and this one has 1"),
+        (DuelingDQN, older, {"learning_rate": rate}, "environment CartPole-v1, and this one has CartPole-v0"),
     ):
         with pytest.raises(ValueError, match=message):
             algorithm.resume(killed, make(killed), callback=callbacks(killed), policy=Narrow, **arguments)
