@@ -146,7 +146,7 @@ def _plain_object(value: Any, path: str) -> State:
     if isinstance(value, _GENERATORS):
         return {"kind": "generator", "state": generator_state(value)}
     if isinstance(value, spaces.Space):
-        return {"kind": "space", "generators": [generator_state(each) for each in _space_generators(value)]}
+        return {"kind": "space", "generators": [_generator_state_of(each) for each in _spaces_in(value)]}
     if is_emulator(value):
         return {"kind": "emulator", "state": emulator_state(value)}
     if isinstance(value, gym.Env) or type(value).__module__.partition(".")[0] not in _KNOWN_PACKAGES:
@@ -154,10 +154,18 @@ def _plain_object(value: Any, path: str) -> State:
     return {"kind": "object", "attributes": attributes(value)}
 
 
-def _space_generators(space: spaces.Space) -> list[np.random.Generator]:
+def _spaces_in(space: spaces.Space) -> list[spaces.Space]:
+    """:return: the space, and those that it is made of"""
     parts = getattr(space, "spaces", ())
-    inner = [g for each in (parts.values() if isinstance(parts, dict) else parts) for g in _space_generators(each)]
-    return [space.np_random, *inner]
+    return [
+        space,
+        *(inner for each in (parts.values() if isinstance(parts, dict) else parts) for inner in _spaces_in(each)),
+    ]
+
+
+def _generator_state_of(space: spaces.Space) -> State | None:
+    """:return: None if nothing was drawn from it: to ask for its generator would seed it from the operating system"""
+    return None if space._np_random is None else generator_state(space.np_random)
 
 
 def _restored(state: Any, current: Any, path: str) -> Any:
@@ -211,14 +219,15 @@ def _restored_object(state: State, current: Any, path: str) -> Any:
             current = _generator_of(state["state"]["state"], current)
         load_generator_state(current, state["state"])
     elif kind == "space" and isinstance(current, spaces.Space):
-        for generator, each in zip(_space_generators(current), state["generators"], strict=True):
-            load_generator_state(generator, each)
+        for space, each in zip(_spaces_in(current), state["generators"], strict=True):
+            if each is not None:
+                load_generator_state(space.np_random, each)
     elif kind == "emulator" and is_emulator(current):
         load_emulator_state(current, state["state"])
     elif kind == "object" and current is not None:
         load_attributes(current, state["attributes"])
     else:
-        raise ValueError(f"{path} was a {kind}, and is {current!r} here: create the environment as it was created then")
+        raise ValueError(f"{path} was of kind {kind}, and is {current!r:.100} here: create everything as it was then")
     return current
 
 
