@@ -132,12 +132,33 @@ class ExportedModels(_Host):
 
     @classmethod
     def _argument_names(cls) -> set[str]:
-        return {*signature(cls.__init__).parameters} - _NOT_ARGUMENTS
+        """:return: of the constructor, and of those that it passes `**kwargs` on to"""
+        names: set[str] = set()
+        for owner in cls.__mro__:
+            if "__init__" in vars(owner):
+                parameters = signature(vars(owner)["__init__"]).parameters.values()
+                names |= {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+                if all(each.kind is not each.VAR_KEYWORD for each in parameters):
+                    break
+        return names - _NOT_ARGUMENTS
 
     def _arguments(self) -> dict[str, Any]:
-        """:return: for a constructor that builds the same model"""
+        """
+        :return: for a constructor that builds the same model
+        :raises ValueError: if a class keeps no attribute of the name of an argument
+        """
+        values = self._kept_arguments()
+        if lost := sorted(self._argument_names() - values.keys()):
+            raise ValueError(
+                f"{type(self).__name__} does not keep its argument {lost[0]} in an attribute of this name."
+            )
+        return values
+
+    def _kept_arguments(self) -> dict[str, Any]:
+        """:return: the arguments that are attributes"""
         attributes = {"stats_window_size": "_stats_window_size"}
-        values = {name: getattr(self, attributes.get(name, name)) for name in sorted(self._argument_names())}
+        names = {name: attributes.get(name, name) for name in sorted(self._argument_names())}
+        values = {name: getattr(self, attribute) for name, attribute in names.items() if hasattr(self, attribute)}
         if self.replay_ratio is not None:  # SB3's pace is what that makes of it
             values["train_freq"] = values["gradient_steps"] = None
         else:

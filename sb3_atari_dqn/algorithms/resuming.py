@@ -22,9 +22,9 @@ class ResumedTraining(TrainingState, ExportedModels):
 
     def built_with(self) -> State:
         """:return: the arguments of the constructor, plain; those that can only be saved as code are named instead"""
-        given = {"policy": self.policy_class, **self._arguments()}
+        given = {"policy": self.policy_class, **self._kept_arguments()}
         plain: State = {}
-        code = []
+        code = sorted(self._argument_names() - given.keys())
         for name, value in given.items():
             try:
                 plain[name] = VOCABULARY.encode(value, name)

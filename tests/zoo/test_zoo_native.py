@@ -63,14 +63,15 @@ def test_later_scripts_take_the_run_in_ordinary_environments(trained, command):
 
 
 @pytest.mark.slow
-def test_a_native_run_is_continued_in_ordinary_environments_and_back(runs):
-    train(*SHORT, "--save-replay-buffer", "-params", *TINY_ATARI)
+def test_a_new_run_in_ordinary_environments_begins_with_a_native_one_and_back(runs):
+    tiny = (*TINY_ATARI, "checkpoint_freq:0")
+    train(*SHORT, "--save-replay-buffer", "-params", *tiny)
     folder = "logs/dqn_dueling/PongNoFrameskip-v4"
-    printed = train(*SHORT, "-i", f"{folder}_1/PongNoFrameskip-v4.zip", "--save-replay-buffer", "-params", *TINY_ATARI,
+    printed = train(*SHORT, "-i", f"{folder}_1/PongNoFrameskip-v4.zip", "--save-replay-buffer", "-params", *tiny,
                     "native_envs:False")  # fmt: skip
     assert "Loading replay buffer" in printed
     assert "Native" not in printed
-    printed = train(*SHORT, "-i", f"{folder}_2/PongNoFrameskip-v4.zip", "-params", *TINY_ATARI)
+    printed = train(*SHORT, "-i", f"{folder}_2/PongNoFrameskip-v4.zip", "-params", *tiny)
     assert "Native environments: 8 in C++" in printed
 
 
