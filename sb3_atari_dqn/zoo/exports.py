@@ -37,7 +37,10 @@ def load(place: Path, best: bool, checkpoint: int | None, last_checkpoint: bool)
 
 
 def _is_in_run(model: Path) -> bool:
-    return any(any(folder.glob("*/args.yml")) for folder in model.absolute().parents[:2])
+    """:return: whether it lies in a run folder, or in its folder `models`"""
+    folder = model.absolute().parent
+    places = [folder, folder.parent] if folder.name == "models" else [folder]
+    return any(any(place.glob("*/args.yml")) for place in places)
 
 
 def import_folder(folder: Path) -> Any:
