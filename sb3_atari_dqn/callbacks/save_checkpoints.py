@@ -66,12 +66,6 @@ class SaveCheckpoints(RunCallback):
         self._size_then: tuple[int, int] | None = None  # environment steps, bytes in the run folder
         self._disk_is_short = False
 
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """Folder of the last good checkpoint, None before the first"""
-        last = None if self._archive is None else self._archive.last
-        return None if last is None else last.path
-
     # --- around a training
 
     def prepare(self, model: Any, callback: Any) -> None:

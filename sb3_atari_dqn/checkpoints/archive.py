@@ -115,12 +115,6 @@ class CheckpointFolder:
         """Another training may use the folder now."""
         self._lock.release()
 
-    @property
-    def last(self) -> Checkpoint | None:
-        """The last good checkpoint, None before the first"""
-        last = self._last
-        return None if last is None else Checkpoint(self.folder / folder_name(last.number, last.step), last)
-
     # --- writing
 
     def write(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.callback_states import callback_states, load_callback_states
-from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, newest
+from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, newest, verified
 from sb3_atari_dqn.checkpoints.env_state import record_actions
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.checkpoints.log_files import (
@@ -115,7 +115,7 @@ def open_archive(folder: Path, keep: int, at: Path | None = None) -> CheckpointF
     :raises ValueError: if another training uses it, or the checkpoint is damaged or does not fit this version
     :raises FileNotFoundError: if there is no checkpoint
     """
-    finder: Callable[[Path], Checkpoint | None] = newest if at is None else lambda _: _verified(at)
+    finder: Callable[[Path], Checkpoint | None] = newest if at is None else lambda _: verified(at)
     archive = CheckpointFolder(folder, keep, after=finder)
     version = archive.after.meta.get("state_version") if archive.after is not None else None
     if version != STATE_VERSION:
@@ -156,12 +156,6 @@ def load(archive: CheckpointFolder, model: Trained, run_folder: Path) -> Continu
     handles = [*monitor_files(model.env), *logger_files(model.logger)]
     load_text_state(texts, run_folder, handles)
     return Continuation(archive, checkpoint)
-
-
-def _verified(path: Path) -> Checkpoint:
-    checkpoint = Checkpoint.open(path)
-    checkpoint.verify()
-    return checkpoint
 
 
 def _warn_of_other_versions(checkpoint: Checkpoint) -> None:
