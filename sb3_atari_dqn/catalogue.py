@@ -106,6 +106,58 @@ _WANG_2016 = Paper(
     "https://arxiv.org/abs/1511.06581",
 )
 
+_BELLEMARE_2017 = Paper(
+    "Bellemare et al.",
+    2017,
+    "A distributional perspective on reinforcement learning",
+    "https://arxiv.org/abs/1707.06887",
+)
+_DABNEY_2018A = Paper(
+    "Dabney et al.",
+    2018,
+    "Distributional reinforcement learning with quantile regression",
+    "https://arxiv.org/abs/1710.10044",
+)
+_DABNEY_2018B = Paper(
+    "Dabney et al.",
+    2018,
+    "Implicit quantile networks for distributional reinforcement learning",
+    "https://arxiv.org/abs/1806.06923",
+)
+_VIEILLARD_2020 = Paper(
+    "Vieillard et al.",
+    2020,
+    "Munchausen reinforcement learning",
+    "https://arxiv.org/abs/2007.14430",
+)
+_HESSEL_2018 = Paper(
+    "Hessel et al.",
+    2018,
+    "Rainbow: combining improvements in deep reinforcement learning",
+    "https://arxiv.org/abs/1710.02298",
+)
+_VAN_HASSELT_2019 = Paper(
+    "van Hasselt et al.",
+    2019,
+    "When to use parametric models in reinforcement learning?",
+    "https://arxiv.org/abs/1906.05243",
+)
+_CLARK_2024 = Paper(
+    "Clark et al.",
+    2024,
+    "Beyond The Rainbow: high performance deep reinforcement learning on a desktop PC",
+    "https://arxiv.org/abs/2411.03820",
+)
+_FORTUNATO_2018 = Paper(
+    "Fortunato et al.",
+    2018,
+    "Noisy networks for exploration",
+    "https://arxiv.org/abs/1706.10295",
+)
+
+# Noisy layers explore: epsilon means nothing then.
+_EPSILON = ("exploration_fraction", "exploration_final_eps")
+
 _ENTRIES = (
     Algorithm(
         name="dqn_classic",
@@ -125,6 +177,51 @@ _ENTRIES = (
         class_name="DuelingDQN",
         summary="double Q-learning with a dueling network: separate streams for the state value and the advantages",
         papers=(_WANG_2016, _VAN_HASSELT_2016),
+    ),
+    Algorithm(
+        name="dqn_c51",
+        class_name="C51",
+        summary="C51: a categorical distribution of the return over 51 atoms",
+        papers=(_BELLEMARE_2017,),
+    ),
+    Algorithm(
+        name="dqn_qr",
+        class_name="QRDQN",
+        summary="QR-DQN: quantile regression of the return",
+        papers=(_DABNEY_2018A,),
+    ),
+    Algorithm(
+        name="dqn_iqn",
+        class_name="IQN",
+        summary="IQN: quantiles of the return at drawn fractions, which are an input of the network",
+        papers=(_DABNEY_2018B,),
+    ),
+    Algorithm(
+        name="dqn_munchausen",
+        class_name="MunchausenDQN",
+        summary="Munchausen DQN: a soft maximum, and the log-policy added to the reward",
+        papers=(_VIEILLARD_2020,),
+    ),
+    Algorithm(
+        name="dqn_rainbow",
+        class_name="RainbowDQN",
+        summary="Rainbow: C51 with double Q-learning, a dueling head, noisy layers, 3-step returns and prioritized replay",
+        papers=(_HESSEL_2018, _BELLEMARE_2017, _FORTUNATO_2018),
+        not_tuned=_EPSILON,
+    ),
+    Algorithm(
+        name="dqn_der",
+        class_name="DataEfficientRainbow",
+        summary="data-efficient Rainbow: Rainbow with an update every step, for 100,000 steps",
+        papers=(_VAN_HASSELT_2019, _HESSEL_2018),
+        not_tuned=_EPSILON,
+    ),
+    Algorithm(
+        name="dqn_btr",
+        class_name="BTR",
+        summary="Beyond The Rainbow: IQN, Munchausen, noisy dueling IMPALA, 3-step returns and prioritized replay",
+        papers=(_CLARK_2024, _DABNEY_2018B, _VIEILLARD_2020),
+        not_tuned=("torso",),
     ),
 )
 

@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_atari_dqn.checkpoints.state import check_form, generator_state, load_generator_state
-from sb3_atari_dqn.schedules import EpsilonSchedule
+from sb3_atari_dqn.schedules import EXPLORATIONS, DelayedEpsilon, EpsilonSchedule
 
 
 class EpsilonGreedy:
@@ -54,3 +54,15 @@ class EpsilonGreedy:
         """
         check_form(state, {"generator": ...}, "exploration")
         load_generator_state(self._rng, state["generator"])
+
+
+def exploration_of(model: Any) -> EpsilonSchedule:
+    """:return: the schedule that the arguments of an algorithm, its attributes, describe"""
+    schedule = EXPLORATIONS[model.exploration or "none"](
+        model.exploration_initial_eps,
+        model.exploration_final_eps,
+        model.exploration_fraction,
+        model.exploration_steps,
+        model.exploration_decay_rate,
+    )
+    return DelayedEpsilon(schedule, model.exploration_delay) if model.exploration_delay else schedule

@@ -14,13 +14,14 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
 from sb3_atari_dqn.networks.activations import resolve_activation
-from sb3_atari_dqn.networks.heads import Head, resolve_head
+from sb3_atari_dqn.networks.heads import CENTERS, Head, resolve_head
 from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.networks.torsos import NatureTorso, resolve_torso
 from sb3_atari_dqn.objectives.outputs import Values
+from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from sb3_atari_dqn.validation import check_keys
+from sb3_atari_dqn.validation import check_between, check_keys, check_known, checked_flag
 
 
 class QPolicy(DQNPolicy):
@@ -44,6 +45,10 @@ class QPolicy(DQNPolicy):
     :param rescale_shared_gradient: multiply the gradient entering the features by 1/sqrt(2); only with streams.
         Source: Wang et al. 2016, section 4.2
     :param values: how returns are represented. Default: expected returns; the algorithm sets its own
+    :param noisy: noisy linear layers in the head, and no noise when the policy predicts. Source: Fortunato et al. 2018
+    :param noisy_std: their initial standard deviation, times 1 / sqrt(inputs); 0.5 in the paper
+    :param center: what a dueling head takes the mean of the advantages over: "actions", output by output, or
+        "actions and outputs"
     :raises ValueError: on an unknown name, or arguments that contradict each other
     """
 
@@ -67,11 +72,18 @@ class QPolicy(DQNPolicy):
         head: str | type[Head] | None = None,
         rescale_shared_gradient: bool = False,
         values: Values | None = None,
+        noisy: bool = False,
+        noisy_std: float = 0.5,
+        center: str = "actions",
     ) -> None:
+        values = ScalarValues() if values is None else values
         head = head or getattr(self, "default_head", "linear")  # policies of 0.1.0 have the attribute
         head_class = resolve_head(head)
         if rescale_shared_gradient and not head_class.has_streams:
             raise ValueError(f"rescale_shared_gradient needs a head with streams (head='dueling'), got head={head!r}.")
+        _check_center(center, values, head_class)
+        checked_flag("noisy", noisy)
+        check_between("noisy_std", noisy_std, 0, float("inf"), above_low=True)
         extractor = resolve_torso(features_extractor_class or self.default_features_extractor)
         extractor_kwargs = dict(features_extractor_kwargs or {})  # a copy: SB3 writes into it
         if issubclass(extractor, CombinedExtractor) and not isinstance(observation_space, spaces.Dict):
@@ -82,13 +94,16 @@ class QPolicy(DQNPolicy):
         if issubclass(extractor, ImageTorso):
             owner = f"features_extractor_kwargs of {extractor.__name__}"
             check_keys(owner, extractor_kwargs, extractor.arguments() | {"features_dim"})
+            moves_dense = head_class.has_streams or noisy or isinstance(values, ImplicitQuantileValues)
             net_arch, activation_fn = _fit_torso_and_head(
-                extractor, extractor_kwargs, head_class, net_arch, activation_fn, normalize_images
+                extractor, extractor_kwargs, moves_dense, net_arch, activation_fn, normalize_images
             )
         self._head_args: dict[str, Any] = {
             "head": head_class,
             "rescale_shared_gradient": rescale_shared_gradient,
-            "values": ScalarValues() if values is None else values,
+            "values": values,
+            "noisy_std": noisy_std if noisy else None,
+            "center": center,
         }
         super().__init__(
             observation_space,
@@ -132,29 +147,32 @@ class QPolicy(DQNPolicy):
             return dict(Shapes(*args, **kwargs).q_net.state_dict())
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), **self._head_args}
+        noisy_std = self._head_args["noisy_std"]
+        noisy = {"noisy": noisy_std is not None, "noisy_std": noisy_std or 0.5}
+        return {**super()._get_constructor_parameters(), **self._head_args, **noisy}
 
 
 def _fit_torso_and_head(
     torso: type[ImageTorso],
     torso_kwargs: dict[str, Any],
-    head: type[Head],
+    moves_dense: bool,
     net_arch: list[int] | None,
     activation_fn: str | type[nn.Module] | None,
     normalize_images: bool,
 ) -> tuple[list[int], str | type[nn.Module]]:
     """
-    Place the dense layer: in the torso, or in each stream of the head.
+    Place the dense layer: in the torso, or in the head: in each of its streams, or as what is noisy or implicit in it.
 
     :param torso_kwargs: arguments of the torso, changed in place
+    :param moves_dense: whether it belongs to the head
     :return: hidden layers and activation of the head
-    :raises ValueError: if both arguments size the streams
+    :raises ValueError: if both arguments size that of the head
     """
     torso_kwargs.setdefault("normalized_image", not normalize_images)
     if "features_dim" in torso_kwargs:  # what SB3's NatureCNN calls it
         torso_kwargs["hidden_size"] = torso_kwargs.pop("features_dim")
     activation = activation_fn or torso_kwargs.get("activation") or torso.default_activation
-    if not head.has_streams:
+    if not moves_dense:
         return ([] if net_arch is None else net_arch), activation
 
     wanted = torso_kwargs.get("hidden_size", "default")
@@ -164,9 +182,20 @@ def _fit_torso_and_head(
         return ([] if hidden_size is None else [hidden_size]), activation
     if wanted not in (None, "default"):
         raise ValueError(
-            f"hidden_size={wanted!r} and net_arch={net_arch} both size the streams of the dueling head; give one."
+            f"hidden_size={wanted!r} and net_arch={net_arch} both size the hidden layer of the head; give one."
         )
     return net_arch, activation
+
+
+def _check_center(center: str, values: Values, head: type[Head]) -> None:
+    """:raises ValueError: on an unknown center, or one that this head or these values do not have"""
+    check_known("center", center, CENTERS)
+    if center == "actions":
+        return
+    if not head.has_streams:
+        raise ValueError(f"center={center!r} needs head='dueling'.")
+    if values.n_outputs == 1:
+        raise ValueError(f"center={center!r} needs values with several outputs per action, {values!r} has one.")
 
 
 class MlpPolicy(QPolicy):

@@ -112,6 +112,22 @@ class LinearRate:
 
 
 @dataclass(frozen=True)
+class LinearRateOverSteps:
+    """
+    Learning rate that falls linearly from `initial` to `final` over the first `steps` environment steps, then constant.
+
+    :param steps: environment steps, above 0
+    """
+
+    initial: float
+    final: float
+    steps: int
+
+    def __call__(self, env_steps: int) -> float:
+        return self.initial + min(env_steps / self.steps, 1.0) * (self.final - self.initial)
+
+
+@dataclass(frozen=True)
 class LinearBeta:
     """
     Linear from `initial` to `final` over the total training length.

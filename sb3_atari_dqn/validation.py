@@ -1,6 +1,7 @@
 """Validation of user input: errors name the argument, its value and the way out. Pure Python."""
 
 import difflib
+import math
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from numbers import Real
@@ -145,6 +146,14 @@ def check_between(argument: str, value: Any, low: float, high: float, above_low:
     is_number = isinstance(value, Real) and not isinstance(value, bool)  # numpy's scalars too, its arrays not
     if not (is_number and (low < value if above_low else low <= value) and value <= high):
         raise ValueError(f"{wanted}, got {value!r}.")
+
+
+def check_finite(argument: str, value: Any) -> None:
+    """
+    :raises ValueError: if it is not a finite number
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{argument} must be a finite number, got {value!r}.")
 
 
 def check_device(device: Any) -> None:

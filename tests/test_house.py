@@ -25,10 +25,12 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.algorithms": ("algorithms/", "zoo/", "__init__.py"),
     f"{NAME}.policies": ("learners/", "algorithms/", "policies_0_1_0.py", "zoo/"),
     f"{NAME}.learners": ("learners/", "algorithms/"),
-    f"{NAME}.objectives": ("objectives/", "learners/", "networks/q_network.py", "policies.py", "algorithms/"),
+    f"{NAME}.objectives": (
+        *("objectives/", "learners/", "networks/q_network.py", "networks/fractions.py", "policies.py", "algorithms/"),
+    ),
     f"{NAME}.networks": (
         *("networks/", "policies.py", "learners/", "zoo/", "commands/"),
-        *("algorithms/saved_models.py", "algorithms/vocabulary.py"),
+        *("algorithms/saved_models.py", "algorithms/vocabulary.py", "algorithms/training_state.py"),
     ),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py", "algorithms/saved_models.py"),
@@ -72,7 +74,7 @@ STRANGERS_TO: dict[str, tuple[str, ...]] = {
 OURS_FOR: dict[str, tuple[str, ...]] = {
     "pictures/*.py": ("pictures", "files"),
     "recipes/*.py": ("recipes", "validation"),
-    "objectives/*.py": ("objectives",),
+    "objectives/*.py": ("objectives", "validation"),
     "catalogue.py": (),
     "checkpoints/*.py": ("checkpoints", "files"),
     "replay/*.py": ("replay", "checkpoints.state", "schedules", "validation", "transfers"),

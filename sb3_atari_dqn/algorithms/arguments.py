@@ -5,7 +5,8 @@ from inspect import Parameter, signature
 from types import FunctionType, MethodType
 from typing import Any
 
-from sb3_atari_dqn.validation import as_int, check_between, check_known, renamed, renamed_value
+from sb3_atari_dqn.objectives.outputs import Values
+from sb3_atari_dqn.validation import as_int, check_between, check_keys, check_known, renamed, renamed_value
 
 LEARNERS = ("reference", "fast")
 MAX_REPLAY_RATIO = 1000  # far beyond any use
@@ -62,8 +63,9 @@ def whole_numbers(model: Any) -> dict[str, int]:
     :raises ValueError: on the first that is none or is too small
     """
     numbers = {name: as_int(name.lstrip("_"), getattr(model, name), least) for name, least in WHOLE_NUMBERS.items()}
-    if model.exploration_steps is not None:
-        numbers["exploration_steps"] = as_int("exploration_steps", model.exploration_steps, minimum=1)
+    for name in ("exploration_steps", "learning_rate_steps"):
+        if getattr(model, name, None) is not None:
+            numbers[name] = as_int(name, getattr(model, name), minimum=1)
     return numbers
 
 
@@ -78,7 +80,41 @@ def check_real_numbers(model: Any) -> None:
         check_between(name, getattr(model, name), 0, 1)
     for name in ("max_grad_norm", "exploration_fraction"):
         check_between(name, getattr(model, name), 0, _INFINITE)
+    check_between("learning_rate_final", model.learning_rate_final, 0, _INFINITE)
+    check_learning_rate(model.learning_rate, model.learning_rate_steps)
     check_between("exploration_decay_rate", model.exploration_decay_rate, 0, _INFINITE, above_low=True)
+
+
+def check_learning_rate(learning_rate: Any, steps: int | None) -> None:
+    """
+    :param learning_rate: a number, or a function of the remaining progress
+    :param steps: over which it falls, None if the function says how it changes
+    :raises ValueError: if it changes in two ways
+    """
+    if steps is not None and callable(learning_rate) and learning_rate(1.0) != learning_rate(0.0):
+        raise ValueError(
+            f"learning_rate_steps={steps} lets the learning rate fall over environment steps, and the learning_rate "
+            f"given changes over the training by itself (from {learning_rate(1.0):g} to {learning_rate(0.0):g}); give a "
+            "number."
+        )
+
+
+def check_policy_class(model: Any, base: type) -> None:
+    """
+    :param model: an algorithm
+    :param base: that its policy must derive from
+    :raises ValueError: on another policy, or an argument that it does not take
+    """
+    policy_class = model.policy_class
+    if not issubclass(policy_class, base):
+        raise ValueError(
+            f"{model.algorithm} needs a policy that is a {base.__name__}, got "
+            f"{policy_class.__module__}.{policy_class.__name__}; name one of "
+            f"{', '.join(model.policy_aliases)} or derive from {base.__name__}."
+        )
+    known = {name for owner in (base, policy_class) for name in signature(owner.__init__).parameters}  # type: ignore[misc]
+    check_keys("policy_kwargs", model.policy_kwargs, known)
+    check_keys(f"{model.algorithm}.policy_defaults", model.policy_defaults, known)
 
 
 def as_train_freq(train_freq: Any, n_envs: int) -> tuple[int, str]:
@@ -147,14 +183,13 @@ def check_values_and_bootstrap(algorithm: str, values: Any, bootstrap: Any) -> N
     """
     :param algorithm: name of the class
     :param values: from `make_values()`
-    :param bootstrap: its class attribute
+    :param bootstrap: its rule
     :raises ValueError: if they are not what an objective needs
     """
-    lacking = [name for name in ("mean", "target", "loss") if not callable(getattr(values, name, None))]
-    if isinstance(values, type) or lacking:
+    if not isinstance(values, Values):
         raise ValueError(
-            f"{algorithm}.make_values() must return an object with n_outputs, mean, target and loss, such as "
-            f"ScalarValues(), got {values!r}."
+            f"{algorithm}.make_values() must return an object derived from Values, with n_outputs, mean, target and "
+            f"loss, such as ScalarValues(), got {values!r}."
         )
     as_int(f"n_outputs of {values!r}", getattr(values, "n_outputs", None), minimum=1)
     if isinstance(bootstrap, type) or not callable(bootstrap) or isinstance(bootstrap, FunctionType | MethodType):

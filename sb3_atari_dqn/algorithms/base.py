@@ -4,17 +4,17 @@ B: batch, N: environments.
 """
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.utils import polyak_update, update_learning_rate
 from torch import Tensor
 
 from sb3_atari_dqn.algorithms import divergence
-from sb3_atari_dqn.algorithms.arguments import LEARNERS, OLD_LEARNERS, check_values_and_bootstrap, takes
+from sb3_atari_dqn.algorithms.arguments import LEARNERS, OLD_LEARNERS
+from sb3_atari_dqn.algorithms.chosen_objective import ChosenObjective
 from sb3_atari_dqn.algorithms.failures import checkpoint_hint, explained_failures, watch_workers
 from sb3_atari_dqn.algorithms.model_sizes import check_sizes
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
@@ -22,37 +22,23 @@ from sb3_atari_dqn.exploration import EpsilonGreedy
 from sb3_atari_dqn.finite import NonFiniteUpdate
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.reference import ReferenceLearner
-from sb3_atari_dqn.learners.update import LearningRule
-from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Greedy
-from sb3_atari_dqn.objectives.objective import Objective
-from sb3_atari_dqn.objectives.outputs import Values
-from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.replay.hooks import hooks_of
-from sb3_atari_dqn.schedules import EpsilonSchedule
+from sb3_atari_dqn.schedules import EpsilonSchedule, LinearRateOverSteps
 from sb3_atari_dqn.validation import check_known, renamed_value
-
-if TYPE_CHECKING:
-    from stable_baselines3 import DQN as _Host
-else:
-    _Host = object
 
 Learner = ReferenceLearner | FastLearner
 
 
-class ValueBasedAlgorithm(_Host):
+class ValueBasedAlgorithm(ChosenObjective):
     """A mixin for SB3's DQN: its update, its exploration and its logs, through objective, learner and hooks."""
-
-    #: What enters the target; see :mod:`~sb3_atari_dqn.objectives.bootstrap`.
-    bootstrap: ClassVar[Bootstrap] = Greedy()
-    #: Defaults of `policy_kwargs`, which the user's override.
-    policy_defaults: ClassVar[dict[str, Any]] = {}
 
     policy: QPolicy
     explorer: EpsilonGreedy
     learner: str
     precision: str
-    loss: str
+    learning_rate_steps: int | None
+    learning_rate_final: float
     _learner: Learner | None
     _log: TrainingLog
     _n_updates_at_target_update: int
@@ -62,29 +48,9 @@ class ValueBasedAlgorithm(_Host):
     _warned_of_q: float
     #: Path of the last checkpoint of this training, kept by what writes them and named in messages; not saved
     last_checkpoint: str | Path | None = None
-    #: Of the replay memory
-    _largest_reward_learned_from: Callable[[], float | None]
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "last_checkpoint"]
-
-    def make_values(self) -> Values:
-        """:return: how this algorithm represents returns; called once, when the networks are built"""
-        return ScalarValues(self.loss)
-
-    def _complete_policy_kwargs(self) -> dict[str, Any]:
-        """:return: the user's, and for the rest what the algorithm sets, as far as the policy's class takes it"""
-        values = self.make_values()
-        check_values_and_bootstrap(type(self).__name__, values, self.bootstrap)
-        given = {name: value for name, value in self.policy_kwargs.items() if (name, value) != ("head", None)}
-        own_head = getattr(self.policy_class, "default_head", None)  # policies of 0.1.0 have the attribute
-        defaults = {**self.policy_defaults, **({"head": own_head} if own_head else {}), "values": values}
-        taken = {name: value for name, value in defaults.items() if takes(self.policy_class, name)}
-        if "values" not in taken and values != ScalarValues():
-            raise ValueError(
-                f"{self.policy_class.__name__} must take values={values!r} and pass it to QPolicy.__init__."
-            )
-        return {**taken, **given}
 
     def _network_shapes(self) -> dict[str, Tensor]:
         """
@@ -95,15 +61,6 @@ class ValueBasedAlgorithm(_Host):
         spaces = self.observation_space, self.action_space
         policy_class: Any = self.policy_class
         return dict(policy_class.shapes(*spaces, lambda _: 0.0, **self._complete_policy_kwargs()))
-
-    @property
-    def objective(self) -> Objective:
-        """What is learned from a batch, by any learner."""
-        return Objective(self.policy.q_net.values, self.bootstrap, self.gamma)
-
-    @property
-    def _learning_rule(self) -> LearningRule:
-        return LearningRule(self.objective, self.max_grad_norm)
 
     # --- acting
 
@@ -227,6 +184,17 @@ class ValueBasedAlgorithm(_Host):
         hooks.anneal(self._current_progress_remaining)
         self._record_each(hooks.statistics())
 
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        """SB3's schedules know the share of the training that remains; `learning_rate_steps` counts steps instead."""
+        if self.learning_rate_steps is None:
+            super()._update_learning_rate(optimizers)
+            return
+        falls = LinearRateOverSteps(self.lr_schedule(1), self.learning_rate_final, self.learning_rate_steps)
+        rate = falls(self.num_timesteps)
+        self.logger.record("train/learning_rate", rate)
+        for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
+            update_learning_rate(optimizer, rate)
+
     def _gradient_step(self, batch_size: int) -> None:
         """
         Sample, update, and pass the priorities to the replay buffer.
@@ -265,6 +233,7 @@ class ValueBasedAlgorithm(_Host):
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
             self._record_each(means)
             self._warn_of_divergence(means["mean_q"])
+            self._warn_of_support()
             self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
 
     def _warn_of_divergence(self, mean_q: float) -> None:

@@ -3,7 +3,6 @@
 B: batch, A: actions, N: environments, n: steps of the return.
 """
 
-from inspect import signature
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -20,6 +19,7 @@ from sb3_atari_dqn.algorithms.arguments import (
     SB3_TRAIN_FREQ,
     as_train_freq,
     check_exploration_delay,
+    check_policy_class,
     check_real_numbers,
     check_replay_ratio,
     check_single_pace,
@@ -34,14 +34,16 @@ from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.algorithms.training_state import prepared_callbacks
-from sb3_atari_dqn.exploration import EpsilonGreedy
+from sb3_atari_dqn.exploration import EpsilonGreedy, exploration_of
 from sb3_atari_dqn.learners.fast import check_policy
 from sb3_atari_dqn.learners.precision import PRECISIONS
+from sb3_atari_dqn.objectives.bootstrap import Bootstrap
+from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.scalar import LOSSES
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, QPolicy
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, check_own_buffer
-from sb3_atari_dqn.schedules import EXPLORATIONS, DelayedEpsilon, EpsilonSchedule
-from sb3_atari_dqn.validation import check_device, check_keys, check_known
+from sb3_atari_dqn.schedules import EXPLORATIONS
+from sb3_atari_dqn.validation import check_device, check_known
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
@@ -83,7 +85,7 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
     :param verbose: 0 silent, 1 information, 2 debug
     :param seed: of all random generators
     :param device: "auto", "cpu", "cuda", ...
-    :param loss: "huber", or "mse" (squared, as in Mnih et al. 2013)
+    :param loss: of scalar values: "huber", or "mse" (squared, as in Mnih et al. 2013)
     :param exploration: "linear", "exponential", or "none" (also None): greedy once learning has started
     :param exploration_steps: environment steps over which linear exploration falls, instead of `exploration_fraction`:
         the same whatever the length of the training
@@ -95,6 +97,15 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
     :param overlap: with `replay_ratio`: make the updates while the environments compute the next step
     :param learner: "reference", or "fast": the same update, optimized; float32 results differ by rounding
     :param precision: of the fast learner: "bf16", "fp32", or "auto": whichever is faster on this machine
+    :param values: how returns are represented: "scalar" (expected returns), "categorical", "quantile", "implicit", or an
+        object; default: the algorithm's
+    :param values_kwargs: options of `values`, such as the number of atoms or quantiles
+    :param bootstrap: what enters the target: "greedy", "double", "minto", "munchausen", or an object; default: the
+        algorithm's
+    :param bootstrap_kwargs: options of `bootstrap`
+    :param learning_rate_steps: environment steps over which the learning rate falls linearly, whatever the length of
+        the training
+    :param learning_rate_final: to which it falls
     :param updates_per_transition: deprecated name of `replay_ratio`
     :param _init_setup_model: build the networks at once
     :raises ValueError: on a bad argument, naming it, its value and the way out
@@ -145,6 +156,12 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
         overlap: bool = False,
         learner: str = "reference",
         precision: str = "auto",
+        values: str | Values | None = None,
+        values_kwargs: dict[str, Any] | None = None,
+        bootstrap: str | Bootstrap | None = None,
+        bootstrap_kwargs: dict[str, Any] | None = None,
+        learning_rate_steps: int | None = None,
+        learning_rate_final: float = 0.0,
         updates_per_transition: float | None = None,
         _init_setup_model: bool = True,
     ) -> None:
@@ -184,6 +201,8 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
         )
         self.algorithm = name  # saved: no other algorithm may load the file
         self.loss = loss
+        self._choose_objective(values, values_kwargs, bootstrap, bootstrap_kwargs)
+        self.learning_rate_steps, self.learning_rate_final = learning_rate_steps, learning_rate_final
         self.exploration = exploration
         self.exploration_decay_rate, self.exploration_steps = exploration_decay_rate, exploration_steps
         self.exploration_delay = exploration_delay
@@ -225,17 +244,7 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
         self._learner = None
         if self.learner == "fast":
             check_policy(self.policy, self.precision)
-        self.explorer = EpsilonGreedy(self._make_schedule(), cast(spaces.Discrete, self.action_space), self.seed)
-
-    def _make_schedule(self) -> EpsilonSchedule:
-        schedule = EXPLORATIONS[self.exploration or "none"](
-            self.exploration_initial_eps,
-            self.exploration_final_eps,
-            self.exploration_fraction,
-            self.exploration_steps,
-            self.exploration_decay_rate,
-        )
-        return DelayedEpsilon(schedule, self.exploration_delay) if self.exploration_delay else schedule
+        self.explorer = EpsilonGreedy(exploration_of(self), cast(spaces.Discrete, self.action_space), self.seed)
 
     def _resolve_arguments(self) -> None:
         """
@@ -265,15 +274,7 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
         check_known("learner", self.learner, LEARNERS)
         check_known("precision", self.precision, (*PRECISIONS, "auto"))
         check_replay_ratio(self.replay_ratio, self.overlap)
-        if not issubclass(self.policy_class, QPolicy):
-            raise ValueError(
-                f"{self.algorithm} needs a policy that is a QPolicy, got "
-                f"{self.policy_class.__module__}.{self.policy_class.__name__}; name one of "
-                f"{', '.join(self.policy_aliases)} or derive from QPolicy."
-            )
-        known = {name for owner in (QPolicy, self.policy_class) for name in signature(owner.__init__).parameters}
-        check_keys("policy_kwargs", self.policy_kwargs, known)
-        check_keys(f"{self.algorithm}.policy_defaults", self.policy_defaults, known)
+        check_policy_class(self, QPolicy)
         check_own_buffer(self.replay_buffer_class, self.replay)
         self._choose_replay()
 

@@ -187,8 +187,8 @@ class SavedModels(_Host):
 
     @classmethod
     def _equals_sb3_dqn(cls) -> bool:
-        has_own_values = cls.make_values is not ValueBasedAlgorithm.make_values
-        return cls.bootstrap == Greedy() and not cls.policy_defaults and not has_own_values
+        has_own_values = cls.make_values is not ValueBasedAlgorithm.make_values or cls.values != "scalar"
+        return cls.bootstrap in ("greedy", Greedy()) and not cls.policy_defaults and not has_own_values
 
     @classmethod
     def _in_place_of_sb3s(cls, attributes: dict[str, Any]) -> dict[str, Any]:

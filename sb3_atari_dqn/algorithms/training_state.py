@@ -22,6 +22,7 @@ from sb3_atari_dqn.checkpoints.env_state import env_state, load_env_state
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.checkpoints.state import State, generator_state, load_generator_state
 from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.networks.generators import generators
 
 if TYPE_CHECKING:
     _Host = ValueBasedAlgorithm
@@ -86,6 +87,7 @@ class TrainingState(_Host):
         state: dict[str, State] = {
             "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
             "optimizer": optimizer_state(self.policy.optimizer),
+            "drawing layers": {"generators": [each.get_state() for each in generators(self.policy)]},
             "built": self.built_with(),  # type: ignore[attr-defined]
             "loop": self._loop_state(),
             "exploration": self.explorer.state_dict(),
@@ -155,6 +157,8 @@ class TrainingState(_Host):
                 "Build it with the same policy and policy_kwargs."
             )
         self.policy.load_state_dict(theirs)
+        for own_generator, saved in zip(generators(self.policy), state["drawing layers"]["generators"], strict=True):
+            own_generator.set_state(saved)
         load_optimizer_state(self.policy.optimizer, state["optimizer"])
         if self._learner is not None:
             self._learner.refresh()

@@ -1,5 +1,8 @@
 """The classes and schedules that an exported model may name."""
 
+from dataclasses import fields
+from typing import Any
+
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 from torch import nn, optim
@@ -8,6 +11,7 @@ from sb3_atari_dqn.checkpoints.plain_model import Record, Vocabulary
 from sb3_atari_dqn.networks.bytes import BytesExtractor
 from sb3_atari_dqn.networks.heads import HEADS
 from sb3_atari_dqn.networks.torsos import TORSOS
+from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.kinds import SB3_BUFFERS
@@ -21,6 +25,13 @@ _BUFFERS = (*SB3_BUFFERS, FrameReplayBuffer, PrioritizedFrameReplayBuffer)
 _POLICIES = (MlpPolicy, CnnPolicy, MultiInputPolicy)
 
 _SB3_UTILS = "stable_baselines3.common.utils"
+
+
+
+def _record_of(kind: Any) -> Record:
+    """:param kind: a frozen dataclass"""
+    return Record((f"{kind.__module__}.{kind.__qualname__}",), tuple(each.name for each in fields(kind)), kind)
+
 
 #: All that an exported model can name.
 VOCABULARY = Vocabulary(
@@ -37,5 +48,6 @@ VOCABULARY = Vocabulary(
             ("initial_value",),
             LinearRate,
         ),
+        **{each.__name__: _record_of(each) for each in (*VALUES.values(), *BOOTSTRAPS.values())},
     },
 )

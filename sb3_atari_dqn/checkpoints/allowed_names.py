@@ -105,6 +105,9 @@ OBJECTS = {
     *_within("sb3_atari_dqn.schedules", "LinearEpsilon LinearEpsilonOverSteps ExponentialEpsilon DelayedEpsilon"),
     *_within("sb3_atari_dqn.schedules", "NoEpsilon LinearBeta LinearRate"),
     *_within("sb3_atari_dqn.objectives.scalar", "ScalarValues"),
+    *_within("sb3_atari_dqn.objectives.categorical", "CategoricalValues"),
+    *_within("sb3_atari_dqn.objectives.quantile", "QuantileValues ImplicitQuantileValues"),
+    *_within("sb3_atari_dqn.objectives.bootstrap", "Greedy Double Minto Munchausen"),
     *_within("sb3_atari_dqn.replay.samplers", "UniformSampler SB3Sampler ProportionalSampler"),
     *_within("sb3_atari_dqn.replay.sb3_buffers", "SeededReplayBuffer SeededDictReplayBuffer SeededNStepReplayBuffer"),
 }

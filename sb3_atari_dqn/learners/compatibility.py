@@ -8,7 +8,8 @@ import copy
 import torch
 from torch import Tensor
 
-from sb3_atari_dqn.learners.working_copy import WorkingCopy, generators
+from sb3_atari_dqn.learners.working_copy import WorkingCopy
+from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 
 _BATCH, _SEED = 2, 0

@@ -17,7 +17,8 @@ from sb3_atari_dqn.learners.cuda_graph import CudaGraphCapture, GraphCapture, Gr
 from sb3_atari_dqn.learners.optimizers import can_capture, can_fuse, fuse, make_capturable
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
 from sb3_atari_dqn.learners.update import LearningRule, Update, update_of, with_observations
-from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy, generators
+from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
+from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.validation import check_known

@@ -8,6 +8,7 @@ import torch
 from sb3_atari_dqn.finite import check_update
 from sb3_atari_dqn.learners.optimizers import unfuse
 from sb3_atari_dqn.learners.update import LearningRule, Update, update_of
+from sb3_atari_dqn.networks.noisy import exploration_noise
 from sb3_atari_dqn.policies import QPolicy
 
 
@@ -31,7 +32,8 @@ class ReferenceLearner:
         :raises NonFiniteValues: on an action value that is NaN or infinite
         """
         self.policy.set_training_mode(False)
-        return self.policy.predict(observations, deterministic=True)[0]
+        with exploration_noise(self.policy.q_net):
+            return self.policy.predict(observations, deterministic=True)[0]
 
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """
@@ -43,7 +45,8 @@ class ReferenceLearner:
         """
         self.policy.set_training_mode(True)
         online, target = self.policy.q_net.outputs, self.policy.q_net_target.outputs
-        targets = rule.objective.targets(online, target, batch)
+        with exploration_noise(self.policy.q_net_target):  # SB3's stays in evaluation mode
+            targets = rule.objective.targets(online, target, batch)
         step = rule.objective.loss(online, batch, targets)
         self.policy.optimizer.zero_grad()
         step.loss.backward()

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sb3_atari_dqn.learners.conversion import convert
+from sb3_atari_dqn.networks.generators import generators
+from sb3_atari_dqn.networks.noisy import exploration_noise, noisy_layers
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.objectives.outputs import Outputs
 
@@ -34,6 +36,8 @@ class WorkingCopy:
         self.masters = list(master.parameters())
         self._network = _copy_sharing_state(master)
         convert(self._network, dtype)
+        for layer in noisy_layers(self._network):
+            layer.explores = True  # this copy learns, makes targets, and acts to collect; it never evaluates
         layers = list(self._network.modules())
         self._flags = [vars(layer) for layer in layers]
         self._has_own_modes = any(type(layer).train is not nn.Module.train for layer in layers)
@@ -54,12 +58,13 @@ class WorkingCopy:
             else:
                 self._converted.append(i)
 
-    def __call__(self, images: Any) -> Outputs:
+    def __call__(self, images: Any, n_fractions: int | None = None) -> Outputs:
         """
         :param images: what :meth:`preprocess` returned
+        :param n_fractions: see :meth:`HeadedQNetwork.outputs`
         :return: float32 whatever the precision
         """
-        return self._network.outputs_of_images(images)
+        return self._network.outputs_of_images(images, n_fractions)
 
     def train(self, mode: bool) -> None:
         """
@@ -123,9 +128,13 @@ class OwnNetwork:
         self._network = master
         self.parameters = self.masters = list(master.parameters())
 
-    def __call__(self, observations: Any) -> Outputs:
-        """:param observations: as they are stored"""
-        return self._network.outputs(observations)
+    def __call__(self, observations: Any, n_fractions: int | None = None) -> Outputs:
+        """
+        :param observations: as they are stored
+        :param n_fractions: see :meth:`HeadedQNetwork.outputs`
+        """
+        with exploration_noise(self._network):
+            return self._network.outputs(observations, n_fractions)
 
     def preprocess(self, observations: Any) -> Any:
         """:return: the observations"""
@@ -143,12 +152,6 @@ class OwnNetwork:
         """Give the parameters their gradients."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
-
-
-def generators(network: nn.Module) -> list[torch.Generator]:
-    """:return: the random generators that layers keep as attributes, beside those of torch, each once"""
-    values = (value for module in network.modules() for value in vars(module).values())
-    return list({id(value): value for value in values if isinstance(value, torch.Generator)}.values())
 
 
 def _copy_sharing_state(master: HeadedQNetwork) -> HeadedQNetwork:

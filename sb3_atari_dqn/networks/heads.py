@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from stable_baselines3.common.torch_layers import create_mlp
 from torch import Tensor, nn
 
+from sb3_atari_dqn.networks.noisy import NoisyLinear
 from sb3_atari_dqn.validation import check_known, renamed_value
 
 
@@ -32,6 +33,8 @@ class HeadSize(NamedTuple):
     :param n_outputs: D
     :param net_arch: units of the hidden layers, per stream
     :param activation_fn: after each hidden layer
+    :param noisy_std: initial standard deviation of noisy layers; None: ordinary linear layers
+    :param center: what the mean of the advantages is taken over, see :data:`CENTERS`
     """
 
     features_dim: int
@@ -39,10 +42,18 @@ class HeadSize(NamedTuple):
     n_outputs: int
     net_arch: list[int]
     activation_fn: type[nn.Module]
+    noisy_std: float | None = None
+    center: str = "actions"
 
     def mlp(self, rows: int) -> list[nn.Module]:
         """:param rows: number of rows of D outputs: A, or 1 for the state value"""
-        return create_mlp(self.features_dim, rows * self.n_outputs, self.net_arch, self.activation_fn)
+        layers = create_mlp(self.features_dim, rows * self.n_outputs, self.net_arch, self.activation_fn)
+        return [self._noisy(layer) if isinstance(layer, nn.Linear) else layer for layer in layers]
+
+    def _noisy(self, layer: nn.Linear) -> nn.Linear:
+        if self.noisy_std is None:
+            return layer
+        return NoisyLinear(layer.in_features, layer.out_features, self.noisy_std)
 
 
 class Head(ABC, nn.Module):
@@ -60,7 +71,7 @@ class Head(ABC, nn.Module):
         """
         :param size: of the head
         :param sb3_layers: created by SB3's constructor: linear layers with one output per action. A head with the same
-            layers reuses them, so that a seed gives the same weights as in SB3
+            layers reuses them, so that a seed gives the same weights as in SB3; empty if its inputs are others
         """
 
     @abstractmethod
@@ -97,7 +108,8 @@ class LinearHead(nn.Sequential, Head):
 
     @classmethod
     def build(cls, size: HeadSize, sb3_layers: list[nn.Module]) -> "LinearHead":
-        layers = sb3_layers if size.n_outputs == 1 else size.mlp(size.n_actions)
+        are_sb3s = sb3_layers and size.n_outputs == 1 and size.noisy_std is None
+        layers = sb3_layers if are_sb3s else size.mlp(size.n_actions)
         return cls(layers, size.n_actions, size.n_outputs)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -114,7 +126,9 @@ class DuelingHead(Head):
     Two streams, for the state value and the advantages, combined per sample and per output.
 
     :param size: of the head
-    Source: Wang et al. 2016, section 3. Deviation: none.
+    Source: Wang et al. 2016, section 3. Deviation: none. With several outputs per action, as Rainbow combines them
+    (Hessel et al. 2018, section "The integrated agent"): output by output; or, centered over "actions and outputs", with
+    the mean of all advantages, so that the differences between the outputs of a state are the advantages' alone.
     """
 
     has_streams = True
@@ -122,6 +136,7 @@ class DuelingHead(Head):
     def __init__(self, size: HeadSize) -> None:
         super().__init__()
         self.n_actions, self.n_outputs = size.n_actions, size.n_outputs
+        self._dims = CENTERS[size.center]
         self.value = nn.Sequential(*size.mlp(1))
         self.advantage = nn.Sequential(*size.mlp(size.n_actions))
 
@@ -130,14 +145,14 @@ class DuelingHead(Head):
         return cls(size)
 
     def forward(self, features: Tensor) -> Tensor:
-        return join_streams(*self._parts(features))
+        return join_streams(*self._parts(features), self._dims)
 
     def float32_layers(self) -> list[nn.Linear]:
         return [_last_linear(self.value), _last_linear(self.advantage)]
 
     def streams(self, features: Tensor) -> Streams:
         value, advantage = self._parts(features)
-        return Streams(value, advantage - advantage.mean(dim=1, keepdim=True))
+        return Streams(value, advantage - advantage.mean(dim=self._dims, keepdim=True))
 
     def _parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """:return: value [B, 1, D] and advantages before subtracting their mean [B, A, D]"""
@@ -145,21 +160,25 @@ class DuelingHead(Head):
         return value, self.advantage(features).view(-1, self.n_actions, self.n_outputs)
 
 
-def join_streams(value: Tensor, advantage: Tensor) -> Tensor:
+def join_streams(value: Tensor, advantage: Tensor, dims: tuple[int, ...] = (1,)) -> Tensor:
     """
     Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a'), per sample and per output.
 
     :param value: float32 [B, 1, D]
     :param advantage: float32 [B, A, D]
-    :return: float32 [B, A, D]; its mean over the actions is the value
+    :param dims: over which the mean is taken: (1,), the actions; or (1, 2), with the outputs
+    :return: float32 [B, A, D]; its mean over these dimensions is that of the value
     Source: Wang et al. 2016, equation 9. Deviation: none.
     """
-    return value + advantage - advantage.mean(dim=1, keepdim=True)
+    return value + advantage - advantage.mean(dim=dims, keepdim=True)
 
 
 def _last_linear(stream: nn.Sequential) -> nn.Linear:
     return [layer for layer in stream if isinstance(layer, nn.Linear)][-1]
 
+
+#: What the mean of the advantages is taken over, and the dimensions of [B, A, D] that this means.
+CENTERS: dict[str, tuple[int, ...]] = {"actions": (1,), "actions and outputs": (1, 2)}
 
 HEADS: dict[str, type[Head]] = {"linear": LinearHead, "dueling": DuelingHead}
 

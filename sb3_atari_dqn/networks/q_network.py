@@ -4,7 +4,7 @@ B: batch, A: actions, D: outputs per action.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs
@@ -12,12 +12,15 @@ from stable_baselines3.dqn.policies import QNetwork
 from torch import Tensor, nn
 
 from sb3_atari_dqn.finite import check_values
+from sb3_atari_dqn.networks.fractions import FractionEmbedding
 from sb3_atari_dqn.networks.gradient import scale_gradient
 from sb3_atari_dqn.networks.heads import Head, HeadSize, LinearHead
 from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.padding import SameConv2d
+from sb3_atari_dqn.objectives.outputs import Distribution as Distribution
 from sb3_atari_dqn.objectives.outputs import Outputs, Values
+from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 
 
@@ -26,11 +29,13 @@ class Explanation(NamedTuple):
     :param q: action values, [B, A]
     :param value: state values, [B, 1]; None for a head without streams
     :param advantages: with mean 0 over the actions, [B, A]; None for a head without streams
+    :param distribution: of the return of each action; None where only expected returns are learned
     """
 
     q: Tensor
     value: Tensor | None = None
     advantages: Tensor | None = None
+    distribution: Distribution | None = None
 
 
 class HeadedQNetwork(QNetwork):
@@ -42,6 +47,8 @@ class HeadedQNetwork(QNetwork):
     :param head: class of the head
     :param rescale_shared_gradient: multiply the gradient from the head to the features by 1/sqrt(2)
     :param values: representation of returns, which determines the number of outputs per action
+    :param noisy_std: initial standard deviation of noisy layers in the head; None: ordinary linear layers
+    :param center: what a dueling head takes the mean of the advantages over
     Other parameters: see SB3's `QNetwork`. An initialization set in the torso also applies to the head.
     """
 
@@ -53,15 +60,24 @@ class HeadedQNetwork(QNetwork):
         head: type[Head] = LinearHead,
         rescale_shared_gradient: bool = False,
         values: Values | None = None,
+        noisy_std: float | None = None,
+        center: str = "actions",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.head = head
         self.rescale_shared_gradient = rescale_shared_gradient
         self.values = ScalarValues() if values is None else values
+        self.noisy_std, self.center = noisy_std, center
+        features_dim, hidden = self.features_dim, self.net_arch
+        self.embedding: FractionEmbedding | None = None
+        if isinstance(self.values, ImplicitQuantileValues):  # before the last hidden layer
+            before, hidden = hidden[:-1], hidden[-1:]
+            self.embedding = FractionEmbedding(features_dim, before, self.activation_fn, self.values.cosines)
+            features_dim = self.embedding.features_dim
         n_actions, n_outputs = int(self.action_space.n), self.values.n_outputs
-        size = HeadSize(self.features_dim, n_actions, n_outputs, self.net_arch, self.activation_fn)
-        self.q_net = head.build(size, list(self.q_net.children()))
+        size = HeadSize(features_dim, n_actions, n_outputs, hidden, self.activation_fn, noisy_std, center)
+        self.q_net = head.build(size, [] if self.embedding else list(self.q_net.children()))
         initialize(self.q_net, getattr(self.features_extractor, "initialization", None))
 
     def forward(self, obs: PyTorchObs) -> Tensor:
@@ -71,28 +87,43 @@ class HeadedQNetwork(QNetwork):
         """
         return self.values.mean(self.outputs(obs))
 
-    def outputs(self, obs: PyTorchObs) -> Outputs:
+    def outputs(self, obs: PyTorchObs, n_fractions: int | None = None) -> Outputs:
         """
         :param obs: as returned by the environment, batch first
+        :param n_fractions: of quantiles, drawn; None: those that the network acts with
         :return: outputs for the objective
         """
-        return Outputs(self.q_net(self.extract_features(obs, self.features_extractor)))
+        return self._outputs(self.extract_features(obs, self.features_extractor), n_fractions)
 
-    def outputs_of_images(self, images: Tensor) -> Outputs:
+    def outputs_of_images(self, images: Tensor, n_fractions: int | None = None) -> Outputs:
         """
         :param images: preprocessed, in the precision of the parameters, [B, C, H, W]
+        :param n_fractions: as for :meth:`outputs`
         :return: as :meth:`outputs`
         """
-        return Outputs(self.q_net(self._rescaled(self.features_extractor(images))))
+        return self._outputs(self._rescaled(self.features_extractor(images)), n_fractions)
+
+    def _outputs(self, features: Tensor, n_fractions: int | None = None) -> Outputs:
+        if self.embedding is None:
+            return Outputs(self.q_net(features))
+        if n_fractions is None:
+            fractions = self.embedding.fixed_fractions(len(features), cast(ImplicitQuantileValues, self.values).acting)
+        else:
+            fractions = self.embedding.fractions(len(features), n_fractions)
+        rows = self.q_net(self.embedding(features, fractions))  # [B * N, A, 1]
+        return Outputs(_by_action(rows, fractions), fractions)
 
     def explain(self, obs: PyTorchObs) -> Explanation:
         """:param obs: batch first"""
         features = self.extract_features(obs, self.features_extractor)
-        streams = self.q_net.streams(features)
-        q = self.values.mean(Outputs(self.q_net(features)))
-        if streams is None:
-            return Explanation(q)
-        return Explanation(q, *(self.values.mean(Outputs(stream)) for stream in streams))
+        outputs = self._outputs(features)
+        q, distribution = self.values.mean(outputs), self.values.distribution(outputs)
+        if outputs.fractions is None or self.embedding is None:
+            streams: Any = self.q_net.streams(features)
+        elif streams := self.q_net.streams(self.embedding(features, outputs.fractions)):
+            streams = [_by_action(stream, outputs.fractions) for stream in streams]
+        value, advantages = [self.values.mean(Outputs(stream)) for stream in streams] if streams else (None, None)
+        return Explanation(q, value, advantages, distribution)
 
     def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor) -> Tensor:
         return self._rescaled(super().extract_features(obs, features_extractor))
@@ -126,5 +157,15 @@ class HeadedQNetwork(QNetwork):
         return first if type(first) in (nn.Conv2d, SameConv2d) and not is_hooked else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"head": self.head, "rescale_shared_gradient": self.rescale_shared_gradient, "values": self.values}
+        names = ("head", "rescale_shared_gradient", "values", "noisy_std", "center")
+        own = {name: getattr(self, name) for name in names}
         return {**super()._get_constructor_parameters(), **own}
+
+
+def _by_action(rows: Tensor, fractions: Tensor) -> Tensor:
+    """
+    :param rows: of a head with one output per action, [B * N, A, 1]
+    :param fractions: [B, N]
+    :return: [B, A, N]
+    """
+    return rows.view(*fractions.shape, -1).transpose(1, 2)

@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
-from sb3_atari_dqn.networks.q_network import Explanation
+from sb3_atari_dqn.networks.q_network import Distribution, Explanation
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Readout:
     :param value_saliency: saliency map of the state value, [H, W] or like the input vector; None without a dueling head
         or if not requested
     :param action_saliency: the same for the advantage of the greedy action (its action value without a dueling head)
+    :param returns: points of each action's return distribution, [A, D]; None where only its mean is learned
+    :param probabilities: of these points, they sum to 1 for each action, [A, D]
     """
 
     q: np.ndarray
@@ -32,6 +34,8 @@ class Readout:
     advantages: np.ndarray | None = None
     value_saliency: np.ndarray | None = None
     action_saliency: np.ndarray | None = None
+    returns: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
 
 def has_action_values(policy: Any) -> bool:
@@ -52,7 +56,7 @@ def read(policy: Any, observation: np.ndarray, saliency: bool = True) -> Readout
     policy.set_training_mode(False)
     inputs = policy.obs_to_tensor(observation)[0].float().requires_grad_(saliency)
     with torch.set_grad_enabled(saliency):
-        q, value, advantages = _explain(policy, inputs)
+        q, value, advantages, distribution = _explain(policy, inputs)
     is_image = is_image_space(policy.observation_space)
     best = (q if advantages is None else advantages).max()
     return Readout(
@@ -61,12 +65,16 @@ def read(policy: Any, observation: np.ndarray, saliency: bool = True) -> Readout
         None if advantages is None else _numbers(advantages[0]),
         _saliency(value, inputs, is_image) if saliency and value is not None else None,
         _saliency(best, inputs, is_image) if saliency else None,
+        *(_numbers(part[0]) for part in distribution or ()),
     )
 
 
 def _explain(policy: Any, inputs: Tensor) -> Explanation:
     if hasattr(policy, "quantile_net"):
-        return Explanation(policy.quantile_net(inputs).mean(dim=1))
+        quantiles = policy.quantile_net(inputs)  # [B, N, A]
+        returns = quantiles.transpose(1, 2)
+        distribution = Distribution(returns, torch.full_like(returns, 1 / returns.shape[2]))
+        return Explanation(quantiles.mean(dim=1), distribution=distribution)
     if not hasattr(policy.q_net, "explain"):  # SB3's own
         return Explanation(policy.q_net(inputs))
     return policy.q_net.explain(inputs)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Greedy
+from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Bootstrapped, Greedy, Munchausen
 from sb3_atari_dqn.objectives.outputs import Network, Values, chosen_output
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 
@@ -34,8 +34,9 @@ class Objective:
     Frozen and hashable: changing it means replacing it, and a new objective captures a new CUDA graph.
 
     :param values: representation of returns
-    :param bootstrap: selects the bootstrap value of the next state
+    :param bootstrap: makes the bootstrap value of the next state
     :param gamma: discount per environment step, for batches without their own discounts
+    :raises ValueError: on values and a bootstrap rule that do not go together
     """
 
     values: Values = field(default_factory=ScalarValues)
@@ -45,6 +46,13 @@ class Objective:
     #: Names of the statistics that :meth:`loss` returns, in order.
     statistics: ClassVar[tuple[str, ...]] = ("loss", "mean_q", "mean_abs_td_error")
 
+    def __post_init__(self) -> None:
+        if isinstance(self.bootstrap, Munchausen) and not self.values.outputs_are_returns:
+            raise ValueError(
+                f"Munchausen averages the outputs of all actions, which those of {self.values!r} are not made for; "
+                "take scalar, quantile or implicit values, or another bootstrap."
+            )
+
     @torch.no_grad()
     def targets(self, online: Network, target: Network, batch: Any) -> Tensor:
         """
@@ -53,11 +61,16 @@ class Objective:
         :param batch: SB3's samples, with or without importance weights; n-step samples include their discounts
         :return: targets, [B, D']
         """
-        chosen_t = self.bootstrap(self.values, online, target, batch)
-        _check_shape(self.bootstrap, "its call", chosen_t, (len(batch.rewards), self.values.n_outputs))
+        bootstrapped = self.bootstrap(self.values, online, target, batch)
+        if not isinstance(bootstrapped, Bootstrapped):
+            raise ValueError(f"{self.bootstrap!r} must return Bootstrapped(outputs), got a {type(bootstrapped).__name__}.")
+        outputs, bonus = bootstrapped
+        n_outputs = self.values.target_fractions or self.values.n_outputs
+        _check_shape(self.bootstrap, "its outputs", outputs, (len(batch.rewards), n_outputs))
         gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
         discount_t = (1 - batch.dones) * gamma
-        return self.values.target(chosen_t, batch.rewards.squeeze(1), discount_t.squeeze(1))
+        r_t = batch.rewards.squeeze(1) if bonus is None else batch.rewards.squeeze(1) + bonus
+        return self.values.target(outputs, r_t, discount_t.squeeze(1))
 
     def loss(self, online: Network, batch: Any, targets: Tensor) -> Step:
         """
@@ -65,9 +78,10 @@ class Objective:
         :param batch: as for :meth:`targets`; its importance `weights`, if any, multiply the losses
         :param targets: from :meth:`targets`, or any others of that shape, such as lambda-returns
         """
-        outputs = online(batch.observations)
+        outputs = online(batch.observations, self.values.online_fractions)
         n, n_actions = len(batch.actions), outputs.per_action.shape[1]
-        _check_shape(self.values, "the outputs of the head", outputs.per_action, (n, n_actions, self.values.n_outputs))
+        n_outputs = self.values.online_fractions or self.values.n_outputs
+        _check_shape(self.values, "the outputs of the head", outputs.per_action, (n, n_actions, n_outputs))
         chosen_tm1 = chosen_output(outputs.per_action, batch.actions.long().squeeze(1))
         losses, priorities = self.values.loss(chosen_tm1, outputs.fractions, targets)
         _check_shape(self.values, "the losses of loss()", losses, (n,))

@@ -1,7 +1,6 @@
 """Network outputs per action, for any representation of returns. B: batch, A: actions, D: outputs per action."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -16,13 +15,33 @@ class Outputs(NamedTuple):
     fractions: Tensor | None = None
 
 
-# Online or target network for the objective: from a batch of observations to outputs.
-Network = Callable[[Any], Outputs]
+class Network(Protocol):
+    """Online or target network for the objective."""
+
+    def __call__(self, observations: Any, n_fractions: int | None = None) -> Outputs:
+        """
+        :param observations: batch first
+        :param n_fractions: number of quantile fractions to draw for each observation; None: the fixed ones that the
+            network acts with. Without meaning for values that have no fractions
+        """
 
 
+class Distribution(NamedTuple):
+    """
+    The return distribution of each action, as weighted points.
+
+    :param returns: float32 [B, A, D]
+    :param probabilities: sum to 1 over the last axis, float32 [B, A, D]
+    """
+
+    returns: Tensor
+    probabilities: Tensor
+
+
+@runtime_checkable
 class Values(Protocol):
     """
-    Representation of returns: a frozen, hashable object without parameters.
+    Representation of returns: a frozen, hashable object without parameters. Derive from this class for its defaults.
 
     The head only uses :attr:`n_outputs`; action selection, evaluation and plots use :meth:`mean`.
     """
@@ -31,8 +50,27 @@ class Values(Protocol):
     def n_outputs(self) -> int:
         """D"""
 
+    @property
+    def outputs_are_returns(self) -> bool:
+        """Whether outputs are in the units of returns, so that averages over actions and sums with rewards make sense."""
+        return True
+
+    @property
+    def online_fractions(self) -> int | None:
+        """Number of quantile fractions drawn for the prediction; None for values without."""
+        return None
+
+    @property
+    def target_fractions(self) -> int | None:
+        """Number of quantile fractions drawn for the target; None for values without."""
+        return None
+
     def mean(self, outputs: Outputs) -> Tensor:
         """:return: expected returns, float32 [B, A]"""
+
+    def distribution(self, outputs: Outputs) -> Distribution | None:
+        """:return: return distributions; None where only expected returns are learned"""
+        return None
 
     def target(self, chosen_t: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
         """

@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from sb3_atari_dqn.objectives.outputs import Outputs
+from sb3_atari_dqn.objectives.outputs import Outputs, Values
 
 
 def _check_ranks(function: str, **expected: tuple[Tensor, int]) -> None:
@@ -73,7 +73,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"huber": huber_loss, "m
 
 
 @dataclass(frozen=True)
-class ScalarValues:
+class ScalarValues(Values):
     """
     Expected returns: one number per action.
 

@@ -158,8 +158,12 @@ class NoValues(ClassicDQN):
         pass
 
 
-class NamedBootstrap(ClassicDQN):
-    bootstrap: ClassVar[Any] = "double"
+class MisspelledBootstrap(ClassicDQN):
+    bootstrap = "duoble"
+
+
+class BootstrapFunction(ClassicDQN):
+    bootstrap: Any = staticmethod(lambda values, online, target, batch: None)
 
 
 class MisspelledDefaults(ClassicDQN):
@@ -170,7 +174,8 @@ class MisspelledDefaults(ClassicDQN):
     ("algorithm", "message"),
     [
         (NoValues, r"NoValues.make_values\(\) .*None"),
-        (NamedBootstrap, "NamedBootstrap.bootstrap .*'double'"),
+        (MisspelledBootstrap, "Unknown bootstrap 'duoble'; known: double, greedy, minto, munchausen"),
+        (BootstrapFunction, "BootstrapFunction.bootstrap must be an object .*function"),
         (MisspelledDefaults, "'heads' in MisspelledDefaults.policy_defaults.*'head'"),
     ],
 )

@@ -380,7 +380,7 @@ class OwnIdea:
     """Bootstraps from half the mean over the actions."""
 
     def __call__(self, values, online, target, batch):
-        return 0.5 * target(batch.next_observations).per_action.mean(dim=1)
+        return Bootstrapped(0.5 * target(batch.next_observations).per_action.mean(dim=1))
 
 
 class OwnNet(HeadedQNetwork):

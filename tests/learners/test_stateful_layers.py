@@ -18,7 +18,8 @@ from sb3_atari_dqn.learners.compatibility import incompatibility
 from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.precision import choose_precision
 from sb3_atari_dqn.learners.reference import ReferenceLearner
-from sb3_atari_dqn.learners.working_copy import WorkingCopy, generators
+from sb3_atari_dqn.learners.working_copy import WorkingCopy
+from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy
 from tests.support import layers
 from tests.support.batches import RULE, batch, images, make_policy, observations

@@ -179,7 +179,7 @@ def test_rescaling_multiplies_the_torsos_gradient_alone_by_one_over_root_two():
             CnnPolicy,
             IMAGE,
             {"head": "dueling", "net_arch": [64], "features_extractor_kwargs": {"hidden_size": 32}},
-            r"hidden_size=32 and net_arch=\[64\] both size the streams",
+            r"hidden_size=32 and net_arch=\[64\] both size the hidden layer of the head",
         ),
     ],
 )

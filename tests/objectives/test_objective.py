@@ -14,7 +14,7 @@ from sb3_atari_dqn import DuelingDQN
 from sb3_atari_dqn.learners.update import LearningRule, update_of
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy
 from sb3_atari_dqn.objectives.objective import Objective
-from sb3_atari_dqn.objectives.outputs import Outputs
+from sb3_atari_dqn.objectives.outputs import Outputs, Values
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 from tests.support.batches import batch, images
 from tests.support.environments import Catch, PolicyProbe
@@ -30,7 +30,7 @@ TARGET_T = torch.tensor([[6.0, 4.0], [99.0, 98.0], [2.0, 3.0]])
 
 def answering(now: torch.Tensor, then: torch.Tensor) -> Any:
     """:return: a network that knows nothing but its answers, for the observations of a batch and the next ones"""
-    return lambda observations: Outputs((now if observations == "now" else then).unsqueeze(2))
+    return lambda observations, n_fractions=None: Outputs((now if observations == "now" else then).unsqueeze(2))
 
 
 def small_batch(**columns: Any) -> Any:
@@ -118,7 +118,7 @@ def test_rules_are_equal_where_they_say_the_same():
 
 
 @dataclass(frozen=True)
-class EnsembleValues:
+class EnsembleValues(Values):
     """Several estimates of each return, all of which learn the same target; a stand-in for quantiles and atoms."""
 
     n_outputs: int = 4
@@ -212,8 +212,8 @@ def test_a_shape_that_would_broadcast_is_named():
     values = Outputs(torch.zeros(4, 3, 1))
     samples = batch(images(1, 4, 4), seed=0, batch_size=4)
     with pytest.raises(ValueError, match=r"Misshapen.*losses .*\(4,\), got \(4, 1\)"):
-        Objective(Misshapen()).loss(lambda _: values, samples, torch.zeros(4, 1))
+        Objective(Misshapen()).loss(lambda _, n=None: values, samples, torch.zeros(4, 1))
     with pytest.raises(ValueError, match=r"head .*\(4, 3, 1\), got \(4, 3, 5\)"):
-        Objective().loss(lambda _: Outputs(torch.zeros(4, 3, 5)), samples, torch.zeros(4, 1))
+        Objective().loss(lambda _, n=None: Outputs(torch.zeros(4, 3, 5)), samples, torch.zeros(4, 1))
     with pytest.raises(ValueError, match=r"Unknown loss 'l1'; known: huber, mse"):
         ScalarValues("l1")

@@ -380,5 +380,5 @@ def test_space_invaders_switches_between_vanilla_double_and_dueling(cls, bootstr
     assert hidden.out_features == 256
     online, target = (Outputs(torch.tensor([values]).unsqueeze(2)) for values in ([9.0, 1.0], [1.0, 3.0]))
     batch = ReplayBufferSamples(*[torch.zeros(1, 1)] * 5)
-    targets = model.objective.targets(lambda _: online, lambda _: target, batch)
+    targets = model.objective.targets(lambda _, n=None: online, lambda _, n=None: target, batch)
     assert targets.tolist() == [[pytest.approx(bootstrap * model.gamma)]]

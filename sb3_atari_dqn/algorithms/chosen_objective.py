@@ -1,0 +1,99 @@
+"""What an algorithm learns: its class says, and the constructor's `values` and `bootstrap` may say otherwise."""
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sb3_atari_dqn.algorithms.arguments import check_values_and_bootstrap, takes
+from sb3_atari_dqn.learners.update import LearningRule
+from sb3_atari_dqn.objectives.bootstrap import Bootstrap
+from sb3_atari_dqn.objectives.categorical import CategoricalValues
+from sb3_atari_dqn.objectives.names import resolve_bootstrap, resolve_values
+from sb3_atari_dqn.objectives.objective import Objective
+from sb3_atari_dqn.objectives.outputs import Values
+from sb3_atari_dqn.objectives.scalar import ScalarValues
+from sb3_atari_dqn.policies import QPolicy
+
+if TYPE_CHECKING:
+    from stable_baselines3 import DQN as _Host
+else:
+    _Host = object
+
+
+class ChosenObjective(_Host):
+    """A mixin for SB3's DQN: representation of returns, bootstrap rule and the networks that go with them."""
+
+    #: Representation of returns, by short name or the object itself; see :mod:`~sb3_atari_dqn.objectives.names`.
+    values: str | Values = "scalar"
+    values_kwargs: dict[str, Any] | None = None
+    #: What enters the target, by short name or the object itself.
+    bootstrap: str | Bootstrap = "greedy"
+    bootstrap_kwargs: dict[str, Any] | None = None
+    #: Defaults of `policy_kwargs`, which the user's override.
+    policy_defaults: ClassVar[dict[str, Any]] = {}
+
+    policy: QPolicy
+    loss: str
+    _warned_of_support: bool = False
+    #: Of the replay memory
+    _largest_reward_learned_from: Callable[[], float | None]
+
+    def _choose_objective(
+        self,
+        values: str | Values | None,
+        values_kwargs: dict[str, Any] | None,
+        bootstrap: str | Bootstrap | None,
+        bootstrap_kwargs: dict[str, Any] | None,
+    ) -> None:
+        """Keep what the user chose; the options of the class belong to its own choice and not to another one."""
+        if values is not None or values_kwargs is not None:
+            own = self.values_kwargs if values is None else None
+            self.values = self.values if values is None else values
+            self.values_kwargs = {**(own or {}), **(values_kwargs or {})} or None
+        if bootstrap is not None or bootstrap_kwargs is not None:
+            own = self.bootstrap_kwargs if bootstrap is None else None
+            self.bootstrap = self.bootstrap if bootstrap is None else bootstrap
+            self.bootstrap_kwargs = {**(own or {}), **(bootstrap_kwargs or {})} or None
+
+    def make_values(self) -> Values:
+        """:return: how this algorithm represents returns; called once, when the networks are built"""
+        return resolve_values(self.values, self.values_kwargs, self.loss)
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned from a batch, by any learner."""
+        bootstrap = resolve_bootstrap(self.bootstrap, self.bootstrap_kwargs)
+        return Objective(self.policy.q_net.values, bootstrap, self.gamma)
+
+    @property
+    def _learning_rule(self) -> LearningRule:
+        return LearningRule(self.objective, self.max_grad_norm)
+
+    def _complete_policy_kwargs(self) -> dict[str, Any]:
+        """:return: the user's, and for the rest what the algorithm sets, as far as the policy's class takes it"""
+        values, bootstrap = self.make_values(), resolve_bootstrap(self.bootstrap, self.bootstrap_kwargs)
+        check_values_and_bootstrap(type(self).__name__, values, bootstrap)
+        Objective(values, bootstrap)  # raises if they do not go together
+        given = {name: value for name, value in self.policy_kwargs.items() if (name, value) != ("head", None)}
+        own_head = getattr(self.policy_class, "default_head", None)  # policies of 0.1.0 have the attribute
+        defaults = {**self.policy_defaults, **({"head": own_head} if own_head else {}), "values": values}
+        taken = {name: value for name, value in defaults.items() if takes(self.policy_class, name)}
+        if "values" not in taken and values != ScalarValues():
+            raise ValueError(
+                f"{self.policy_class.__name__} must take values={values!r} and pass it to QPolicy.__init__."
+            )
+        return {**taken, **given}
+
+    def _warn_of_support(self) -> None:
+        """A categorical distribution has no atoms beyond its support: such returns are learned as its edge."""
+        values, largest = self.policy.q_net.values, self._largest_reward_learned_from()
+        if self._warned_of_support or largest is None or not isinstance(values, CategoricalValues):
+            return
+        if largest > max(values.v_max, -values.v_min):
+            self._warned_of_support = True
+            warnings.warn(
+                f"Rewards of up to {largest:g} are beyond the support of {values!r}, which learns them as its edge: "
+                "give values_kwargs v_min and v_max that hold the returns, or clip or scale the rewards.",
+                RuntimeWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,36 @@
+"""Algorithms that are others with other defaults."""
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def constructor_defaults(**defaults: Any) -> Callable[[_Class], _Class]:
+    """
+    Class decorator: the constructor of the parent, with other defaults; what the user passes goes before them.
+
+    :param defaults: arguments of the constructor
+    :raises TypeError: if the parent's constructor does not have one of them
+    """
+
+    def decorate(cls: _Class) -> _Class:
+        inherited: Any = cls.__init__  # type: ignore[misc]
+        parent = signature(inherited)
+        if unknown := defaults.keys() - parent.parameters.keys():
+            raise TypeError(f"The constructor of {cls.__name__} has no argument {', '.join(sorted(unknown))}.")
+
+        @wraps(inherited)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            given = parent.bind_partial(self, *args, **kwargs).arguments
+            own = {name: value for name, value in defaults.items() if name not in given}
+            inherited(self, *args, **{**own, **kwargs})
+
+        replaced = [each.replace(default=defaults.get(name, each.default)) for name, each in parent.parameters.items()]
+        __init__.__signature__ = parent.replace(parameters=replaced)  # type: ignore[attr-defined]
+        cls.__init__ = __init__  # type: ignore[misc]
+        return cls
+
+    return decorate

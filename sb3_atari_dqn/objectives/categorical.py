@@ -1,0 +1,84 @@
+"""C51: a probability for each of a fixed set of returns. Pure torch. B: batch, A: actions, D: atoms."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sb3_atari_dqn.objectives.outputs import Distribution, Outputs, Values
+from sb3_atari_dqn.validation import as_int, check_finite
+
+
+@dataclass(frozen=True)
+class CategoricalValues(Values):
+    """
+    A categorical distribution over equally spaced returns, the atoms; the outputs are logits.
+
+    Source: Bellemare et al. 2017, section 4. Deviation: the priority is the Kullback-Leibler divergence from target to
+    prediction, as in Rainbow (Hessel et al. 2018, section "The integrated agent"); C51 itself replays uniformly.
+
+    :param atoms: D, at least 2
+    :param v_min: smallest return that it can represent
+    :param v_max: largest one
+    :raises ValueError: on a support without extent
+    """
+
+    atoms: int = 51
+    v_min: float = -10.0
+    v_max: float = 10.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "atoms", as_int("atoms", self.atoms, minimum=2))
+        for name in ("v_min", "v_max"):
+            check_finite(name, getattr(self, name))
+        if not self.v_min < self.v_max:
+            raise ValueError(f"v_min={self.v_min!r} must be below v_max={self.v_max!r}.")
+
+    @property
+    def n_outputs(self) -> int:
+        return self.atoms
+
+    @property
+    def outputs_are_returns(self) -> bool:
+        return False
+
+    def support(self, like: Tensor) -> Tensor:
+        """:return: the atoms, on the device of another tensor, float32 [D]"""
+        return torch.linspace(self.v_min, self.v_max, self.atoms, device=like.device)
+
+    def mean(self, outputs: Outputs) -> Tensor:
+        logits = outputs.per_action
+        return torch.softmax(logits, dim=2) @ self.support(logits)
+
+    def distribution(self, outputs: Outputs) -> Distribution:
+        probabilities = torch.softmax(outputs.per_action, dim=2)
+        return Distribution(self.support(probabilities).expand_as(probabilities), probabilities)
+
+    def target(self, chosen_t: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
+        """:return: probabilities of the shifted and shrunk distribution, projected onto the atoms, float32 [B, D]"""
+        moved = r_t.unsqueeze(1) + discount_t.unsqueeze(1) * self.support(chosen_t)
+        return self.project(moved, torch.softmax(chosen_t, dim=1))
+
+    def project(self, returns: Tensor, probabilities: Tensor) -> Tensor:
+        """
+        Split the probability of each return between the two atoms next to it, in proportion to how near they are.
+
+        A return on an atom goes to that atom alone, one beyond the support to the outermost.
+
+        :param returns: float32 [B, D]
+        :param probabilities: float32 [B, D]
+        :return: float32 [B, D]; the sum is kept, and so is the mean if all returns are within the support
+        Source: Bellemare et al. 2017, equation 7. Deviation: none.
+        """
+        spacing = (self.v_max - self.v_min) / (self.atoms - 1)
+        positions = (returns.clamp(self.v_min, self.v_max) - self.v_min) / spacing  # in atoms, from 0
+        atoms = torch.arange(self.atoms, device=returns.device, dtype=returns.dtype)
+        nearness = (1 - (positions.unsqueeze(1) - atoms.unsqueeze(1)).abs()).clamp(min=0)  # [B, to, from]
+        return (nearness @ probabilities.unsqueeze(2)).squeeze(2)
+
+    def loss(self, chosen_tm1: Tensor, fractions: Tensor | None, target: Tensor) -> tuple[Tensor, Tensor]:
+        """:return: cross-entropy and Kullback-Leibler divergence of each sample, float32 [B]"""
+        cross_entropy = -(target * F.log_softmax(chosen_tm1, dim=1)).sum(dim=1)
+        entropy = -torch.xlogy(target, target).sum(dim=1)
+        return cross_entropy, (cross_entropy.detach() - entropy).clamp(min=0)  # rounding may leave -1e-7

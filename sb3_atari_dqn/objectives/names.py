@@ -1,0 +1,60 @@
+"""Short names of representations and bootstrap rules, as constructor arguments and configurations give them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy, Minto, Munchausen
+from sb3_atari_dqn.objectives.categorical import CategoricalValues
+from sb3_atari_dqn.objectives.outputs import Values
+from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, QuantileValues
+from sb3_atari_dqn.objectives.scalar import ScalarValues
+from sb3_atari_dqn.validation import check_keys, check_known
+
+VALUES: dict[str, Callable[..., Values]] = {
+    "scalar": ScalarValues,
+    "categorical": CategoricalValues,
+    "quantile": QuantileValues,
+    "implicit": ImplicitQuantileValues,
+}
+
+BOOTSTRAPS: dict[str, Callable[..., Bootstrap]] = {
+    "greedy": Greedy,
+    "double": Double,
+    "minto": Minto,
+    "munchausen": Munchausen,
+}
+
+
+def resolve_values(values: Any, options: Mapping[str, Any] | None, loss: str) -> Values:
+    """
+    :param values: short name, or the object itself
+    :param options: of the named kind
+    :param loss: of scalar values, "huber" or "mse"
+    :raises ValueError: on an unknown name or option, a bad number, or a loss that the kind does not have
+    """
+    if isinstance(values, str) and values == "scalar":
+        options = {"error": loss, **(options or {})}
+    elif loss != "huber":
+        raise ValueError(f"loss={loss!r} is one of scalar values; values={values!r} have their own, leave it out.")
+    return _resolved("values", values, options, VALUES)
+
+
+def resolve_bootstrap(bootstrap: Any, options: Mapping[str, Any] | None) -> Bootstrap:
+    """
+    :param bootstrap: short name, or the object itself
+    :param options: of the named rule
+    :raises ValueError: on an unknown name or option, or a bad number
+    """
+    return _resolved("bootstrap", bootstrap, options, BOOTSTRAPS)
+
+
+def _resolved(argument: str, given: Any, options: Mapping[str, Any] | None, known: Mapping[str, Any]) -> Any:
+    if not isinstance(given, str):
+        if options:
+            raise ValueError(f"{argument}_kwargs={options!r} belong to a short name, but {argument}={given!r} is none.")
+        return given
+    check_known(argument, given, known)
+    kind = known[given]
+    check_keys(f"{argument}_kwargs of {given!r}", dict(options or {}), {each.name for each in fields(kind)})
+    return kind(**(options or {}))
