@@ -6,6 +6,7 @@ from sb3_atari_dqn.callbacks.run import Run, RunCallback
 from sb3_atari_dqn.callbacks.save_checkpoints import SaveCheckpoints
 from sb3_atari_dqn.callbacks.save_models import SaveEveryEpisode, SaveOnBestTrainingMean
 from sb3_atari_dqn.callbacks.save_progress import SaveProgress
+from sb3_atari_dqn.callbacks.stop_at_return import StopAtReturn
 
 __all__ = [
     "LogEpisodes",
@@ -16,4 +17,5 @@ __all__ = [
     "SaveEveryEpisode",
     "SaveOnBestTrainingMean",
     "SaveProgress",
+    "StopAtReturn",
 ]

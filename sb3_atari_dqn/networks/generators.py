@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class DrawingLayer(nn.Module):
     """A layer with a generator of its own, which is seeded from torch's and follows the layer to other devices."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.generator = _seeded("cpu")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:

@@ -30,8 +30,7 @@ class NoisyLinear(DrawingLayer, nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, std: float = 0.5) -> None:
-        DrawingLayer.__init__(self)
-        nn.Linear.__init__(self, in_features, out_features)
+        super().__init__(in_features, out_features)
         self.weight_std = nn.Parameter(torch.full((out_features, in_features), std / math.sqrt(in_features)))
         self.bias_std = nn.Parameter(torch.full((out_features,), std / math.sqrt(in_features)))
         self.explores = False

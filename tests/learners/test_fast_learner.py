@@ -19,6 +19,7 @@ from sb3_atari_dqn.learners.fast import FastLearner
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.networks.torsos import NatureTorso
+from sb3_atari_dqn.objectives.bootstrap import Bootstrapped
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from tests.support.batches import (
