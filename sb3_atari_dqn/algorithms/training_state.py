@@ -87,7 +87,7 @@ class TrainingState(_Host):
         state: dict[str, State] = {
             "policy": {name: value.clone() for name, value in self.policy.state_dict().items()},
             "optimizer": optimizer_state(self.policy.optimizer),
-            "drawing layers": {"generators": [each.get_state() for each in generators(self.policy)]},
+            "drawing_layers": {"generators": [each.get_state() for each in generators(self.policy)]},
             "built": self.built_with(),  # type: ignore[attr-defined]
             "loop": self._loop_state(),
             "exploration": self.explorer.state_dict(),
@@ -157,7 +157,7 @@ class TrainingState(_Host):
                 "Build it with the same policy and policy_kwargs."
             )
         self.policy.load_state_dict(theirs)
-        for own_generator, saved in zip(generators(self.policy), state["drawing layers"]["generators"], strict=True):
+        for own_generator, saved in zip(generators(self.policy), state["drawing_layers"]["generators"], strict=True):
             own_generator.set_state(saved)
         load_optimizer_state(self.policy.optimizer, state["optimizer"])
         if self._learner is not None:

@@ -23,7 +23,7 @@ from sb3_atari_dqn.checkpoints.manifest import installed_versions
 from sb3_atari_dqn.checkpoints.state import State, generator_state, global_generators, load_generator_state
 
 #: Of the content of the parts; raised when an older checkpoint can no longer be continued.
-STATE_VERSION = 1
+STATE_VERSION = 2
 #: In the folder of a run.
 FOLDER = "checkpoints"
 

@@ -32,7 +32,10 @@ _WHOLE_NUMBERS = {"n_envs": 1, "frame_stack": 1}
 _COMMAND_LINE = {"eval_episodes": 1, "n_eval_envs": 1}
 
 #: Keys that hold mappings. The zoo evaluates strings in those of _EVALUATED; the algorithm validates the result.
-_MAPPINGS = ("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
+_MAPPINGS = (
+    *("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs"),
+    *("values_kwargs", "bootstrap_kwargs"),
+)
 _EVALUATED = ("monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
 
 
@@ -116,6 +119,8 @@ def check_mappings(config: str, hyperparams: dict[str, Any]) -> None:
     """:raises ValueError: if a key that must hold a mapping does not; the algorithm accepts policy_kwargs: None"""
     for key in _MAPPINGS:
         options = hyperparams.get(key, {})
+        if key.startswith(("values", "bootstrap")) and options is None:
+            continue
         if key in _EVALUATED and (isinstance(options, str) or (options is None and key != "monitor_kwargs")):
             continue
         check_options(f"{config} or the command line: {key}", options)
