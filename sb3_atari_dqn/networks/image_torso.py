@@ -52,17 +52,17 @@ class ImageTorso(BaseFeaturesExtractor):
         pooling: str = "none",
     ) -> None:
         check_normalization(normalization)
-        smallest = self._smallest_image(outputs_needed(pooling))
-        channels, height, width = self._check_images(observation_space, normalized_image, smallest)
+        shape = self._check_images(observation_space, normalized_image)
+        self._check_size(shape, pooling)
         super().__init__(observation_space, features_dim=1)  # replaced once the convolutions are built
         self.activation = resolve_activation(activation or self.default_activation)
         self.initialization = initialization
         self.normalization = normalization
 
-        convolutions = self._convolutions(channels, self.activation)
+        convolutions = self._convolutions(shape[0], self.activation)
         self.cnn = nn.Sequential(*convolutions, *pooling_of(pooling), nn.Flatten())
         with torch.no_grad():
-            self._features_dim = self.cnn(torch.zeros(1, channels, height, width)).shape[1]
+            self._features_dim = self.cnn(torch.zeros(1, *shape)).shape[1]
         self.linear = self._dense(self.resolve_hidden_size(hidden_size))
         initialize(self, initialization)
 
@@ -115,7 +115,7 @@ class ImageTorso(BaseFeaturesExtractor):
             nn.Linear(n_flatten, hidden_size), *norm_of_units(self.normalization, hidden_size), self.activation()
         )
 
-    def _check_images(self, space: gym.Space, normalized_image: bool, smallest: int) -> tuple[int, int, int]:
+    def _check_images(self, space: gym.Space, normalized_image: bool) -> tuple[int, int, int]:
         name = type(self).__name__
         if not is_image_space(space, check_channels=False, normalized_image=normalized_image):
             raise ValueError(
@@ -124,10 +124,16 @@ class ImageTorso(BaseFeaturesExtractor):
             )
         assert space.shape is not None
         channels, height, width = space.shape
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"{name} needs images of at least {smallest}x{smallest} pixels, got {height}x{width} from the "
-                f"channel-first shape {space.shape}; resize the frames larger or name another torso in "
-                "policy_kwargs (features_extractor_class)."
-            )
         return channels, height, width
+
+    def _check_size(self, shape: tuple[int, int, int], pooling: str) -> None:
+        """:raises ValueError: if the convolutions of an image (C, H, W) give less than the pooling needs"""
+        n_outputs = outputs_needed(pooling)
+        smallest = self._smallest_image(n_outputs)
+        if min(shape[1:]) < smallest:
+            pooled, way_out = (f" with pooling={pooling!r}", ", choose another pooling") if n_outputs > 1 else ("", "")
+            raise ValueError(
+                f"{type(self).__name__} needs images of at least {smallest}x{smallest} pixels{pooled}, got "
+                f"{shape[1]}x{shape[2]} from the channel-first shape {shape}; resize the frames larger{way_out} or "
+                "name another torso in policy_kwargs (features_extractor_class)."
+            )
