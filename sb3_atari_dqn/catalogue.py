@@ -205,7 +205,7 @@ _ENTRIES = (
     Algorithm(
         name="dqn_rainbow",
         class_name="RainbowDQN",
-        summary="Rainbow: C51 with double Q-learning, a dueling head, noisy layers, 3-step returns and prioritized replay",
+        summary="Rainbow: C51, double Q-learning, a dueling head, noisy layers, 3-step returns and prioritized replay",
         papers=(_HESSEL_2018, _BELLEMARE_2017, _FORTUNATO_2018),
         not_tuned=_EPSILON,
     ),
