@@ -38,12 +38,17 @@ class ReturnsAxis:
         """
         :param low: smallest return of the next frame
         :param high: largest one
-        :param rounded: grow to round numbers: rarely then, and by about a tenth or more
+        :param rounded: grow beyond that to round numbers, so that it grows rarely
         """
         if self.low <= low <= high <= self.high:
             return
-        low, high = float(np.fmin(low, self.low)), float(np.fmax(high, self.high))
-        self.low, self.high = _round_ends(low, high) if rounded else (low, high)
+        lowest, highest = float(np.fmin(low, self.low)), float(np.fmax(high, self.high))
+        if rounded:
+            margin = (highest - lowest) / 4  # on the sides that grow
+            lowest -= margin * (lowest != self.low)
+            highest += margin * (highest != self.high)
+            lowest, highest = _round_ends(lowest, highest)
+        self.low, self.high = lowest, highest
 
     def place(self, value: float, width: int) -> int:
         """:return: pixels from the left end"""
