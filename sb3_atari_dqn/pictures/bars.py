@@ -59,13 +59,15 @@ class Rows(NamedTuple):
 
 class Column(Protocol):
     """
-    What can be drawn beside the names of the actions. TALLEST: of its rows; FOOTER: below them, both in pixels.
+    What can be drawn beside the names of the actions. In pixels, TALLEST: height of its rows, at most; FOOTER: below
+    them; LEADING: by which text is smaller than its row.
 
     :param numbers: one per row: one per action, after the state value if that has a row
     """
 
     TALLEST: ClassVar[int]
     FOOTER: ClassVar[int]
+    LEADING: ClassVar[int]
 
     @property
     def numbers(self) -> np.ndarray: ...
@@ -95,6 +97,7 @@ class BarColumn:
 
     TALLEST: ClassVar[int] = 34
     FOOTER: ClassVar[int] = 0
+    LEADING: ClassVar[int] = 4
 
     def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], rows: Rows, width: int) -> None:
         """See :class:`Column`."""
@@ -159,15 +162,15 @@ class ActionBars:
     ) -> None:
         """
         :param box: left, top, width, height in pixels
-        :param columns: from left to right; with one number more than actions, the first one is the state value
+        :param columns: of one kind, from left to right; with one number more than actions, the first one is the state
+            value
         :param chosen: index of the selected action, which is highlighted
         """
         left, top, width, height = box
         has_value = len(columns[0].numbers) > len(self.names)
         labels = ["V (state)"] * has_value + self.names
-        tallest, footer = (max(sizes) for sizes in zip(*((each.TALLEST, each.FOOTER) for each in columns), strict=True))
-        row = min(tallest, (height - HEADING - footer) // len(labels))
-        size = max(min(16, row - 4), 8)
+        row = min(columns[0].TALLEST, (height - HEADING - columns[0].FOOTER) // len(labels))
+        size = max(min(16, row - columns[0].LEADING), 8)
         label_width = min(max(text_width(label, size) for label in labels) + 12, width // 3)
         _draw_labels(draw, (left, top + HEADING), labels, row, size, label_width, width, chosen + has_value)
         column_width = (width - label_width) // len(columns)

@@ -90,6 +90,7 @@ class HistogramColumn:
 
     TALLEST: ClassVar[int] = 56
     FOOTER: ClassVar[int] = 18
+    LEADING: ClassVar[int] = 5  # so that the longest of Atari's 18 names fit
 
     def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], rows: Rows, width: int) -> None:
         """See :class:`~sb3_atari_dqn.pictures.bars.Column`."""

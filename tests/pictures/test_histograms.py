@@ -192,6 +192,20 @@ def test_all_actions_of_atari_and_the_axis_fit(n_actions, value):
     assert np.ptp(line) > 90  # pixels, beside the longest name
 
 
+@pytest.mark.parametrize("value", [None, 0.0])
+def test_the_longest_of_eighteen_names_is_complete(value):
+    def names(last):
+        bars = ActionBars(["NOOP"] * 17 + [last])
+        points = np.linspace(-1, 1, 18 * 3).reshape(18, 3)
+        image = Image.new("RGB", (400, 420))
+        drawing = column(points, value=value, advantages=None if value is None else points.mean(1))
+        bars.draw(ImageDraw.Draw(image), BOX, [drawing], 0)
+        return np.asarray(image)[:, : BOX[0] + BOX[2] // 3]
+
+    # Without its last letter it would be narrower; shortened, both would look the same.
+    assert not np.array_equal(names("DOWNRIGHTFIRE"), names("DOWNRIGHTFIRF"))
+
+
 def test_ends_and_zero_are_written_below_the_axis():
     def n_ticks(drawing):
         image = Image.new("RGB", (400, 200))
