@@ -120,7 +120,7 @@ def test_the_atoms_of_float32_are_atoms():
 def test_the_axis_starts_with_the_returns_and_only_grows_to_round_ends():
     axis = ReturnsAxis()
     seen = []
-    for low, high in ((10.3, 11.9), (10.9, 11.0), (10.0, 12.0), (-0.1, 11.0), (5.0, 6.0)):
+    for low, high in ((10.3, 11.9), (10.9, 11.0), (10.0, 12.0), (-0.1, 1.0), (5.0, 6.0)):
         axis.include(low, high, rounded=True)
         seen.append((axis.low, axis.high))
     assert seen == [(9.5, 12.5)] * 3 + [(-5.0, 15.0)] * 2
