@@ -42,6 +42,7 @@ class Balls(gym.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
+        self.row = self.ball = 0
         self.left, self.paddle, self.last_action = self.balls, self.cells // 2, 1
         self._drop()
         return self._image(), {}
@@ -117,7 +118,7 @@ def learn(changes: dict[str, Any], seed: int, steps: int) -> dict[str, float]:
     env = VecTransposeImage(VecFrameStack(make_vec_env(Balls, n_envs=4, seed=seed), 2))
     model = ClassicDQN("CnnPolicy", env, seed=seed, device="cpu", stats_window_size=10_000, **{**base(), **changes})
     began = time.perf_counter()
-    model.learn(steps, log_interval=None)
+    model.learn(steps, log_interval=None)  # type: ignore[arg-type]
     returns = [episode["r"] for episode in model.ep_info_buffer or ()]
     last = returns[-max(len(returns) // 5, 1) :]
     return {"all": float(np.mean(returns)), "last": float(np.mean(last)), "seconds": time.perf_counter() - began}
@@ -162,7 +163,7 @@ def main() -> None:
             with args.runs.open("a") as file:
                 file.write(json.dumps({"switch": name, "seed": seed, "steps": args.steps, "scores": scores}) + "\n")
             print(f"{name}, seed {seed}: {scores['all']:.2f}, last {scores['last']:.2f}, {scores['seconds']:.0f} s")
-    switches = {}
+    switches: dict[str, dict[str, Any]] = {}
     for name in args.only:
         runs = [done[name, seed, args.steps] for seed in range(args.seeds)]
         switches[name] = {key: interval([run[key] for run in runs]) for key in ("all", "last")}

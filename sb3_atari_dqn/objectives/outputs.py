@@ -18,7 +18,7 @@ class Outputs(NamedTuple):
 class Network(Protocol):
     """Online or target network for the objective."""
 
-    def __call__(self, observations: Any, n_fractions: int | None = None) -> Outputs:
+    def __call__(self, observations: Any, n_fractions: int | None = None, /) -> Outputs:
         """
         :param observations: batch first
         :param n_fractions: number of quantile fractions to draw for each observation; None: the fixed ones that the

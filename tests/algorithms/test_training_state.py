@@ -88,7 +88,7 @@ def test_noise_and_drawn_fractions_go_on_where_they_were(tmp_path, algorithm, se
 def test_an_infinite_argument_is_saved_and_read_again(tmp_path):
     def train(total: int, **more: Any) -> ClassicDQN:
         env = make_vec_env("CartPole-v1", seed=3)
-        callback = [SaveCheckpoints(50, folder=tmp_path)]
+        callback: list[Any] = [SaveCheckpoints(50, folder=tmp_path)]
         if more:
             return ClassicDQN.resume(tmp_path, env, callback, total, device="cpu")
         sizes: Any = {"buffer_size": 300, "learning_starts": 10, "max_grad_norm": float("inf"), "device": "cpu"}
