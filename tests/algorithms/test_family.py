@@ -293,14 +293,14 @@ def test_the_learned_distribution_is_that_of_the_returns(values, options, head):
 def test_it_learns_to_catch_from_pixels(name):
     """Random play scores about -0.7."""
     settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=32, target_update_interval=200, learning_starts=300)
-    settings |= dict(buffer_size=10_000, n_steps=1, train_freq=4, gamma=0.95, seed=0, device="cpu", learner="fast")
-    torso: dict[str, Any] = {"features_extractor_class": "nature", "features_extractor_kwargs": {"hidden_size": 64}}
+    settings |= dict(
+        buffer_size=10_000, n_steps=1, train_freq=4, gradient_steps=3, gamma=0.95, seed=0, device="cpu", learner="fast"
+    )
+    torso: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}}
     if name in ("dqn_c51", "dqn_rainbow", "dqn_der"):
         settings |= dict(values_kwargs={"atoms": 21, "v_min": -2, "v_max": 2})
     if name in ("dqn_qr", "dqn_iqn"):
         settings |= dict(values_kwargs={"quantiles": 20} if name == "dqn_qr" else {"predicted": 8, "targets": 8})
-    if name == "dqn_btr":
-        settings |= dict(gradient_steps=2)
     if name not in ("dqn_rainbow", "dqn_der"):
         settings |= dict(exploration_steps=2_000, exploration_final_eps=0.02)
     model = ALGORITHMS[name].import_class()("CnnPolicy", Catch(), policy_kwargs=torso, precision="fp32", **settings)
