@@ -107,7 +107,4 @@ class BTR(ClassicDQN):
 
     values, bootstrap = "implicit", "munchausen"
     values_kwargs = {"predicted": 8, "targets": 8, "acting": 8}
-    policy_defaults = {
-        "head": "dueling",
-        "noisy": True,
-    }
+    policy_defaults = {"head": "dueling", "noisy": True}

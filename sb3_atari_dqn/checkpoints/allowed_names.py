@@ -49,6 +49,7 @@ CLASSES = {
     *_within("sb3_atari_dqn.networks.heads", "LinearHead DuelingHead"),
     *_within("sb3_atari_dqn.networks.torsos", "DQN2013Torso NatureTorso NatureStride2Torso EluTorso"),
     *_within("sb3_atari_dqn.networks.torsos", "PrintedEluTorso MaxPoolTorso ImpalaTorso"),
+    *_within("sb3_atari_dqn.networks.hadamax", "HadamaxTorso"),
     *_within("sb3_atari_dqn.networks.bytes", "BytesExtractor"),
     *_within("sb3_atari_dqn.replay.buffer", "FrameReplayBuffer"),
     *_within("sb3_atari_dqn.replay.prioritized", "PrioritizedFrameReplayBuffer"),

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.normalization import check_normalization, norm_of_images, norm_of_units
+from sb3_atari_dqn.networks.pooling import outputs_needed, pooling_of
 from sb3_atari_dqn.validation import as_int
 
 
@@ -32,6 +33,7 @@ class ImageTorso(BaseFeaturesExtractor):
     :param initialization: "orthogonal", "he_normal", "glorot_uniform", or None for PyTorch's default
     :param normalization: "none", or "layer": layer norm directly after each convolution and after the dense layer,
         before the activation
+    :param pooling: after the convolutions: "none" (flattened as they are), "max" (to 6x6), or "mean" (to 1x1)
     :param normalized_image: the images are floats already: check the number of axes only, as SB3's `NatureCNN` does
     :raises ValueError: on a space that holds no images, an image that is too small, or a bad argument
     """
@@ -47,17 +49,20 @@ class ImageTorso(BaseFeaturesExtractor):
         initialization: str | None = None,
         normalized_image: bool = False,
         normalization: str = "none",
+        pooling: str = "none",
     ) -> None:
         check_normalization(normalization)
-        channels, height, width = self._check_images(observation_space, normalized_image)
+        shape = self._check_images(observation_space, normalized_image)
+        self._check_size(shape, pooling)
         super().__init__(observation_space, features_dim=1)  # replaced once the convolutions are built
         self.activation = resolve_activation(activation or self.default_activation)
         self.initialization = initialization
         self.normalization = normalization
 
-        self.cnn = nn.Sequential(*self._convolutions(channels, self.activation), nn.Flatten())
+        convolutions = self._convolutions(shape[0], self.activation)
+        self.cnn = nn.Sequential(*convolutions, *pooling_of(pooling), nn.Flatten())
         with torch.no_grad():
-            self._features_dim = self.cnn(torch.zeros(1, channels, height, width)).shape[1]
+            self._features_dim = self.cnn(torch.zeros(1, *shape)).shape[1]
         self.linear = self._dense(self.resolve_hidden_size(hidden_size))
         initialize(self, initialization)
 
@@ -92,12 +97,15 @@ class ImageTorso(BaseFeaturesExtractor):
         """:return: the layers before the flattening, with `self._norm(filters)` after each convolution"""
 
     @abstractmethod
-    def _smallest_image(self) -> int:
-        """:return: height and width, in pixels, from which on every convolution has something to see"""
+    def _smallest_image(self, n_outputs: int) -> int:
+        """
+        :param n_outputs: height and width of what the convolutions must give, at least 1
+        :return: height and width, in pixels, of the smallest image from which they give it
+        """
 
-    def _norm(self, channels: int) -> list[nn.Module]:
-        """:return: what the chosen normalization puts after a convolution with this many output channels"""
-        return norm_of_images(self.normalization, channels)
+    def _norm(self, channels: int, n_branches: int = 1) -> list[nn.Module]:
+        """:return: what the chosen normalization puts after a convolution, see :func:`norm_of_images`"""
+        return norm_of_images(self.normalization, channels, n_branches)
 
     def _dense(self, hidden_size: int | None) -> nn.Module:
         if hidden_size is None:
@@ -116,11 +124,16 @@ class ImageTorso(BaseFeaturesExtractor):
             )
         assert space.shape is not None
         channels, height, width = space.shape
-        smallest = self._smallest_image()
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"{name} needs images of at least {smallest}x{smallest} pixels, got {height}x{width} from the "
-                f"channel-first shape {space.shape}; resize the frames larger or name another torso in "
-                "policy_kwargs (features_extractor_class)."
-            )
         return channels, height, width
+
+    def _check_size(self, shape: tuple[int, int, int], pooling: str) -> None:
+        """:raises ValueError: if the convolutions of an image (C, H, W) give less than the pooling needs"""
+        n_outputs = outputs_needed(pooling)
+        smallest = self._smallest_image(n_outputs)
+        if min(shape[1:]) < smallest:
+            pooled, way_out = (f" with pooling={pooling!r}", ", choose another pooling") if n_outputs > 1 else ("", "")
+            raise ValueError(
+                f"{type(self).__name__} needs images of at least {smallest}x{smallest} pixels{pooled}, got "
+                f"{shape[1]}x{shape[2]} from the channel-first shape {shape}; resize the frames larger{way_out} or "
+                "name another torso in policy_kwargs (features_extractor_class)."
+            )

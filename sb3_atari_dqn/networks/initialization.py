@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from sb3_atari_dqn.validation import check_known
 
@@ -29,6 +30,14 @@ def initialize(module: nn.Module, name: str | None) -> None:
     check_known("initialization", name, INITIALIZATIONS)
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            INITIALIZATIONS[name](layer.weight)
+            _initialize_weight(layer, INITIALIZATIONS[name])
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def _initialize_weight(layer: nn.Conv2d | nn.Linear, fill: Callable[[Any], Any]) -> None:
+    weight = layer.weight.detach()
+    for kernel in weight.chunk(getattr(layer, "n_branches", 1)):  # several layers in one: each by itself
+        fill(kernel)
+    if parametrize.is_parametrized(layer, "weight"):  # its weight is computed from others, which this sets
+        layer.weight = weight

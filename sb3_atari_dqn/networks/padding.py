@@ -37,6 +37,12 @@ class SameConv2d(nn.Conv2d):
         return self._conv_forward(padded, self.weight, self.bias)  # TorchScript does not support super()
 
 
+class PairedConv2d(SameConv2d):
+    """Two convolutions of the same images as one: the filters of the first, then those of the second."""
+
+    n_branches = 2
+
+
 class SameMaxPool2d(nn.Module):
     """Max-pooling with a square window and TensorFlow's 'same' padding; ignores the padding."""
 

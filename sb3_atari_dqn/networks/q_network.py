@@ -17,7 +17,7 @@ from sb3_atari_dqn.networks.gradient import scale_gradient
 from sb3_atari_dqn.networks.heads import Head, HeadSize, LinearHead
 from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.initialization import initialize
-from sb3_atari_dqn.networks.padding import SameConv2d
+from sb3_atari_dqn.networks.padding import PairedConv2d, SameConv2d
 from sb3_atari_dqn.objectives.outputs import Distribution as Distribution
 from sb3_atari_dqn.objectives.outputs import Outputs, Values
 from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues
@@ -154,7 +154,7 @@ class HeadedQNetwork(QNetwork):
         first = extractor.cnn[0]
         is_hooked = any(module._forward_pre_hooks for module in (extractor, extractor.cnn, first))
         # A subclass may have its own forward, or computed weights.
-        return first if type(first) in (nn.Conv2d, SameConv2d) and not is_hooked else None
+        return first if type(first) in (nn.Conv2d, SameConv2d, PairedConv2d) and not is_hooked else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         names = ("head", "rescale_shared_gradient", "values", "noisy_std", "center")

@@ -10,10 +10,11 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from sb3_atari_dqn.networks.bytes import BytesExtractor
+from sb3_atari_dqn.networks.hadamax import HadamaxTorso
 from sb3_atari_dqn.networks.image_torso import ImageTorso
-from sb3_atari_dqn.networks.normalization import norm_of_images
+from sb3_atari_dqn.networks.normalization import norm_of_images, normalize_spectrally
 from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d
-from sb3_atari_dqn.validation import as_int, check_known
+from sb3_atari_dqn.validation import as_int, check_known, checked_flag
 
 
 class Conv(NamedTuple):
@@ -39,8 +40,8 @@ class ConvTorso(ImageTorso):
             channels = filters
         return modules
 
-    def _smallest_image(self) -> int:
-        size = 1
+    def _smallest_image(self, n_outputs: int) -> int:
+        size = n_outputs
         for layer in reversed(self._layers()):
             side = layer.kernel if isinstance(layer.kernel, int) else max(layer.kernel)
             size = (size - 1) * layer.stride + side
@@ -136,8 +137,8 @@ class MaxPoolTorso(ConvTorso):
             channels = filters
         return modules
 
-    def _smallest_image(self) -> int:
-        size = 1
+    def _smallest_image(self, n_outputs: int) -> int:
+        size = n_outputs
         for layer in reversed(self._layers()):
             size = (2 * size - 1) * layer.stride + 1  # pooling halves, 'same' padding rounds up
         return size
@@ -175,14 +176,26 @@ class ImpalaTorso(ImageTorso):
     channels. Deviation: none in the convolutions. Layer norm stands where Cobbe et al. 2019 put batch norm: directly
     after each convolution, before the pooling and before a block's sum.
 
+    With `width=2, spectral_norm=True, pooling="max"` it is the torso of Beyond The Rainbow (Clark et al. 2024), but
+    for the pooling of each stage, which pads as TensorFlow does (the odd pixel below and to the right); theirs pads one
+    pixel on all sides.
+
     :param width: multiplies the channels, a whole number
+    :param spectral_norm: of the convolutions in the residual blocks, not of the first one of each stage
     """
 
     default_hidden_size = 256
 
-    def __init__(self, observation_space: gym.Space, width: int = 1, **options: Any) -> None:
+    def __init__(
+        self, observation_space: gym.Space, width: int = 1, spectral_norm: bool = False, **options: Any
+    ) -> None:
         self.channels = tuple(channels * as_int("width", width, minimum=1) for channels in (16, 32, 32))
+        checked_flag("spectral_norm", spectral_norm)
         super().__init__(observation_space, **options)
+        if spectral_norm:  # now that they are initialized
+            blocks = [block for block in self.cnn if isinstance(block, ResidualBlock)]
+            for layer in (layer for block in blocks for layer in block.body if isinstance(layer, nn.Conv2d)):
+                normalize_spectrally(layer)
 
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
         modules: list[nn.Module] = []
@@ -193,8 +206,11 @@ class ImpalaTorso(ImageTorso):
             channels = filters
         return [*modules, activation()]
 
-    def _smallest_image(self) -> int:
-        return 1
+    def _smallest_image(self, n_outputs: int) -> int:
+        size = n_outputs
+        for _ in self.channels:
+            size = 2 * size - 1  # 'same' padding rounds up
+        return size
 
 
 TORSOS: dict[str, type[ImageTorso]] = {
@@ -206,6 +222,7 @@ TORSOS: dict[str, type[ImageTorso]] = {
     "elu_printed": PrintedEluTorso,
     "maxpool": MaxPoolTorso,
     "impala": ImpalaTorso,
+    "hadamax": HadamaxTorso,
 }
 
 

@@ -65,6 +65,8 @@ FLATTENED = {
     ("maxpool", 105, 80): 64 * 1 * 1,
     ("impala", 84, 84): 32 * 11 * 11,
     ("impala", 105, 80): 32 * 14 * 10,
+    ("hadamax", 84, 84): 64 * 11 * 11,  # 21, 11, 11
+    ("hadamax", 105, 80): 64 * 14 * 10,  # 27x20, 14x10
 }
 
 
@@ -103,7 +105,16 @@ def test_elu_torso_keeps_every_pixel_without_strides():
 
 @pytest.mark.parametrize(
     ("name", "smallest"),
-    [("dqn2013", 20), ("nature", 36), ("nature_stride2", 36), ("data_efficient", 25), ("maxpool", 53), ("impala", 1), ("elu_printed", 12)],
+    [
+        ("dqn2013", 20),
+        ("nature", 36),
+        ("nature_stride2", 36),
+        ("data_efficient", 25),
+        ("maxpool", 53),
+        ("impala", 1),
+        ("hadamax", 1),
+        ("elu_printed", 12),
+    ],
 )
 def test_the_smallest_image_works_and_one_pixel_less_is_an_error_that_names_both(name, smallest):
     torso = TORSOS[name](images(smallest, smallest + 3))
@@ -135,7 +146,7 @@ def test_activation_is_an_argument():
 @pytest.mark.parametrize("name", TORSOS)
 def test_without_normalization_layers_and_weights_are_what_they_were(name):
     torch.manual_seed(3)
-    torso = small_torso(name, images(), hidden_size=16)
+    torso = small_torso(name, images(), hidden_size=16, normalization="none")
     torch.manual_seed(3)
     normalized = small_torso(name, images(), hidden_size=16, normalization="layer")
     assert not any(isinstance(layer, nn.GroupNorm | nn.LayerNorm) for layer in torso.modules())
@@ -211,7 +222,7 @@ def test_bad_strides_are_named(strides):
 def test_a_torso_is_found_by_name_or_passed_through():
     assert resolve_torso("nature") is NatureTorso
     assert resolve_torso(NatureCNN) is NatureCNN
-    with pytest.raises(ValueError, match=r"'natur'.*bytes, data_efficient, dqn2013, elu, elu_printed, impala"):
+    with pytest.raises(ValueError, match=r"'natur'.*bytes, data_efficient, dqn2013, elu, elu_printed, hadamax, impala"):
         resolve_torso("natur")
 
 

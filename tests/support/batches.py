@@ -39,6 +39,7 @@ TORSOS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "elu": ({"strides": (4, 2, 1), "hidden_size": 32}, (2, 44, 36)),
     "maxpool": ({"hidden_size": 32}, (2, 80, 72)),
     "impala": ({"hidden_size": 32}, (2, 27, 22)),
+    "hadamax": ({"hidden_size": 32}, (2, 27, 22)),
 }
 
 

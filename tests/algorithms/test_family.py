@@ -1,0 +1,227 @@
+"""The whole family: values x bootstrap x head x noise x learner train, agree, are saved, resumed and learn.
+
+What each part computes is tested where it stands; here they meet.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+
+from sb3_atari_dqn import ClassicDQN, RainbowDQN
+from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
+from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.networks.generators import generators
+from sb3_atari_dqn.objectives.categorical import CategoricalValues
+from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
+from tests.support.environments import Catch
+
+VALUES_KWARGS: dict[str, dict[str, Any]] = {
+    "scalar": {},
+    "categorical": {"atoms": 11},
+    "quantile": {"quantiles": 8},
+    "implicit": {"predicted": 4, "targets": 4, "acting": 4, "cosines": 8},
+}
+COMBINATIONS = [
+    (values, bootstrap, head, noisy)
+    for values in VALUES
+    for bootstrap in BOOTSTRAPS
+    for head in ("linear", "dueling")
+    for noisy in (False, True)
+    if (values, bootstrap) != ("categorical", "munchausen")
+]
+SMALL: dict[str, Any] = dict(buffer_size=400, learning_starts=20, batch_size=16, seed=0, device="cpu")
+
+
+def small(values: str, bootstrap: str, head: str, noisy: bool, **kwargs: Any) -> ClassicDQN:
+    policy_kwargs = {"head": head, "noisy": noisy, "net_arch": [16]}
+    chosen: dict[str, Any] = dict(values=values, values_kwargs=VALUES_KWARGS[values], bootstrap=bootstrap)
+    return ClassicDQN("MlpPolicy", "CartPole-v1", policy_kwargs=policy_kwargs, **{**SMALL, **chosen, **kwargs})
+
+
+def parameters(model: ClassicDQN) -> list[torch.Tensor]:
+    return [each.clone() for each in model.policy.parameters()]
+
+
+@pytest.mark.parametrize(("values", "bootstrap", "head", "noisy"), COMBINATIONS)
+def test_both_learners_train_alike_from_the_same_seed(values, bootstrap, head, noisy):
+    trained = []
+    for learner in ("reference", "fast"):
+        model = small(values, bootstrap, head, noisy, learner=learner, train_freq=1)
+        before = parameters(model)
+        model.learn(40)
+        assert not all(torch.equal(a, b) for a, b in zip(before, parameters(model), strict=True))
+        trained.append(parameters(model))
+    for reference, fast in zip(*trained, strict=True):
+        torch.testing.assert_close(fast, reference, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("values", "bootstrap", "head", "noisy"), COMBINATIONS)
+def test_images_train_with_prioritized_n_step_replay_and_overlap_and_a_seed_repeats_them(values, bootstrap, head, noisy):
+    def trained() -> list[torch.Tensor]:
+        fast: dict[str, Any] = dict(learner="fast", precision="bf16", replay_ratio=0.5, overlap=True)
+        fast |= dict(replay="prioritized", n_steps=3)
+        kwargs = {"head": head, "noisy": noisy, "features_extractor_kwargs": {"hidden_size": 16}}
+        env = make_vec_env(Catch, n_envs=2, seed=0)
+        chosen: dict[str, Any] = dict(values=values, values_kwargs=VALUES_KWARGS[values], bootstrap=bootstrap)
+        model = ClassicDQN("CnnPolicy", env, policy_kwargs=kwargs, **SMALL, **chosen, **fast)
+        return parameters(model.learn(60))
+
+    once, again = trained(), trained()
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+    assert all(torch.isfinite(each).all() for each in once)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_a_saved_model_acts_as_before_and_learns_on(algorithm, tmp_path):
+    model = algorithm.import_class()("MlpPolicy", "CartPole-v1", **SMALL).learn(30)
+    model.save(tmp_path / "model")
+    again = algorithm.import_class().load(tmp_path / "model", model.get_env(), device="cpu")
+    assert again.objective == model.objective
+    observations = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    assert (again.predict(observations, deterministic=True)[0] == model.predict(observations, deterministic=True)[0]).all()
+    again.learn(30)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_an_exported_model_has_the_same_values(algorithm, tmp_path):
+    model = algorithm.import_class()("MlpPolicy", "CartPole-v1", **SMALL)
+    model.export(tmp_path / "model", onnx=False)
+    again = algorithm.import_class().import_(tmp_path / "model", device="cpu")
+    observations = torch.randn(20, 4)
+    model.policy.set_training_mode(False)
+    again.policy.set_training_mode(False)
+    assert torch.equal(again.q_net(observations), model.q_net(observations))
+    assert again.policy.q_net.values == model.policy.q_net.values
+
+
+def test_objects_in_place_of_names_are_saved_and_exported(tmp_path):
+    given = CategoricalValues(7, -1, 1)
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", values=given, **SMALL)
+    model.save(tmp_path / "model")
+    assert ClassicDQN.load(tmp_path / "model", device="cpu").policy.q_net.values == given
+    model.export(tmp_path / "export", onnx=False)
+    assert ClassicDQN.import_(tmp_path / "export", device="cpu").policy.q_net.values == given
+
+
+# --- switches
+
+OFF: dict[str, Any] = dict(
+    values="scalar", bootstrap="greedy", n_steps=1, replay="uniform", exploration="linear",
+    policy_kwargs={"head": "linear", "noisy": False},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["MlpPolicy", "CnnPolicy"])
+def test_rainbow_with_every_switch_off_is_classic_bit_for_bit(policy):
+    env = (lambda: make_vec_env(Catch, n_envs=1, seed=0)) if policy == "CnnPolicy" else (lambda: "CartPole-v1")
+    models = [RainbowDQN(policy, env(), **SMALL, **OFF), ClassicDQN(policy, env(), **SMALL)]
+    names = [list(dict(model.policy.named_parameters())) for model in models]
+    assert names[0] == names[1]
+    for model in models:
+        model.learn(100)
+    assert all(torch.equal(a, b) for a, b in zip(*map(parameters, models), strict=True))
+
+
+@pytest.mark.parametrize("switch", [*OFF])
+def test_each_switch_left_on_makes_a_difference(switch):
+    rest = {name: value for name, value in OFF.items() if name != switch}
+    models = [RainbowDQN("MlpPolicy", "CartPole-v1", **SMALL, **rest), ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL)]
+    trained = [parameters(model.learn(200)) for model in models]
+    same_shape = [each.shape for each in trained[0]] == [each.shape for each in trained[1]]
+    assert not same_shape or not all(torch.equal(a, b) for a, b in zip(*trained, strict=True))
+
+
+def test_what_the_user_passes_goes_before_what_the_algorithm_sets():
+    model = RainbowDQN("MlpPolicy", "CartPole-v1", **SMALL)
+    assert (model.n_steps, model.replay, model.exploration) == (3, "prioritized", "none")
+    positional = RainbowDQN("MlpPolicy", "CartPole-v1", 1e-3, 50, n_steps=2, device="cpu")
+    assert (positional.learning_rate, positional.buffer_size, positional.n_steps) == (1e-3, 50, 2)
+    other = RainbowDQN("MlpPolicy", "CartPole-v1", values_kwargs={"atoms": 7}, **SMALL)
+    assert other.policy.q_net.values == CategoricalValues(7)
+
+
+def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
+    with pytest.raises(TypeError, match="The constructor of Misspelled has no argument n_step"):
+
+        @constructor_defaults(n_step=3)
+        class Misspelled(ClassicDQN):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(values="categorical", bootstrap="munchausen"), "Munchausen averages .*take scalar, quantile or implicit"),
+        (dict(values="categorical", values_kwargs={"v_min": 1, "v_max": 1}), "v_min=1 must be below v_max=1"),
+        (dict(values="quantile", values_kwargs={"quantiles": 0}), "quantiles must be at least 1, got 0"),
+        (dict(values="implicit", values_kwargs={"targets": 0}), "targets must be at least 1, got 0"),
+        (dict(values="quantile", loss="mse"), "loss='mse' is one of scalar values"),
+        (dict(bootstrap="munchausen", bootstrap_kwargs={"tau": 0}), r"tau must be a number in \(0, inf\], got 0"),
+        (dict(bootstrap=["munchausen", "double"]), "bootstrap must be an object|belong"),
+        (dict(learning_rate_steps=0), "learning_rate_steps must be at least 1, got 0"),
+        (dict(learning_rate_steps=9, learning_rate=lambda left: left), "learning_rate_steps=9 .*give a number"),
+        (dict(policy_kwargs={"center": "quantiles"}), "Unknown center 'quantiles'; known: actions, actions and outputs"),
+        (dict(policy_kwargs={"center": "actions and outputs"}), "center='actions and outputs' needs head='dueling'"),
+    ],
+)
+def test_what_does_not_go_together_is_said_at_construction(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ClassicDQN("MlpPolicy", "CartPole-v1", **{**SMALL, **arguments})
+
+
+def test_rewards_beyond_the_support_are_said_once():
+    kwargs: dict[str, Any] = dict(values="categorical", values_kwargs={"atoms": 5, "v_min": -0.5, "v_max": 0.5})
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL, **kwargs)
+    with pytest.warns(RuntimeWarning, match="Rewards of up to 1 are beyond the support of CategoricalValues") as caught:
+        model.learn(200, log_interval=1)
+    assert sum("support" in str(each.message) for each in caught) == 1
+
+
+def test_the_learning_rate_falls_over_steps_whatever_the_length_of_the_training():
+    rates = []
+    for length in (150, 400):
+        model = ClassicDQN(
+            "MlpPolicy", "CartPole-v1", 1e-2, learning_rate_steps=200, learning_rate_final=1e-3, train_freq=1, **SMALL
+        )
+        model.learn(length)
+        rates.append(model.policy.optimizer.param_groups[0]["lr"])
+    assert rates == [pytest.approx(1e-2 - 150 / 200 * 9e-3, rel=0.02), pytest.approx(1e-3)]
+
+
+def test_generators_of_the_networks_are_part_of_the_state_of_a_training():
+    def model() -> RainbowDQN:
+        return RainbowDQN("MlpPolicy", "CartPole-v1", **{**SMALL, "replay": "uniform"})
+
+    trained = model().learn(60)
+    state = trained.state_dict()
+    other = model().learn(20)
+    other.load_state_dict(state, frames=trained.frame_source() or ())
+    assert len(generators(trained.policy)) == 8  # two layers in two streams of two networks
+    for ours, theirs in zip(generators(other.policy), generators(trained.policy), strict=True):
+        assert torch.equal(ours.get_state(), theirs.get_state())
+
+
+# --- learning
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in ("dqn_classic", "dqn_double", "dqn_dueling")])
+def test_it_balances_the_pole(name):
+    """A random policy keeps it up for about 20 steps."""
+    settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=64, target_update_interval=200, learning_starts=500)
+    settings |= dict(train_freq=4, gradient_steps=2, buffer_size=10_000, n_steps=3, seed=0, device="cpu")
+    if name in ("dqn_c51", "dqn_rainbow", "dqn_der"):
+        settings |= dict(values_kwargs={"atoms": 51, "v_min": 0, "v_max": 100})
+    if name == "dqn_iqn":
+        settings |= dict(values_kwargs={"predicted": 8, "targets": 8, "acting": 8})
+    if name not in ("dqn_rainbow", "dqn_der"):
+        settings |= dict(exploration_steps=2_000, exploration_final_eps=0.02)
+    algorithm = ALGORITHMS[name].import_class()
+    model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [64, 64]}, **settings)
+    model.learn(6_000)
+    assert evaluate_policy(model, model.get_env(), n_eval_episodes=10)[0] > 100
