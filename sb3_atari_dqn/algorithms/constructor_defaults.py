@@ -32,7 +32,9 @@ def constructor_defaults(**defaults: Any) -> Callable[[_Class], _Class]:
             own = {name: value for name, value in defaults.items() if name not in {*given, *_replaced_by(given)}}
             inherited(self, *args, **{**own, **kwargs})
 
-        parameters = [each.replace(default=defaults.get(name, each.default)) for name, each in parent.parameters.items()]
+        parameters = [
+            each.replace(default=defaults.get(name, each.default)) for name, each in parent.parameters.items()
+        ]
         __init__.__signature__ = parent.replace(parameters=parameters)  # type: ignore[attr-defined]
         cls.__init__ = __init__  # type: ignore[misc]
         return cls

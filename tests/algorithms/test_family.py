@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from sb3_atari_dqn import ClassicDQN, RainbowDQN
+from sb3_atari_dqn import ClassicDQN, DataEfficientRainbow, RainbowDQN
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.networks.generators import generators
@@ -61,7 +61,9 @@ def test_both_learners_train_alike_from_the_same_seed(values, bootstrap, head, n
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("values", "bootstrap", "head", "noisy"), COMBINATIONS)
-def test_images_train_with_prioritized_n_step_replay_and_overlap_and_a_seed_repeats_them(values, bootstrap, head, noisy):
+def test_images_train_with_prioritized_n_step_replay_and_overlap_and_a_seed_repeats_them(
+    values, bootstrap, head, noisy
+):
     def trained() -> list[torch.Tensor]:
         fast: dict[str, Any] = dict(learner="fast", precision="bf16", replay_ratio=0.5, overlap=True)
         fast |= dict(replay="prioritized", n_steps=3)
@@ -83,7 +85,9 @@ def test_a_saved_model_acts_as_before_and_learns_on(algorithm, tmp_path):
     again = algorithm.import_class().load(tmp_path / "model", model.get_env(), device="cpu")
     assert again.objective == model.objective
     observations = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
-    assert (again.predict(observations, deterministic=True)[0] == model.predict(observations, deterministic=True)[0]).all()
+    assert (
+        again.predict(observations, deterministic=True)[0] == model.predict(observations, deterministic=True)[0]
+    ).all()
     again.learn(30)
 
 
@@ -145,6 +149,18 @@ def test_what_the_user_passes_goes_before_what_the_algorithm_sets():
     assert other.policy.q_net.values == CategoricalValues(7)
 
 
+@pytest.mark.parametrize("pace", [{"replay_ratio": 0.5}, {"train_freq": 8, "gradient_steps": 4}, {}])
+def test_a_pace_that_the_user_gives_replaces_that_of_the_algorithm(pace):
+    @constructor_defaults(replay_ratio=1.0)
+    class ByRatio(ClassicDQN):
+        pass
+
+    for algorithm, own in ((DataEfficientRainbow, (None, 1, 1)), (ByRatio, (1.0, 1, 0))):
+        model = algorithm("MlpPolicy", "CartPole-v1", buffer_size=50, **pace)
+        wanted = {(): own, ("replay_ratio",): (0.5, 1, 0), ("train_freq", "gradient_steps"): (None, 8, 4)}[tuple(pace)]
+        assert (model.replay_ratio, model.train_freq.frequency, model.gradient_steps) == wanted
+
+
 def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
     with pytest.raises(TypeError, match="The constructor of Misspelled has no argument n_step"):
 
@@ -165,7 +181,10 @@ def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
         (dict(bootstrap=["munchausen", "double"]), "bootstrap must be an object|belong"),
         (dict(learning_rate_steps=0), "learning_rate_steps must be at least 1, got 0"),
         (dict(learning_rate_steps=9, learning_rate=lambda left: left), "learning_rate_steps=9 .*give a number"),
-        (dict(policy_kwargs={"center": "quantiles"}), "Unknown center 'quantiles'; known: actions, actions and outputs"),
+        (
+            dict(policy_kwargs={"center": "quantiles"}),
+            "Unknown center 'quantiles'; known: actions, actions and outputs",
+        ),
         (dict(policy_kwargs={"center": "actions and outputs"}), "center='actions and outputs' needs head='dueling'"),
     ],
 )
@@ -210,7 +229,9 @@ def test_generators_of_the_networks_are_part_of_the_state_of_a_training():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in ("dqn_classic", "dqn_double", "dqn_dueling")])
+@pytest.mark.parametrize(
+    "name", [name for name in ALGORITHMS if name not in ("dqn_classic", "dqn_double", "dqn_dueling")]
+)
 def test_it_balances_the_pole(name):
     """A random policy keeps it up for about 20 steps."""
     settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=64, target_update_interval=200, learning_starts=500)

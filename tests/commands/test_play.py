@@ -230,7 +230,8 @@ def test_the_note_says_why_there_are_no_action_values(pong):
 
 
 @pytest.mark.parametrize(
-    ("exploration", "line"), [("none", "Greedy policy (epsilon 0)"), ("linear", "Stochastic policy with epsilon 0.05, ")]
+    ("exploration", "line"),
+    [("none", "Greedy policy (epsilon 0)"), ("linear", "Stochastic policy with epsilon 0.05, ")],
 )
 def test_a_policy_without_epsilon_is_called_greedy(exploration, line):
     model = RainbowDQN("MlpPolicy", "CartPole-v1", exploration=exploration, buffer_size=100).learn(20)

@@ -93,9 +93,7 @@ def test_munchausen_discounts_the_value_by_the_batch_and_never_the_bonus():
     now, then = [0.2, 0.1, 0.4], [1.0, 0.3, 0.6]
     target = network([now, now], [then, then])
     rule, online = Munchausen(0.9, 0.5, -1), network(UNUSED, UNUSED)
-    by_gamma, by_batch = (
-        targets(rule, online, target, **more)[0][0] for more in ({}, {"discounts": [0.125, 0.125]})
-    )
+    by_gamma, by_batch = (targets(rule, online, target, **more)[0][0] for more in ({}, {"discounts": [0.125, 0.125]}))
     soft = 0.5 * math.log(sum(math.exp(q / 0.5) for q in then))
     assert by_gamma - by_batch == pytest.approx((0.5 - 0.125) * soft, abs=1e-6)
 

@@ -48,7 +48,9 @@ def test_a_return_is_split_between_the_atoms_next_to_it(value, expected):
     assert projected[0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("values", [FIVE, CategoricalValues(), CategoricalValues(2, 0, 1), CategoricalValues(51, 0, 100)])
+@pytest.mark.parametrize(
+    "values", [FIVE, CategoricalValues(), CategoricalValues(2, 0, 1), CategoricalValues(51, 0, 100)]
+)
 def test_the_projection_equals_a_loop_over_the_atoms(values):
     rng = torch.Generator().manual_seed(0)
     returns = torch.randn(20, values.atoms, generator=rng) * (values.v_max - values.v_min)

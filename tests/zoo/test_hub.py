@@ -337,7 +337,13 @@ def write_card(
     :param results: beyond those of upstream
     """
     args = {"algo": ALGO, "env": ENV, "seed": 1, "n_timesteps": -1, "env_kwargs": None, **(args or {})}
-    scores = {"mean_reward": 20.5, "std_reward": 0.25, "n_eval_episodes": 10, "is_deterministic": True, **(results or {})}
+    scores = {
+        "mean_reward": 20.5,
+        "std_reward": 0.25,
+        "n_eval_episodes": 10,
+        "is_deterministic": True,
+        **(results or {}),
+    }
     folder.mkdir()
     (folder / "replay.mp4").write_bytes(b"")
     (folder / "results.json").write_text(json.dumps(scores))
