@@ -13,8 +13,8 @@ _PACES = ({"train_freq", "gradient_steps"}, {"replay_ratio", "updates_per_transi
 
 def constructor_defaults(**defaults: Any) -> Callable[[_Class], _Class]:
     """
-    Class decorator: the constructor of the parent, with other defaults; what the user passes goes before them, and before
-    those that say the same in another way (`train_freq` and `replay_ratio`).
+    Class decorator: the constructor of the parent, with other defaults; what the user passes goes before them, and
+    before those that say the same in another way (`train_freq` and `replay_ratio`).
 
     :param defaults: arguments of the constructor
     :raises TypeError: if the parent's constructor does not have one of them

@@ -89,8 +89,9 @@ class DataEfficientRainbow(RainbowDQN):
     """
     Rainbow for 100,000 environment steps: 10-step returns, an update every step, little noise, a small torso.
 
-    Source: van Hasselt et al. 2019, appendix E. Deviations beside those of :class:`RainbowDQN`: 10 steps where the paper
-    has 20, as in Dopamine; the torso is chosen by the zoo's configuration (`features_extractor_class="data_efficient"`).
+    Source: van Hasselt et al. 2019, appendix E. Deviations beside those of :class:`RainbowDQN`: 10 steps where the
+    paper has 20, as in Dopamine; the zoo's configuration chooses the torso
+    (`features_extractor_class="data_efficient"`).
     """
 
     policy_defaults = {**RainbowDQN.policy_defaults, "noisy_std": 0.1}
