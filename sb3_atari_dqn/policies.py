@@ -118,6 +118,11 @@ class QPolicy(DQNPolicy):
             optimizer_kwargs,
         )
 
+    @classmethod
+    def takes_images(cls) -> bool:
+        """:return: whether it has a torso by default"""
+        return issubclass(cls.default_features_extractor, ImageTorso)
+
     @property
     def first_action(self) -> int:
         """Number of the first action; the networks count from 0."""

@@ -31,6 +31,8 @@ class ChosenObjective(_Host):
     bootstrap_kwargs: dict[str, Any] | None = None
     #: Defaults of `policy_kwargs`, which the user's override.
     policy_defaults: ClassVar[dict[str, Any]] = {}
+    #: Likewise, for policies of images: the torso and its arguments.
+    torso_defaults: ClassVar[dict[str, Any]] = {}
 
     policy: QPolicy
     loss: str
@@ -82,7 +84,21 @@ class ChosenObjective(_Host):
             raise ValueError(
                 f"{self.policy_class.__name__} must take values={values!r} and pass it to QPolicy.__init__."
             )
-        return {**taken, **given}
+        return {**taken, **self._torso(given), **given}
+
+    def _torso(self, given: dict[str, Any]) -> dict[str, Any]:
+        """
+        :param given: by the user, of whose `features_extractor_kwargs` each replaces one of the algorithm's
+        :return: the algorithm's torso, unless the user names another one
+        """
+        is_ours = issubclass(self.policy_class, QPolicy) and self.policy_class.takes_images()
+        if not is_ours or given.get("features_extractor_class") is not None:
+            return {}
+        arguments = dict(self.torso_defaults.get("features_extractor_kwargs", {}))
+        if given.get("net_arch") is not None:
+            arguments.pop("hidden_size", None)  # both size the hidden layer of the head
+        arguments |= given.pop("features_extractor_kwargs", None) or {}
+        return {**self.torso_defaults, **({"features_extractor_kwargs": arguments} if arguments else {})}
 
     def _warn_of_support(self) -> None:
         """A categorical distribution has no atoms beyond its support: such returns are learned as its edge."""

@@ -1,5 +1,6 @@
 """A training that goes on in another process: built again with the arguments that its checkpoint holds."""
 
+import json
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,13 +22,16 @@ class ResumedTraining(TrainingState, ExportedModels):
     """A mixin: one call that continues a training which `SaveCheckpoints` has watched."""
 
     def built_with(self) -> State:
-        """:return: the arguments of the constructor, plain; those that can only be saved as code are named instead"""
+        """
+        :return: the arguments of the constructor, each as JSON, since a state has a spelling of its own for infinity;
+            those that can only be saved as code are named instead
+        """
         given = {"policy": self.policy_class, **self._kept_arguments()}
         plain: State = {}
         code = sorted(self._argument_names() - given.keys())
         for name, value in given.items():
             try:
-                plain[name] = VOCABULARY.encode(value, name)
+                plain[name] = json.dumps(VOCABULARY.encode(value, name))
             except ValueError:
                 code.append(name)
         return {"arguments": plain, "code": code}
@@ -90,7 +94,7 @@ class ResumedTraining(TrainingState, ExportedModels):
             raise ValueError(
                 f"The checkpoint cannot hold {missing[0]}, which would have to be executed: give {missing[0]}= again."
             )
-        saved = {name: VOCABULARY.decode(value, name) for name, value in built["arguments"].items()}
+        saved = {name: VOCABULARY.decode(json.loads(value), name) for name, value in built["arguments"].items()}
         return {**saved, **given}
 
 

@@ -109,3 +109,7 @@ class BTR(ClassicDQN):
     values, bootstrap = "implicit", "munchausen"
     values_kwargs = {"predicted": 8, "targets": 8, "acting": 8}
     policy_defaults = {"head": "dueling", "noisy": True}
+    torso_defaults = {
+        "features_extractor_class": "impala",
+        "features_extractor_kwargs": {"width": 2, "spectral_norm": True, "pooling": "max", "hidden_size": 512},
+    }

@@ -11,7 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
-from sb3_atari_dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn import BTR, ClassicDQN, DuelingDQN, RainbowDQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import LogEpisodes, SaveCheckpoints, SaveOnBestTrainingMean
 from sb3_atari_dqn.policies import MlpPolicy
@@ -60,6 +60,44 @@ def test_a_killed_training_of_a_game_goes_on_as_if_nothing_had_happened(tmp_path
         return [SaveCheckpoints(50 * n_envs, folder=folder), LogEpisodes(folder=folder)]
 
     assert_same_after_kills(build, callbacks, tmp_path, 260 * n_envs, [70 * n_envs, 205 * n_envs])
+
+
+IMPLICIT = {"values": "implicit", "values_kwargs": {"predicted": 4, "targets": 4, "acting": 4}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        (RainbowDQN, {**OVERLAPPED, **FAST}),
+        (RainbowDQN, {"learner": "reference", "train_freq": 4}),
+        (DuelingDQN, {**IMPLICIT, **OVERLAPPED, **FAST, **PRIORITIZED}),
+        (DuelingDQN, {"values": "quantile", "values_kwargs": {"quantiles": 8}, "bootstrap": "minto", **FAST}),
+        (BTR, {"policy_kwargs": {"features_extractor_kwargs": {"width": 1, "hidden_size": 16}}, **OVERLAPPED, **FAST}),
+    ],
+)
+def test_noise_and_drawn_fractions_go_on_where_they_were(tmp_path, algorithm, settings):
+    def build(folder: Path) -> ClassicDQN:
+        sizes: Any = {"buffer_size": 300, "learning_starts": 40, "batch_size": 4, "target_update_interval": 30}
+        small: Any = {"policy_kwargs": {"features_extractor_kwargs": {"features_dim": 16}}}
+        return algorithm("CnnPolicy", native(1, folder), seed=1, **sizes, **{**small, **settings})
+
+    assert_same_after_kills(build, lambda folder: [SaveCheckpoints(40, folder=folder)], tmp_path, 140, [60, 110])
+
+
+def test_an_infinite_argument_is_saved_and_read_again(tmp_path):
+    def train(total: int, **more: Any) -> ClassicDQN:
+        env = make_vec_env("CartPole-v1", seed=3)
+        callback = [SaveCheckpoints(50, folder=tmp_path)]
+        if more:
+            return ClassicDQN.resume(tmp_path, env, callback, total, device="cpu")
+        sizes: Any = {"buffer_size": 300, "learning_starts": 10, "max_grad_norm": float("inf"), "device": "cpu"}
+        return ClassicDQN("MlpPolicy", env, seed=1, **sizes).learn(total, callback)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(100)
+    assert train(200, resume=True).max_grad_norm == float("inf")
 
 
 @pytest.mark.parametrize("n_envs", [1, 2])
