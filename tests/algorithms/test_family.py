@@ -3,13 +3,14 @@
 What each part computes is tested where it stands; here they meet.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.type_aliases import TrainFreq
 
 from sb3_atari_dqn import ClassicDQN, DataEfficientRainbow, RainbowDQN
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
@@ -160,7 +161,8 @@ def test_a_pace_that_the_user_gives_replaces_that_of_the_algorithm(pace):
     for algorithm, own in ((DataEfficientRainbow, (None, 1, 1)), (ByRatio, (1.0, 1, 0))):
         model = algorithm("MlpPolicy", "CartPole-v1", buffer_size=50, **pace)
         wanted = {(): own, ("replay_ratio",): (0.5, 1, 0), ("train_freq", "gradient_steps"): (None, 8, 4)}[tuple(pace)]
-        assert (model.replay_ratio, model.train_freq.frequency, model.gradient_steps) == wanted
+        frequency = cast(TrainFreq, model.train_freq).frequency
+        assert (model.replay_ratio, frequency, model.gradient_steps) == wanted
 
 
 def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
