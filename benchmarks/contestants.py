@@ -5,19 +5,20 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 import ale_py
 import gymnasium as gym
 import torch
+from sb3_contrib import QRDQN as ContribQRDQN
 from stable_baselines3 import DQN
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
-from sb3_atari_dqn import ClassicDQN, DuelingDQN, NatureAtari
+from sb3_atari_dqn import BTR, C51, IQN, QRDQN, ClassicDQN, DuelingDQN, MunchausenDQN, NatureAtari, RainbowDQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv
 from sb3_atari_dqn.objectives.objective import Objective
 
@@ -48,9 +49,10 @@ class Contestant:
     :param replay: kind of replay; None: the algorithm's default
     :param frame_storage: where the replay buffer stores frames; None: the default
     :param learning_starts: environment steps before the first update
+    :param options: further arguments of the constructor
     """
 
-    algorithm: type[DQN]
+    algorithm: type[Any]
     n_envs: int = 1
     native: bool = False
     learner: str | None = None
@@ -61,6 +63,7 @@ class Contestant:
     replay: str | None = None
     frame_storage: str | None = None
     learning_starts: int = SETTINGS["learning_starts"]
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def replay_ratio(self) -> float:
@@ -72,7 +75,7 @@ class Contestant:
             torch.set_num_threads(self.threads)
         gym.register_envs(ale_py)
         own = {"batch_size": self.batch_size, "learning_starts": self.learning_starts}
-        arguments = {**SETTINGS, **own, **self._pace(), **self._replay()}
+        arguments = {**SETTINGS, **own, **self._pace(), **self._replay(), **self.options}
         return self.algorithm("CnnPolicy", env or self.environment(game), seed=0, device=device, **arguments)
 
     def environment(self, game: str) -> VecEnv:
@@ -113,6 +116,37 @@ CONTESTANTS = {
     "dqn_dueling, reference": Contestant(DuelingDQN, learner="reference"),
     "dqn_dueling, fast bf16, 8 envs": Contestant(DuelingDQN, 8, True, "fast", "bf16"),
 }
+
+
+def _fast(algorithm: type[Any], **options: Any) -> Contestant:
+    return Contestant(algorithm, 8, True, "fast", "bf16", options=options)
+
+
+def _family() -> dict[str, Contestant]:
+    """:return: the algorithms of the catalogue with their networks and objectives, at one pace; and their parts"""
+    plain: dict[str, Any] = {"replay": "uniform", "n_steps": 1}  # SB3's, for all
+    of_rainbow = {**plain, "exploration": "linear"}  # noise costs the same with it
+    dueling: dict[str, Any] = {"head": "dueling"}
+    normed = {**dueling, "features_extractor_kwargs": {"normalization": "layer"}}
+    return {
+        "SB3 dqn": CONTESTANTS["SB3 dqn"],
+        "sb3-contrib qrdqn": Contestant(ContribQRDQN),
+        "dqn_classic": _fast(ClassicDQN),
+        "dqn_dueling": _fast(DuelingDQN),
+        "dqn_c51": _fast(C51),
+        "dqn_qr": _fast(QRDQN),
+        "dqn_iqn": _fast(IQN),
+        "dqn_iqn, 8 fractions": _fast(IQN, values_kwargs={"predicted": 8, "targets": 8, "acting": 8}),
+        "dqn_munchausen": _fast(MunchausenDQN),
+        "dqn_rainbow": _fast(RainbowDQN, **of_rainbow),
+        "dqn_rainbow without noise": _fast(RainbowDQN, **of_rainbow, policy_kwargs={"noisy": False}),
+        "dqn_btr": _fast(BTR, **plain),
+        "dqn_dueling, layer norm": _fast(DuelingDQN, policy_kwargs=normed),
+        "dqn_qr, dueling, double, layer norm": _fast(QRDQN, bootstrap="double", policy_kwargs=normed),
+    }
+
+
+FAMILY = _family()
 
 
 def serve(pipe: Connection, contestant: Contestant, game: str, device: str) -> None:

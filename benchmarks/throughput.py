@@ -1,6 +1,7 @@
 """Environment steps per second during training, ours and SB3's DQN: same hyperparameters, same game, one run.
 
     GOMP_SPINCOUNT=10000 python benchmarks/throughput.py --figure docs/images/throughput.png
+    GOMP_SPINCOUNT=10000 python benchmarks/throughput.py --family --envs PongNoFrameskip-v4 --steps 400
 
 Each contestant has its own process and is measured after ``learning_starts``, in alternating windows, so that
 slowdowns of the machine affect all of them; while one runs, the others wait. One update per four transitions, batch
@@ -19,7 +20,7 @@ from typing import Any
 import cleanrl
 import numpy as np
 import torch
-from contestants import CONTESTANTS, SETTINGS, UPDATES_PER_TRANSITION, Contestant, broken_down, serve, window
+from contestants import CONTESTANTS, FAMILY, SETTINGS, UPDATES_PER_TRANSITION, Contestant, broken_down, serve, window
 from report import circumstances, spread, write
 from stable_baselines3 import DQN
 from torch.utils.flop_counter import FlopCounterMode
@@ -59,7 +60,8 @@ class Worker:
 
 def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
     """:return: contestants by name, other projects last"""
-    workers: dict[str, Any] = {name: Worker(CONTESTANTS[name], game, args.device) for name in args.contestants}
+    known = {**CONTESTANTS, **FAMILY}
+    workers: dict[str, Any] = {name: Worker(known[name], game, args.device) for name in args.contestants}
     if args.cleanrl:
         workers[cleanrl.NAME] = cleanrl.CleanRL(args.cleanrl, game, SETTINGS, UPDATES_PER_TRANSITION)
     return workers
@@ -138,7 +140,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         medians = [each["median"] for each in figures]
         below = [each["median"] - each["min"] for each in figures]
         above = [each["max"] - each["median"] for each in figures]
-        colours = ["#9aa5b1" if name.startswith(("SB3", "CleanRL")) else "#2f6f9f" for name in names]
+        colours = ["#9aa5b1" if name.startswith(("SB3", "sb3-contrib", "CleanRL")) else "#2f6f9f" for name in names]
         axis.barh(names, medians, xerr=[below, above], color=colours, ecolor="#444444", capsize=2)
         for row, name in enumerate(names):
             ratio = speeds[name].get("ratio_to_sb3", {}).get("median")
@@ -156,7 +158,10 @@ def draw(result: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--envs", nargs="+", default=["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"])
-    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
+    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=[*CONTESTANTS, *FAMILY])
+    parser.add_argument(
+        "--family", action="store_true", help="every algorithm of the catalogue, instead of contestants"
+    )
     parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1_000, help="environment steps per window")
     parser.add_argument("--device", default="cpu")
@@ -164,6 +169,8 @@ def main() -> None:
     parser.add_argument("--out", help="file for the figures, as JSON")
     parser.add_argument("--figure", type=Path, help="picture of them")
     args = parser.parse_args()
+    if args.family:
+        args.contestants = list(FAMILY)
 
     result = {
         **circumstances("stable-baselines3", "torch", "ale-py", "gymnasium"),

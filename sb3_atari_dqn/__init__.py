@@ -12,11 +12,11 @@ if TYPE_CHECKING:  # they cannot follow the catalogue; tests/test_public_names.p
     from sb3_atari_dqn.algorithms.variants import BTR as BTR
     from sb3_atari_dqn.algorithms.variants import C51 as C51
     from sb3_atari_dqn.algorithms.variants import IQN as IQN
+    from sb3_atari_dqn.algorithms.variants import QRDQN as QRDQN
     from sb3_atari_dqn.algorithms.variants import DataEfficientRainbow as DataEfficientRainbow
     from sb3_atari_dqn.algorithms.variants import DoubleDQN as DoubleDQN
     from sb3_atari_dqn.algorithms.variants import DuelingDQN as DuelingDQN
     from sb3_atari_dqn.algorithms.variants import MunchausenDQN as MunchausenDQN
-    from sb3_atari_dqn.algorithms.variants import QRDQN as QRDQN
     from sb3_atari_dqn.algorithms.variants import RainbowDQN as RainbowDQN
     from sb3_atari_dqn.atari import NativeAtariVecEnv as NativeAtariVecEnv
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari

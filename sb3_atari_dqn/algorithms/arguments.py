@@ -94,8 +94,8 @@ def check_learning_rate(learning_rate: Any, steps: int | None) -> None:
     if steps is not None and callable(learning_rate) and learning_rate(1.0) != learning_rate(0.0):
         raise ValueError(
             f"learning_rate_steps={steps} lets the learning rate fall over environment steps, and the learning_rate "
-            f"given changes over the training by itself (from {learning_rate(1.0):g} to {learning_rate(0.0):g}); give a "
-            "number."
+            f"given changes over the training by itself (from {learning_rate(1.0):g} to {learning_rate(0.0):g}); give "
+            "a number."
         )
 
 

@@ -97,8 +97,8 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
     :param overlap: with `replay_ratio`: make the updates while the environments compute the next step
     :param learner: "reference", or "fast": the same update, optimized; float32 results differ by rounding
     :param precision: of the fast learner: "bf16", "fp32", or "auto": whichever is faster on this machine
-    :param values: how returns are represented: "scalar" (expected returns), "categorical", "quantile", "implicit", or an
-        object; default: the algorithm's
+    :param values: how returns are represented: "scalar" (expected returns), "categorical", "quantile", "implicit", or
+        an object; default: the algorithm's
     :param values_kwargs: options of `values`, such as the number of atoms or quantiles
     :param bootstrap: what enters the target: "greedy", "double", "minto", "munchausen", or an object; default: the
         algorithm's

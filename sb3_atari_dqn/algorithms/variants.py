@@ -100,8 +100,8 @@ class DataEfficientRainbow(RainbowDQN):
 @constructor_defaults(n_steps=3, replay="prioritized", gamma=0.997)
 class BTR(ClassicDQN):
     """
-    Beyond The Rainbow: implicit quantiles, Munchausen, a dueling head with noisy layers, an IMPALA torso of double width
-    with spectral norm and max-pooling, 3-step returns and prioritized replay.
+    Beyond The Rainbow: implicit quantiles, Munchausen, a dueling head with noisy layers, an IMPALA torso of double
+    width with spectral norm and max-pooling, 3-step returns and prioritized replay.
 
     Source: Clark et al. 2024. Deviations: those of :class:`ClassicDQN`, :class:`IQN` and :class:`MunchausenDQN`.
     """

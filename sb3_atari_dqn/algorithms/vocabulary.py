@@ -27,7 +27,6 @@ _POLICIES = (MlpPolicy, CnnPolicy, MultiInputPolicy)
 _SB3_UTILS = "stable_baselines3.common.utils"
 
 
-
 def _record_of(kind: Any) -> Record:
     """:param kind: a frozen dataclass"""
     return Record((f"{kind.__module__}.{kind.__qualname__}",), tuple(each.name for each in fields(kind)), kind)

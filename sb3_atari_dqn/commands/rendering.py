@@ -12,6 +12,7 @@ from sb3_atari_dqn.networks.readout import Readout, has_action_values, read
 from sb3_atari_dqn.pictures.arrays import single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.bars import ActionBars
 from sb3_atari_dqn.pictures.drawing import BLUE, ORANGE, Colour
+from sb3_atari_dqn.pictures.histograms import ActionHistograms
 from sb3_atari_dqn.pictures.saliency import RunningScale
 from sb3_atari_dqn.pictures.screen import View, draw_screen
 
@@ -33,6 +34,7 @@ class FrameRenderer:
         self._title = f"{env_id}   {algo}   {model_name}"
         self._policy = model.policy
         self._bars = ActionBars(action_names(self.env, env.action_space))
+        self._histograms = ActionHistograms()
         self._frame_shape = _frame_shape(self.env, env)
         self._no_values = _why_no_values(model, algo, env.observation_space)
         self._saliency = saliency and self._frame_shape is not None
@@ -74,7 +76,10 @@ class FrameRenderer:
 
     def _columns(self, readout: Readout | None, step: Step) -> list[Any]:
         if readout is not None:
-            return self._bars.columns(readout.q, readout.value, readout.advantages)
+            values = readout.q, readout.value, readout.advantages
+            if readout.returns is None or readout.probabilities is None:
+                return self._bars.columns(*values)
+            return [self._histograms.column(*values, readout.returns, readout.probabilities)]
         if not self._bars.names:
             return []
         return self._bars.frequencies(np.array([step.episode.actions[name] for name in self._bars.names]))

@@ -127,8 +127,8 @@ class DuelingHead(Head):
 
     :param size: of the head
     Source: Wang et al. 2016, section 3. Deviation: none. With several outputs per action, as Rainbow combines them
-    (Hessel et al. 2018, section "The integrated agent"): output by output; or, centered over "actions and outputs", with
-    the mean of all advantages, so that the differences between the outputs of a state are the advantages' alone.
+    (Hessel et al. 2018, section "The integrated agent"): output by output; or, centered over "actions and outputs",
+    less the mean of all advantages of a state, so that the advantages shape distributions too.
     """
 
     has_streams = True

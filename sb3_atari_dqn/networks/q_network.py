@@ -27,8 +27,8 @@ from sb3_atari_dqn.objectives.scalar import ScalarValues
 class Explanation(NamedTuple):
     """
     :param q: action values, [B, A]
-    :param value: state values, [B, 1]; None for a head without streams
-    :param advantages: with mean 0 over the actions, [B, A]; None for a head without streams
+    :param value: state values, [B, 1]; None for a head without streams, or whose streams are not in units of returns
+    :param advantages: with mean 0 over the actions, so that q = value + advantages, [B, A]; None where the value is
     :param distribution: of the return of each action; None where only expected returns are learned
     """
 
@@ -118,8 +118,10 @@ class HeadedQNetwork(QNetwork):
         features = self.extract_features(obs, self.features_extractor)
         outputs = self._outputs(features)
         q, distribution = self.values.mean(outputs), self.values.distribution(outputs)
-        if outputs.fractions is None or self.embedding is None:
-            streams: Any = self.q_net.streams(features)
+        if not self.values.outputs_are_returns:  # the streams are logits: Q is not V + A
+            streams: Any = None
+        elif outputs.fractions is None or self.embedding is None:
+            streams = self.q_net.streams(features)
         elif streams := self.q_net.streams(self.embedding(features, outputs.fractions)):
             streams = [_by_action(stream, outputs.fractions) for stream in streams]
         value, advantages = [self.values.mean(Outputs(stream)) for stream in streams] if streams else (None, None)

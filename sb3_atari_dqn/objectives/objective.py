@@ -63,7 +63,9 @@ class Objective:
         """
         bootstrapped = self.bootstrap(self.values, online, target, batch)
         if not isinstance(bootstrapped, Bootstrapped):
-            raise ValueError(f"{self.bootstrap!r} must return Bootstrapped(outputs), got a {type(bootstrapped).__name__}.")
+            raise ValueError(
+                f"{self.bootstrap!r} must return Bootstrapped(outputs), got a {type(bootstrapped).__name__}."
+            )
         outputs, bonus = bootstrapped
         n_outputs = self.values.target_fractions or self.values.n_outputs
         _check_shape(self.bootstrap, "its outputs", outputs, (len(batch.rewards), n_outputs))

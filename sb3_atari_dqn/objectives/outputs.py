@@ -52,7 +52,7 @@ class Values(Protocol):
 
     @property
     def outputs_are_returns(self) -> bool:
-        """Whether outputs are in the units of returns, so that averages over actions and sums with rewards make sense."""
+        """Whether outputs are in the units of returns: their averages over actions and sums with rewards make sense."""
         return True
 
     @property

@@ -1,7 +1,8 @@
 """Bar charts per action: action values, advantages, or action frequencies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from PIL import ImageDraw
@@ -10,7 +11,7 @@ from sb3_atari_dqn.pictures.drawing import BLUE, MUTED, ORANGE, RAISED, TEXT, Co
 
 HEADING = 28
 HEADING_SIZE = 15
-NUMBER = 54  # pixels, for the text of _signed
+NUMBER = 54  # pixels, for the text of signed
 GAP = 8
 
 
@@ -36,14 +37,50 @@ class Axis:
         return round((value - self.low) / span * width) if span > 0 else 0
 
 
-def _signed(number: float) -> str:
+def signed(number: float) -> str:
     """:return: at most six characters up to 99999"""
     digits = 2 if abs(number) < 10 else 1 if abs(number) < 1000 else 0
     return f"{number:+.{digits}f}"
 
 
+class Rows(NamedTuple):
+    """
+    The rows of a picture, one per action.
+
+    :param height: in pixels
+    :param size: of the font
+    :param has_value: whether the state value has a row above the actions
+    """
+
+    height: int
+    size: int
+    has_value: bool
+
+
+class Column(Protocol):
+    """
+    What can be drawn beside the names of the actions. In pixels, TALLEST: height of its rows, at most; FOOTER: below
+    them; LEADING: by which text is smaller than its row.
+
+    :param numbers: one per row: one per action, after the state value if that has a row
+    """
+
+    TALLEST: ClassVar[int]
+    FOOTER: ClassVar[int]
+    LEADING: ClassVar[int]
+
+    @property
+    def numbers(self) -> np.ndarray: ...
+
+    def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], rows: Rows, width: int) -> None:
+        """
+        :param corner: left, top in pixels; the rows begin ``HEADING`` below
+        :param width: in pixels
+        """
+
+
 @dataclass(frozen=True)
-class Column:
+class BarColumn:
     """
     :param heading: of the column
     :param numbers: one per action
@@ -56,7 +93,29 @@ class Column:
     numbers: np.ndarray
     axis: Axis
     colour: Colour
-    as_text: Callable[[float], str] = _signed
+    as_text: Callable[[float], str] = signed
+
+    TALLEST: ClassVar[int] = 34
+    FOOTER: ClassVar[int] = 0
+    LEADING: ClassVar[int] = 4
+
+    def draw(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], rows: Rows, width: int) -> None:
+        """See :class:`Column`."""
+        left, top = corner
+        write(draw, (left, top), shortened(self.heading, HEADING_SIZE, width), HEADING_SIZE)
+        bar_width = width - NUMBER
+        zero = left + self.axis.place(0, bar_width)
+        bottom = top + HEADING + rows.height * len(self.numbers)
+        draw.line([(zero, top + HEADING), (zero, bottom - 4)], fill=MUTED)
+        for i, number in enumerate(self.numbers):
+            if np.isnan(number):
+                continue
+            colour = ORANGE if rows.has_value and i == 0 else self.colour
+            y = top + HEADING + i * rows.height
+            end = left + self.axis.place(float(number), bar_width)
+            inset = rows.height // 5
+            draw.rectangle((min(zero, end), y + inset, max(zero, end), y + rows.height - inset - 2), fill=colour)
+        write_numbers(draw, (left + width, top), self.numbers, rows, self.as_text)
 
 
 @dataclass
@@ -71,7 +130,7 @@ class ActionBars:
     values: Axis = field(default_factory=Axis)
     advantages: Axis = field(default_factory=Axis)
 
-    def columns(self, q: np.ndarray, value: float | None, advantages: np.ndarray | None) -> list[Column]:
+    def columns(self, q: np.ndarray, value: float | None, advantages: np.ndarray | None) -> list[BarColumn]:
         """
         :param q: action values
         :param value: state value, None without a dueling head
@@ -82,41 +141,42 @@ class ActionBars:
             self.values.include(q)
             self.advantages.include(differences)
             return [
-                Column("action value Q", q, self.values, MUTED),
-                Column("Q - mean", differences, self.advantages, BLUE),
+                BarColumn("action value Q", q, self.values, MUTED),
+                BarColumn("Q - mean", differences, self.advantages, BLUE),
             ]
         self.values.include(np.append(q, value))
         self.advantages.include(advantages)
         return [
-            Column("Q = V + A", np.append(value, q), self.values, MUTED),
-            Column("advantage A", np.append(np.nan, advantages), self.advantages, BLUE),
+            BarColumn("Q = V + A", np.append(value, q), self.values, MUTED),
+            BarColumn("advantage A", np.append(np.nan, advantages), self.advantages, BLUE),
         ]
 
-    def frequencies(self, counts: np.ndarray) -> list[Column]:
+    def frequencies(self, counts: np.ndarray) -> list[BarColumn]:
         """:param counts: how often each action was taken"""
         axis = Axis()
         axis.include(np.ones(1))
-        return [Column("action frequencies so far", counts / max(counts.sum(), 1), axis, MUTED, "{:.0%}".format)]
+        return [BarColumn("action frequencies so far", counts / max(counts.sum(), 1), axis, MUTED, "{:.0%}".format)]
 
     def draw(
-        self, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], columns: list[Column], chosen: int
+        self, draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], columns: Sequence[Column], chosen: int
     ) -> None:
         """
         :param box: left, top, width, height in pixels
-        :param columns: from left to right; with one number more than actions, the first one is the state value
+        :param columns: of one kind, from left to right; with one number more than actions, the first one is the state
+            value
         :param chosen: index of the selected action, which is highlighted
         """
         left, top, width, height = box
         has_value = len(columns[0].numbers) > len(self.names)
         labels = ["V (state)"] * has_value + self.names
-        row = min(34, (height - HEADING) // len(labels))
-        size = max(min(16, row - 4), 8)
+        row = min(columns[0].TALLEST, (height - HEADING - columns[0].FOOTER) // len(labels))
+        size = max(min(16, row - columns[0].LEADING), 8)
         label_width = min(max(text_width(label, size) for label in labels) + 12, width // 3)
         _draw_labels(draw, (left, top + HEADING), labels, row, size, label_width, width, chosen + has_value)
         column_width = (width - label_width) // len(columns)
         for i, column in enumerate(columns):
             place = left + label_width + i * column_width
-            _draw_column(draw, (place, top), column, row, size, column_width - GAP, has_value)
+            column.draw(draw, (place, top), Rows(row, size, has_value), column_width - GAP)
 
 
 def _draw_labels(
@@ -137,28 +197,22 @@ def _draw_labels(
         write(draw, (left + 6, top + i * row + row // 2), shortened(label, size, label_width - 8), size, colour, "lm")
 
 
-def _draw_column(
+def write_numbers(
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
-    column: Column,
-    row: int,
-    size: int,
-    width: int,
-    has_value: bool,
+    numbers: np.ndarray,
+    rows: Rows,
+    as_text: Callable[[float], str] = signed,
 ) -> None:
-    left, top = corner
-    write(draw, (left, top), shortened(column.heading, HEADING_SIZE, width), HEADING_SIZE)
-    best = int(np.argmax(column.numbers[has_value:])) + has_value
-    bar_width = width - NUMBER
-    zero = left + column.axis.place(0, bar_width)
-    bottom = top + HEADING + row * len(column.numbers)
-    draw.line([(zero, top + HEADING), (zero, bottom - 4)], fill=MUTED)
-    for i, number in enumerate(column.numbers):
-        if np.isnan(number):
-            continue
-        colour = ORANGE if has_value and i == 0 else column.colour
-        y = top + HEADING + i * row
-        end = left + column.axis.place(float(number), bar_width)
-        draw.rectangle((min(zero, end), y + row // 5, max(zero, end), y + row - row // 5 - 2), fill=colour)
-        ink = TEXT if i == best else MUTED
-        write(draw, (left + width, y + row // 2), column.as_text(number), size, ink, "rm")
+    """
+    Write a number in each row, and that of the greedy action brighter.
+
+    :param corner: right, top of the column in pixels
+    :param numbers: one per row; nothing is written for NaN
+    """
+    right, top = corner
+    greedy = int(np.argmax(numbers[rows.has_value :])) + rows.has_value
+    for i, number in enumerate(numbers):
+        if not np.isnan(number):
+            middle = top + HEADING + i * rows.height + rows.height // 2
+            write(draw, (right, middle), as_text(number), rows.size, TEXT if i == greedy else MUTED, "rm")

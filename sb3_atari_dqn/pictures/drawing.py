@@ -18,6 +18,7 @@ Colour = tuple[int, int, int]
 
 BACKGROUND: Colour = (16, 19, 24)
 RAISED: Colour = (44, 50, 59)
+SLATE: Colour = (98, 108, 121)
 TEXT: Colour = (238, 241, 244)
 MUTED: Colour = (164, 173, 184)
 #: Colour-blind safe. Source: Okabe & Ito 2008, "Color Universal Design".

@@ -1,5 +1,6 @@
 """One frame of a video: the game beside observation, saliency maps and action values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,7 +67,7 @@ class View:
     game: np.ndarray
     frames: list[np.ndarray] = field(default_factory=list)
     maps: list[tuple[np.ndarray, Colour, str]] = field(default_factory=list)
-    columns: list[Column] = field(default_factory=list)
+    columns: Sequence[Column] = ()
     chosen: int = 0
     note: str = ""
 

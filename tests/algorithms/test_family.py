@@ -5,11 +5,13 @@ What each part computes is tested where it stands; here they meet.
 
 from typing import Any, cast
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.type_aliases import TrainFreq
 
 from sb3_atari_dqn import ClassicDQN, DataEfficientRainbow, RainbowDQN
@@ -62,9 +64,7 @@ def test_both_learners_train_alike_from_the_same_seed(values, bootstrap, head, n
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("values", "bootstrap", "head", "noisy"), COMBINATIONS)
-def test_images_train_with_prioritized_n_step_replay_and_overlap_and_a_seed_repeats_them(
-    values, bootstrap, head, noisy
-):
+def test_a_seed_repeats_a_training_on_images_with_prioritized_n_step_replay_and_overlap(values, bootstrap, head, noisy):
     def trained() -> list[torch.Tensor]:
         fast: dict[str, Any] = dict(learner="fast", precision="bf16", replay_ratio=0.5, overlap=True)
         fast |= dict(replay="prioritized", n_steps=3)
@@ -250,3 +250,67 @@ def test_it_balances_the_pole(name):
     model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [64, 64]}, **settings)
     model.learn(4_500)
     assert evaluate_policy(model, model.get_env(), n_eval_episodes=5)[0] > 60
+
+
+class TwoPoints(gym.Env):
+    """One step; the reward is 4 with probability 0.75, else -4. Two actions that make no difference."""
+
+    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 4.0 if self.np_random.random() < 0.75 else -4.0, True, False, {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        ("categorical", {"atoms": 9, "v_min": -8, "v_max": 8}),
+        ("quantile", {"quantiles": 20}),
+        ("implicit", {"predicted": 16, "targets": 16, "acting": 20}),
+    ],
+)
+def test_the_learned_distribution_is_that_of_the_returns(values, options, head):
+    model = ClassicDQN(
+        "MlpPolicy", TwoPoints(), 3e-3, learning_rate_steps=4000, values=values, values_kwargs=options, seed=0,
+        batch_size=64, learning_starts=100, train_freq=2, target_update_interval=100, device="cpu",
+        policy_kwargs={"net_arch": [32], "head": head}, exploration="none",
+    ).learn(4_000)  # fmt: skip
+    model.policy.set_training_mode(False)
+    found = model.q_net.explain(torch.ones(1, 1)).distribution
+    assert found is not None
+    returns, probabilities = (part.detach()[0] for part in found)
+    mean = (returns * probabilities).sum(dim=1)
+    spread = ((returns - mean.unsqueeze(1)).square() * probabilities).sum(dim=1).sqrt()
+    taken = int(mean.argmax())
+    assert mean[taken].item() == pytest.approx(0.75 * 4 - 0.25 * 4, abs=0.5)
+    assert spread[taken].item() == pytest.approx(8 * (0.25 * 0.75) ** 0.5, abs=0.5)
+    if values == "categorical":  # atoms from -8 in steps of 2
+        assert probabilities[taken, [2, 6]].tolist() == pytest.approx([0.25, 0.75], abs=0.08)
+    else:  # the quantile at 0.125 and that at 0.625, far from the jump at 0.25
+        ordered = returns[taken].sort().values
+        assert ordered[[2, 12]].tolist() == pytest.approx([-4, 4], abs=0.8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*ALGORITHMS][3:])
+def test_it_learns_to_catch_from_pixels(name):
+    """Random play scores about -0.7."""
+    settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=32, target_update_interval=200, learning_starts=300)
+    settings |= dict(buffer_size=10_000, n_steps=1, train_freq=2, gamma=0.95, seed=0, device="cpu", learner="fast")
+    torso: dict[str, Any] = {"features_extractor_class": "nature", "features_extractor_kwargs": {"hidden_size": 64}}
+    if name in ("dqn_c51", "dqn_rainbow", "dqn_der"):
+        settings |= dict(values_kwargs={"atoms": 21, "v_min": -2, "v_max": 2})
+    if name in ("dqn_qr", "dqn_iqn"):
+        settings |= dict(values_kwargs={"quantiles": 20} if name == "dqn_qr" else {"predicted": 8, "targets": 8})
+    if name not in ("dqn_rainbow", "dqn_der"):
+        settings |= dict(exploration_steps=2_000, exploration_final_eps=0.02)
+    model = ALGORITHMS[name].import_class()("CnnPolicy", Catch(), policy_kwargs=torso, precision="fp32", **settings)
+    model.learn(5_000)
+    assert evaluate_policy(model, Monitor(Catch()), n_eval_episodes=50)[0] > 0.3

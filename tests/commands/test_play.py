@@ -23,6 +23,9 @@ from sb3_atari_dqn.callbacks import video
 from sb3_atari_dqn.commands import play, rendering
 from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_no_values
 from sb3_atari_dqn.episodes import EpisodePlayer
+from sb3_atari_dqn.networks.readout import read
+from sb3_atari_dqn.pictures.bars import HEADING
+from sb3_atari_dqn.pictures.drawing import BLUE
 from sb3_atari_dqn.zoo.saved_run import find_run
 from tests.support.commands import TINY_ATARI, files, run, shell, train
 
@@ -42,7 +45,8 @@ def logs(tmp_path_factory):
     train(
         "--algo", "ppo", "--env", "CartPole-v1", "-n", "32", *to, "-params", "n_steps:4", "batch_size:8", "n_epochs:1"
     )
-    train("--algo", "qrdqn", "--env", "CartPole-v1", "-n", "32", *to)
+    for algo in ("qrdqn", "dqn_c51"):
+        train("--algo", algo, "--env", "CartPole-v1", "-n", "32", *to)
     train("--algo", "ppo", "--env", "Pendulum-v1", "-n", "32", *to, "-params", "n_envs:1", "n_steps:8", "n_epochs:1")
     return folder
 
@@ -135,12 +139,39 @@ def test_a_dueling_model_has_stack_values_and_saliency(pong, runs):
 def test_panels_that_a_model_does_not_support_are_left_out(logs, pong, runs, capsys):
     assert views(str(pong), "--max-steps", "1", "--no-saliency")[0].maps == []
     quantiles = views(str(logs / "qrdqn" / "CartPole-v1_1"), "--max-steps", "1")[0]
-    assert (quantiles.frames, quantiles.maps, quantiles.columns[0].heading) == ([], [], "action value Q")
+    assert (quantiles.frames, quantiles.maps, len(quantiles.columns)) == ([], [], 1)
     policy = views(str(logs / "ppo" / "CartPole-v1_1"), "--max-steps", "1", "--stochastic")[0]
     assert "Stochastic policy, as in enjoy" in capsys.readouterr().out
     assert policy.note == "ppo has no action values to show"
     assert policy.columns[0].heading == "action frequencies so far"
     assert views(str(logs / "ppo" / "Pendulum-v1_1"), "--max-steps", "1")[0].columns == []
+
+
+@pytest.mark.parametrize("algo", ["qrdqn", "dqn_c51"])
+def test_a_distribution_is_a_histogram_on_an_axis_that_stays(logs, runs, algo):
+    run_ = find_run(logs / algo / "CartPole-v1_1")
+    env = run_.create_env(seed=0)
+    model = run_.load_model(env, 0, "cpu")
+    renderer = FrameRenderer("CartPole-v1", algo, "last model", model, env, saliency=True)
+    columns, pictures = [], []
+    for step in EpisodePlayer(model, env, True).steps(1, 8):
+        readout = read(model.policy, step.observation)
+        columns.extend(renderer._columns(readout, step))
+        pictures.append(renderer.draw(step))
+        assert columns[-1].numbers.tolist() == readout.q.tolist()
+        bars = (columns[-1].edges[:-1] + columns[-1].edges[1:]) / 2
+        width = columns[-1].edges[1] - columns[-1].edges[0]
+        assert columns[-1].masses.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+        assert columns[-1].masses @ bars == pytest.approx(readout.q, abs=width / 2)
+    env.close()
+    lows, highs = [column.edges[0] for column in columns], [column.edges[-1] for column in columns]
+    assert (lows, highs) == (sorted(lows, reverse=True), sorted(highs))  # it never shrinks
+    assert len({*zip(lows, highs, strict=True)}) <= (1 if algo == "dqn_c51" else 3)
+    marks = [(picture == BLUE).all(axis=-1).any(axis=1) for picture in pictures]  # rows with the greedy action
+    greedy = [int(column.numbers.argmax()) for column in columns]
+    tops = [66 + HEADING + action * columns[0].TALLEST for action in greedy]
+    for top, rows in zip(tops, marks, strict=True):
+        assert top <= np.nonzero(rows)[0].min() <= np.nonzero(rows)[0].max() < top + columns[0].TALLEST
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Implicit quantiles: what the network makes of fractions, and how many it draws for whom."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sb3_atari_dqn.objectives.bootstrap import Double, Greedy, Minto, Munchausen
 from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, midpoints
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy
-from tests.support.batches import batch, images, make_policy
+from tests.support.batches import N_ACTIONS, batch, images, make_policy
 
 VALUES = ImplicitQuantileValues(predicted=5, targets=7, acting=3, cosines=6)
 
@@ -37,7 +38,8 @@ def test_fractions_are_drawn_from_a_generator_of_its_own():
     first, second = embedding.fractions(300, 10), embedding.fractions(300, 10)
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.equal(first, second)
-    assert 0 <= first.min() < 0.01 and 0.99 < first.max() < 1
+    assert 0 <= first.min() < 0.01
+    assert 0.99 < first.max() < 1
     assert first.mean().item() == pytest.approx(0.5, abs=0.02)
 
 
@@ -46,9 +48,9 @@ def test_fractions_are_drawn_from_a_generator_of_its_own():
 def test_a_head_answers_each_fraction_of_each_state(head, policy_class):
     policy = make_policy(policy_class, values=VALUES, head=head)
     observations = torch.as_tensor(np.stack([policy.observation_space.sample() for _ in range(4)]))
-    q_net = policy.q_net.eval()
+    q_net: Any = policy.q_net.eval()
     drawn, fixed = q_net.outputs(observations, 5), q_net.outputs(observations)
-    n_actions = int(policy.action_space.n)
+    n_actions = N_ACTIONS
     assert drawn.per_action.shape == (4, n_actions, 5)
     assert fixed.per_action.shape == (4, n_actions, 3)
     assert torch.equal(fixed.fractions, midpoints(3).expand(4, 3))
@@ -56,7 +58,7 @@ def test_a_head_answers_each_fraction_of_each_state(head, policy_class):
     for n in range(5):  # one fraction at a time
         rows = q_net.q_net(q_net.embedding(features, drawn.fractions[:, n : n + 1]))
         torch.testing.assert_close(drawn.per_action[:, :, n], rows[:, :, 0])
-    explained = q_net.explain(observations)
+    explained: Any = q_net.explain(observations)
     torch.testing.assert_close(explained.q, q_net(observations))
     if head == "dueling":
         torch.testing.assert_close(explained.value + explained.advantages, explained.q)
@@ -104,7 +106,8 @@ def test_each_rule_asks_for_no_more_than_it_needs(bootstrap, target_asked, onlin
 
 def test_without_images_hidden_layers_but_the_last_stand_before_the_product():
     policy = make_policy(MlpPolicy, values=VALUES, net_arch=[20, 30])
-    embedding, head = policy.q_net.embedding, policy.q_net.q_net
+    network: Any = policy.q_net
+    embedding, head = network.embedding, network.q_net
     assert [(each.in_features, each.out_features) for each in embedding.hidden if hasattr(each, "in_features")] == [
         (policy.q_net.features_dim, 20)
     ]

@@ -10,7 +10,8 @@ from gymnasium import spaces
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 
-from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn import IQN, DuelingDQN, RainbowDQN
+from sb3_atari_dqn import QRDQN as QuantileDQN
 from sb3_atari_dqn.networks.heads import DuelingHead
 from sb3_atari_dqn.networks.readout import has_action_values, read
 from tests.support.environments import Catch, DiscountProbe, Noise
@@ -83,6 +84,22 @@ def test_quantiles_are_averaged():
         quantiles = model.policy.quantile_net(model.policy.obs_to_tensor(IMAGE)[0])
     assert quantiles.shape == (1, 200, 4)
     assert read_out(model.policy, IMAGE).q == pytest.approx(quantiles[0].mean(0).numpy(), abs=1e-6)
+
+
+def test_logits_of_two_streams_are_no_state_value_and_advantages():
+    """Means are not linear in logits: Q is not V + A."""
+    readout = read_out(RainbowDQN("CnnPolicy", Noise(), **SMALL).policy, IMAGE)
+    assert readout.value is readout.advantages is readout.value_saliency is None
+    assert readout.q == pytest.approx((readout.returns * readout.probabilities).sum(axis=1), abs=1e-5)
+    assert readout.action_saliency.max() > 0
+
+
+@pytest.mark.parametrize("algorithm", [QuantileDQN, IQN])
+def test_quantiles_of_two_streams_are_state_value_and_advantages(algorithm):
+    policy = algorithm("CnnPolicy", Noise(), **SMALL, policy_kwargs=dict(head="dueling")).policy
+    readout = read_out(policy, IMAGE)
+    assert readout.q == pytest.approx(readout.value + readout.advantages, abs=1e-5)
+    assert readout.q == pytest.approx(readout.returns.mean(axis=1), abs=1e-5)
 
 
 def test_image_saliency_is_the_largest_over_the_channels():

@@ -37,7 +37,10 @@ def two_samples(**columns: Any) -> Any:
     given = {"actions": [1, 0], "rewards": [1.0, 3.0], "dones": [0.0, 1.0], "weights": [1.0, 1.0], **columns}
     tensors: dict[str, Any] = {name: torch.tensor(numbers).unsqueeze(1) for name, numbers in given.items()}
     shape = (2, 1, 2, 2)
-    observations = {"observations": torch.full(shape, NOW), "next_observations": torch.full(shape, THEN)}
+    observations: dict[str, Any] = {
+        "observations": torch.full(shape, NOW),
+        "next_observations": torch.full(shape, THEN),
+    }
     return batch(images(1, 2, 2), 0)._replace(**observations, **tensors)
 
 
@@ -52,8 +55,8 @@ UNUSED = [[99.0, -99.0, 0.0]] * 2
 def test_minto_takes_the_maximum_of_the_smaller_values():
     online = network(UNUSED, [[1.0, 5.0, 3.0], [0.0, 0.0, 0.0]])
     target = network(UNUSED, [[4.0, 2.0, 2.5], [9.0, 9.0, 9.0]])
-    # Smaller: 1, 2, 2.5; neither the maximum of the target (4), nor what it says of the online choice (2), nor the online
-    # maximum (5). The second episode is over.
+    # Smaller: 1, 2, 2.5; neither the maximum of the target (4), nor what it says of the online choice (2), nor the
+    # online maximum (5). The second episode is over.
     assert targets(Minto(), online, target) == [[1 + 0.5 * 2.5], [3.0]]
 
 
@@ -139,7 +142,7 @@ def test_bounds_of_munchausen(options, message):
 
 
 def test_munchausen_refuses_probabilities_in_one_sentence():
-    with pytest.raises(ValueError, match="Munchausen averages .*CategoricalValues.*take scalar, quantile or implicit"):
+    with pytest.raises(ValueError, match=r"Munchausen averages .*CategoricalValues.*take scalar, quantile or implicit"):
         Objective(CategoricalValues(), Munchausen())
 
 
