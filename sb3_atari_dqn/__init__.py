@@ -1,4 +1,4 @@
-"""Double and dueling deep Q-learning from pixels for Stable-Baselines3 and the RL Zoo.
+"""Value-based deep reinforcement learning from pixels for Stable-Baselines3 and the RL Zoo.
 
 Importing this package costs next to nothing: every public name is loaded on first use.
 """

@@ -33,7 +33,7 @@ class Paper:
 class Range:
     """Numbers that tuning searches: whole ones if the bounds are.
 
-    :param name: of a constructor argument
+    :param name: of a constructor argument, or of a key in one, such as "values_kwargs.atoms"
     :param low: smallest value
     :param high: largest value
     :param log: whether to sample in the logarithm
@@ -49,7 +49,7 @@ class Range:
 class Choice:
     """Values that tuning tries.
 
-    :param name: of a constructor argument
+    :param name: as of :class:`Range`
     :param options: texts, numbers, booleans or None
     """
 
@@ -67,6 +67,7 @@ class Algorithm:
     :param module: that defines the class
     :param also_tuned: constructor arguments that tuning searches, beside the common ones
     :param not_tuned: common dimensions (:data:`sb3_atari_dqn.zoo.tuning.COMMON`) that mean nothing to it
+    :param exploration: default of the constructor argument; "none" where noisy layers explore
     """
 
     name: str
@@ -76,6 +77,7 @@ class Algorithm:
     module: str = "sb3_atari_dqn.algorithms.variants"
     also_tuned: tuple[Range | Choice, ...] = ()
     not_tuned: tuple[str, ...] = ()
+    exploration: str = "linear"
 
     @property
     def page(self) -> str:
@@ -157,6 +159,11 @@ _FORTUNATO_2018 = Paper(
 
 # Noisy layers explore: epsilon means nothing then.
 _EPSILON = ("exploration_fraction", "exploration_final_eps")
+_NOISE = (Range("policy_kwargs.noisy_std", 0.1, 1.0, log=True),)
+
+_SUPPORT = (Choice("values_kwargs.atoms", (21, 51, 101)), Range("values_kwargs.v_max", 5.0, 100.0, log=True))
+_FRACTIONS = (Choice("values_kwargs.predicted", (8, 32, 64)), Choice("values_kwargs.targets", (8, 32, 64)))
+_MUNCHAUSEN = (Range("bootstrap_kwargs.alpha", 0.5, 1.0), Range("bootstrap_kwargs.tau", 0.003, 0.3, log=True))
 
 _ENTRIES = (
     Algorithm(
@@ -183,44 +190,53 @@ _ENTRIES = (
         class_name="C51",
         summary="C51: a categorical distribution of the return over 51 atoms",
         papers=(_BELLEMARE_2017,),
+        also_tuned=_SUPPORT,
     ),
     Algorithm(
         name="dqn_qr",
         class_name="QRDQN",
         summary="QR-DQN: quantile regression of the return",
         papers=(_DABNEY_2018A,),
+        also_tuned=(Choice("values_kwargs.quantiles", (50, 100, 200)),),
     ),
     Algorithm(
         name="dqn_iqn",
         class_name="IQN",
         summary="IQN: quantiles of the return at drawn fractions, which are an input of the network",
         papers=(_DABNEY_2018B,),
+        also_tuned=_FRACTIONS,
     ),
     Algorithm(
         name="dqn_munchausen",
         class_name="MunchausenDQN",
         summary="Munchausen DQN: a soft maximum, and the log-policy added to the reward",
         papers=(_VIEILLARD_2020,),
+        also_tuned=_MUNCHAUSEN,
     ),
     Algorithm(
         name="dqn_rainbow",
         class_name="RainbowDQN",
         summary="Rainbow: C51, double Q-learning, a dueling head, noisy layers, 3-step returns and prioritized replay",
         papers=(_HESSEL_2018, _BELLEMARE_2017, _FORTUNATO_2018),
+        also_tuned=(*_SUPPORT, *_NOISE),
         not_tuned=_EPSILON,
+        exploration="none",
     ),
     Algorithm(
         name="dqn_der",
         class_name="DataEfficientRainbow",
         summary="data-efficient Rainbow: Rainbow with an update every step, for 100,000 steps",
         papers=(_VAN_HASSELT_2019, _HESSEL_2018),
-        not_tuned=_EPSILON,
+        also_tuned=(Choice("n_steps", (3, 10, 20)), *_SUPPORT, *_NOISE),
+        not_tuned=(*_EPSILON, "n_steps", "torso"),
+        exploration="none",
     ),
     Algorithm(
         name="dqn_btr",
         class_name="BTR",
         summary="Beyond The Rainbow: IQN, Munchausen, noisy dueling IMPALA, 3-step returns and prioritized replay",
         papers=(_CLARK_2024, _DABNEY_2018B, _VIEILLARD_2020),
+        also_tuned=(*_FRACTIONS, *_MUNCHAUSEN, *_NOISE),
         not_tuned=("torso",),
     ),
 )

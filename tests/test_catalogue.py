@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def test_every_entry_names_its_class(algorithm):
     assert algorithm.import_class().__name__ == algorithm.class_name
     assert algorithm.import_class().__module__ == algorithm.module
     assert ALGORITHMS[algorithm.name] is algorithm
+    assert signature(algorithm.import_class()).parameters["exploration"].default == algorithm.exploration
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),
-    f"{NAME}.catalogue": ("__init__.py", "zoo/", "commands/"),
+    f"{NAME}.catalogue": ("__init__.py", "zoo/", "commands/", "plotting/settings.py"),
     f"{NAME}.episodes": ("commands/",),
     f"{NAME}.recipes": ("recipes/", "zoo/", "commands/", "__main__.py"),
     f"{NAME}.pictures": ("pictures/", "commands/"),

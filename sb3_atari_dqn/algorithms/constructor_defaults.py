@@ -1,16 +1,20 @@
 """Algorithms that are others with other defaults."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar
 
 _Class = TypeVar("_Class", bound=type)
 
+# Two ways to say how often to learn: one that the user gives takes the place of a default of the other.
+_PACES = ({"train_freq", "gradient_steps"}, {"replay_ratio", "updates_per_transition"})
+
 
 def constructor_defaults(**defaults: Any) -> Callable[[_Class], _Class]:
     """
-    Class decorator: the constructor of the parent, with other defaults; what the user passes goes before them.
+    Class decorator: the constructor of the parent, with other defaults; what the user passes goes before them, and
+    before those that say the same in another way (`train_freq` and `replay_ratio`).
 
     :param defaults: arguments of the constructor
     :raises TypeError: if the parent's constructor does not have one of them
@@ -25,12 +29,21 @@ def constructor_defaults(**defaults: Any) -> Callable[[_Class], _Class]:
         @wraps(inherited)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             given = parent.bind_partial(self, *args, **kwargs).arguments
-            own = {name: value for name, value in defaults.items() if name not in given}
+            own = {name: value for name, value in defaults.items() if name not in {*given, *_replaced_by(given)}}
             inherited(self, *args, **{**own, **kwargs})
 
-        replaced = [each.replace(default=defaults.get(name, each.default)) for name, each in parent.parameters.items()]
-        __init__.__signature__ = parent.replace(parameters=replaced)  # type: ignore[attr-defined]
+        parameters = [
+            each.replace(default=defaults.get(name, each.default)) for name, each in parent.parameters.items()
+        ]
+        __init__.__signature__ = parent.replace(parameters=parameters)  # type: ignore[attr-defined]
         cls.__init__ = __init__  # type: ignore[misc]
         return cls
 
     return decorate
+
+
+def _replaced_by(given: Mapping[str, Any]) -> set[str]:
+    """:return: arguments whose defaults do not go with those given"""
+    told = {name for name, value in given.items() if value is not None}
+    first, second = _PACES
+    return (second if told & first else set()) | (first if told & second else set())

@@ -87,9 +87,11 @@ class RainbowDQN(ClassicDQN):
 @constructor_defaults(n_steps=10, train_freq=1, learning_starts=1600, target_update_interval=2000)
 class DataEfficientRainbow(RainbowDQN):
     """
-    Rainbow for 100,000 environment steps: 10-step returns, an update every step, a small torso.
+    Rainbow for 100,000 environment steps: 10-step returns, an update every step, little noise, a small torso.
 
-    Source: van Hasselt et al. 2019, appendix E. Deviations: those of :class:`RainbowDQN`.
+    Source: van Hasselt et al. 2019, appendix E. Deviations beside those of :class:`RainbowDQN`: 10 steps where the
+    paper has 20, as in Dopamine; the zoo's configuration chooses the torso
+    (`features_extractor_class="data_efficient"`).
     """
 
     policy_defaults = {**RainbowDQN.policy_defaults, "noisy_std": 0.1}

@@ -189,6 +189,8 @@ def _policy_line(deterministic: bool, model: Any) -> str:
     if deterministic:
         return "Deterministic policy"
     epsilon = getattr(model, "exploration_rate", None)
+    if epsilon == 0:
+        return "Greedy policy (epsilon 0)"
     policy = "Stochastic policy" if epsilon is None else f"Stochastic policy with epsilon {epsilon:.3g}"
     return f"{policy}, as in enjoy (--deterministic: without exploration)"
 

@@ -7,7 +7,6 @@ from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
-from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
 from sb3_atari_dqn.plotting.groups import group
@@ -33,8 +32,6 @@ Epsilon is plotted for runs that logged it, with the callback sb3_atari_dqn.call
 """
 
 
-#: Algorithms with epsilon-greedy exploration.
-_EXPLORERS = {"dqn", "qrdqn", *ALGORITHMS}
 _LOGGERS = "to log it, train with the callback sb3_atari_dqn.callbacks.LogEpisodes or with --tensorboard-log"
 
 
@@ -90,9 +87,9 @@ def _check_matplotlib() -> None:
 
 
 def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:
-    silent = [run for run in runs if run.epsilon is None]
-    missing = [str(run.path) for run in silent if run.settings.algo in _EXPLORERS]
-    if len(silent) == len(runs):
+    silent = [run for run in runs if run.epsilon is None and run.settings.exploration != "none"]
+    missing = [str(run.path) for run in silent if run.settings.exploration is not None]
+    if silent and all(run.epsilon is None for run in runs):
         return [f"No epsilon panel: no run logged epsilon{f'; {_LOGGERS}' if missing else ''}"]
     return [f"No epsilon for {', '.join(missing)}: not logged; {_LOGGERS}"] if missing else []
 

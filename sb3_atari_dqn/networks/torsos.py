@@ -75,6 +75,17 @@ class NatureStride2Torso(ConvTorso):
     default_hidden_size = 512
 
 
+class DataEfficientTorso(ConvTorso):
+    """
+    A small torso for few environment steps: a 3x3 map of 64 channels from 84x84 frames.
+
+    Source: van Hasselt et al. 2019, appendix E: 32 5x5/5, 64 5x5/5, dense 256. Deviation: none.
+    """
+
+    layers = (Conv(32, 5, 5), Conv(64, 5, 5))
+    default_hidden_size = 256
+
+
 class EluTorso(ConvTorso):
     """
     32 8x8, 64 3x3, 64 3x3, dense 512, with ELU; the torso of a tutorial on Pong of 2019, with square kernels.
@@ -206,6 +217,7 @@ TORSOS: dict[str, type[ImageTorso]] = {
     "dqn2013": DQN2013Torso,
     "nature": NatureTorso,
     "nature_stride2": NatureStride2Torso,
+    "data_efficient": DataEfficientTorso,
     "elu": EluTorso,
     "elu_printed": PrintedEluTorso,
     "maxpool": MaxPoolTorso,

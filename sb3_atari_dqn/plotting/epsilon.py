@@ -37,9 +37,11 @@ def read_epsilon(
     :param start: when it started, seconds since the epoch
     :param env_steps: at the end of each episode, to interpolate the time of a step [n]
     :param seconds: likewise [n]
-    :return: None if the run logged none, or its TensorBoard log is ambiguous
+    :return: None if the run explores without epsilon, logged none, or its TensorBoard log is ambiguous
     :raises ValueError: on a damaged file; the message names it
     """
+    if settings.exploration == "none":  # logged as 0
+        return None
     points = (
         _from_csv(episode_log(run), "env_steps", "epsilon")
         or _from_csv(run / "progress.csv", "time/total_timesteps", TAG)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from sb3_atari_dqn.atari.skipping import own_skip
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.plotting.files import read_as
 from sb3_atari_dqn.validation import as_int
 
@@ -29,6 +30,10 @@ _GYMNASIUM = "gymnasium.wrappers."
 _OURS = "sb3_atari_dqn."
 #: Packages whose other wrappers do not skip frames.
 _KNOWN = ("stable_baselines3.", "sb3_contrib.", "rl_zoo3.", _GYMNASIUM)
+
+
+#: Algorithms of SB3 and sb3-contrib with epsilon-greedy exploration.
+_THEIR_EXPLORERS = ("dqn", "qrdqn")
 
 
 class _Loader(yaml.SafeLoader):
@@ -74,6 +79,13 @@ class Settings:
         asked = self.args.get("n_timesteps")
         budget = asked if isinstance(asked, int | float) and asked > 0 else self.config.get("n_timesteps")
         return int(budget) if isinstance(budget, float) and budget.is_integer() else budget
+
+    @property
+    def exploration(self) -> str | None:
+        """How epsilon falls; "none" where noisy layers explore instead, None for algorithms without epsilon"""
+        if self.algo not in ALGORITHMS:
+            return "linear" if self.algo in _THEIR_EXPLORERS else None
+        return str(self.config.get("exploration", ALGORITHMS[self.algo].exploration) or "none")
 
     @property
     def continues(self) -> str:

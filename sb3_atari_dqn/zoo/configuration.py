@@ -7,6 +7,7 @@ import argparse
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,24 @@ _MAPPINGS = (
     *("values_kwargs", "bootstrap_kwargs"),
 )
 _EVALUATED = ("monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
+
+
+def nest(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Put single keys of mappings, such as "policy_kwargs.noisy_std" from a trial or ``-params``, into these mappings.
+
+    :param hyperparams: is not changed
+    :raises ValueError: if there is something else than a mapping, such as a text that the zoo evaluates
+    """
+    single = {name: value for name, value in hyperparams.items() if name.partition(".")[0] in _MAPPINGS and "." in name}
+    nested = {name: value for name, value in hyperparams.items() if name not in single}
+    for name, value in single.items():
+        mapping, _, key = name.partition(".")
+        before = nested.get(mapping) or {}
+        if not isinstance(before, Mapping):
+            raise ValueError(f"{name} cannot be set in {mapping}={before!r}: write {mapping} as a YAML mapping")
+        nested[mapping] = {**before, key: value}
+    return nested
 
 
 def check_command_line(args: Any) -> None:

@@ -24,7 +24,14 @@ from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.validation import check_device
 from sb3_atari_dqn.zoo import checkpointing, continued_run, native_envs, recorders, run_folder
-from sb3_atari_dqn.zoo.configuration import check_command_line, check_file, check_keys, check_mappings, check_values
+from sb3_atari_dqn.zoo.configuration import (
+    check_command_line,
+    check_file,
+    check_keys,
+    check_mappings,
+    check_values,
+    nest,
+)
 from sb3_atari_dqn.zoo.named_classes import named_classes
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 
@@ -76,6 +83,7 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
                 f"{manager.config} has no {error}: it needs a dictionary hyperparams with the key "
                 f"{manager.env_name.gym_id}, default, or atari (for Atari games)"
             ) from error
+    hyperparams, saved = nest(hyperparams), OrderedDict(sorted(nest(saved).items()))
     check_mappings(manager.config, hyperparams)
     if given:
         manager.env_kwargs = {**hyperparams.get("env_kwargs", {}), **given}
@@ -208,7 +216,7 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     n_step = not (
         options.get("optimize_memory_usage") and options.get("replay") == "sb3"
     )  # SB3's buffer supports only one of them
-    HYPERPARAMS_SAMPLER[manager.algo] = tuning.sampler(ALGORITHMS[manager.algo], pixels, n_step)
+    HYPERPARAMS_SAMPLER[manager.algo] = tuning.sampler(ALGORITHMS[manager.algo], pixels, n_step, options)
     if manager.storage is not None:
         tuning.prepare_storage(manager.storage)
     upstream(manager)

@@ -112,9 +112,9 @@ def _score(facts: Facts) -> list[str]:
 
 
 def _actions(results: dict[str, Any]) -> str:
-    if results["is_deterministic"]:
-        return "deterministic (greedy)"
     epsilon = results.get("epsilon")
+    if results["is_deterministic"] or epsilon == 0:  # noisy layers have no noise when the policy predicts
+        return "deterministic (greedy)"
     return "stochastic" if epsilon is None else f"stochastic (epsilon-greedy, epsilon = {epsilon:g})"
 
 

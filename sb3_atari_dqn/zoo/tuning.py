@@ -6,7 +6,7 @@ search space differs from the common one.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sb3_atari_dqn.catalogue import Algorithm, Choice, Range
 from sb3_atari_dqn.validation import check_known
+from sb3_atari_dqn.zoo.configuration import nest
 
 #: Torsos to search: those that cost at most about ten times as much as the Nature network on 84x84 frames.
 TORSOS = ("nature", "nature_stride2", "dqn2013", "impala")
@@ -60,15 +61,20 @@ def search_space(algorithm: Algorithm, pixels: bool = True, n_step: bool = True)
     return [*common, *algorithm.also_tuned]
 
 
-def sampler(algorithm: Algorithm, pixels: bool = True, n_step: bool = True) -> Callable[..., dict[str, Any]]:
+def sampler(
+    algorithm: Algorithm, pixels: bool = True, n_step: bool = True, config: Mapping[str, Any] | None = None
+) -> Callable[..., dict[str, Any]]:
     """
     :param algorithm: see :func:`search_space`, as for the other arguments
+    :param config: the configuration, from which mappings keep what the search does not name
     :return: function that the zoo calls with a trial and three arguments, which our algorithms ignore
     """
     dimensions = search_space(algorithm, pixels, n_step)
 
     def sample(trial: optuna.Trial, *_: Any) -> dict[str, Any]:
-        return convert({dimension.name: _suggest(trial, dimension) for dimension in dimensions})
+        sampled = convert({dimension.name: _suggest(trial, dimension) for dimension in dimensions})
+        changed = {name.partition(".")[0] for name in sampled}
+        return {name: value for name, value in nest({**(config or {}), **sampled}).items() if name in changed}
 
     return sample
 
@@ -86,7 +92,7 @@ def convert(params: dict[str, Any]) -> dict[str, Any]:
     """Turn a trial's parameters into constructor arguments.
 
     :param params: as stored in the study
-    :return: constructor arguments, as in a configuration
+    :return: constructor arguments, as in a configuration; names of keys in one ("values_kwargs.atoms") stay as they are
     """
     hyperparams = dict(params)
     if "one_minus_gamma" in hyperparams:

@@ -3,7 +3,7 @@
 What each part computes is tested where it stands; here they meet.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -12,8 +12,9 @@ import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.type_aliases import TrainFreq
 
-from sb3_atari_dqn import ClassicDQN, RainbowDQN
+from sb3_atari_dqn import ClassicDQN, DataEfficientRainbow, RainbowDQN
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.networks.generators import generators
@@ -153,6 +154,19 @@ def test_what_the_user_passes_goes_before_what_the_algorithm_sets():
     assert (positional.learning_rate, positional.buffer_size, positional.n_steps) == (1e-3, 50, 2)
     other = RainbowDQN("MlpPolicy", "CartPole-v1", values_kwargs={"atoms": 7}, **SMALL)
     assert other.policy.q_net.values == CategoricalValues(7)
+
+
+@pytest.mark.parametrize("pace", [{"replay_ratio": 0.5}, {"train_freq": 8, "gradient_steps": 4}, {}])
+def test_a_pace_that_the_user_gives_replaces_that_of_the_algorithm(pace):
+    @constructor_defaults(replay_ratio=1.0)
+    class ByRatio(ClassicDQN):
+        pass
+
+    for algorithm, own in ((DataEfficientRainbow, (None, 1, 1)), (ByRatio, (1.0, 1, 0))):
+        model = algorithm("MlpPolicy", "CartPole-v1", buffer_size=50, **pace)
+        wanted = {(): own, ("replay_ratio",): (0.5, 1, 0), ("train_freq", "gradient_steps"): (None, 8, 4)}[tuple(pace)]
+        frequency = cast(TrainFreq, model.train_freq).frequency
+        assert (model.replay_ratio, frequency, model.gradient_steps) == wanted
 
 
 def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():

@@ -18,7 +18,7 @@ import torch
 import yaml
 from gymnasium import spaces
 
-from sb3_atari_dqn import DuelingDQN, UnsafeFile
+from sb3_atari_dqn import DuelingDQN, RainbowDQN, UnsafeFile
 from sb3_atari_dqn.callbacks import video
 from sb3_atari_dqn.commands import play, rendering
 from sb3_atari_dqn.commands.rendering import FrameRenderer, _why_no_values
@@ -258,6 +258,16 @@ def test_the_note_says_why_there_are_no_action_values(pong):
     several = spaces.Dict(image=model.observation_space)
     assert _why_no_values(model, "dqn_dueling", model.observation_space) == ""
     assert "observations of type Dict" in _why_no_values(model, "dqn_dueling", several)
+
+
+@pytest.mark.parametrize(
+    ("exploration", "line"),
+    [("none", "Greedy policy (epsilon 0)"), ("linear", "Stochastic policy with epsilon 0.05, ")],
+)
+def test_a_policy_without_epsilon_is_called_greedy(exploration, line):
+    model = RainbowDQN("MlpPolicy", "CartPole-v1", exploration=exploration, buffer_size=100).learn(20)
+    assert play._policy_line(False, model).startswith(line)
+    assert play._policy_line(True, model) == "Deterministic policy"
 
 
 def rewritten(run, path, **text):

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from sb3_atari_dqn.commands.plot import main
+from sb3_atari_dqn.plotting.runs import read_run
 from tests.support.commands import files, run, shell
-from tests.support.fake_runs import games, write_run
+from tests.support.fake_runs import NATURE, games, write_run
 
 LOGGERS = "to log it, train with the callback sb3_atari_dqn.callbacks.LogEpisodes or with --tensorboard-log"
 
@@ -54,6 +55,30 @@ def test_algorithms_without_epsilon_get_no_advice_to_log_it(pong, runs, capsys):
     (runs / f"{pong}/progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,1.0\n")
     main([pong, ppo])
     assert capsys.readouterr().out == "Wrote plot.png\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("algo", "exploration", "has_epsilon"),
+    [
+        ("dqn_rainbow", {}, False),
+        ("dqn_rainbow", {"exploration": "linear"}, True),
+        ("dqn_dueling", {"exploration": None}, False),
+        ("dqn_dueling", {"exploration": "none"}, False),
+        ("dqn_btr", {}, True),
+    ],
+)
+def test_runs_that_explore_by_noise_have_no_epsilon_and_lack_none(runs, capsys, algo, exploration, has_epsilon):
+    rows = games(30)
+    logged, silent = (
+        write_run(runs / f"logs/{algo}/PongNoFrameskip-v4_{number}", rows, algo=algo, config={**NATURE, **exploration})
+        for number in (1, 2)
+    )
+    (logged / "progress.csv").write_text("time/total_timesteps,rollout/exploration_rate\n100,0.0\n")
+    assert (read_run(logged).epsilon is not None) == has_epsilon
+    main([str(logged), str(silent)])
+    advice = f"No epsilon for {silent}: not logged; {LOGGERS}\n" if has_epsilon else ""
+    assert capsys.readouterr().out == f"{advice}Wrote plot.png\n"
 
 
 def test_folders_without_a_run_or_an_episode_are_skipped_and_named(pong, runs, capsys):

@@ -171,7 +171,12 @@ def test_rescaling_multiplies_the_torsos_gradient_alone_by_one_over_root_two():
     ("policy_class", "space", "kwargs", "message"),
     [
         (CnnPolicy, IMAGE, {"head": "duelling"}, "Unknown head 'duelling'; known: dueling, linear"),
-        (CnnPolicy, IMAGE, {"features_extractor_class": "natur"}, "Unknown torso .* 'natur'; known: bytes, dqn2013"),
+        (
+            CnnPolicy,
+            IMAGE,
+            {"features_extractor_class": "natur"},
+            "Unknown torso .* 'natur'; known: bytes, data_efficient, dqn2013",
+        ),
         (CnnPolicy, IMAGE, {"activation_fn": "relux"}, "Unknown activation 'relux'"),
         (CnnPolicy, IMAGE, {"rescale_shared_gradient": True}, "rescale_shared_gradient .* head='linear'"),
         (CnnPolicy, VECTOR, {}, "NatureTorso takes images"),

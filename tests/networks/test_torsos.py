@@ -56,6 +56,8 @@ FLATTENED = {
     ("nature", 105, 80): 64 * 9 * 6,
     ("nature_stride2", 84, 84): 64 * 4 * 4,
     ("nature_stride2", 105, 80): 64 * 5 * 3,
+    ("data_efficient", 84, 84): 64 * 3 * 3,  # 16, 3
+    ("data_efficient", 105, 80): 64 * 4 * 3,
     ("elu", 84, 84): 64 * 7 * 7,  # strides 4, 2, 1: 20, 9, 7
     ("elu", 105, 80): 64 * 10 * 7,  # 25x19, 12x9, 10x7
     ("elu_printed", 20, 16): 64 * (20 - 7 - 2 - 2) * (16 - 3 - 1 - 1),
@@ -107,6 +109,7 @@ def test_elu_torso_keeps_every_pixel_without_strides():
         ("dqn2013", 20),
         ("nature", 36),
         ("nature_stride2", 36),
+        ("data_efficient", 25),
         ("maxpool", 53),
         ("impala", 1),
         ("hadamax", 1),
@@ -219,7 +222,7 @@ def test_bad_strides_are_named(strides):
 def test_a_torso_is_found_by_name_or_passed_through():
     assert resolve_torso("nature") is NatureTorso
     assert resolve_torso(NatureCNN) is NatureCNN
-    with pytest.raises(ValueError, match=r"'natur'.*bytes, dqn2013, elu, elu_printed, hadamax, impala"):
+    with pytest.raises(ValueError, match=r"'natur'.*bytes, data_efficient, dqn2013, elu, elu_printed, hadamax, impala"):
         resolve_torso("natur")
 
 

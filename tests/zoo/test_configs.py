@@ -13,6 +13,7 @@ ENVS = {
     "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
     "default": ("Acrobot-v1", TINY_FLAT),
 }
+ALGORITHM_OF_PROFILE = {"btr_short": "dqn_btr"}
 MARKS = {"ChromeDino-v0": pytest.mark.browser}
 ENTRIES = [
     pytest.param(algo, entry, marks=MARKS.get(entry, ()))
@@ -47,12 +48,13 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_trains_by_its_short_name(runs, name):
     few = ("n_envs:2", "replay_ratio:0.1")
+    algo = ALGORITHM_OF_PROFILE.get(name, "dqn_dueling")
     printed = train(
-        *("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", name),
+        *("--algo", algo, "--env", "PongNoFrameskip-v4", "-conf", name),
         *("-n", "200", "--eval-freq", "-1", "-params", *TINY_ATARI, *few),
     )
     assert f"hyperparams/profiles/{name}.yml" in printed
-    assert (runs / "logs/dqn_dueling/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip").is_file()
+    assert (runs / f"logs/{algo}/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip").is_file()
 
 
 @pytest.mark.parametrize("name", profiles())

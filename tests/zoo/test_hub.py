@@ -23,6 +23,7 @@ from huggingface_hub.repocard import metadata_save
 from requests.exceptions import HTTPError
 from rl_zoo3.utils import StoreDict
 
+from sb3_atari_dqn import RainbowDQN
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo import hub
 from tests.support.commands import TINY_ATARI, run, zoo
@@ -321,14 +322,28 @@ def test_a_lost_connection_is_not_taken_for_a_missing_file():
         hub.load_from_hub(upstream, "tester/model", "vec_normalize.pkl")
 
 
-def write_card(folder: Path, *, video: bool = False, args: dict | None = None, env_kwargs: dict | None = None) -> str:
+def write_card(
+    folder: Path,
+    *,
+    video: bool = False,
+    args: dict | None = None,
+    env_kwargs: dict | None = None,
+    results: dict | None = None,
+) -> str:
     """Let the zoo's last step write the card of a repository in ``folder``, with no more than upstream's results.
 
     :param video: whether the replay in the folder is of this push
     :param args: beyond a plain training of dqn_dueling on Pong with seed 1
+    :param results: beyond those of upstream
     """
     args = {"algo": ALGO, "env": ENV, "seed": 1, "n_timesteps": -1, "env_kwargs": None, **(args or {})}
-    scores = {"mean_reward": 20.5, "std_reward": 0.25, "n_eval_episodes": 10, "is_deterministic": True}
+    scores = {
+        "mean_reward": 20.5,
+        "std_reward": 0.25,
+        "n_eval_episodes": 10,
+        "is_deterministic": True,
+        **(results or {}),
+    }
     folder.mkdir()
     (folder / "replay.mp4").write_bytes(b"")
     (folder / "results.json").write_text(json.dumps(scores))
@@ -341,6 +356,17 @@ def write_card(folder: Path, *, video: bool = False, args: dict | None = None, e
     metadata = ModelCardData(tags=["reinforcement-learning"]).to_dict()
     hub.save_metadata(metadata_save, card, metadata)
     return card.read_text()
+
+
+@pytest.mark.parametrize(
+    ("exploration", "actions"),
+    [("none", "deterministic (greedy)"), ("linear", "stochastic (epsilon-greedy, epsilon = 0.05)")],
+)
+def test_a_policy_without_epsilon_is_called_greedy(tmp_path, exploration, actions):
+    model = RainbowDQN("MlpPolicy", "CartPole-v1", exploration=exploration, buffer_size=100).learn(20)
+    results = {"is_deterministic": False, "epsilon": model.exploration_rate}
+    card = write_card(tmp_path / "repo", args={"algo": "dqn_rainbow"}, results=results)
+    assert f"| Actions | {actions} |" in card.splitlines()
 
 
 def test_other_algorithms_keep_the_card_of_upstream(tmp_path):

@@ -20,7 +20,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from sb3_atari_dqn.catalogue import ALGORITHMS, Algorithm, Choice, Range
 from sb3_atari_dqn.networks import resolve_torso
+from sb3_atari_dqn.networks.noisy import noisy_layers
 from sb3_atari_dqn.zoo import tuning
+from sb3_atari_dqn.zoo.configuration import nest
 from tests.support import postgres
 from tests.support.commands import TINY_ATARI, train, zoo
 
@@ -90,6 +92,38 @@ def test_the_converter_makes_of_a_stored_trial_what_the_sampler_proposed(pixels)
         assert tuning.convert(trial.params) == proposed
 
 
+@pytest.mark.parametrize("pixels", [True, False])
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_a_trial_sets_single_keys_of_mappings_and_keeps_the_others(algorithm, pixels):
+    config = {name: {"kept": 1} for name in ("values_kwargs", "bootstrap_kwargs", "policy_kwargs")}
+    trial = optuna.create_study().ask()
+    proposed = sampled(trial, algorithm, pixels=pixels, config=config)
+    loaded = nest({**config, **tuning.convert(trial.params)})  # as --trial-id does
+    assert proposed == {name: loaded[name] for name in proposed}
+    for dimension in algorithm.also_tuned:
+        mapping, _, key = dimension.name.rpartition(".")
+        chosen = proposed[mapping] if mapping else proposed
+        assert chosen[key] == trial.params[dimension.name]
+        if mapping in ("values_kwargs", "bootstrap_kwargs"):
+            assert chosen["kept"] == 1
+    sets_all = not {"torso", "net_arch"}.isdisjoint(trial.params)  # of policy_kwargs
+    assert ("kept" in proposed.get("policy_kwargs", {"kept": 1})) is not sets_all
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_the_algorithm_takes_what_a_trial_proposes(algorithm):
+    search = optuna.create_study()
+    for _ in range(3):
+        proposed = sampled(search.ask(), algorithm, pixels=False)
+        model = algorithm.import_class()("MlpPolicy", "CartPole-v1", buffer_size=100, **proposed)
+        for name, value in proposed.get("values_kwargs", {}).items():
+            assert getattr(model.objective.values, name) == value
+        for name, value in proposed.get("bootstrap_kwargs", {}).items():
+            assert getattr(model.objective.bootstrap, name) == value
+        stds = [layer.weight_std[0, 0] * layer.in_features**0.5 for layer in noisy_layers(model.q_net)]
+        assert np.allclose([std.item() for std in stds], proposed["policy_kwargs"].get("noisy_std", np.nan))
+
+
 def test_returns_of_several_steps_are_not_proposed_where_the_memory_cannot_hold_them():
     search = optuna.create_study()
     proposed = [sampled(search.ask(), n_step=False) for _ in range(5)]
@@ -125,8 +159,20 @@ def test_an_entry_that_leaves_out_an_unknown_dimension_is_named():
 
 def test_the_page_lists_every_dimension_of_the_search():
     page = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text()
-    rows = re.findall(r"^\| `?(\w+)`?.*\|$", page.split("| parameter |")[1], re.MULTILINE)
-    assert rows == list(tuning.COMMON)
+    table = page.split("| parameter |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `?(\w+)`?.*\|$", table, re.MULTILINE) == list(tuning.COMMON)
+
+
+def test_the_page_lists_what_each_algorithm_adds_and_leaves_out():
+    page = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text()
+    table = page.split("| algorithm |")[1].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*\|.*)\|$", table, re.MULTILINE))
+    special = {name: entry for name, entry in ALGORITHMS.items() if entry.also_tuned or entry.not_tuned}
+    assert list(rows) == list(special)
+    for name, entry in special.items():
+        adds, lacks = rows[name].split("|")
+        assert re.findall(r"`([\w.]+)`", adds) == [dimension.name for dimension in entry.also_tuned]
+        assert re.findall(r"`(\w+)`", lacks) == list(entry.not_tuned)
 
 
 @pytest.mark.parametrize("torso", tuning.TORSOS)
