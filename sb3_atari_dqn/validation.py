@@ -116,11 +116,11 @@ def checked_flag(argument: str, value: Any) -> bool:
     return value
 
 
-def as_int(argument: str, value: Any, minimum: int) -> int:
+def as_int(argument: str, value: Any, minimum: int, maximum: int | None = None) -> int:
     """
     :param value: an integer of any type, or a float with an integer value such as 1e6
     :return: the value as an int
-    :raises ValueError: if it is not an integer or is below the minimum
+    :raises ValueError: if it is not an integer, below the minimum or above the maximum
     """
     try:
         is_whole = not isinstance(value, str | bool) and int(value) == value
@@ -132,6 +132,8 @@ def as_int(argument: str, value: Any, minimum: int) -> int:
         raise ValueError(f"{argument} must be an integer, got {value!r} ({type(value).__name__}){hint}.")
     if value < minimum:
         raise ValueError(f"{argument} must be at least {minimum}, got {value!r}.")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{argument} must be at most {maximum}, got {value!r}.")
     return int(value)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sb3_atari_dqn.objectives.outputs import Distribution, Outputs, Values
+from sb3_atari_dqn.objectives.outputs import MOST_OUTPUTS, Distribution, Outputs, Values
 from sb3_atari_dqn.validation import as_int, check_finite
 
 
@@ -29,7 +29,7 @@ class CategoricalValues(Values):
     v_max: float = 10.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "atoms", as_int("atoms", self.atoms, minimum=2))
+        object.__setattr__(self, "atoms", as_int("atoms", self.atoms, 2, MOST_OUTPUTS))
         for name in ("v_min", "v_max"):
             check_finite(name, getattr(self, name))
         if not self.v_min < self.v_max:

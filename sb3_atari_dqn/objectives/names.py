@@ -1,7 +1,7 @@
 """Short names of representations and bootstrap rules, as constructor arguments and configurations give them."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Double, Greedy, Minto, Munchausen
@@ -11,14 +11,14 @@ from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, QuantileVa
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.validation import check_keys, check_known
 
-VALUES: dict[str, Callable[..., Values]] = {
+VALUES: dict[str, type[Any]] = {
     "scalar": ScalarValues,
     "categorical": CategoricalValues,
     "quantile": QuantileValues,
     "implicit": ImplicitQuantileValues,
 }
 
-BOOTSTRAPS: dict[str, Callable[..., Bootstrap]] = {
+BOOTSTRAPS: dict[str, type[Any]] = {
     "greedy": Greedy,
     "double": Double,
     "minto": Minto,
@@ -53,7 +53,8 @@ def _resolved(argument: str, given: Any, options: Mapping[str, Any] | None, know
     if not isinstance(given, str):
         if options:
             raise ValueError(f"{argument}_kwargs={options!r} belong to a short name, but {argument}={given!r} is none.")
-        return given
+        # From a file, an object comes without its constructor: that checks the numbers.
+        return replace(given) if type(given) in known.values() else given
     check_known(argument, given, known)
     kind = known[given]
     check_keys(f"{argument}_kwargs of {given!r}", dict(options or {}), {each.name for each in fields(kind)})

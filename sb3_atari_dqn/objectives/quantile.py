@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sb3_atari_dqn.objectives.outputs import Distribution, Outputs, Values
+from sb3_atari_dqn.objectives.outputs import MOST_OUTPUTS, Distribution, Outputs, Values
 from sb3_atari_dqn.objectives.quantile_huber import quantile_huber_loss
 from sb3_atari_dqn.validation import as_int
 
@@ -33,7 +33,7 @@ class QuantileValues(Values):
     quantiles: int = 200
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "quantiles", as_int("quantiles", self.quantiles, minimum=1))
+        object.__setattr__(self, "quantiles", as_int("quantiles", self.quantiles, 1, MOST_OUTPUTS))
 
     @property
     def n_outputs(self) -> int:
@@ -81,7 +81,7 @@ class ImplicitQuantileValues(Values):
 
     def __post_init__(self) -> None:
         for name in ("predicted", "targets", "acting", "cosines"):
-            object.__setattr__(self, name, as_int(name, getattr(self, name), minimum=1))
+            object.__setattr__(self, name, as_int(name, getattr(self, name), 1, MOST_OUTPUTS))
 
     @property
     def n_outputs(self) -> int:

@@ -150,9 +150,16 @@ def test_names_resolve_to_objects_and_objects_to_themselves():
     assert resolve_values("categorical", {"atoms": 21}, "huber") == CategoricalValues(21)
     assert resolve_values("scalar", None, "mse") == ScalarValues("mse")
     assert resolve_values("implicit", {"predicted": 8}, "huber") == ImplicitQuantileValues(8)
-    assert resolve_values(own := QuantileValues(7), None, "huber") is own
+    assert resolve_values(QuantileValues(7), None, "huber") == QuantileValues(7)
     assert [resolve_bootstrap(name, None) for name in ("greedy", "double", "minto")] == [Greedy(), Double(), Minto()]
     assert resolve_bootstrap("munchausen", {"tau": 0.1}) == Munchausen(tau=0.1)
+
+
+def unchecked() -> QuantileValues:
+    """:return: as a file brings it, without its constructor"""
+    values = QuantileValues.__new__(QuantileValues)
+    vars(values).update(quantiles=10**9)
+    return values
 
 
 @pytest.mark.parametrize(
@@ -162,6 +169,11 @@ def test_names_resolve_to_objects_and_objects_to_themselves():
         (lambda: resolve_values("quantile", {"n": 3}, "huber"), "Unknown key 'n' in values_kwargs of 'quantile'"),
         (lambda: resolve_values("quantile", None, "mse"), "loss='mse' is one of scalar values"),
         (lambda: resolve_values(QuantileValues(), {"quantiles": 3}, "huber"), "belong to a short name"),
+        (
+            lambda: resolve_values("implicit", {"acting": 10**9}, "huber"),
+            "acting must be at most 10000, got 1000000000",
+        ),
+        (lambda: resolve_values(unchecked(), None, "huber"), "quantiles must be at most 10000, got 1000000000"),
         (lambda: resolve_bootstrap(3, {"tau": 1}), "belong to a short name"),
         (lambda: resolve_bootstrap("double", {"tau": 1}), "Unknown key 'tau' in bootstrap_kwargs of 'double'"),
         (lambda: resolve_bootstrap("munchausen", {"tau": "x"}), "tau must be a number"),
