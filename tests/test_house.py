@@ -28,7 +28,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.objectives": ("objectives/", "learners/", "networks/q_network.py", "policies.py", "algorithms/"),
     f"{NAME}.networks": (
         *("networks/", "policies.py", "learners/", "zoo/", "commands/"),
-        *("algorithms/saved_models.py", "algorithms/vocabulary.py"),
+        *("algorithms/saved_models.py", "algorithms/vocabulary.py", "callbacks/log_dead_units.py"),
     ),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py", "algorithms/saved_models.py"),
