@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.normalization import check_normalization, norm_of_images, norm_of_units
-from sb3_atari_dqn.validation import as_int
+from sb3_atari_dqn.validation import as_int, checked_flag
 
 
 class ImageTorso(BaseFeaturesExtractor):
@@ -32,6 +32,8 @@ class ImageTorso(BaseFeaturesExtractor):
     :param initialization: "orthogonal", "he_normal", "glorot_uniform", or None for PyTorch's default
     :param normalization: "none", or "layer": layer norm directly after each convolution and after the dense layer,
         before the activation
+    :param center_images: subtract from each image its mean over all frames and pixels. Without it, most of a first
+        filter's gradient moves its output on the unchanging background, and filters die; see docs/networks.md
     :param normalized_image: the images are floats already: check the number of axes only, as SB3's `NatureCNN` does
     :raises ValueError: on a space that holds no images, an image that is too small, or a bad argument
     """
@@ -47,13 +49,16 @@ class ImageTorso(BaseFeaturesExtractor):
         initialization: str | None = None,
         normalized_image: bool = False,
         normalization: str = "none",
+        center_images: bool = False,
     ) -> None:
         check_normalization(normalization)
+        checked_flag("center_images", center_images)
         channels, height, width = self._check_images(observation_space, normalized_image)
         super().__init__(observation_space, features_dim=1)  # replaced once the convolutions are built
         self.activation = resolve_activation(activation or self.default_activation)
         self.initialization = initialization
         self.normalization = normalization
+        self.center_images = center_images
 
         self.cnn = nn.Sequential(*self._convolutions(channels, self.activation), nn.Flatten())
         with torch.no_grad():
@@ -66,6 +71,8 @@ class ImageTorso(BaseFeaturesExtractor):
         :param observations: float32 [B, C, H, W], in [0, 1] if the policy normalizes
         :return: float32 [B, features_dim]
         """
+        if self.center_images:  # linear: the fast learner moves the factor 1/255 from images into weights
+            observations = observations - observations.mean(dim=(1, 2, 3), keepdim=True)
         return self.linear(self.cnn(observations))
 
     @classmethod

@@ -116,7 +116,7 @@ class HeadedQNetwork(QNetwork):
         return self.q_net.float32_layers()
 
     def first_convolution(self) -> nn.Conv2d | None:
-        """:return: the first convolution; None unless its inputs are certain to be the unmodified images"""
+        """:return: the first convolution; None unless its inputs are certain to be the images, or linear in them"""
         extractor: Any = self.features_extractor
         if type(extractor).forward not in (ImageTorso.forward, NatureCNN.forward):
             return None  # another extractor with a `cnn` may transform the images before it
