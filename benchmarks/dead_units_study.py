@@ -1,9 +1,12 @@
 """What kills hidden units: train dqn_dueling as shipped, change one thing at a time, and count dead units on the way.
 
     OMP_NUM_THREADS=1 python benchmarks/dead_units_study.py --settings plain centered --seeds 0 1 2 --out results.json
+    OMP_NUM_THREADS=1 python benchmarks/dead_units_study.py --settings plain centered --updates 3000 --out offline.json
 
-A run of 50,000 environment steps takes about 8 minutes on one core with bfloat16 units. Runs that the file of `--out`
-already holds are not repeated. `--table` prints the file as a table: medians over the seeds, with minimum and maximum.
+A run of 50,000 environment steps takes about 8 minutes on one idle core with bfloat16 units. With `--updates`, the
+network learns from a fixed replay memory of random play instead: 20,000 transitions, for a seed the same ones whatever
+the setting. Runs that the file of `--out` already holds are not repeated. `--table` prints the file of a training as a
+table: medians over the seeds, with minimum and maximum.
 
 Settings differ from hyperparams/dqn_dueling.yml (entry `atari`) by what SETTINGS says and by a smaller replay memory.
 Counts are those of the callback LogDeadUnits: of each layer, the units that are off in 256 states of the replay memory.
@@ -24,8 +27,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_dqn import DuelingDQN, NativeAtariVecEnv
 from sb3_atari_dqn.callbacks import LogDeadUnits
+from sb3_atari_dqn.networks.dead_units import dead_units
 
 CONFIGURATION = Path(__file__).parent.parent / "hyperparams" / "dqn_dueling.yml"
+RANDOM_STEPS = 20_000
 _OF_THE_ZOO = ("env_wrapper", "frame_stack", "n_envs", "n_timesteps")
 
 
@@ -130,6 +135,54 @@ def train(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     return {"setting": name, "seed": seed, "env": args.env, "seconds": seconds, "rows": watch.rows}
 
 
+def learn_offline(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    own, n_envs, schedule_steps = settings_of(name)
+    own |= {"buffer_size": args.buffer_size, "device": "cpu", "seed": seed}
+    model: Any = DuelingDQN(env=NativeAtariVecEnv(args.env, n_envs, seed=seed), **{**own, "learning_starts": 10**9})
+    model.learn(schedule_steps, callback=Until(RANDOM_STEPS))
+    rng, buffer = np.random.default_rng([seed, 1]), model.replay_buffer
+    states = buffer.samples_at(rng.integers(buffer.size(), size=256), rng.integers(n_envs, size=256)).observations
+    torso: Any = model.q_net.features_extractor
+    updates_per_target = own["target_update_interval"] * own["replay_ratio"]
+    rows, common, largest = [], [], 0.0
+    for updates in range(args.updates + 1):
+        if updates % args.every_updates == 0:
+            rows.append({"updates": updates, **described(model.q_net, states), "largest_grad_norm": round(largest, 3)})
+            rows[-1]["common_share"] = round(float(np.mean(common)), 3) if common else None
+            common = []
+            print(json.dumps(rows[-1]), flush=True)
+        model.train(gradient_steps=1, batch_size=own["batch_size"])
+        common.append(common_share(torso.cnn[0].weight.grad))
+        largest = max(largest, model.logger.name_to_value["train/grad_norm"])  # before clipping
+        if (updates + 1) % updates_per_target == 0:
+            model._update_target_network()
+    return {"setting": name, "seed": seed, "env": args.env, "rows": rows}
+
+
+@torch.no_grad()
+def described(network: Any, states: torch.Tensor) -> dict[str, Any]:
+    """:return: dead units, how far the values of the states lie apart, and the mean output of the first convolution"""
+    images = states.float() / 255
+    torso = network.features_extractor
+    seen = images - images.mean(dim=(1, 2, 3), keepdim=True) if torso.center_images else images
+    return {
+        "dead": {layer: list(units) for layer, units in dead_units(network, states).items()},
+        "spread_of_values": round(network(states).mean(dim=1).std().item(), 4),
+        "mean_of_conv1": round(torso.cnn[0](seen).mean().item(), 4),
+    }
+
+
+class Until(BaseCallback):
+    """:param steps: environment steps of the training, whatever its schedules are made for"""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def _on_step(self) -> bool:
+        return self.num_timesteps < self._steps
+
+
 def table(runs: list[dict[str, Any]], at: list[int]) -> str:
     """:return: a line for each setting and number of steps, in Markdown"""
     layers = list(runs[0]["rows"][0]["dead"])
@@ -155,6 +208,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--env", default="PongNoFrameskip-v4")
     parser.add_argument("--steps", type=int, default=50_000, help="environment steps of each run (default: 50,000)")
+    parser.add_argument("--updates", type=int, help="learn from a fixed replay memory of random play, so many updates")
+    parser.add_argument("--every-updates", type=int, default=250, help="updates between two of these (default: 250)")
     parser.add_argument("--every", type=int, default=10_000, help="steps between two measurements (default: 10,000)")
     parser.add_argument("--buffer-size", type=int, default=50_000, help="transitions (default: 50,000)")
     parser.add_argument("--out", type=Path, required=True, help="file for the results, as JSON; is added to")
@@ -168,7 +223,8 @@ def main() -> None:
         for name in args.settings:
             if not any((run["setting"], run["seed"], run["env"]) == (name, seed, args.env) for run in found["runs"]):
                 print(f"{name}, seed {seed}", flush=True)
-                found["runs"].append(train(name, seed, args))
+                run = learn_offline if args.updates else train
+                found["runs"].append(run(name, seed, args))
                 args.out.write_text(json.dumps(found) + "\n")
 
 
