@@ -144,7 +144,9 @@ def learn_offline(name: str, seed: int, args: argparse.Namespace) -> dict[str, A
     states = buffer.samples_at(rng.integers(buffer.size(), size=256), rng.integers(n_envs, size=256)).observations
     torso: Any = model.q_net.features_extractor
     updates_per_target = own["target_update_interval"] * own["replay_ratio"]
-    rows, common, largest = [], [], 0.0
+    rows: list[dict[str, Any]] = []
+    common: list[float] = []
+    largest = 0.0
     for updates in range(args.updates + 1):
         if updates % args.every_updates == 0:
             rows.append({"updates": updates, **described(model.q_net, states), "largest_grad_norm": round(largest, 3)})
