@@ -91,10 +91,11 @@ class QPolicy(DQNPolicy):
                 f"{type(self).__name__} takes dictionary observations, got {observation_space}; use CnnPolicy for "
                 "images or MlpPolicy for vectors."
             )
+        moves_dense = head_class.has_streams or noisy or isinstance(values, ImplicitQuantileValues)
+        moves_dense = moves_dense and issubclass(extractor, ImageTorso)
         if issubclass(extractor, ImageTorso):
             owner = f"features_extractor_kwargs of {extractor.__name__}"
             check_keys(owner, extractor_kwargs, extractor.arguments() | {"features_dim"})
-            moves_dense = head_class.has_streams or noisy or isinstance(values, ImplicitQuantileValues)
             net_arch, activation_fn = _fit_torso_and_head(
                 extractor, extractor_kwargs, moves_dense, net_arch, activation_fn, normalize_images
             )
@@ -104,6 +105,8 @@ class QPolicy(DQNPolicy):
             "values": values,
             "noisy_std": noisy_std if noisy else None,
             "center": center,
+            # A dense layer that moves into the head takes its normalization along.
+            "normalization": _normalization_of(extractor, extractor_kwargs) if moves_dense else "none",
         }
         super().__init__(
             observation_space,
@@ -153,8 +156,9 @@ class QPolicy(DQNPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         noisy_std = self._head_args["noisy_std"]
-        noisy = {"noisy": noisy_std is not None, "noisy_std": noisy_std or 0.5}
-        return {**super()._get_constructor_parameters(), **self._head_args, **noisy}
+        own = {**self._head_args, "noisy": noisy_std is not None, "noisy_std": noisy_std or 0.5}
+        del own["normalization"]  # the features extractor's
+        return {**super()._get_constructor_parameters(), **own}
 
 
 def _fit_torso_and_head(
@@ -190,6 +194,10 @@ def _fit_torso_and_head(
             f"hidden_size={wanted!r} and net_arch={net_arch} both size the hidden layer of the head; give one."
         )
     return net_arch, activation
+
+
+def _normalization_of(torso: Any, torso_kwargs: dict[str, Any]) -> str:
+    return torso_kwargs.get("normalization") or torso.default_normalization
 
 
 def _check_center(center: str, values: Values, head: type[Head]) -> None:

@@ -31,6 +31,7 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.networks": (
         *("networks/", "policies.py", "learners/", "zoo/", "commands/"),
         *("algorithms/saved_models.py", "algorithms/vocabulary.py", "algorithms/training_state.py"),
+        "callbacks/log_dead_units.py",
     ),
     f"{NAME}.exploration": ("algorithms/",),
     f"{NAME}.policies_0_1_0": ("policies.py", "algorithms/saved_models.py"),

@@ -1,8 +1,7 @@
 """The Hadamax torso: products of two convolutions of the same images. B: batch, C: channels, H W: height and width."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import gymnasium as gym
 from torch import Tensor, nn
 
 from sb3_atari_dqn.networks.image_torso import ImageTorso
@@ -37,17 +36,13 @@ class HadamaxTorso(ImageTorso):
     each image over channels and pixels, as in their C51 in PyTorch; their PQN in JAX takes each pixel's over its
     channels; gain and bias per channel, which only the latter has). The exact GELU, as in their C51 (JAX: its tanh
     approximation). The weights are PyTorch's unless `initialization` says otherwise (their PQN: Glorot normal, and He
-    normal for the dense layer). With a dueling head, the dense layer of each stream has no layer norm.
-
-    :param normalization: "layer", or "none" to leave the layer norm out
+    normal for the dense layer).
     """
 
     blocks = (Block(32, 8, 4, 4), Block(64, 4, 2, 2), Block(64, 3, 3, 1))
     default_hidden_size = 512
     default_activation = "gelu"
-
-    def __init__(self, observation_space: gym.Space, normalization: str = "layer", **options: Any) -> None:
-        super().__init__(observation_space, normalization=normalization, **options)
+    default_normalization = "layer"
 
     def _convolutions(self, channels: int, activation: type[nn.Module]) -> list[nn.Module]:
         modules: list[nn.Module] = []

@@ -35,6 +35,7 @@ class HeadSize(NamedTuple):
     :param activation_fn: after each hidden layer
     :param noisy_std: initial standard deviation of noisy layers; None: ordinary linear layers
     :param center: what the mean of the advantages is taken over, see :data:`CENTERS`
+    :param normalization: after each hidden layer, before its activation: "none" or "layer"
     """
 
     features_dim: int
@@ -44,10 +45,18 @@ class HeadSize(NamedTuple):
     activation_fn: type[nn.Module]
     noisy_std: float | None = None
     center: str = "actions"
+    normalization: str = "none"
 
     def mlp(self, rows: int) -> list[nn.Module]:
         """:param rows: number of rows of D outputs: A, or 1 for the state value"""
-        layers = create_mlp(self.features_dim, rows * self.n_outputs, self.net_arch, self.activation_fn)
+        norms: Any = [nn.LayerNorm] if self.normalization == "layer" else None
+        layers = create_mlp(
+            self.features_dim,
+            rows * self.n_outputs,
+            self.net_arch,
+            self.activation_fn,
+            post_linear_modules=norms,
+        )
         return [self._noisy(layer) if isinstance(layer, nn.Linear) else layer for layer in layers]
 
     def _noisy(self, layer: nn.Linear) -> nn.Linear:

@@ -19,7 +19,7 @@ from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.initialization import initialize
 from sb3_atari_dqn.networks.normalization import check_normalization, norm_of_images, norm_of_units
 from sb3_atari_dqn.networks.pooling import outputs_needed, pooling_of
-from sb3_atari_dqn.validation import as_int
+from sb3_atari_dqn.validation import as_int, checked_flag
 
 
 class ImageTorso(BaseFeaturesExtractor):
@@ -32,14 +32,17 @@ class ImageTorso(BaseFeaturesExtractor):
     :param activation: short name or class, after every layer; None is the paper's
     :param initialization: "orthogonal", "he_normal", "glorot_uniform", or None for PyTorch's default
     :param normalization: "none", or "layer": layer norm directly after each convolution and after the dense layer,
-        before the activation
+        before the activation; None is the paper's
     :param pooling: after the convolutions: "none" (flattened as they are), "max" (to 6x6), or "mean" (to 1x1)
+    :param center_images: subtract from each image its mean over all frames and pixels. Without it, most of a first
+        filter's gradient moves its output on the unchanging background, and filters die; see docs/networks.md
     :param normalized_image: the images are floats already: check the number of axes only, as SB3's `NatureCNN` does
     :raises ValueError: on a space that holds no images, an image that is too small, or a bad argument
     """
 
     default_hidden_size: ClassVar[int]
     default_activation: ClassVar[str] = "relu"
+    default_normalization: ClassVar[str] = "none"
 
     def __init__(
         self,
@@ -48,16 +51,20 @@ class ImageTorso(BaseFeaturesExtractor):
         activation: str | type[nn.Module] | None = None,
         initialization: str | None = None,
         normalized_image: bool = False,
-        normalization: str = "none",
+        normalization: str | None = None,
         pooling: str = "none",
+        center_images: bool = False,
     ) -> None:
+        normalization = self.default_normalization if normalization is None else normalization
         check_normalization(normalization)
+        checked_flag("center_images", center_images)
         shape = self._check_images(observation_space, normalized_image)
         self._check_size(shape, pooling)
         super().__init__(observation_space, features_dim=1)  # replaced once the convolutions are built
         self.activation = resolve_activation(activation or self.default_activation)
         self.initialization = initialization
         self.normalization = normalization
+        self.center_images = center_images
 
         convolutions = self._convolutions(shape[0], self.activation)
         self.cnn = nn.Sequential(*convolutions, *pooling_of(pooling), nn.Flatten())
@@ -71,6 +78,8 @@ class ImageTorso(BaseFeaturesExtractor):
         :param observations: float32 [B, C, H, W], in [0, 1] if the policy normalizes
         :return: float32 [B, features_dim]
         """
+        if self.center_images:  # linear: the fast learner moves the factor 1/255 from images into weights
+            observations = observations - observations.mean(dim=(1, 2, 3), keepdim=True)
         return self.linear(self.cnn(observations))
 
     @classmethod

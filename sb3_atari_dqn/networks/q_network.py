@@ -49,6 +49,7 @@ class HeadedQNetwork(QNetwork):
     :param values: representation of returns, which determines the number of outputs per action
     :param noisy_std: initial standard deviation of noisy layers in the head; None: ordinary linear layers
     :param center: what a dueling head takes the mean of the advantages over
+    :param normalization: of the hidden layers of the head, "none" or "layer"
     Other parameters: see SB3's `QNetwork`. An initialization set in the torso also applies to the head.
     """
 
@@ -62,13 +63,14 @@ class HeadedQNetwork(QNetwork):
         values: Values | None = None,
         noisy_std: float | None = None,
         center: str = "actions",
+        normalization: str = "none",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.head = head
         self.rescale_shared_gradient = rescale_shared_gradient
         self.values = ScalarValues() if values is None else values
-        self.noisy_std, self.center = noisy_std, center
+        self.noisy_std, self.center, self.normalization = noisy_std, center, normalization
         features_dim, hidden = self.features_dim, self.net_arch
         self.embedding: FractionEmbedding | None = None
         if isinstance(self.values, ImplicitQuantileValues):  # before the last hidden layer
@@ -76,8 +78,10 @@ class HeadedQNetwork(QNetwork):
             self.embedding = FractionEmbedding(features_dim, before, self.activation_fn, self.values.cosines)
             features_dim = self.embedding.features_dim
         n_actions, n_outputs = int(self.action_space.n), self.values.n_outputs
-        size = HeadSize(features_dim, n_actions, n_outputs, hidden, self.activation_fn, noisy_std, center)
-        self.q_net = head.build(size, [] if self.embedding else list(self.q_net.children()))
+        activation_fn = self.activation_fn
+        size = HeadSize(features_dim, n_actions, n_outputs, hidden, activation_fn, noisy_std, center, normalization)
+        sb3_layers = [] if self.embedding or normalization != "none" else list(self.q_net.children())
+        self.q_net = head.build(size, sb3_layers)
         initialize(self.q_net, getattr(self.features_extractor, "initialization", None))
 
     def forward(self, obs: PyTorchObs) -> Tensor:
@@ -149,7 +153,7 @@ class HeadedQNetwork(QNetwork):
         return self.q_net.float32_layers()
 
     def first_convolution(self) -> nn.Conv2d | None:
-        """:return: the first convolution; None unless its inputs are certain to be the unmodified images"""
+        """:return: the first convolution; None unless its inputs are certain to be the images, or linear in them"""
         extractor: Any = self.features_extractor
         if type(extractor).forward not in (ImageTorso.forward, NatureCNN.forward):
             return None  # another extractor with a `cnn` may transform the images before it
@@ -159,7 +163,7 @@ class HeadedQNetwork(QNetwork):
         return first if type(first) in (nn.Conv2d, SameConv2d, PairedConv2d) and not is_hooked else None
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        names = ("head", "rescale_shared_gradient", "values", "noisy_std", "center")
+        names = ("head", "rescale_shared_gradient", "values", "noisy_std", "center", "normalization")
         own = {name: getattr(self, name) for name in names}
         return {**super()._get_constructor_parameters(), **own}
 

@@ -68,7 +68,10 @@ _WRAPPERS = {
 }
 
 _CALLBACKS = {
-    "sb3_atari_dqn.callbacks": "LogEpisodes RecordEpisodes SaveEveryEpisode SaveOnBestTrainingMean SaveProgress",
+    "sb3_atari_dqn.callbacks": (
+        "LogDeadUnits LogEpisodes RecordEpisodes SaveEveryEpisode SaveOnBestTrainingMean SaveProgress"
+    ),
+    "sb3_atari_dqn.callbacks.log_dead_units": "LogDeadUnits",
     "sb3_atari_dqn.callbacks.log_episodes": "LogEpisodes",
     "sb3_atari_dqn.callbacks.record_episodes": "RecordEpisodes",
     "sb3_atari_dqn.callbacks.save_models": "SaveEveryEpisode SaveOnBestTrainingMean",

@@ -129,7 +129,10 @@ def test_they_agree_on_other_observations(policy_class, space, head):
     assert largest < 1e-6
 
 
-@pytest.mark.parametrize("kwargs", [{"normalize_images": False}, {"net_arch": [16, 16]}, {"head": "dueling"}])
+CENTERED = {"features_extractor_kwargs": {"center_images": True}}
+
+
+@pytest.mark.parametrize("kwargs", [{"normalize_images": False}, {"net_arch": [16, 16]}, {"head": "dueling"}, CENTERED])
 def test_they_agree_on_other_arguments_of_the_policy(kwargs):
     share, _ = distance(lambda: make_policy(optimizer_kwargs=SMOOTH, **kwargs))
     assert share < 1e-4

@@ -90,6 +90,18 @@ def test_the_factor_stands_in_the_first_weights_if_images_are_normalized(normali
     assert (own.data_ptr() == master.data_ptr()) != normalize_images
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02)])
+@pytest.mark.parametrize("normalize_images", [True, False])
+def test_centered_images_and_the_factor_in_the_weights_go_together(normalize_images, dtype, bound):
+    kwargs = {"center_images": True}
+    network = make_policy(normalize_images=normalize_images, features_extractor_kwargs=kwargs).q_net
+    working, pixels = WorkingCopy(network, dtype), pictures(network)
+    exact = network(pixels)
+    most = bound * max(1, exact.abs().max().item())
+    torch.testing.assert_close(values(working, pixels), exact, rtol=0, atol=most)
+    assert working._factors[0] == (1 / 255 if normalize_images else 1)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("normalize_images", [True, False])
 def test_images_without_a_convolution_are_scaled_themselves(normalize_images, dtype):

@@ -32,7 +32,8 @@ class SpaceOnly(gym.Env):
 
 def model_of(torso: str, head: str, normalization: str = "none") -> DuelingDQN:
     kwargs: dict[str, Any] = dict(features_extractor_class=torso, head=head, rescale_shared_gradient=head == "dueling")
-    kwargs["features_extractor_kwargs"] = {"hidden_size": 16, "normalization": normalization}
+    centered = {"center_images": True} if normalization == "layer" else {}
+    kwargs["features_extractor_kwargs"] = {"hidden_size": 16, "normalization": normalization, **centered}
     return DuelingDQN("CnnPolicy", SpaceOnly(IMAGES), seed=0, device="cpu", policy_kwargs=kwargs)
 
 

@@ -1,5 +1,7 @@
 """Heads: one stream or two, one number per action or several."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn, tensor
@@ -7,7 +9,9 @@ from torch.testing import assert_close
 
 from sb3_atari_dqn.networks import DuelingHead
 from sb3_atari_dqn.networks.gradient import scale_gradient
-from sb3_atari_dqn.networks.heads import HEADS, HeadSize, join_streams
+from sb3_atari_dqn.networks.heads import CENTERS, HEADS, HeadSize, join_streams
+from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues
+from tests.support.batches import make_policy
 
 
 def test_each_stream_has_its_own_hidden_layers():
@@ -74,3 +78,51 @@ def test_scaled_gradient_leaves_the_forward_pass_alone():
     y.sum().backward()
     assert torch.equal(y, x)
     assert_close(x.grad, torch.full((3, 2), 0.25))
+
+
+# --- layer norm that moved into the head with the torso's dense layer, and the center of the advantages
+
+
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+@pytest.mark.parametrize("moving", [{"head": "dueling"}, {"noisy": True}, {"values": ImplicitQuantileValues()}])
+def test_a_dense_layer_that_moves_into_the_head_takes_its_layer_norm_along(head, moving):
+    torso: Any = {"features_extractor_kwargs": {"normalization": "layer", "hidden_size": 24}}
+    network: Any = make_policy(**{"head": head, **moving}, **torso).q_net
+    streams = [network.q_net.value, network.q_net.advantage] if network.q_net.has_streams else [network.q_net]
+    for stream in streams:
+        names = [type(layer).__name__.removeprefix("Noisy") for layer in stream]
+        assert names == ["Linear", "LayerNorm", "ReLU", "Linear"]
+        assert stream[1].normalized_shape == (24,)
+    without = make_policy(**{"head": head, **moving}, features_extractor_kwargs={"hidden_size": 24}).q_net
+    assert not any(isinstance(module, nn.LayerNorm) for module in without.modules())
+
+
+def test_a_head_with_layers_of_its_own_behind_the_torsos_dense_layer_has_no_layer_norm():
+    torso: Any = {"features_extractor_kwargs": {"normalization": "layer"}}
+    network = make_policy(head="linear", net_arch=[8], **torso).q_net
+    assert not any(isinstance(module, nn.LayerNorm) for module in network.q_net.modules())
+    assert any(isinstance(module, nn.LayerNorm) for module in network.features_extractor.modules())
+
+
+def test_a_policy_with_layer_norm_in_its_head_is_made_again():
+    policy = make_policy(head="dueling", features_extractor_kwargs={"normalization": "layer"})
+    again = type(policy)(**policy._get_constructor_parameters())
+    assert list(again.state_dict()) == list(policy.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("center", "expected"),
+    [
+        # value [10, 20]; advantages of two actions [1, 2] and [3, 8]
+        ("actions", [[[10 + 1 - 2, 20 + 2 - 5], [10 + 3 - 2, 20 + 8 - 5]]]),
+        ("actions and outputs", [[[10 + 1 - 3.5, 20 + 2 - 3.5], [10 + 3 - 3.5, 20 + 8 - 3.5]]]),
+    ],
+)
+def test_the_two_published_ways_to_center_advantages(center, expected):
+    value, advantages = torch.tensor([[[10.0, 20.0]]]), torch.tensor([[[1.0, 2.0], [3.0, 8.0]]])
+    assert join_streams(value, advantages, CENTERS[center]).tolist() == expected
+    head = DuelingHead(HeadSize(4, 2, 2, [], nn.ReLU, center=center))
+    features = torch.randn(3, 4)
+    streams = head.streams(features)
+    torch.testing.assert_close(streams.value + streams.advantages, head(features))
+    assert streams.advantages.mean(dim=CENTERS[center]).abs().max() < 1e-6

@@ -26,6 +26,7 @@ SMALLEST = {
     "maxpool": (373, 64),
     "impala": (41, 32),
     "hadamax": (41, 64),
+    "data_efficient": (150, 64),
 }
 
 

@@ -197,13 +197,28 @@ def test_glorot_uniform_has_the_published_bound():
     assert weight.abs().max().item() == pytest.approx(math.sqrt(6 / (3136 + 512)), rel=0.001)
 
 
+@pytest.mark.parametrize("name", TORSOS)
+def test_centered_images_are_seen_the_same_whatever_their_brightness(name):
+    """Padding included: around a centered image it is the mean, not black."""
+    torch.manual_seed(0)
+    torso = small_torso(name, images(56, 56), hidden_size=16, center_images=True)
+    x = torch.rand(3, 4, 56, 56)
+    brightness = torch.tensor([0.0, 0.3, 2.0]).reshape(-1, 1, 1, 1)
+    features = torso(x)
+    assert_close(torso(x + brightness), features, atol=1e-5, rtol=1e-4)
+    assert features.std(dim=0).max() > 1e-3  # the images differ in something else
+    torso.center_images = False
+    assert not torch.allclose(torso(x + brightness), torso(x), atol=1e-3)
+    assert_close(torso(x - x.mean(dim=(1, 2, 3), keepdim=True)), features)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
         ({"activation": "relux"}, "Unknown activation 'relux'; known: elu, gelu"),
         ({"initialization": "xavier"}, "Unknown initialization 'xavier'; known: glorot_uniform, he_normal, orthogonal"),
         ({"normalization": "batch"}, "normalization .*'batch'.*layer, none"),
-        ({"normalization": None}, "normalization .*None.*layer, none"),
+        ({"center_images": "yes"}, "center_images must be True or False, got 'yes'"),
         ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
         ({"hidden_size": "big"}, "hidden_size must be .*got 'big'"),
     ],

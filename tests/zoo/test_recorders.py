@@ -1,5 +1,6 @@
 """Our callbacks in runs of the zoo."""
 
+import re
 from typing import cast
 
 import cv2
@@ -42,7 +43,13 @@ def pong(tmp_path_factory):
     """Three short runs of Pong in native environments: recorded in training, beside it, not at all."""
     folder = tmp_path_factory.mktemp("recorders")
     recorded = {
-        "training": (callback(f"{HERE}.LogEpisodes", {f"{HERE}.RecordEpisodes": dict(every_n_episodes=2)}),),
+        "training": (
+            callback(
+                f"{HERE}.LogEpisodes",
+                {f"{HERE}.RecordEpisodes": dict(every_n_episodes=2)},
+                {f"{HERE}.LogDeadUnits": dict(every=100, n_states=20, verbose=1)},
+            ),
+        ),
         "evaluation": (
             callback({f"{HERE}.RecordEpisodes": dict(source="evaluation", format="gif", every_n_episodes=3)}),
         ),
@@ -93,6 +100,14 @@ def test_games_of_training_are_recorded_in_the_run_folder_as_the_game_shows_itse
 @pytest.mark.slow
 def test_a_recorded_training_equals_one_that_is_not_to_the_bit(pong):
     assert same(pong["training"][0], pong["native"][0])
+
+
+@pytest.mark.slow
+def test_dead_units_are_counted_from_the_configuration(pong):
+    lines = [line for line in pong["training"][1].splitlines() if line.startswith("Dead units after")]
+    assert [line.split()[3] for line in lines] == ["100", "200"]
+    layers = re.findall(r"(\w+) \d+/(\d+)", lines[0].partition(": ")[2])
+    assert layers == [("conv1", "32"), ("conv2", "64"), ("conv3", "64"), ("value1", "512"), ("advantage1", "512")]
 
 
 @pytest.mark.slow
