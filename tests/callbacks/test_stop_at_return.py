@@ -37,6 +37,7 @@ def trained(callback: StopAtReturn, **kwargs: Any) -> ClassicDQN:
     return model.learn(60, callback=callback)
 
 
+@pytest.mark.parametrize("pace", [{}, {"replay_ratio": 0.25}])
 @pytest.mark.parametrize(
     ("goal", "episodes", "steps"),
     [
@@ -46,8 +47,8 @@ def trained(callback: StopAtReturn, **kwargs: Any) -> ClassicDQN:
         (99, 1, 60),
     ],
 )
-def test_it_stops_at_the_end_of_the_episode_that_reaches_the_goal(goal, episodes, steps):
-    assert trained(StopAtReturn(goal, episodes)).num_timesteps == steps
+def test_it_stops_at_the_end_of_the_episode_that_reaches_the_goal(goal, episodes, steps, pace):
+    assert trained(StopAtReturn(goal, episodes), **pace).num_timesteps == steps
 
 
 def test_it_says_so_if_asked(capsys):
@@ -60,5 +61,11 @@ def test_bad_goals_are_named():
         StopAtReturn(float("nan"))
     with pytest.raises(ValueError, match="episodes must be at least 1, got 0"):
         StopAtReturn(5, episodes=0)
-    with pytest.raises(ValueError, match="episodes=20 needs stats_window_size=20, it is 10"):
-        trained(StopAtReturn(5, episodes=20), stats_window_size=10)
+
+
+def test_it_goes_on_with_the_returns_of_a_checkpoint():
+    before = StopAtReturn(99, 3)
+    trained(before)
+    after = StopAtReturn(99, 3)
+    after.load_state_dict(before.state_dict())
+    assert after.state_dict() == before.state_dict() == {"n_calls": 60, "returns": [28.0, 29.0, 30.0]}
