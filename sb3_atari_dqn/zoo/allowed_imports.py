@@ -69,13 +69,14 @@ _WRAPPERS = {
 
 _CALLBACKS = {
     "sb3_atari_dqn.callbacks": (
-        "LogDeadUnits LogEpisodes RecordEpisodes SaveEveryEpisode SaveOnBestTrainingMean SaveProgress"
+        "LogDeadUnits LogEpisodes RecordEpisodes SaveEveryEpisode SaveOnBestTrainingMean SaveProgress StopAtReturn"
     ),
     "sb3_atari_dqn.callbacks.log_dead_units": "LogDeadUnits",
     "sb3_atari_dqn.callbacks.log_episodes": "LogEpisodes",
     "sb3_atari_dqn.callbacks.record_episodes": "RecordEpisodes",
     "sb3_atari_dqn.callbacks.save_models": "SaveEveryEpisode SaveOnBestTrainingMean",
     "sb3_atari_dqn.callbacks.save_progress": "SaveProgress",
+    "sb3_atari_dqn.callbacks.stop_at_return": "StopAtReturn",
     "stable_baselines3.common.callbacks": (
         "CheckpointCallback LogEveryNTimesteps ProgressBarCallback StopTrainingOnMaxEpisodes"
     ),
