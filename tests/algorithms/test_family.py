@@ -20,7 +20,8 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
-from tests.support.environments import Catch
+from tests.support.environments import Catch, ImageAndVector
+from tests.support.tape import let_capture, record_on_tape
 
 VALUES_KWARGS: dict[str, dict[str, Any]] = {
     "scalar": {},
@@ -320,3 +321,43 @@ def test_it_learns_to_catch_from_pixels(name):
     model = ALGORITHMS[name].import_class()("CnnPolicy", Catch(), policy_kwargs=torso, precision="fp32", **settings)
     model.learn(4_000)
     assert mean_return(model, Monitor(Catch()), 50) > -0.1
+
+
+# --- the same seams as the base class
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*ALGORITHMS][3:])
+def test_a_captured_update_learns_what_another_learns(name, monkeypatch):
+    def trained(captures: bool) -> list[torch.Tensor]:
+        tapes = record_on_tape(monkeypatch)
+        torso: dict[str, Any] = {
+            "features_extractor_class": "dqn2013",
+            "features_extractor_kwargs": {"hidden_size": 16},
+        }
+        fast: dict[str, Any] = dict(learner="fast", precision="fp32", train_freq=4)
+        env = make_vec_env(Catch, n_envs=1, seed=0)
+        model = ALGORITHMS[name].import_class()("CnnPolicy", env, policy_kwargs=torso, **SMALL, **fast)
+        let_capture(model, captures)
+        model.learn(80)
+        assert bool(tapes) == captures
+        return parameters(model)
+
+    for captured, other in zip(trained(True), trained(False), strict=True):
+        torch.testing.assert_close(captured, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("memory", [{}, {"optimize_memory_usage": True}])
+@pytest.mark.parametrize("name", [*ALGORITHMS][3:])
+def test_dictionaries_are_learned_from_and_stored_once_on_request(name, memory):
+    algorithm = ALGORITHMS[name].import_class()
+    model = algorithm("MultiInputPolicy", ImageAndVector(), policy_kwargs={"net_arch": [16]}, **SMALL, **memory)
+    before = parameters(model)
+    model.learn(40)
+    assert not all(torch.equal(a, b) for a, b in zip(before, parameters(model), strict=True))
+
+
+@pytest.mark.parametrize("name", [*ALGORITHMS][3:])
+def test_actions_that_are_not_discrete_are_refused(name):
+    with pytest.raises(ValueError, match="needs a Discrete action space, got Box"):
+        ALGORITHMS[name].import_class()("MlpPolicy", "Pendulum-v1", **SMALL)
