@@ -83,7 +83,7 @@ class QPolicy(DQNPolicy):
             raise ValueError(f"rescale_shared_gradient needs a head with streams (head='dueling'), got head={head!r}.")
         _check_center(center, values, head_class)
         checked_flag("noisy", noisy)
-        check_between("noisy_std", noisy_std, 0, float("inf"), above_low=True)
+        check_between("noisy_std", noisy_std, 0, 1000, above_low=True)
         extractor = resolve_torso(features_extractor_class or self.default_features_extractor)
         extractor_kwargs = dict(features_extractor_kwargs or {})  # a copy: SB3 writes into it
         if issubclass(extractor, CombinedExtractor) and not isinstance(observation_space, spaces.Dict):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from sb3_atari_dqn.objectives.outputs import Values
@@ -25,6 +25,7 @@ WHOLE_NUMBERS = {
 }
 
 _INFINITE = float("inf")
+_FUNCTIONS = FunctionType | MethodType | BuiltinFunctionType
 
 #: Names of version 0.1.0, accepted for one more release.
 _OLD_NAMES = {"updates_per_transition": "replay_ratio"}
@@ -80,18 +81,24 @@ def check_real_numbers(model: Any) -> None:
         check_between(name, getattr(model, name), 0, 1)
     for name in ("max_grad_norm", "exploration_fraction"):
         check_between(name, getattr(model, name), 0, _INFINITE)
-    check_between("learning_rate_final", model.learning_rate_final, 0, _INFINITE)
-    check_learning_rate(model.learning_rate, model.learning_rate_steps)
+    check_learning_rate(model.learning_rate, model.learning_rate_steps, model.learning_rate_final)
     check_between("exploration_decay_rate", model.exploration_decay_rate, 0, _INFINITE, above_low=True)
 
 
-def check_learning_rate(learning_rate: Any, steps: int | None) -> None:
+def check_learning_rate(learning_rate: Any, steps: int | None, final: Any) -> None:
     """
     :param learning_rate: a number, or a function of the remaining progress
     :param steps: over which it falls, None if the function says how it changes
-    :raises ValueError: if it changes in two ways
+    :param final: to which it falls
+    :raises ValueError: if it changes in two ways, rises, or falls over no steps
     """
-    if steps is not None and callable(learning_rate) and learning_rate(1.0) != learning_rate(0.0):
+    if steps is None:
+        if final != 0:
+            raise ValueError(f"learning_rate_final={final!r} needs learning_rate_steps, the steps over which it falls.")
+        return
+    initial = learning_rate(1.0) if callable(learning_rate) else learning_rate
+    check_between("learning_rate_final", final, 0, initial)
+    if callable(learning_rate) and learning_rate(1.0) != learning_rate(0.0):
         raise ValueError(
             f"learning_rate_steps={steps} lets the learning rate fall over environment steps, and the learning_rate "
             f"given changes over the training by itself (from {learning_rate(1.0):g} to {learning_rate(0.0):g}); give "
@@ -192,7 +199,7 @@ def check_values_and_bootstrap(algorithm: str, values: Any, bootstrap: Any) -> N
             f"loss, such as ScalarValues(), got {values!r}."
         )
     as_int(f"n_outputs of {values!r}", getattr(values, "n_outputs", None), minimum=1)
-    if isinstance(bootstrap, type) or not callable(bootstrap) or isinstance(bootstrap, FunctionType | MethodType):
+    if isinstance(bootstrap, type) or not callable(bootstrap) or isinstance(bootstrap, _FUNCTIONS):
         raise ValueError(
             f"{algorithm}.bootstrap must be an object that is called with (values, online, target, batch), such as "
             f"Greedy() or Double(), got {bootstrap!r}."

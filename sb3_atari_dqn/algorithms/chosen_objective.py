@@ -1,7 +1,7 @@
 """What an algorithm learns: its class says, and the constructor's `values` and `bootstrap` may say otherwise."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sb3_atari_dqn.algorithms.arguments import check_values_and_bootstrap, takes
@@ -13,11 +13,34 @@ from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.policies import QPolicy
+from sb3_atari_dqn.validation import check_options
 
 if TYPE_CHECKING:
     from stable_baselines3 import DQN as _Host
 else:
     _Host = object
+
+_OBJECTIVE = ("values", "values_kwargs", "bootstrap", "bootstrap_kwargs")
+
+
+def with_saved_objective(source: Any, saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :param source: of a saved model, for the message
+    :param saved: its arguments
+    :param given: by the user, to replace some of them; None leaves one out
+    :return: the latter; options in the file are not those of another bootstrap rule
+    :raises ValueError: on other values than the networks were built for
+    """
+    kept = {name: value for name, value in given.items() if value is not None or name not in _OBJECTIVE}
+    for name in ("values", "values_kwargs"):
+        if name in kept and kept[name] != saved.get(name):
+            raise ValueError(
+                f"{source} was saved with {name}={saved.get(name)!r}, not {kept[name]!r}: the networks of a saved "
+                f"model are fixed, omit {name}."
+            )
+    if "bootstrap" in kept:
+        kept.setdefault("bootstrap_kwargs", None)
+    return kept
 
 
 class ChosenObjective(_Host):
@@ -47,7 +70,13 @@ class ChosenObjective(_Host):
         bootstrap: str | Bootstrap | None,
         bootstrap_kwargs: dict[str, Any] | None,
     ) -> None:
-        """Keep what the user chose; the options of the class belong to its own choice and not to another one."""
+        """
+        Keep what the user chose; the options of the class belong to its own choice and not to another one.
+
+        :raises ValueError: on options that are no mapping
+        """
+        for name, options in (("values_kwargs", values_kwargs), ("bootstrap_kwargs", bootstrap_kwargs)):
+            check_options(name, {} if options is None else options)
         if values is not None or values_kwargs is not None:
             own = self.values_kwargs if values is None else None
             self.values = self.values if values is None else values
@@ -73,10 +102,13 @@ class ChosenObjective(_Host):
 
     def _complete_policy_kwargs(self) -> dict[str, Any]:
         """:return: the user's, and for the rest what the algorithm sets, as far as the policy's class takes it"""
+        if "values" in self.policy_kwargs:
+            raise ValueError("policy_kwargs: values is an argument of the algorithm itself: pass values= beside it.")
         values, bootstrap = self.make_values(), resolve_bootstrap(self.bootstrap, self.bootstrap_kwargs)
         check_values_and_bootstrap(type(self).__name__, values, bootstrap)
         Objective(values, bootstrap)  # raises if they do not go together
-        given = {name: value for name, value in self.policy_kwargs.items() if (name, value) != ("head", None)}
+        unset = ("head", None), ("features_extractor_class", None)
+        given = {name: value for name, value in self.policy_kwargs.items() if (name, value) not in unset}
         own_head = getattr(self.policy_class, "default_head", None)  # policies of 0.1.0 have the attribute
         defaults = {**self.policy_defaults, **({"head": own_head} if own_head else {}), "values": values}
         taken = {name: value for name, value in defaults.items() if takes(self.policy_class, name)}

@@ -11,6 +11,7 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from torch import Tensor
 
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
+from sb3_atari_dqn.algorithms.chosen_objective import with_saved_objective
 from sb3_atari_dqn.algorithms.onnx_files import missing_packages, write_onnx
 from sb3_atari_dqn.algorithms.vocabulary import VOCABULARY
 from sb3_atari_dqn.checkpoints import export_files
@@ -239,6 +240,7 @@ class ExportedModels(_Host):
         policy_class = VOCABULARY.decode(config["policy"], "policy")
         if not (isinstance(policy_class, type) and issubclass(policy_class, QPolicy)):
             raise ValueError(f"policy names {brief(config['policy'], 100)}, which is no policy.")
+        given = with_saved_objective("the model", saved, given)
         built_from: dict[str, Any] = {**saved, **given, "device": device, "_init_setup_model": False}
         model = cls(policy_class, env, **built_from)  # type: ignore[arg-type]
         spaces = {name: decode_space(config[name], name) for name in ("observation_space", "action_space")}

@@ -23,6 +23,7 @@ from sb3_atari_dqn.algorithms.arguments import (
     under_new_names,
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
+from sb3_atari_dqn.algorithms.chosen_objective import with_saved_objective
 from sb3_atari_dqn.algorithms.model_sizes import check_sizes, knows_sizes
 from sb3_atari_dqn.checkpoints.model_files import (
     ModelPath,
@@ -111,7 +112,7 @@ class SavedModels(_Host):
             refuse_foreign(path, attributes, cls.__name__)
         kwargs = under_new_names(f"{cls.__name__}.load()", kwargs)
         refuse_unknown(kwargs, {*attributes, *signature(cls.__init__).parameters}, cls.__name__)
-        kwargs = cls._with_pace(attributes, kwargs)
+        kwargs = with_saved_objective(path, {**_objective_of(cls), **attributes}, cls._with_pace(attributes, kwargs))
         if "policy_kwargs" in kwargs:
             cls._check_policy_kwargs(path, kwargs.pop("policy_kwargs"), attributes)
         if kwargs.get("replay_buffer_kwargs", {}) is None:
@@ -246,6 +247,10 @@ class SavedModels(_Host):
                 f"({self.policy_class.__name__}, policy_kwargs={self.policy_kwargs}); build it with the policy and "
                 f"policy_kwargs they come from. {error}"
             ) from error
+
+
+def _objective_of(cls: type[ValueBasedAlgorithm]) -> dict[str, Any]:
+    return {"values": cls.values, "values_kwargs": cls.values_kwargs}
 
 
 def _converted(

@@ -145,7 +145,7 @@ class DuelingHead(Head):
     def __init__(self, size: HeadSize) -> None:
         super().__init__()
         self.n_actions, self.n_outputs = size.n_actions, size.n_outputs
-        self._dims = CENTERS[size.center]
+        self._over_outputs = CENTERS[size.center]
         self.value = nn.Sequential(*size.mlp(1))
         self.advantage = nn.Sequential(*size.mlp(size.n_actions))
 
@@ -154,14 +154,14 @@ class DuelingHead(Head):
         return cls(size)
 
     def forward(self, features: Tensor) -> Tensor:
-        return join_streams(*self._parts(features), self._dims)
+        return join_streams(*self._parts(features), self._over_outputs)
 
     def float32_layers(self) -> list[nn.Linear]:
         return [_last_linear(self.value), _last_linear(self.advantage)]
 
     def streams(self, features: Tensor) -> Streams:
         value, advantage = self._parts(features)
-        return Streams(value, advantage - advantage.mean(dim=self._dims, keepdim=True))
+        return Streams(value, advantage - _mean_of(advantage, self._over_outputs))
 
     def _parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """:return: value [B, 1, D] and advantages before subtracting their mean [B, A, D]"""
@@ -169,25 +169,31 @@ class DuelingHead(Head):
         return value, self.advantage(features).view(-1, self.n_actions, self.n_outputs)
 
 
-def join_streams(value: Tensor, advantage: Tensor, dims: tuple[int, ...] = (1,)) -> Tensor:
+def join_streams(value: Tensor, advantage: Tensor, over_outputs: bool = False) -> Tensor:
     """
     Q(s, a) = V(s) + A(s, a) - mean over a' of A(s, a'), per sample and per output.
 
     :param value: float32 [B, 1, D]
     :param advantage: float32 [B, A, D]
-    :param dims: over which the mean is taken: (1,), the actions; or (1, 2), with the outputs
-    :return: float32 [B, A, D]; its mean over these dimensions is that of the value
+    :param over_outputs: take the mean over actions and outputs
+    :return: float32 [B, A, D]; its mean over what the mean is taken over is that of the value
     Source: Wang et al. 2016, equation 9. Deviation: none.
     """
-    return value + advantage - advantage.mean(dim=dims, keepdim=True)
+    return value + advantage - _mean_of(advantage, over_outputs)
+
+
+def _mean_of(advantage: Tensor, over_outputs: bool) -> Tensor:
+    """:return: [B, 1, D], or [B, 1, 1]; can be compiled by TorchScript"""
+    mean = advantage.mean(dim=1, keepdim=True)
+    return mean.mean(dim=2, keepdim=True) if over_outputs else mean
 
 
 def _last_linear(stream: nn.Sequential) -> nn.Linear:
     return [layer for layer in stream if isinstance(layer, nn.Linear)][-1]
 
 
-#: What the mean of the advantages is taken over, and the dimensions of [B, A, D] that this means.
-CENTERS: dict[str, tuple[int, ...]] = {"actions": (1,), "actions and outputs": (1, 2)}
+#: What the mean of the advantages is taken over, and whether that includes the outputs.
+CENTERS: dict[str, bool] = {"actions": False, "actions and outputs": True}
 
 HEADS: dict[str, type[Head]] = {"linear": LinearHead, "dueling": DuelingHead}
 

@@ -105,8 +105,8 @@ class Munchausen:
 
     def __post_init__(self) -> None:
         check_between("alpha", self.alpha, 0, 1)
-        check_between("tau", self.tau, 0, float("inf"), above_low=True)
-        check_between("clip", self.clip, -float("inf"), 0)
+        check_between("tau", self.tau, 1e-6, 1e6)  # beyond, quotients of float32 action values are not finite
+        check_between("clip", self.clip, -1e6, 0)
 
     def __call__(self, values: Values, online: Network, target: Network, batch: Any) -> Bootstrapped:
         both = target(_joined(batch.observations, batch.next_observations), values.target_fractions)

@@ -9,7 +9,7 @@ from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, QuantileValues
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from sb3_atari_dqn.validation import check_keys, check_known
+from sb3_atari_dqn.validation import check_keys, check_known, check_options
 
 VALUES: dict[str, type[Any]] = {
     "scalar": ScalarValues,
@@ -33,10 +33,17 @@ def resolve_values(values: Any, options: Mapping[str, Any] | None, loss: str) ->
     :param loss: of scalar values, "huber" or "mse"
     :raises ValueError: on an unknown name or option, a bad number, or a loss that the kind does not have
     """
+    options = _options("values_kwargs", options)
     if isinstance(values, str) and values == "scalar":
-        options = {"error": loss, **(options or {})}
+        if loss not in ("huber", options.get("error", loss)):
+            raise ValueError(f"loss={loss!r} and values_kwargs={options!r} both choose a loss; give one.")
+        options = {"error": loss, **options}
     elif loss != "huber":
-        raise ValueError(f"loss={loss!r} is one of scalar values; values={values!r} have their own, leave it out.")
+        raise ValueError(f"loss={loss!r} is one of values='scalar'; values={values!r} have their own, leave it out.")
+    if not isinstance(values, str | Values) or isinstance(values, type):
+        raise ValueError(
+            f"values must be one of {', '.join(VALUES)}, or an object such as QuantileValues(), got {values!r}."
+        )
     return _resolved("values", values, options, VALUES)
 
 
@@ -46,10 +53,10 @@ def resolve_bootstrap(bootstrap: Any, options: Mapping[str, Any] | None) -> Boot
     :param options: of the named rule
     :raises ValueError: on an unknown name or option, or a bad number
     """
-    return _resolved("bootstrap", bootstrap, options, BOOTSTRAPS)
+    return _resolved("bootstrap", bootstrap, _options("bootstrap_kwargs", options), BOOTSTRAPS)
 
 
-def _resolved(argument: str, given: Any, options: Mapping[str, Any] | None, known: Mapping[str, Any]) -> Any:
+def _resolved(argument: str, given: Any, options: dict[str, Any], known: Mapping[str, Any]) -> Any:
     if not isinstance(given, str):
         if options:
             raise ValueError(f"{argument}_kwargs={options!r} belong to a short name, but {argument}={given!r} is none.")
@@ -57,5 +64,14 @@ def _resolved(argument: str, given: Any, options: Mapping[str, Any] | None, know
         return replace(given) if type(given) in known.values() else given
     check_known(argument, given, known)
     kind = known[given]
-    check_keys(f"{argument}_kwargs of {given!r}", dict(options or {}), {each.name for each in fields(kind)})
-    return kind(**(options or {}))
+    names = {each.name for each in fields(kind)}
+    if options and not names:
+        raise ValueError(f"{argument}={given!r} has no options, got {argument}_kwargs={options!r}; leave them out.")
+    check_keys(f"{argument}_kwargs of {given!r}", options, names)
+    return kind(**options)
+
+
+def _options(argument: str, options: Any) -> dict[str, Any]:
+    """:raises ValueError: if they are no mapping of names to values"""
+    check_options(argument, {} if options is None else options)
+    return dict(options or {})

@@ -14,10 +14,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.type_aliases import TrainFreq
 
-from sb3_atari_dqn import ClassicDQN, DataEfficientRainbow, RainbowDQN
+from sb3_atari_dqn import BTR, C51, ClassicDQN, DataEfficientRainbow, MunchausenDQN, RainbowDQN
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.networks.generators import generators
+from sb3_atari_dqn.objectives.bootstrap import Double, Munchausen
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
 from tests.support.environments import Catch, ImageAndVector
@@ -187,9 +188,28 @@ def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
         (dict(values="categorical", values_kwargs={"v_min": 1, "v_max": 1}), "v_min=1 must be below v_max=1"),
         (dict(values="quantile", values_kwargs={"quantiles": 0}), "quantiles must be at least 1, got 0"),
         (dict(values="implicit", values_kwargs={"targets": 0}), "targets must be at least 1, got 0"),
-        (dict(values="quantile", loss="mse"), "loss='mse' is one of scalar values"),
-        (dict(bootstrap="munchausen", bootstrap_kwargs={"tau": 0}), r"tau must be a number in \(0, inf\], got 0"),
+        (dict(values="quantile", loss="mse"), "loss='mse' is one of values='scalar'"),
+        (dict(bootstrap="munchausen", bootstrap_kwargs={"tau": 0}), "tau must be a number in .*, got 0"),
         (dict(bootstrap=["munchausen", "double"]), "bootstrap must be an object|belong"),
+        (dict(bootstrap=max), "bootstrap must be an object .*built-in function max"),
+        (dict(bootstrap="double", bootstrap_kwargs={"tau": 1}), "bootstrap='double' has no options, got"),
+        (dict(bootstrap="munchausen", bootstrap_kwargs={"tau": float("inf")}), "tau must be a number .* got inf"),
+        (dict(values=5), "values must be one of scalar, .*, or an object such as QuantileValues.*, got 5"),
+        (dict(values=CategoricalValues), "values must be one of scalar, .*got <class"),
+        (dict(values="quantile", values_kwargs="x"), "values_kwargs must be a mapping .* got 'x'"),
+        (dict(values="categorical", values_kwargs={"v_max": 1e300}), r"v_max must be a number in .* got 1e\+300"),
+        (
+            dict(values="categorical", values_kwargs={"v_min": 10, "v_max": 10 + 1e-12}),
+            "v_min=10 must be below v_max=10",
+        ),
+        (dict(loss="mse", values_kwargs={"error": "huber"}), "loss='mse' and values_kwargs=.* both choose a loss"),
+        (dict(policy_kwargs={"values": CategoricalValues()}), "policy_kwargs: values is an argument of the algorithm"),
+        (dict(policy_kwargs={"noisy": True, "noisy_std": float("inf")}), "noisy_std must be a number .* got inf"),
+        (dict(learning_rate_final=1e-5), "learning_rate_final=1e-05 needs learning_rate_steps"),
+        (
+            dict(learning_rate_steps=9, learning_rate_final=1),
+            "learning_rate_final must be a number in .*got 1",
+        ),
         (dict(learning_rate_steps=0), "learning_rate_steps must be at least 1, got 0"),
         (dict(learning_rate_steps=9, learning_rate=lambda left: left), "learning_rate_steps=9 .*give a number"),
         (
@@ -202,6 +222,37 @@ def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
 def test_what_does_not_go_together_is_said_at_construction(arguments, message):
     with pytest.raises(ValueError, match=message):
         ClassicDQN("MlpPolicy", "CartPole-v1", **{**SMALL, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": "quantile"}, "was saved with values='categorical', not 'quantile': the networks .* omit values"),
+        ({"values_kwargs": {"atoms": 21}}, "was saved with values_kwargs=None, not {'atoms': 21}"),
+        ({"values_kwargs": {"v_max": 20}}, "the networks of a saved model are fixed, omit values_kwargs"),
+    ],
+)
+def test_the_values_of_a_saved_model_are_fixed(change, message, tmp_path):
+    model = C51("MlpPolicy", "CartPole-v1", **SMALL)
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "export", onnx=False)
+    for read in (lambda: C51.load(tmp_path / "model", **change), lambda: C51.import_(tmp_path / "export", **change)):
+        with pytest.raises(ValueError, match=message):
+            read()
+
+
+def test_the_bootstrap_of_a_saved_model_is_free_and_none_leaves_an_argument_out(tmp_path):
+    given: dict[str, Any] = {"bootstrap_kwargs": {"alpha": 0.5}}
+    model = MunchausenDQN("MlpPolicy", "CartPole-v1", **SMALL, **given)
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "export", onnx=False)
+    for read in (MunchausenDQN.load, MunchausenDQN.import_):
+        path = tmp_path / ("model" if read == MunchausenDQN.load else "export")
+        assert read(path, bootstrap="double").objective.bootstrap == Double()
+        assert read(path, bootstrap=None, values=None).objective.bootstrap == Munchausen(alpha=0.5)
+    other = BTR("MlpPolicy", "CartPole-v1", **SMALL)
+    other.save(tmp_path / "btr")
+    assert BTR.load(tmp_path / "btr", values_kwargs=None).objective.values == other.objective.values
 
 
 def test_rewards_beyond_the_support_are_said_once():

@@ -136,7 +136,7 @@ def test_the_target_network_draws_its_own_noise():
     ("options", "message"),
     [
         ({"noisy": 1}, "noisy must be True or False, got 1"),
-        ({"noisy": True, "noisy_std": 0}, r"noisy_std must be a number in \(0, inf\], got 0"),
+        ({"noisy": True, "noisy_std": 0}, "noisy_std must be a number in .*, got 0"),
         ({"noisy": True, "noisy_std": "0.5"}, "noisy_std must be a number .* got '0.5'"),
     ],
 )

@@ -131,8 +131,8 @@ def test_munchausen_joins_dictionaries_of_observations():
     ("options", "message"),
     [
         ({"alpha": 1.5}, r"alpha must be a number in \[0, 1\], got 1.5"),
-        ({"tau": 0}, r"tau must be a number in \(0, inf\], got 0"),
-        ({"clip": 1}, r"clip must be a number in \[-inf, 0\], got 1"),
+        ({"tau": 0}, "tau must be a number in .*, got 0"),
+        ({"clip": 1}, "clip must be a number in .*, 0\\], got 1"),
         ({"clip": None}, "clip must be a number .* got None"),
     ],
 )
@@ -167,7 +167,7 @@ def unchecked() -> QuantileValues:
     [
         (lambda: resolve_values("quantil", None, "huber"), "Unknown values 'quantil'; known: categorical, implicit"),
         (lambda: resolve_values("quantile", {"n": 3}, "huber"), "Unknown key 'n' in values_kwargs of 'quantile'"),
-        (lambda: resolve_values("quantile", None, "mse"), "loss='mse' is one of scalar values"),
+        (lambda: resolve_values("quantile", None, "mse"), "loss='mse' is one of values='scalar'"),
         (lambda: resolve_values(QuantileValues(), {"quantiles": 3}, "huber"), "belong to a short name"),
         (
             lambda: resolve_values("implicit", {"acting": 10**9}, "huber"),
@@ -175,7 +175,7 @@ def unchecked() -> QuantileValues:
         ),
         (lambda: resolve_values(unchecked(), None, "huber"), "quantiles must be at most 10000, got 1000000000"),
         (lambda: resolve_bootstrap(3, {"tau": 1}), "belong to a short name"),
-        (lambda: resolve_bootstrap("double", {"tau": 1}), "Unknown key 'tau' in bootstrap_kwargs of 'double'"),
+        (lambda: resolve_bootstrap("double", {"tau": 1}), "bootstrap='double' has no options, got bootstrap_kwargs"),
         (lambda: resolve_bootstrap("munchausen", {"tau": "x"}), "tau must be a number"),
     ],
 )

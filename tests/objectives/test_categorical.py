@@ -106,8 +106,8 @@ def test_the_mean_is_that_of_the_atoms():
         ({"atoms": 5.5}, "atoms must be an integer, got 5.5"),
         ({"v_min": 10.0}, "v_min=10.0 must be below v_max=10.0"),
         ({"v_min": 3, "v_max": -3}, "v_min=3 must be below v_max=-3"),
-        ({"v_max": float("inf")}, "v_max must be a finite number, got inf"),
-        ({"v_min": "-10"}, "v_min must be a finite number, got '-10'"),
+        ({"v_max": float("inf")}, "v_max must be a number in .*, got inf"),
+        ({"v_min": "-10"}, "v_min must be a number in .*, got '-10'"),
     ],
 )
 def test_a_support_without_extent_is_refused(options, message):
