@@ -5,13 +5,10 @@ What each part computes is tested where it stands; here they meet.
 
 from typing import Any, cast
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.type_aliases import TrainFreq
 
 from sb3_atari_dqn import BTR, C51, ClassicDQN, DataEfficientRainbow, MunchausenDQN, RainbowDQN
@@ -45,10 +42,6 @@ def small(values: str, bootstrap: str, head: str, noisy: bool, **kwargs: Any) ->
     policy_kwargs = {"head": head, "noisy": noisy, "net_arch": [16]}
     chosen: dict[str, Any] = dict(values=values, values_kwargs=VALUES_KWARGS[values], bootstrap=bootstrap)
     return ClassicDQN("MlpPolicy", "CartPole-v1", policy_kwargs=policy_kwargs, **{**SMALL, **chosen, **kwargs})
-
-
-def mean_return(model: ClassicDQN, env: Any, episodes: int) -> float:
-    return float(np.mean(evaluate_policy(model, env, n_eval_episodes=episodes)[0]))
 
 
 def parameters(model: ClassicDQN) -> list[torch.Tensor]:
@@ -285,95 +278,6 @@ def test_generators_of_the_networks_are_part_of_the_state_of_a_training():
     assert len(generators(trained.policy)) == 8  # two layers in two streams of two networks
     for ours, theirs in zip(generators(other.policy), generators(trained.policy), strict=True):
         assert torch.equal(ours.get_state(), theirs.get_state())
-
-
-# --- learning
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [name for name in ALGORITHMS if name not in ("dqn_classic", "dqn_double", "dqn_dueling")]
-)
-def test_it_balances_the_pole(name):
-    """A random policy keeps it up for about 20 steps."""
-    settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=64, target_update_interval=200, learning_starts=500)
-    settings |= dict(train_freq=4, gradient_steps=2, buffer_size=10_000, n_steps=3, seed=0, device="cpu")
-    if name in ("dqn_c51", "dqn_rainbow", "dqn_der"):
-        settings |= dict(values_kwargs={"atoms": 51, "v_min": 0, "v_max": 100})
-    if name in ("dqn_qr", "dqn_iqn"):
-        settings |= dict(values_kwargs={"quantiles": 20} if name == "dqn_qr" else {"predicted": 8, "targets": 8})
-    if name not in ("dqn_rainbow", "dqn_der"):
-        settings |= dict(exploration_steps=1_000, exploration_final_eps=0.02)
-    algorithm = ALGORITHMS[name].import_class()
-    model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [64, 64]}, **settings)
-    model.learn(4_500)
-    assert mean_return(model, model.get_env(), 5) > 60
-
-
-class TwoPoints(gym.Env):
-    """One step; the reward is 2 with probability 0.75, else -2. Two actions that make no difference."""
-
-    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
-    action_space = gym.spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.ones(1, np.float32), {}
-
-    def step(self, action):
-        return np.zeros(1, np.float32), 2.0 if self.np_random.random() < 0.75 else -2.0, True, False, {}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("head", ["linear", "dueling"])
-@pytest.mark.parametrize(
-    ("values", "options"),
-    [
-        ("categorical", {"atoms": 9, "v_min": -4, "v_max": 4}),
-        ("quantile", {"quantiles": 20}),
-        ("implicit", {"predicted": 16, "targets": 16, "acting": 20}),
-    ],
-)
-def test_the_learned_distribution_is_that_of_the_returns(values, options, head):
-    model = ClassicDQN(
-        "MlpPolicy", TwoPoints(), 1e-2, learning_rate_steps=3000, values=values, values_kwargs=options, seed=0,
-        batch_size=32, learning_starts=100, train_freq=1, target_update_interval=100, device="cpu",
-        policy_kwargs={"net_arch": [32], "head": head}, exploration="none",
-    ).learn(3_000)  # fmt: skip
-    model.policy.set_training_mode(False)
-    found = model.policy.q_net.explain(torch.ones(1, 1)).distribution
-    assert found is not None
-    returns, probabilities = (part.detach()[0] for part in found)
-    mean = (returns * probabilities).sum(dim=1)
-    spread = ((returns - mean.unsqueeze(1)).square() * probabilities).sum(dim=1).sqrt()
-    taken = int(mean.argmax())
-    assert mean[taken].item() == pytest.approx(0.75 * 2 - 0.25 * 2, abs=0.35)
-    assert spread[taken].item() == pytest.approx(4 * (0.25 * 0.75) ** 0.5, abs=0.35)
-    if values == "categorical":  # atoms from -4 in steps of 1
-        assert probabilities[taken, [2, 6]].tolist() == pytest.approx([0.25, 0.75], abs=0.1)
-    else:  # the quantiles at 0.125 and 0.625, far from the jump at 0.25
-        ordered = returns[taken].sort().values
-        assert ordered[[2, 12]].tolist() == pytest.approx([-2, 2], abs=0.6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*ALGORITHMS][3:])
-def test_it_learns_to_catch_from_pixels(name):
-    """Random play scores about -0.7."""
-    settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=32, target_update_interval=200, learning_starts=300)
-    settings |= dict(
-        buffer_size=10_000, n_steps=1, train_freq=4, gradient_steps=3, gamma=0.95, seed=0, device="cpu", learner="fast"
-    )
-    torso: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}}
-    if name in ("dqn_c51", "dqn_rainbow", "dqn_der"):
-        settings |= dict(values_kwargs={"atoms": 21, "v_min": -2, "v_max": 2})
-    if name in ("dqn_qr", "dqn_iqn"):
-        settings |= dict(values_kwargs={"quantiles": 20} if name == "dqn_qr" else {"predicted": 8, "targets": 8})
-    if name not in ("dqn_rainbow", "dqn_der"):
-        settings |= dict(exploration_steps=2_000, exploration_final_eps=0.02)
-    model = ALGORITHMS[name].import_class()("CnnPolicy", Catch(), policy_kwargs=torso, precision="fp32", **settings)
-    model.learn(4_000)
-    assert mean_return(model, Monitor(Catch()), 50) > -0.1
 
 
 # --- the same seams as the base class
