@@ -3,10 +3,10 @@
     python benchmarks/ablation.py --seeds 6 --runs runs.jsonl --out benchmarks/results/ablation.json
     python benchmarks/ablation.py --table benchmarks/results/ablation.json
 
-The base is the profile `short`: quantiles, double, dueling, layer norm, 3-step returns, prioritized replay. Each run
-adds a line to the file of --runs; those that are there already are not run again, so that the benchmark can be stopped
-and continued. Scores are the mean return of all training episodes (speed of learning) and of the last fifth (how far).
-Intervals: 95 %, bootstrap over seeds.
+The base is the profile `short`: quantiles, double, dueling, layer norm, centered images, 3-step returns, prioritized
+replay. Each run adds a line to the file of --runs; those that are there already are not run again, so that the
+benchmark can be stopped and continued. Scores are the mean return of all training episodes (speed of learning) and of
+the last fifth (how far). Intervals: 95 %, bootstrap over seeds.
 """
 
 import argparse
@@ -75,7 +75,7 @@ class Balls(gym.Env):
 
 
 def base() -> dict[str, Any]:
-    torso = {"normalization": "layer", "hidden_size": 128}
+    torso = {"normalization": "layer", "center_images": True, "hidden_size": 128}
     return dict(
         values="quantile", values_kwargs={"quantiles": 50}, bootstrap="double", n_steps=3, replay="prioritized",
         policy_kwargs={"head": "dueling", "features_extractor_kwargs": torso, "optimizer_kwargs": {"eps": 1.5e-4}},
@@ -89,7 +89,8 @@ def policy(**changes: Any) -> dict[str, Any]:
     return {"policy_kwargs": {**base()["policy_kwargs"], **changes}}
 
 
-_PLAIN_TORSO = {"normalization": "none", "hidden_size": 128}
+_NO_NORM = {"center_images": True, "hidden_size": 128}
+_NO_CENTER = {"normalization": "layer", "hidden_size": 128}
 _SUPPORT = {"atoms": 51, "v_min": -10, "v_max": 10}
 
 #: Name in the table -> what differs from the base.
@@ -105,7 +106,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "centered over actions and quantiles": policy(center="actions and outputs"),
     "noisy instead of epsilon": {**policy(noisy=True), "exploration": "none"},
     "noisy and epsilon": policy(noisy=True),
-    "no layer norm": policy(features_extractor_kwargs=_PLAIN_TORSO),
+    "no layer norm": policy(features_extractor_kwargs=_NO_NORM),
+    "images not centered": policy(features_extractor_kwargs=_NO_CENTER),
     "1-step returns": {"n_steps": 1},
     "uniform replay": {"replay": "uniform"},
     "soft target (tau 0.005)": {"target_update_interval": 4, "tau": 0.005},

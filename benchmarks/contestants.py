@@ -127,7 +127,7 @@ def _family() -> dict[str, Contestant]:
     plain: dict[str, Any] = {"replay": "uniform", "n_steps": 1}  # SB3's, for all
     of_rainbow = {**plain, "exploration": "linear"}  # noise costs the same with it
     dueling: dict[str, Any] = {"head": "dueling"}
-    normed = {**dueling, "features_extractor_kwargs": {"normalization": "layer"}}
+    normed = {**dueling, "features_extractor_kwargs": {"normalization": "layer", "center_images": True}}
     return {
         "SB3 dqn": CONTESTANTS["SB3 dqn"],
         "sb3-contrib qrdqn": Contestant(ContribQRDQN),
@@ -141,8 +141,8 @@ def _family() -> dict[str, Contestant]:
         "dqn_rainbow": _fast(RainbowDQN, **of_rainbow),
         "dqn_rainbow without noise": _fast(RainbowDQN, **of_rainbow, policy_kwargs={"noisy": False}),
         "dqn_btr": _fast(BTR, **plain),
-        "dqn_dueling, layer norm": _fast(DuelingDQN, policy_kwargs=normed),
-        "dqn_qr, dueling, double, layer norm": _fast(QRDQN, bootstrap="double", policy_kwargs=normed),
+        "dqn_dueling, as in profile short": _fast(DuelingDQN, policy_kwargs=normed),
+        "dqn_qr, as in profile short": _fast(QRDQN, bootstrap="double", policy_kwargs=normed),
     }
 
 

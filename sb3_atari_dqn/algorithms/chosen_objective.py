@@ -73,7 +73,7 @@ class ChosenObjective(_Host):
         """
         Keep what the user chose; the options of the class belong to its own choice and not to another one.
 
-        :raises ValueError: on options that are no mapping
+        :raises ValueError: if options are not a mapping
         """
         for name, options in (("values_kwargs", values_kwargs), ("bootstrap_kwargs", bootstrap_kwargs)):
             check_options(name, {} if options is None else options)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import activation
 
+from sb3_atari_dqn.networks.generators import generators
+
 _AT_ONCE = 64  # states in one forward pass: bounds the memory
 
 #: Modules of torch's `activation` file that are not applied unit by unit.
@@ -156,8 +158,7 @@ def _undisturbed(network: nn.Module) -> Iterator[None]:
     """In evaluation mode, and afterwards with modes, buffers and generators as they were."""
     modes = [(module, module.training) for module in network.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    layers = (value for module in network.modules() for value in vars(module).values())
-    generators = [(value, value.get_state()) for value in layers if isinstance(value, torch.Generator)]
+    states = [(generator, generator.get_state()) for generator in generators(network)]
     network.eval()
     try:
         yield
@@ -167,5 +168,5 @@ def _undisturbed(network: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-        for generator, state in generators:
+        for generator, state in states:
             generator.set_state(state)

@@ -15,8 +15,8 @@ class FractionEmbedding(DrawingLayer):
     Multiplies the features of each state by an embedding of each of its fractions.
 
     Source: Dabney et al. 2018b, equation 4 and figure 1: phi_j(tau) = ReLU(sum over i < C of cos(pi i tau) w_ij + b_j).
-    Deviation: none for images, where the features are the flattened convolutions. Elsewhere hidden layers but the last
-    stand before the product, as raw observations are no features.
+    Deviation: none for images, where the features are the flattened convolutions. Elsewhere, all hidden
+    layers but the last come before the product, which needs learned features rather than raw observations.
 
     :param features_dim: F of the features extractor
     :param hidden: units of the layers before the product

@@ -72,6 +72,6 @@ def _resolved(argument: str, given: Any, options: dict[str, Any], known: Mapping
 
 
 def _options(argument: str, options: Any) -> dict[str, Any]:
-    """:raises ValueError: if they are no mapping of names to values"""
+    """:raises ValueError: if they are not a mapping of names to values"""
     check_options(argument, {} if options is None else options)
     return dict(options or {})

@@ -18,8 +18,23 @@ def midpoints(n: int, device: torch.device | None = None) -> Tensor:
     return (torch.arange(n, device=device, dtype=torch.float32) + 0.5) / n
 
 
+class _Quantiles(Values):
+    """What equally likely quantiles have in common, wherever their fractions come from."""
+
+    def mean(self, outputs: Outputs) -> Tensor:
+        return outputs.per_action.mean(dim=2)
+
+    def distribution(self, outputs: Outputs) -> Distribution:
+        returns = outputs.per_action
+        return Distribution(returns, torch.full_like(returns, 1 / returns.shape[2]))
+
+    def target(self, chosen_t: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
+        """:return: the shifted and shrunk quantiles, float32 [B, N']"""
+        return r_t.unsqueeze(1) + discount_t.unsqueeze(1) * chosen_t
+
+
 @dataclass(frozen=True)
-class QuantileValues(Values):
+class QuantileValues(_Quantiles):
     """
     Quantiles of the return at the middles of N equal parts of [0, 1].
 
@@ -39,17 +54,6 @@ class QuantileValues(Values):
     def n_outputs(self) -> int:
         return self.quantiles
 
-    def mean(self, outputs: Outputs) -> Tensor:
-        return outputs.per_action.mean(dim=2)
-
-    def distribution(self, outputs: Outputs) -> Distribution:
-        returns = outputs.per_action
-        return Distribution(returns, torch.full_like(returns, 1 / returns.shape[2]))
-
-    def target(self, chosen_t: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
-        """:return: the shifted and shrunk quantiles, float32 [B, N']"""
-        return r_t.unsqueeze(1) + discount_t.unsqueeze(1) * chosen_t
-
     def loss(self, chosen_tm1: Tensor, fractions: Tensor | None, target: Tensor) -> tuple[Tensor, Tensor]:
         """:return: quantile Huber loss, and absolute difference of the means, float32 [B]"""
         at = midpoints(self.quantiles, chosen_tm1.device).expand_as(chosen_tm1)
@@ -58,7 +62,7 @@ class QuantileValues(Values):
 
 
 @dataclass(frozen=True)
-class ImplicitQuantileValues(Values):
+class ImplicitQuantileValues(_Quantiles):
     """
     Quantiles of the return at fractions that are drawn anew for each state, and that the network gets as an input.
 
@@ -94,17 +98,6 @@ class ImplicitQuantileValues(Values):
     @property
     def target_fractions(self) -> int:
         return self.targets
-
-    def mean(self, outputs: Outputs) -> Tensor:
-        return outputs.per_action.mean(dim=2)
-
-    def distribution(self, outputs: Outputs) -> Distribution:
-        returns = outputs.per_action
-        return Distribution(returns, torch.full_like(returns, 1 / returns.shape[2]))
-
-    def target(self, chosen_t: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
-        """:return: the shifted and shrunk quantiles, float32 [B, N']"""
-        return r_t.unsqueeze(1) + discount_t.unsqueeze(1) * chosen_t
 
     def loss(self, chosen_tm1: Tensor, fractions: Tensor | None, target: Tensor) -> tuple[Tensor, Tensor]:
         """:return: quantile Huber loss, and mean absolute difference of all pairs of quantiles, float32 [B]"""
