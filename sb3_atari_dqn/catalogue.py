@@ -157,6 +157,13 @@ _FORTUNATO_2018 = Paper(
     "https://arxiv.org/abs/1706.10295",
 )
 
+_GALLICI_2024 = Paper(
+    "Gallici et al.",
+    2024,
+    "Simplifying deep temporal difference learning",
+    "https://arxiv.org/abs/2407.04811",
+)
+
 # Noisy layers explore: epsilon means nothing then.
 _EPSILON = ("exploration_fraction", "exploration_final_eps")
 _NOISE = (Range("policy_kwargs.noisy_std", 0.1, 1.0, log=True),)
@@ -238,6 +245,15 @@ _ENTRIES = (
         papers=(_CLARK_2024, _DABNEY_2018B, _VIEILLARD_2020),
         also_tuned=(*_FRACTIONS, *_MUNCHAUSEN, *_NOISE),
         not_tuned=("torso",),
+    ),
+    Algorithm(
+        name="dqn_pqn",
+        class_name="PQN",
+        module="sb3_atari_dqn.algorithms.pqn",
+        summary="PQN: Q-learning with lambda-returns from many environments, without replay and target network",
+        papers=(_GALLICI_2024,),
+        also_tuned=(Range("q_lambda", 0.3, 0.95), Choice("n_epochs", (1, 2, 4))),
+        not_tuned=("target_update_interval", "n_steps"),
     ),
 )
 

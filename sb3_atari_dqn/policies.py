@@ -1,4 +1,4 @@
-"""Policies: each owns an online and a target network and their optimizer. One class per kind of observation.
+"""Policies: each owns an online network, mostly a target network, and the optimizer. One class per kind of observation.
 
 Head, torso and layers are `policy_kwargs`; what is learned is the objective's concern (see `objectives`).
 """
@@ -49,11 +49,12 @@ class QPolicy(DQNPolicy):
     :param noisy_std: their initial standard deviation, times 1 / sqrt(inputs); 0.5 in the paper
     :param center: what a dueling head takes the mean of the advantages over: "actions", output by output, or
         "actions and outputs"
+    :param target_network: False: there is none, `q_net_target` is None
     :raises ValueError: on an unknown name, or arguments that contradict each other
     """
 
     q_net: HeadedQNetwork
-    q_net_target: HeadedQNetwork
+    q_net_target: HeadedQNetwork  # None with target_network=False
 
     default_features_extractor: ClassVar[type[BaseFeaturesExtractor]] = FlattenExtractor
 
@@ -75,7 +76,9 @@ class QPolicy(DQNPolicy):
         noisy: bool = False,
         noisy_std: float = 0.5,
         center: str = "actions",
+        target_network: bool = True,
     ) -> None:
+        self._has_target = checked_flag("target_network", target_network)
         values = ScalarValues() if values is None else values
         head = head or getattr(self, "default_head", "linear")  # policies of 0.1.0 have the attribute
         head_class = resolve_head(head)
@@ -131,6 +134,14 @@ class QPolicy(DQNPolicy):
         """Number of the first action; the networks count from 0."""
         return int(self.action_space.start)  # type: ignore[attr-defined]
 
+    def _build(self, lr_schedule: Schedule) -> None:
+        if self._has_target:
+            super()._build(lr_schedule)
+            return
+        self.q_net, self.q_net_target = self.make_q_net(), None  # type: ignore[assignment]
+        parameters = self.q_net.parameters()
+        self.optimizer = self.optimizer_class(parameters, lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
     def make_q_net(self) -> HeadedQNetwork:
         return self._new_q_net().to(self.device)
 
@@ -157,6 +168,7 @@ class QPolicy(DQNPolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         noisy_std = self._head_args["noisy_std"]
         own = {**self._head_args, "noisy": noisy_std is not None, "noisy_std": noisy_std or 0.5}
+        own["target_network"] = self._has_target
         del own["normalization"]  # the features extractor's
         return {**super()._get_constructor_parameters(), **own}
 

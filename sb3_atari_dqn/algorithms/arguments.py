@@ -1,6 +1,6 @@
 """Arguments of the deep Q-learning algorithms: names, bounds and what excludes what. Nothing here writes to a model."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from inspect import Parameter, signature
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -12,7 +12,7 @@ LEARNERS = ("reference", "fast")
 MAX_REPLAY_RATIO = 1000  # far beyond any use
 SB3_TRAIN_FREQ, SB3_GRADIENT_STEPS = 4, 1  # SB3's defaults
 
-#: Whole numbers, with the smallest sensible value of each.
+#: Whole numbers of the algorithms with replay, with the smallest sensible value of each.
 WHOLE_NUMBERS = {
     "buffer_size": 1,
     "learning_starts": 0,
@@ -23,6 +23,9 @@ WHOLE_NUMBERS = {
     "exploration_delay": 0,
     "_stats_window_size": 1,
 }
+
+#: Their numbers in [0, 1].
+SHARES = ("gamma", "tau", "exploration_initial_eps", "exploration_final_eps")
 
 _INFINITE = float("inf")
 _FUNCTIONS = FunctionType | MethodType | BuiltinFunctionType
@@ -57,27 +60,29 @@ def renamed_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def whole_numbers(model: Any) -> dict[str, int]:
+def whole_numbers(model: Any, least: Mapping[str, int]) -> dict[str, int]:
     """
     :param model: an algorithm, its arguments are the attributes of the same names
+    :param least: the smallest sensible value of each
     :return: those that are whole numbers, as int
     :raises ValueError: on the first that is none or is too small
     """
-    numbers = {name: as_int(name.lstrip("_"), getattr(model, name), least) for name, least in WHOLE_NUMBERS.items()}
+    numbers = {name: as_int(name.lstrip("_"), getattr(model, name), minimum) for name, minimum in least.items()}
     for name in ("exploration_steps", "learning_rate_steps"):
         if getattr(model, name, None) is not None:
             numbers[name] = as_int(name, getattr(model, name), minimum=1)
     return numbers
 
 
-def check_real_numbers(model: Any) -> None:
+def check_real_numbers(model: Any, shares: Collection[str]) -> None:
     """
     :param model: see :func:`whole_numbers`
+    :param shares: those of its arguments that are in [0, 1]
     :raises ValueError: on the first number outside its bounds
     """
     if not callable(model.learning_rate):
         check_between("learning_rate", model.learning_rate, 0, _INFINITE)
-    for name in ("gamma", "tau", "exploration_initial_eps", "exploration_final_eps"):
+    for name in shares:
         check_between(name, getattr(model, name), 0, 1)
     for name in ("max_grad_norm", "exploration_fraction"):
         check_between(name, getattr(model, name), 0, _INFINITE)
@@ -184,6 +189,27 @@ def check_replay_ratio(replay_ratio: Any, overlap: Any) -> None:
         raise ValueError(f"overlap must be True or False, got {overlap!r}.")
     if overlap and replay_ratio is None:
         raise ValueError("overlap=True needs replay_ratio (0.25 is an update for every 4 transitions).")
+
+
+def check_rollout(n_envs: int, n_steps: int, batch_size: int) -> None:
+    """
+    :param n_envs: number of parallel environments
+    :param n_steps: vector steps of a rollout
+    :param batch_size: transitions per update
+    :raises ValueError: if a rollout is too short, or not a whole number of minibatches
+    """
+    n_transitions = n_envs * n_steps
+    if n_transitions < 2:
+        raise ValueError(
+            f"n_steps={n_steps} with {n_envs} environment is a rollout of one transition: raise n_steps, or n_envs."
+        )
+    if n_transitions % batch_size:
+        divisors = [each for each in range(1, n_transitions + 1) if n_transitions % each == 0]
+        nearest = min(divisors, key=lambda each: abs(each - batch_size))
+        raise ValueError(
+            f"batch_size={batch_size} must divide the {n_transitions} transitions of a rollout ({n_envs} environments "
+            f"times n_steps={n_steps}): take {nearest}, or another n_steps."
+        )
 
 
 def check_values_and_bootstrap(algorithm: str, values: Any, bootstrap: Any) -> None:

@@ -1,47 +1,76 @@
-"""What every value-based algorithm has: an objective, a learner, exploration, a target network and logs.
+"""What every value-based algorithm has: an objective, a learner, exploration and logs.
 
 B: batch, N: environments.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.utils import polyak_update, update_learning_rate
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.utils import update_learning_rate
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from sb3_atari_dqn.algorithms import divergence
-from sb3_atari_dqn.algorithms.arguments import LEARNERS, OLD_LEARNERS
+from sb3_atari_dqn.algorithms.arguments import (
+    LEARNERS,
+    OLD_LEARNERS,
+    check_exploration_delay,
+    check_policy_class,
+)
 from sb3_atari_dqn.algorithms.chosen_objective import ChosenObjective
+from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
 from sb3_atari_dqn.algorithms.failures import checkpoint_hint, explained_failures, watch_workers
 from sb3_atari_dqn.algorithms.model_sizes import check_sizes
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
-from sb3_atari_dqn.exploration import EpsilonGreedy
+from sb3_atari_dqn.exploration import EpsilonGreedy, exploration_of
 from sb3_atari_dqn.finite import NonFiniteUpdate
-from sb3_atari_dqn.learners.fast import FastLearner
+from sb3_atari_dqn.learners.fast import FastLearner, check_policy
+from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.learners.reference import ReferenceLearner
-from sb3_atari_dqn.policies import QPolicy
-from sb3_atari_dqn.replay.hooks import hooks_of
-from sb3_atari_dqn.schedules import EpsilonSchedule, LinearRateOverSteps
+from sb3_atari_dqn.learners.update import Update
+from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, QPolicy
+from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule, LinearRateOverSteps
 from sb3_atari_dqn.validation import check_known, renamed_value
 
 Learner = ReferenceLearner | FastLearner
 
 
 class ValueBasedAlgorithm(ChosenObjective):
-    """A mixin for SB3's DQN: its update, its exploration and its logs, through objective, learner and hooks."""
+    """A mixin for SB3's algorithms: updates, exploration and logs, through objective and learner."""
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
+    }
 
     policy: QPolicy
     explorer: EpsilonGreedy
+    exploration_rate: float
+    batch_size: int
+    exploration: str | None
+    exploration_steps: int | None
+    exploration_delay: int
     learner: str
     precision: str
     learning_rate_steps: int | None
     learning_rate_final: float
     _learner: Learner | None
     _log: TrainingLog
-    _n_updates_at_target_update: int
+    #: Attributes that are plain numbers and change while it trains
+    _counters: ClassVar[tuple[str, ...]] = (
+        *("num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_n_updates"),
+        *("exploration_rate", "_current_progress_remaining", "largest_reward", "_first_mean_q", "_warned_of_q"),
+    )
     #: The largest absolute reward seen, in the units of the stored ones; None if unknown, as in older files
     largest_reward: float | None
     _first_mean_q: float | None
@@ -49,8 +78,58 @@ class ValueBasedAlgorithm(ChosenObjective):
     #: Path of the last checkpoint of this training, kept by what writes them and named in messages; not saved
     last_checkpoint: str | Path | None = None
 
+    #: Number of frames in each part of an observation, and their axis, as far as the environment tells; the former is a
+    #: number in models of version 0.1.0
+    n_stack: dict[str, int] | int
+    stack_axis: dict[str, int]
+
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "last_checkpoint"]
+
+    # --- building
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """:raises ValueError: if the actions are not discrete"""
+        actions = env.action_space
+        if not isinstance(actions, spaces.Discrete):
+            raise ValueError(f"Deep Q-learning needs a Discrete action space, got {actions}.")
+        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+
+    def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
+        check_known("policy", policy_name, self.policy_aliases)
+        return self.policy_aliases[policy_name]
+
+    def _take_frame_stacking(self) -> None:
+        if self.env is not None:
+            stacking = frame_stacking(self.env)
+            self.n_stack = {name: stacked.n_stack for name, stacked in stacking.items()}
+            self.stack_axis = {name: stacked.axis for name, stacked in stacking.items()}
+
+    def _check_parts(self) -> None:
+        """:raises ValueError: on a bad argument that says how to explore, to learn, or by which policy"""
+        check_known("exploration", self.exploration or "none", EXPLORATIONS)
+        check_exploration_delay(self.exploration_delay, self.exploration or "none", self.exploration_steps)
+        check_known("learner", self.learner, LEARNERS)
+        check_known("precision", self.precision, (*PRECISIONS, "auto"))
+        check_policy_class(self, QPolicy)
+
+    @contextmanager
+    def _completed_policy_kwargs(self) -> Iterator[None]:
+        """In here `policy_kwargs` include what the algorithm sets."""
+        own = self.policy_kwargs
+        self.policy_kwargs = self._complete_policy_kwargs()
+        try:
+            yield
+        finally:
+            self.policy_kwargs = own
+
+    def _set_up_parts(self) -> None:
+        """What belongs to the policy that was just built."""
+        self._learner = None
+        if self.learner == "fast":
+            check_policy(self.policy, self.precision)
+        self.explorer = EpsilonGreedy(exploration_of(self), cast(spaces.Discrete, self.action_space), self.seed)
 
     def _network_shapes(self) -> dict[str, Tensor]:
         """
@@ -64,7 +143,7 @@ class ValueBasedAlgorithm(ChosenObjective):
 
     # --- acting
 
-    @property  # type: ignore[override]
+    @property
     def exploration_schedule(self) -> EpsilonSchedule:
         """Epsilon over time; SB3's name"""
         return self.explorer.schedule
@@ -132,27 +211,6 @@ class ValueBasedAlgorithm(ChosenObjective):
         self._log.open_speed_window(self.num_timesteps, self._n_updates)
         return prepared
 
-    def _on_step(self) -> None:
-        """Called after each vector step: target network and epsilon."""
-        self._n_calls += 1
-        if self._n_calls % max(self.target_update_interval // self.n_envs, 1) == 0:
-            self._update_target_network()
-        self.exploration_rate = self.explorer.schedule(self._current_progress_remaining, self.num_timesteps)
-        self.logger.record("rollout/exploration_rate", self.exploration_rate)
-
-    def _update_target_network(self) -> None:
-        polyak_update(self.q_net.parameters(), self.q_net_target.parameters(), self.tau)
-        self._copy_statistics()
-        self._n_updates_at_target_update = self._n_updates
-        if self._learner is not None:
-            self._learner.target_changed()
-
-    def _copy_statistics(self) -> None:
-        """Of batch norm (see SB3 #996) and spectral norm; SB3 leaves counters where they are."""
-        for own, target in zip(self.q_net.buffers(), self.q_net_target.buffers(), strict=True):
-            if own.is_floating_point():
-                target.copy_(own)
-
     def _get_learner(self) -> Learner:
         """:return: the learner, built when first needed, as it may time the machine"""
         if self._learner is None:
@@ -166,24 +224,6 @@ class ValueBasedAlgorithm(ChosenObjective):
                     print(f"Learning in {self._learner.precision}: {self._learner.reason}")
         return self._learner
 
-    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """
-        Update the online network.
-
-        :param gradient_steps: how many updates
-        :param batch_size: B
-        """
-        self._prepare_training()
-        for _ in range(gradient_steps):
-            self._gradient_step(batch_size)
-        self._record_training()
-
-    def _prepare_training(self) -> None:
-        self._update_learning_rate(self.policy.optimizer)
-        hooks = hooks_of(self.replay_buffer)
-        hooks.anneal(self._current_progress_remaining)
-        self._record_each(hooks.statistics())
-
     def _update_learning_rate(self, optimizers: Any) -> None:
         """SB3's schedules know the share of the training that remains; `learning_rate_steps` counts steps instead."""
         if self.learning_rate_steps is None:
@@ -195,26 +235,24 @@ class ValueBasedAlgorithm(ChosenObjective):
         for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
             update_learning_rate(optimizer, rate)
 
-    def _gradient_step(self, batch_size: int) -> None:
+    def _update_with(self, batch: Any) -> Update:
         """
-        Sample, update, and pass the priorities to the replay buffer.
+        Make one update.
 
-        :param batch_size: B
+        :param batch: for the learner
         :raises ValueError: if the loss or its gradient is not finite; the parameters are then those before the update
         """
-        learner, hooks = self._get_learner(), hooks_of(self.replay_buffer)
-        batch = hooks.sample(batch_size, self._vec_normalize_env, learner.captures)
         try:
-            update = learner.update(self._counted_from_zero(batch), self._learning_rule)
+            update = self._get_learner().update(self._counted_from_zero(batch), self._learning_rule)
         except NonFiniteUpdate as error:
             raise ValueError(
                 f"Update {self._n_updates + 1}, at environment step {self.num_timesteps}, has {error}: the training "
                 "has diverged, and the parameters are those before this update. Lower learning_rate, scale or clip "
                 f"the rewards, or use loss='huber'.{checkpoint_hint(self)}"
             ) from error
-        hooks.learned_from(batch, update.priorities)
         self._n_updates += 1
         self._log.add(update.statistics)
+        return update
 
     def _counted_from_zero(self, batch: Any) -> Any:
         """:return: the batch, its actions as the networks number them"""
@@ -227,14 +265,19 @@ class ValueBasedAlgorithm(ChosenObjective):
         for name, value in values.items():
             self.logger.record(f"train/{name}", value)
 
-    def _record_training(self) -> None:
-        """Record means over the updates since the last record; the device is read here, once."""
-        if means := self._log.take(self._learning_rule.statistics):
+    def _record_training(self) -> bool:
+        """
+        Record means over the updates since the last record; the device is read here, once.
+
+        :return: whether there were any
+        """
+        means = self._log.take(self._learning_rule.statistics)
+        if means:
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
             self._record_each(means)
             self._warn_of_divergence(means["mean_q"])
             self._warn_of_support()
-            self.logger.record("train/target_age", self._n_updates - self._n_updates_at_target_update)
+        return bool(means)
 
     def _warn_of_divergence(self, mean_q: float) -> None:
         """:param mean_q: since the last record"""
@@ -253,9 +296,7 @@ class ValueBasedAlgorithm(ChosenObjective):
         """:return: number of updates of this object, and the sum of their losses; the logs are not disturbed"""
         return self._log.loss_totals()
 
-    def dump_logs(self) -> None:
-        """Write the logs, with the speeds since they were last written."""
-        self._record_training()
+    def _record_speeds(self) -> None:
+        """Record the speeds since they were recorded last."""
         for name, speed in self._log.take_speeds(self.num_timesteps, self._n_updates).items():
             self.logger.record(f"time/{name}", speed)
-        super().dump_logs()

@@ -16,7 +16,7 @@ from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.validation import check_options
 
 if TYPE_CHECKING:
-    from stable_baselines3 import DQN as _Host
+    from stable_baselines3.common.base_class import BaseAlgorithm as _Host
 else:
     _Host = object
 
@@ -44,7 +44,7 @@ def with_saved_objective(source: Any, saved: Mapping[str, Any], given: Mapping[s
 
 
 class ChosenObjective(_Host):
-    """A mixin for SB3's DQN: representation of returns, bootstrap rule and the networks that go with them."""
+    """A mixin for SB3's algorithms: representation of returns, bootstrap rule and the networks that go with them."""
 
     #: Representation of returns, by short name or the object itself; see :mod:`~sb3_atari_dqn.objectives.names`.
     values: str | Values = "scalar"
@@ -58,6 +58,8 @@ class ChosenObjective(_Host):
     torso_defaults: ClassVar[dict[str, Any]] = {}
 
     policy: QPolicy
+    gamma: float
+    max_grad_norm: float
     loss: str
     _warned_of_support: bool = False
     #: Of the replay memory

@@ -3,52 +3,43 @@
 B: batch, A: actions, N: environments, n: steps of the return.
 """
 
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
-from gymnasium import spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.algorithms.arguments import (
-    LEARNERS,
     SB3_GRADIENT_STEPS,
     SB3_TRAIN_FREQ,
+    SHARES,
+    WHOLE_NUMBERS,
     as_train_freq,
-    check_exploration_delay,
-    check_policy_class,
     check_real_numbers,
     check_replay_ratio,
     check_single_pace,
     under_new_names,
     whole_numbers,
 )
-from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
-from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
+from sb3_atari_dqn.algorithms.replay_learning import LearningFromReplay
 from sb3_atari_dqn.algorithms.replay_memory import ReplayMemory
 from sb3_atari_dqn.algorithms.resuming import ResumedTraining
 from sb3_atari_dqn.algorithms.rollouts import OverlappedRollouts
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.algorithms.training_state import prepared_callbacks
-from sb3_atari_dqn.exploration import EpsilonGreedy, exploration_of
-from sb3_atari_dqn.learners.fast import check_policy
-from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.scalar import LOSSES
-from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, QPolicy
+from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, check_own_buffer
-from sb3_atari_dqn.schedules import EXPLORATIONS
 from sb3_atari_dqn.validation import check_device, check_known
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
 
-class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory, OverlappedRollouts, DQN):
+class ClassicDQN(ResumedTraining, SavedModels, LearningFromReplay, ReplayMemory, OverlappedRollouts, DQN):  # type: ignore[misc]
     """
     Deep Q-learning with a target network, replay and a choice of torso, head, loss and exploration.
 
@@ -110,14 +101,6 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
     :param _init_setup_model: build the networks at once
     :raises ValueError: on a bad argument, naming it, its value and the way out
     """
-
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": MlpPolicy,
-        "CnnPolicy": CnnPolicy,
-        "MultiInputPolicy": MultiInputPolicy,
-    }
-
-    policy: QPolicy
 
     def __init__(
         self,
@@ -220,31 +203,12 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
         if _init_setup_model:
             self._setup_model()
 
-    @staticmethod
-    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """:raises ValueError: if the actions are not discrete"""
-        actions = env.action_space
-        if not isinstance(actions, spaces.Discrete):
-            raise ValueError(f"Deep Q-learning needs a Discrete action space, got {actions}.")
-        return DQN._wrap_env(env, verbose, monitor_wrapper)
-
-    def _get_policy_from_name(self, policy_name: str) -> type[BasePolicy]:
-        check_known("policy", policy_name, self.policy_aliases)
-        return self.policy_aliases[policy_name]
-
     def _setup_model(self) -> None:
         self._resolve_arguments()
         self._check_arguments()
-        own_kwargs = self.policy_kwargs
-        self.policy_kwargs = self._complete_policy_kwargs()
-        try:
+        with self._completed_policy_kwargs():
             super()._setup_model()
-        finally:
-            self.policy_kwargs = own_kwargs
-        self._learner = None
-        if self.learner == "fast":
-            check_policy(self.policy, self.precision)
-        self.explorer = EpsilonGreedy(exploration_of(self), cast(spaces.Discrete, self.action_space), self.seed)
+        self._set_up_parts()
 
     def _resolve_arguments(self) -> None:
         """
@@ -255,26 +219,19 @@ class ClassicDQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, ReplayMemory
         attributes = vars(self)
         for old in ("updates_per_transition", "updates_owed", "exploration_rng", "exploration_schedule"):
             attributes.pop(old, None)
-        attributes.update(whole_numbers(self))
+        attributes.update(whole_numbers(self, WHOLE_NUMBERS))
         self.train_freq = as_train_freq(self.train_freq, self.n_envs)
         if self.replay_ratio is not None:
             self.train_freq, self.gradient_steps = (1, "step"), 0  # SB3's loop then makes no updates
-        if self.env is not None:
-            stacking = frame_stacking(self.env)
-            self.n_stack = {name: stacked.n_stack for name, stacked in stacking.items()}
-            self.stack_axis = {name: stacked.axis for name, stacked in stacking.items()}
+        self._take_frame_stacking()
 
     def _check_arguments(self) -> None:
         """:raises ValueError: on the first bad argument; called at construction and at load"""
-        check_real_numbers(self)
+        check_real_numbers(self, SHARES)
         check_known("loss", self.loss, LOSSES)
-        check_known("exploration", self.exploration or "none", EXPLORATIONS)
-        check_exploration_delay(self.exploration_delay, self.exploration or "none", self.exploration_steps)
+        self._check_parts()
         check_known("replay", self.replay, REPLAY_KINDS)
-        check_known("learner", self.learner, LEARNERS)
-        check_known("precision", self.precision, (*PRECISIONS, "auto"))
         check_replay_ratio(self.replay_ratio, self.overlap)
-        check_policy_class(self, QPolicy)
         check_own_buffer(self.replay_buffer_class, self.replay)
         self._choose_replay()
 

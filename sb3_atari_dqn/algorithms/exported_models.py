@@ -58,7 +58,6 @@ class ExportedModels(_Host):
     """A mixin: models as a folder of files that other programs can read."""
 
     algorithm: str
-    replay_ratio: float | None
     n_stack: dict[str, int] | int
     stack_axis: dict[str, int]
 
@@ -160,16 +159,16 @@ class ExportedModels(_Host):
         attributes = {"stats_window_size": "_stats_window_size"}
         names = {name: attributes.get(name, name) for name in sorted(self._argument_names())}
         values = {name: getattr(self, attribute) for name, attribute in names.items() if hasattr(self, attribute)}
-        if self.replay_ratio is not None:  # SB3's pace is what that makes of it
-            values["train_freq"] = values["gradient_steps"] = None
-        else:
-            frequency, unit = self.train_freq  # type: ignore[misc]
-            values["train_freq"] = (frequency, getattr(unit, "value", unit))
-        return values
+        return {**values, **self._pace_arguments()}
+
+    def _pace_arguments(self) -> dict[str, Any]:
+        """:return: arguments that say how often to learn, where they differ from the attributes"""
+        return {}
 
     def _training_state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """:return: plain values of the optimizer, and all arrays"""
-        arrays = {f"target.{name}": each for name, each in self.policy.q_net_target.state_dict().items()}
+        target = self.policy.q_net_target
+        arrays = {} if target is None else {f"target.{name}": each for name, each in target.state_dict().items()}
         state = self.policy.optimizer.state_dict()
         plain: dict[str, dict[str, Any]] = {}
         for number, each in state["state"].items():
@@ -214,11 +213,14 @@ class ExportedModels(_Host):
         _check_fit(folder / MODEL, network, shapes)
         _understood(folder, model._setup_model)
         model.policy.q_net.load_state_dict(network)
-        model.policy.q_net_target.load_state_dict(network)
+        target = model.policy.q_net_target
+        if target is not None:
+            target.load_state_dict(network)
         if TRAINING in config["files"]:
             state = export_files.read_arrays(folder, config["files"][TRAINING], TRAINING)
-            _check_fit(folder / TRAINING, _under("target.", state), shapes)
-            model.policy.q_net_target.load_state_dict(_under("target.", state))
+            _check_fit(folder / TRAINING, _under("target.", state), {} if target is None else shapes)
+            if target is not None:
+                target.load_state_dict(_under("target.", state))
             optimizer = _understood(folder, lambda: _optimizer_state(model.policy, config["optimizer"], state))
             model.policy.optimizer.load_state_dict(optimizer)
         for name in _COUNTERS:
@@ -242,7 +244,7 @@ class ExportedModels(_Host):
             raise ValueError(f"policy names {brief(config['policy'], 100)}, which is no policy.")
         given = with_saved_objective("the model", saved, given)
         built_from: dict[str, Any] = {**saved, **given, "device": device, "_init_setup_model": False}
-        model = cls(policy_class, env, **built_from)  # type: ignore[arg-type]
+        model = cls(policy_class, env, **built_from)
         spaces = {name: decode_space(config[name], name) for name in ("observation_space", "action_space")}
         if model.env is not None:
             check_for_correct_spaces(model.env, spaces["observation_space"], spaces["action_space"])

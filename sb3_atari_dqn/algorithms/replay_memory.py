@@ -14,6 +14,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.algorithms.divergence import largest
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
+from sb3_atari_dqn.algorithms.replay_state import obstacle
 from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, allow, trusts
 from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
 from sb3_atari_dqn.checkpoints.safe_pickle import load_pickle
@@ -105,6 +106,19 @@ class ReplayMemory(_Host):
         self._given_seed = seed
         if seed is not None:
             hooks_of(self._replay_buffer).seed(seed)
+
+    def why_not_saved(self) -> str | None:
+        """:return: why this model cannot be saved in a checkpoint, in one line; None if it can be"""
+        return obstacle(self._choose_replay()[0])
+
+    def _memory_identity(self) -> dict[str, Any]:
+        return {"buffer_size": self.buffer_size}
+
+    def _memory(self) -> ReplayBuffer:
+        return self.replay_buffer
+
+    def _existing_memory(self) -> ReplayBuffer | None:
+        return self._replay_buffer
 
     def _make_replay_buffer(self) -> ReplayBuffer:
         buffer_class, kwargs = self._choose_replay()

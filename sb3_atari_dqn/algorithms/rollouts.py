@@ -103,6 +103,13 @@ class OverlappedRollouts(_Host):
             callback.on_rollout_end()
         return RolloutReturn(env.num_envs, int(seen["dones"].sum()), go_on)
 
+    def _pace_arguments(self) -> dict[str, Any]:
+        """:return: how often to learn, as the constructor takes it"""
+        if self.replay_ratio is not None:  # SB3's pace is what that makes of it
+            return {"train_freq": None, "gradient_steps": None}
+        frequency, unit = self.train_freq  # type: ignore[misc]
+        return {"train_freq": (frequency, getattr(unit, "value", unit))}
+
     def _choose_actions(self, learning_starts: int, n_envs: int) -> np.ndarray:
         """:return: random ones before learning starts, then those of the exploration policy, [N]"""
         if self.num_timesteps < learning_starts:

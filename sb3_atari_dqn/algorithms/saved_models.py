@@ -140,7 +140,7 @@ class SavedModels(_Host):
             check_sizes(attributes.get("observation_space"), policy_kwargs)
             return
         policy_kwargs.pop("device", None)
-        unbuilt: Any = cls(policy_class, None, device="cpu", _init_setup_model=False)  # type: ignore[arg-type]
+        unbuilt: Any = cls(policy_class, None, device="cpu", _init_setup_model=False)  # type: ignore[arg-type, call-arg]
         vars(unbuilt).update({**attributes, "policy_kwargs": policy_kwargs})
         wanted = sum(each.numel() for each in unbuilt._network_shapes().values())
         if wanted > n_weights:

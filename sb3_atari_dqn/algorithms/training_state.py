@@ -4,7 +4,7 @@ N: environments.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +14,7 @@ import torch
 
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.optimizer_state import load_optimizer_state, optimizer_state
-from sb3_atari_dqn.algorithms.replay_state import buffer_state, frame_source, load_buffer_state, load_frames, obstacle
+from sb3_atari_dqn.algorithms.replay_state import buffer_state, frame_source, load_buffer_state, load_frames
 from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.callback_states import all_callbacks
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 else:
     _Host = object
 
-#: Attributes that are plain numbers.
-_COUNTERS = (
-    *("num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_n_calls", "_n_updates"),
-    *("_n_updates_at_target_update", "pending_updates", "exploration_rate", "_current_progress_remaining"),
-    *("largest_reward", "_first_mean_q", "_warned_of_q"),
-)
 #: Attributes that are arrays of all environments, dictionaries of these, or None.
 _ARRAYS = ("_last_obs", "_last_original_obs", "_last_episode_starts")
 #: The last episodes, for the means in the logs.
@@ -44,6 +38,10 @@ _EPISODES = ("ep_info_buffer", "ep_success_buffer")
 class TrainingState(_Host):
     """A mixin: the state of a training between two rollouts, when no step is on its way."""
 
+    #: Of what is stored, such as a replay memory: what identifies it, itself, and itself if it exists already
+    _memory_identity: Callable[[], State]
+    _memory: Callable[[], Any]
+    _existing_memory: Callable[[], Any | None]
     #: From which the next learn() goes on; see :meth:`take_continuation`.
     _continuation: training.Continuation | None = None
 
@@ -55,12 +53,8 @@ class TrainingState(_Host):
             "observation space": str(self.observation_space),
             "action space": str(self.action_space),
             "number of environments": self.n_envs,
-            "buffer_size": self.buffer_size,
+            **self._memory_identity(),
         }
-
-    def why_not_saved(self) -> str | None:
-        """:return: why this model cannot be saved in a checkpoint, in one line; None if it can be"""
-        return obstacle(self._choose_replay()[0])  # type: ignore[attr-defined]
 
     def continue_from(self, archive: CheckpointFolder, run_folder: Path) -> None:
         """
@@ -96,12 +90,12 @@ class TrainingState(_Host):
             "log": {**self._log.state_dict(), "pending": _pending_values(self.logger)},
             "env": env_state(cast(Any, self.env)),
         }
-        buffer = self._replay_buffer  # type: ignore[attr-defined]
+        buffer = self._existing_memory()
         return state if buffer is None else {**state, "replay": buffer_state(buffer)}
 
     def frame_source(self) -> FrameSource | None:
         """:return: the frames of the replay memory; None if its state holds everything"""
-        return frame_source(self._replay_buffer)  # type: ignore[attr-defined]
+        return frame_source(self._existing_memory())
 
     def load_state_dict(self, state: dict[str, State], frames: Iterable[Any] = ()) -> None:
         """
@@ -112,8 +106,8 @@ class TrainingState(_Host):
         :raises ValueError: if it does not fit
         """
         if "replay" in state:
-            load_buffer_state(self.replay_buffer, state["replay"])
-            load_frames(self.replay_buffer, frames)
+            load_buffer_state(self._memory(), state["replay"])
+            load_frames(self._memory(), frames)
         if state["learner"]:
             # "auto" measures which precision is faster: a continued training takes the one it had.
             self.precision, own = state["learner"]["precision"], self.precision
@@ -165,13 +159,13 @@ class TrainingState(_Host):
 
     def _loop_state(self) -> State:
         return {
-            **{name: _number(getattr(self, name)) for name in _COUNTERS},
+            **{name: _number(getattr(self, name)) for name in self._counters},
             **{name: _copied(getattr(self, name)) for name in _ARRAYS},
             **{name: [_plain_info(each) for each in getattr(self, name) or ()] for name in _EPISODES},
         }
 
     def _load_loop_state(self, state: State) -> None:
-        for name in (*_COUNTERS, *_ARRAYS):
+        for name in (*self._counters, *_ARRAYS):
             setattr(self, name, state[name])
         for name in _EPISODES:
             setattr(self, name, deque(state[name], maxlen=self._stats_window_size))

@@ -88,15 +88,16 @@ class Replayed(Generic[T]):
 
 
 class FixedBatch(NamedTuple):
-    """A batch at fixed addresses, for a graph to read; names as in SB3's samples."""
+    """A batch at fixed addresses, for a graph to read; names as in SB3's samples, None where a batch has no field."""
 
     observations: Tensor | StacksInPlace
     actions: Tensor
-    next_observations: Tensor | StacksInPlace
-    dones: Tensor
-    rewards: Tensor
+    next_observations: Tensor | StacksInPlace | None
+    dones: Tensor | None
+    rewards: Tensor | None
     discounts: Tensor | None
     weights: Tensor | None
+    targets: Tensor | None
 
     @classmethod
     def like(cls, batch: Any) -> "FixedBatch":

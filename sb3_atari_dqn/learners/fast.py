@@ -3,20 +3,22 @@
 B: batch, N: environments.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from torch import Tensor
+from torch.optim import RAdam
 
 from sb3_atari_dqn.finite import UpdateWatch, check_actions, check_update, finite_argmax, skip_on_device
 from sb3_atari_dqn.learners.acting import GraphedActing
 from sb3_atari_dqn.learners.compatibility import incompatibility
 from sb3_atari_dqn.learners.cuda_graph import CudaGraphCapture, GraphCapture, GraphedUpdate
+from sb3_atari_dqn.learners.fused_radam import can_fuse_radam, fused_step
 from sb3_atari_dqn.learners.optimizers import can_capture, can_fuse, fuse, make_capturable
 from sb3_atari_dqn.learners.precision import PRECISIONS, choose_precision
-from sb3_atari_dqn.learners.update import LearningRule, Update, update_of, with_observations
+from sb3_atari_dqn.learners.update import GreedyChoice, LearningRule, Update, greedy_choice, preprocessed, update_of
 from sb3_atari_dqn.learners.working_copy import OwnNetwork, WorkingCopy
 from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
@@ -52,6 +54,7 @@ class FastLearner:
             fuse(policy.optimizer, capturable=on_cuda)
         elif on_cuda and can_capture(policy.optimizer):
             make_capturable(policy.optimizer)
+        self._fuses_radam = not on_cuda and can_fuse_radam(policy.optimizer)
         #: whether updates are captured as a CUDA graph, and may begin with gathering the frames
         self.captures = on_cuda and self.is_image and can_capture(policy.optimizer)
         #: whether the device skips a step on bad numbers, which the host learns one update later
@@ -69,7 +72,8 @@ class FastLearner:
         """
         self.precision, self.reason = precision, reason
         self.policy.set_training_mode(True)  # the target's copy keeps the mode that updates find it in: SB3's evaluates
-        self.online, self.target = self._copy(self.policy.q_net), self._copy(self.policy.q_net_target)
+        self.online, target = self._copy(self.policy.q_net), self.policy.q_net_target
+        self.target: Any = None if target is None else self._copy(target)
         self._graphed: GraphedUpdate | None = None
         self._graphed_acting: GraphedActing | None = None
 
@@ -125,6 +129,17 @@ class FastLearner:
         self.online.train(False)  # a captured graph keeps the mode of its capture
         return finite_argmax(self.policy.q_net.values.mean(self.online(self.online.preprocess(observations))))
 
+    @torch.no_grad()
+    def greedy_choice(self, observations: np.ndarray | dict[str, np.ndarray]) -> GreedyChoice:
+        """
+        :param observations: of N environments
+        :return: greedy actions with their outputs
+        :raises NonFiniteValues: on an action value that is NaN or infinite
+        """
+        tensors, _ = self.policy.obs_to_tensor(observations)
+        self.online.train(False)
+        return greedy_choice(self.policy, self.online(self.online.preprocess(tensors)))
+
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """
         One step of gradient descent.
@@ -155,8 +170,7 @@ class FastLearner:
 
     def _update(self, batch: Any, rule: LearningRule) -> Update:
         self.online.train(True)
-        preprocess = self.online.preprocess
-        batch = with_observations(batch, preprocess(batch.observations), preprocess(batch.next_observations))
+        batch = preprocessed(batch, self.online.preprocess)
         targets = rule.objective.targets(self.online, self.target, batch)
         step = rule.objective.loss(self.online, batch, targets)
         self.online.write_gradients(torch.autograd.grad(step.loss, self.online.parameters))
@@ -165,18 +179,22 @@ class FastLearner:
             skip_on_device(self.policy.optimizer, step.loss, grad_norm)
         else:
             check_update(step.loss, grad_norm)
-        self.policy.optimizer.step()
+        if self._fuses_radam:
+            fused_step(cast(RAdam, self.policy.optimizer))
+        else:
+            self.policy.optimizer.step()
         self.online.refresh()
         return update_of(step, grad_norm)
 
     def refresh(self) -> None:
         """Copy what may have been written to the networks since the last update."""
         self.online.refresh()
-        self.target.refresh()
+        self.target_changed()
 
     def target_changed(self) -> None:
         """Called when the target network was written to."""
-        self.target.refresh()
+        if self.target is not None:
+            self.target.refresh()
 
 
 def check_policy(policy: QPolicy, precision: str) -> None:

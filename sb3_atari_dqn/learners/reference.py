@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sb3_atari_dqn.finite import check_update
 from sb3_atari_dqn.learners.optimizers import unfuse
-from sb3_atari_dqn.learners.update import LearningRule, Update, update_of
+from sb3_atari_dqn.learners.update import GreedyChoice, LearningRule, Update, greedy_choice, update_of
 from sb3_atari_dqn.networks.noisy import exploration_noise
 from sb3_atari_dqn.policies import QPolicy
 
@@ -35,6 +36,17 @@ class ReferenceLearner:
         with exploration_noise(self.policy.q_net):
             return self.policy.predict(observations, deterministic=True)[0]
 
+    @torch.no_grad()
+    def greedy_choice(self, observations: np.ndarray | dict[str, np.ndarray]) -> GreedyChoice:
+        """
+        :param observations: of N environments
+        :return: greedy actions with their outputs
+        :raises NonFiniteValues: on an action value that is NaN or infinite
+        """
+        self.policy.set_training_mode(False)
+        with exploration_noise(self.policy.q_net):
+            return greedy_choice(self.policy, self.policy.q_net.outputs(self.policy.obs_to_tensor(observations)[0]))
+
     def update(self, batch: Any, rule: LearningRule) -> Update:
         """
         One step of gradient descent.
@@ -44,9 +56,8 @@ class ReferenceLearner:
         :raises NonFiniteUpdate: instead of a step that would damage the parameters
         """
         self.policy.set_training_mode(True)
-        online, target = self.policy.q_net.outputs, self.policy.q_net_target.outputs
-        with exploration_noise(self.policy.q_net_target):  # SB3's stays in evaluation mode
-            targets = rule.objective.targets(online, target, batch)
+        online = self.policy.q_net.outputs
+        targets = self._targets(batch, rule)
         step = rule.objective.loss(online, batch, targets)
         self.policy.optimizer.zero_grad()
         step.loss.backward()
@@ -54,6 +65,13 @@ class ReferenceLearner:
         check_update(step.loss, grad_norm)
         self.policy.optimizer.step()
         return update_of(step, grad_norm)
+
+    def _targets(self, batch: Any, rule: LearningRule) -> Tensor:
+        online, target = self.policy.q_net, self.policy.q_net_target
+        if target is None:
+            return rule.objective.targets(online.outputs, None, batch)
+        with exploration_noise(target):  # SB3's stays in evaluation mode
+            return rule.objective.targets(online.outputs, target.outputs, batch)
 
     def state_dict(self) -> dict[str, Any]:
         """:return: nothing: all state is the policy's"""

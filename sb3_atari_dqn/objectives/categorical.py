@@ -65,6 +65,11 @@ class CategoricalValues(Values):
         moved = r_t.unsqueeze(1) + discount_t.unsqueeze(1) * self.support(chosen_t)
         return self.project(moved, torch.softmax(chosen_t, dim=1))
 
+    def mixed(self, chosen_t: Tensor, target: Tensor, weight: float) -> Tensor:
+        """:return: logits of the mixture of the two distributions, float32 [B, D]"""
+        mixture = (1 - weight) * torch.softmax(chosen_t, dim=1) + weight * target
+        return mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log()
+
     def project(self, returns: Tensor, probabilities: Tensor) -> Tensor:
         """
         Split the probability of each return between the two atoms next to it, in proportion to how near they are.

@@ -4,7 +4,7 @@ Pure torch. B: batch, A: actions, D: outputs per action.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -54,14 +54,14 @@ class Objective:
             )
 
     @torch.no_grad()
-    def targets(self, online: Network, target: Network, batch: Any) -> Tensor:
+    def targets(self, online: Network, target: Network | None, batch: Any) -> Tensor:
         """
         :param online: online network
-        :param target: target network
+        :param target: target network; bootstrap rules need one
         :param batch: SB3's samples, with or without importance weights; n-step samples include their discounts
         :return: targets, [B, D']
         """
-        bootstrapped = self.bootstrap(self.values, online, target, batch)
+        bootstrapped = self.bootstrap(self.values, online, cast(Network, target), batch)
         if not isinstance(bootstrapped, Bootstrapped):
             raise ValueError(
                 f"{self.bootstrap!r} must return Bootstrapped(outputs), got a {type(bootstrapped).__name__}."

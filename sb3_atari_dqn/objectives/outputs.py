@@ -83,6 +83,17 @@ class Values(Protocol):
         :return: targets, [B, D']
         """
 
+    def mixed(self, chosen_t: Tensor, target: Tensor, weight: float) -> Tensor:
+        """
+        The bootstrap of a lambda-return.
+
+        :param chosen_t: outputs of the bootstrap actions in the next states, [B, D]
+        :param target: of the next states' transitions, from :meth:`target`, [B, D']
+        :param weight: of the target, in [0, 1]
+        :return: outputs of their weighted mean, or mixture, which :meth:`target` takes in place of the former
+        """
+        return (1 - weight) * chosen_t + weight * target
+
     def loss(self, chosen_tm1: Tensor, fractions: Tensor | None, target: Tensor) -> tuple[Tensor, Tensor]:
         """
         :param chosen_tm1: outputs of the actions taken, [B, D]

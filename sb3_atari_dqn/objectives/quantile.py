@@ -32,6 +32,16 @@ class _Quantiles(Values):
         """:return: the shifted and shrunk quantiles, float32 [B, N']"""
         return r_t.unsqueeze(1) + discount_t.unsqueeze(1) * chosen_t
 
+    def mixed(self, chosen_t: Tensor, target: Tensor, weight: float) -> Tensor:
+        """:return: quantiles of the mixture of the two distributions, as many as of the target, float32 [B, N']"""
+        shares = [torch.full_like(chosen_t, (1 - weight) / chosen_t.shape[1])]
+        shares.append(torch.full_like(target, weight / target.shape[1]))
+        returns, order = torch.cat([chosen_t, target], dim=1).sort(dim=1)
+        cumulative = torch.cat(shares, dim=1).gather(1, order).cumsum(dim=1)
+        fractions = midpoints(target.shape[1], target.device).expand_as(target).contiguous()
+        at = torch.searchsorted(cumulative, fractions).clamp(max=returns.shape[1] - 1)  # rounding may miss the last
+        return returns.gather(1, at)
+
 
 @dataclass(frozen=True)
 class QuantileValues(_Quantiles):
