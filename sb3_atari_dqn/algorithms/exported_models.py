@@ -60,6 +60,8 @@ class ExportedModels(_Host):
     algorithm: str
     n_stack: dict[str, int] | int
     stack_axis: dict[str, int]
+    #: Arguments that say how often to learn, where the attributes say it in another way
+    _pace_arguments: Callable[[], dict[str, Any]]
 
     def export(
         self,
@@ -160,10 +162,6 @@ class ExportedModels(_Host):
         names = {name: attributes.get(name, name) for name in sorted(self._argument_names())}
         values = {name: getattr(self, attribute) for name, attribute in names.items() if hasattr(self, attribute)}
         return {**values, **self._pace_arguments()}
-
-    def _pace_arguments(self) -> dict[str, Any]:
-        """:return: arguments that say how often to learn, where they differ from the attributes"""
-        return {}
 
     def _training_state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """:return: plain values of the optimizer, and all arrays"""

@@ -214,6 +214,9 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []
 
+    def _pace_arguments(self) -> dict[str, Any]:
+        return {}
+
     @classmethod
     def _with_pace(cls, attributes: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         return dict(kwargs)

@@ -8,7 +8,6 @@ from stable_baselines3.common.utils import polyak_update
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.replay.hooks import hooks_of
 
-
 if TYPE_CHECKING:
 
     class _Host(ValueBasedAlgorithm, DQN):  # type: ignore[misc]
