@@ -249,6 +249,11 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         """:return: None: this model can be saved in a checkpoint"""
         return None
 
+    @property
+    def transitions_kept(self) -> int:
+        """How many are stored at any time"""
+        return 2 * self.n_steps * self.n_envs
+
     def _memory_identity(self) -> dict[str, Any]:
         return {"n_steps": self.n_steps}
 

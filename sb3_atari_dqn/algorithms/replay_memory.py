@@ -111,6 +111,11 @@ class ReplayMemory(_Host):
         """:return: why this model cannot be saved in a checkpoint, in one line; None if it can be"""
         return obstacle(self._choose_replay()[0])
 
+    @property
+    def transitions_kept(self) -> int:
+        """How many the full replay memory holds"""
+        return self.buffer_size
+
     def _memory_identity(self) -> dict[str, Any]:
         return {"buffer_size": self.buffer_size}
 

@@ -18,10 +18,10 @@ class LogDeadUnits(BaseCallback):
     Log ``train/dead_units``: the share (0 to 1) of hidden units that are off in a sample of states.
 
     What counts as dead: see :func:`~sb3_atari_dqn.networks.dead_units.dead_units`. The states come from the replay
-    memory, every transition with the same probability, the same ones for the same `seed` and environment step. The
+    memory, or the last rollouts, every transition with the same probability, the same ones for the same `seed` and environment step. The
     network computes in float32 and evaluation mode. The training does not change, not even in its last bit.
 
-    For algorithms with a Q-network and a replay memory: ours, SB3's DQN, sb3-contrib's QR-DQN.
+    For algorithms with a Q-network: ours, SB3's DQN, sb3-contrib's QR-DQN.
 
     :param every: environment steps between two measurements, over all environments; from the first transition on
     :param n_states: size of the sample
@@ -58,20 +58,25 @@ class LogDeadUnits(BaseCallback):
         return _share(list(self.layers.values())) if self.layers else None
 
     def _init_callback(self) -> None:
-        if self._network is None or not hasattr(self.model, "replay_buffer"):
+        if self._network is None or self._buffer is None:
             raise ValueError(
-                f"LogDeadUnits needs an algorithm with a Q-network and a replay memory, got "
+                f"LogDeadUnits needs an algorithm with a Q-network and a memory of states, got "
                 f"{type(self.model).__name__}: leave the callback out."
             )
         check_activations(self._network)
+
+    @property
+    def _buffer(self) -> Any:
+        """The replay memory, or the last rollouts"""
+        return getattr(self.model, "replay_buffer", getattr(self.model, "rollout_buffer", None))
 
     @property
     def _network(self) -> Any:
         return getattr(self.model.policy, "q_net", getattr(self.model.policy, "quantile_net", None))
 
     def _on_training_start(self) -> None:
-        buffer: Any = self.model.replay_buffer  # type: ignore[attr-defined]
-        if not hasattr(buffer, "samples_at") and not hasattr(buffer, "observations"):
+        buffer = self._buffer
+        if not any(hasattr(buffer, name) for name in ("observations_at", "samples_at", "observations")):
             raise ValueError(
                 f"LogDeadUnits cannot read the states of a {type(buffer).__name__}: give it `observations`, as SB3's "
                 "buffers have them, or leave the callback out."
@@ -81,7 +86,7 @@ class LogDeadUnits(BaseCallback):
         self._continues = False
 
     def _on_step(self) -> bool:
-        is_filled = self.model.replay_buffer.size() > 0  # type: ignore[attr-defined]
+        is_filled = self._buffer.size() > 0
         if is_filled and self.num_timesteps - self._measured_at >= self.every:
             self._measured_at = self.num_timesteps
             self._measure()
@@ -100,10 +105,11 @@ class LogDeadUnits(BaseCallback):
 
     def _states(self) -> Any:
         """:return: of the replay memory, whose own generator draws nothing, [n_states, ...]"""
-        model: Any = self.model
-        buffer, env = model.replay_buffer, model.get_vec_normalize_env()
+        buffer, env = self._buffer, self.model.get_vec_normalize_env()
         rng = np.random.default_rng((self.seed, self.num_timesteps))
         slots, envs = (rng.integers(high, size=self.n_states) for high in (buffer.size(), buffer.n_envs))
+        if hasattr(buffer, "observations_at"):
+            return buffer.observations_at(slots, envs)
         if hasattr(buffer, "samples_at"):
             return buffer.samples_at(slots, envs, env).observations
         stored, is_dict = buffer.observations, isinstance(buffer.observations, dict)

@@ -196,7 +196,7 @@ class SaveCheckpoints(RunCallback):
             return
         grown, since = size - self._size_then[1], steps - self._size_then[0]
         model = cast(Any, self.model)
-        until_full = min(model._total_timesteps, model.buffer_size) - steps
+        until_full = min(model._total_timesteps, model.transitions_kept) - steps
         forecast = forecast_in(self.folder, grown, since, max(until_full, 0))
         if not forecast.suffices and not self._disk_is_short:
             warnings.warn(forecast.message(self.folder, steps), stacklevel=2)

@@ -132,6 +132,15 @@ class RolloutBuffer(StoredTransitions):
         actions = self.actions[steps % self.buffer_size, envs].astype(np.int64)
         return Minibatch(self._observations(steps, envs), sent(actions, self.device), self._targets[numbers])
 
+    def observations_at(self, slots: np.ndarray, envs: np.ndarray) -> Any:
+        """
+        :param slots: below `size()`, int64 [B]
+        :param envs: numbers of the environments, int64 [B]
+        :return: observations stored there, [B, *obs_shape] or a dictionary of such
+        """
+        newest = self.memory.steps - 1
+        return self._observations(newest - (newest - slots) % self.buffer_size, envs)
+
     def learned(self) -> None:
         """An update was made with the minibatch."""
         self._minibatches = self._minibatches[1:]
