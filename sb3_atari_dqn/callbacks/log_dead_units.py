@@ -18,8 +18,9 @@ class LogDeadUnits(BaseCallback):
     Log ``train/dead_units``: the share (0 to 1) of hidden units that are off in a sample of states.
 
     What counts as dead: see :func:`~sb3_atari_dqn.networks.dead_units.dead_units`. The states come from the replay
-    memory, or the last rollouts, every transition with the same probability, the same ones for the same `seed` and environment step. The
-    network computes in float32 and evaluation mode. The training does not change, not even in its last bit.
+    memory, or the last rollouts, every transition with the same probability, the same ones for the same `seed` and
+    environment step. The network computes in float32 and evaluation mode. The training does not change, not even in
+    its last bit.
 
     For algorithms with a Q-network: ours, SB3's DQN, sb3-contrib's QR-DQN.
 

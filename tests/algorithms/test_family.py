@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import TrainFreq
 
 from sb3_atari_dqn import BTR, C51, ClassicDQN, DataEfficientRainbow, MunchausenDQN, RainbowDQN
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
-from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS as ALL
 from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.objectives.bootstrap import Double, Munchausen
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
@@ -21,6 +21,8 @@ from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
 from tests.support.environments import Catch, ImageAndVector
 from tests.support.tape import let_capture, record_on_tape
 
+# PQN, which replays nothing, has tests of its own.
+ALGORITHMS = {name: algorithm for name, algorithm in ALL.items() if issubclass(algorithm.import_class(), ClassicDQN)}
 VALUES_KWARGS: dict[str, dict[str, Any]] = {
     "scalar": {},
     "categorical": {"atoms": 11},

@@ -10,8 +10,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_dqn import ClassicDQN
-from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.catalogue import ALGORITHMS as ALL
 from tests.support.environments import Catch
+
+# PQN has tests of its own.
+ALGORITHMS = {name: algorithm for name, algorithm in ALL.items() if issubclass(algorithm.import_class(), ClassicDQN)}
 
 
 def mean_return(model: ClassicDQN, env: Any, episodes: int) -> float:

@@ -1,0 +1,304 @@
+"""PQN as a whole: it learns, agrees with a loop written down from the paper, is deterministic, saved and resumed."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_atari_dqn import PQN
+from sb3_atari_dqn.atari import NativeAtariVecEnv
+from sb3_atari_dqn.callbacks import LogDeadUnits, SaveCheckpoints
+from tests.support.environments import Catch, ImageAndVector
+from tests.support.interrupted import assert_same_after_kills
+
+SMALL: dict[str, Any] = dict(n_steps=8, batch_size=16, learning_rate=1e-3, seed=3, device="cpu")
+NETWORK: dict[str, Any] = {"policy_kwargs": {"net_arch": [16]}}
+VALUES: dict[str, dict[str, Any]] = {
+    "scalar": {},
+    "categorical": {"atoms": 11, "v_min": 0, "v_max": 50},
+    "quantile": {"quantiles": 8},
+    "implicit": {"predicted": 4, "targets": 5, "acting": 6},
+}
+
+
+def cartpole(n_envs: int = 4, **settings: Any) -> PQN:
+    return PQN("MlpPolicy", make_vec_env("CartPole-v1", n_envs, seed=3), **{**SMALL, **NETWORK, **settings})
+
+
+def parameters(model: PQN) -> torch.Tensor:
+    return torch.cat([each.detach().flatten() for each in model.policy.q_net.parameters()]).clone()
+
+
+# --- what it computes
+
+
+class Counting(gym.Env):
+    """Observation: the step; reward: the step just made; episodes of 5 steps, or truncated after `limit`."""
+
+    observation_space = spaces.Box(0, 20, (1,), np.float32)
+    action_space = spaces.Discrete(2, start=3)
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.step_number = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.step_number += 1
+        terminated = self.step_number == 5
+        truncated = not terminated and self.step_number == self.limit
+        return np.full(1, self.step_number, np.float32), float(self.step_number), terminated, truncated, {}
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("learner", ["reference", "fast"])
+def test_the_parameters_are_those_of_a_loop_from_the_paper(learner, limit):
+    """Every state is known, and so are the rewards: the loop needs no environment, only the model's random draws."""
+    env = DummyVecEnv([lambda: Monitor(Counting(limit))] * 2)
+    arguments: dict[str, Any] = dict(n_steps=7, batch_size=14, gamma=0.9, q_lambda=0.6, learning_rate=0.01, n_epochs=3)
+    arguments |= dict(seed=5, device="cpu", learner=learner, exploration="none")
+    model = PQN("MlpPolicy", env, **arguments, **NETWORK)
+    twin = PQN("MlpPolicy", env, n_steps=7, batch_size=14, seed=5, device="cpu", **NETWORK).policy.q_net
+    optimizer = torch.optim.RAdam(twin.parameters(), lr=0.01)
+    length, step = limit or 5, 0
+    for _ in range(4):
+        states = [(step + t) % length for t in range(7)]
+        q = twin(torch.tensor(states, dtype=torch.float32).unsqueeze(1)).detach()
+        actions, returns, following = q.argmax(dim=1), [0.0] * 7, 0.0
+        for t in reversed(range(7)):
+            reward = states[t] + 1.0
+            value = twin(torch.tensor([[reward]])).max().item()  # the state reached is named as the reward
+            if reward == 5:
+                returns[t] = reward
+            elif reward == limit or t == 6:
+                returns[t] = reward + 0.9 * value
+            else:
+                returns[t] = reward + 0.9 * (0.4 * value + 0.6 * following)
+            following = returns[t]
+        for _ in range(3):  # both environments do the same, and one minibatch is the whole rollout
+            predicted = twin(torch.tensor(states, dtype=torch.float32).unsqueeze(1))
+            chosen = predicted.gather(1, actions.unsqueeze(1)).squeeze(1)
+            loss = (chosen - torch.tensor(returns)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(twin.parameters(), 10)
+            optimizer.step()
+        step = (step + 7) % length
+    model.learn(4 * 14, log_interval=None)
+    assert model._n_updates == 12
+    expected = torch.cat([each.detach().flatten() for each in twin.parameters()])
+    torch.testing.assert_close(parameters(model), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_with_overlap_the_updates_are_spread_over_the_next_rollout():
+    counts: list[int] = []
+
+    class Count(BaseCallback):
+        def _on_step(self) -> bool:
+            counts.append(self.model._n_updates)
+            return True
+
+    cartpole(overlap=True, n_steps=4, batch_size=8, n_epochs=3).learn(3 * 16, Count(), log_interval=None)
+    # 6 updates for each rollout of 4 steps
+    assert counts == [0, 0, 0, 0, 1, 3, 4, 6, 7, 9, 10, 12]
+
+
+def test_it_needs_no_target_network_and_stores_two_rollouts():
+    model = cartpole().learn(64, log_interval=None)
+    assert model.policy.q_net_target is None
+    assert not any("target" in name for name in model.policy.state_dict())
+    assert model.rollout_buffer.size() == 2 * 8
+
+
+# --- learning
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"overlap": True, "learner": "fast"}, {"values": "quantile"}])
+def test_it_balances_the_pole(settings):
+    if "values" in settings:
+        settings = {**settings, "values_kwargs": {"quantiles": 20}}
+    model = cartpole(
+        8, n_steps=16, batch_size=32, n_epochs=4, q_lambda=0.9, exploration_steps=8_000, exploration_final_eps=0.04,
+        policy_kwargs={"net_arch": [64, 64]}, **settings,
+    ).learn(25_000, log_interval=None)  # fmt: skip
+    assert np.mean(evaluate_policy(model, model.get_env(), 5)[0]) > 80  # random play: about 20
+
+
+@pytest.mark.slow
+def test_it_learns_to_catch_from_pixels():
+    """Random play scores about -0.7."""
+    torso: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}}
+    model = PQN(
+        "CnnPolicy", make_vec_env(Catch, 8, seed=0), 3e-3, n_steps=16, batch_size=64, n_epochs=3, gamma=0.95, seed=0, device="cpu",
+        learner="fast", precision="fp32", overlap=True, exploration_steps=4_000, exploration_final_eps=0.02,
+        policy_kwargs=torso,
+    ).learn(16_000, log_interval=None)  # fmt: skip
+    assert np.mean(evaluate_policy(model, Monitor(Catch()), 50)[0]) > -0.1
+
+
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("settings", [{}, {"overlap": True}, {"learner": "fast"}, {"policy_kwargs": {"noisy": True}}])
+def test_the_same_seed_gives_the_same_parameters(values, settings):
+    chosen = {"values": values, "values_kwargs": VALUES[values], **settings}
+    once, again = (parameters(cartpole(2, **chosen).learn(96, log_interval=None)) for _ in range(2))
+    assert torch.equal(once, again)
+    assert torch.isfinite(once).all()
+    assert not torch.equal(once, parameters(cartpole(2, **chosen)))
+
+
+def test_any_observations_and_first_action():
+    model = PQN("MultiInputPolicy", DummyVecEnv([ImageAndVector] * 2), **SMALL, **NETWORK)
+    before = parameters(model)
+    model.learn(64, log_interval=None)
+    assert not torch.equal(before, parameters(model))
+    PQN("MlpPolicy", make_vec_env("FrozenLake-v1", 2), **SMALL, **NETWORK).learn(32, log_interval=None)
+
+
+def test_normalized_observations_are_those_that_the_policy_saw():
+    env = VecNormalize(make_vec_env("CartPole-v1", 2, seed=3))
+    model = PQN("MlpPolicy", env, **SMALL, **NETWORK).learn(160, log_interval=None)
+    assert torch.isfinite(parameters(model)).all()
+    assert np.abs(model.rollout_buffer.observations_at(np.arange(16), np.zeros(16, int)).numpy()).max() < 10
+
+
+# --- being stopped
+
+
+def test_a_callback_that_stops_loses_nothing_and_training_goes_on():
+    class Stop(BaseCallback):
+        def _on_step(self) -> bool:
+            return self.model.num_timesteps != 44  # in the second rollout
+
+    model = cartpole(overlap=True).learn(200, Stop(), log_interval=None)
+    assert model.num_timesteps == 44
+    assert model._n_updates < 4
+    model.learn(64, log_interval=None, reset_num_timesteps=False)
+    # 4 for the first rollout, its last ones at once; then one whole rollout, whose own are pending
+    assert (model.num_timesteps, model._n_updates, model.rollout_buffer.pending_updates) == (44 + 64, 4 + 4, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"overlap": True}, {"overlap": True, "values": "implicit", "values_kwargs": VALUES["implicit"]}],
+)
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path, settings):
+    def build(folder: Path) -> PQN:
+        env = NativeAtariVecEnv("BreakoutNoFrameskip-v4", 2, seed=1, monitor_dir=str(folder))
+        small: Any = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
+        return PQN("CnnPolicy", env, **SMALL, learner="fast", precision="bf16", policy_kwargs=small, **settings)
+
+    assert_same_after_kills(build, lambda folder: [SaveCheckpoints(32, folder=folder)], tmp_path, 480, [100, 350])
+
+
+def test_a_checkpoint_between_rollouts_continues_exactly(tmp_path):
+    def callbacks(folder: Path) -> list:
+        return [SaveCheckpoints(64, folder=folder, keep=9), LogDeadUnits(100)]
+
+    straight = cartpole(overlap=True).learn(256, callbacks(tmp_path / "a"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cartpole(overlap=True).learn(128, callbacks(tmp_path / "b"))
+    env = make_vec_env("CartPole-v1", 4, seed=3)
+    continued = PQN.resume(tmp_path / "b", env, callbacks(tmp_path / "b"), 256, device="cpu")
+    # The schedules of the first part ended at 128 steps
+    assert continued.num_timesteps == straight.num_timesteps == 256
+    assert continued._n_updates == straight._n_updates
+
+
+# --- files
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_a_saved_model_acts_as_before_and_learns_on(tmp_path, values):
+    model = cartpole(values=values, values_kwargs=VALUES[values]).learn(64, log_interval=None)
+    model.save(tmp_path / "model")
+    again = PQN.load(tmp_path / "model", model.get_env(), device="cpu")
+    assert torch.equal(parameters(again), parameters(model))
+    again.learn(64, log_interval=None)
+    model.export(tmp_path / "exported", onnx=False, training_state=True)
+    imported = PQN.import_(tmp_path / "exported", model.get_env(), device="cpu")
+    assert torch.equal(parameters(imported), parameters(model))
+    assert imported.policy.q_net_target is None
+    imported.learn(64, log_interval=None)
+
+
+def test_another_algorithm_does_not_open_the_file(tmp_path):
+    from sb3_atari_dqn import ClassicDQN
+
+    cartpole().save(tmp_path / "pqn")
+    with pytest.raises(ValueError, match="PQN"):
+        ClassicDQN.load(tmp_path / "pqn")
+    ClassicDQN("MlpPolicy", "CartPole-v1", buffer_size=10).save(tmp_path / "dqn")
+    with pytest.raises(ValueError, match="ClassicDQN"):
+        PQN.load(tmp_path / "dqn")
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 12}, r"batch_size=12 must divide the 32 transitions of a rollout \(4 environments times "
+                             r"n_steps=8\): take 8, or another n_steps"),
+        ({"batch_size": 64}, "take 32"),
+        ({"q_lambda": 1.5}, r"q_lambda must be a number in \[0, 1\], got 1.5"),
+        ({"q_lambda": "high"}, "q_lambda must be a number"),
+        ({"exploration_final_eps": -0.1}, r"exploration_final_eps must be a number in \[0, 1\]"),
+        ({"n_steps": 0}, "n_steps"),
+        ({"n_epochs": 0}, "n_epochs"),
+        ({"n_epochs": 1.5}, "n_epochs"),
+        ({"loss": "l1"}, "Unknown loss 'l1'"),
+        ({"loss": "mse", "values": "quantile"}, "loss='mse' is one of values='scalar'"),
+        ({"overlap": 1}, "overlap must be True or False"),
+        ({"learner": "quick"}, "Unknown learner"),
+        ({"policy_kwargs": {"optimiser_class": 1}}, "did you mean 'optimizer_class'"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(settings, message):
+    with pytest.raises(ValueError, match=message):
+        cartpole(**settings)
+
+
+def test_a_rollout_of_one_transition_is_refused():
+    with pytest.raises(ValueError, match="n_steps=1 with 1 environment is a rollout of one transition"):
+        cartpole(1, n_steps=1, batch_size=1)
+
+
+def test_actions_that_are_not_discrete_are_refused():
+    with pytest.raises(ValueError, match="needs a Discrete action space, got Box"):
+        PQN("MlpPolicy", "Pendulum-v1", **SMALL)
+
+
+def test_without_an_environment_it_says_so(tmp_path):
+    cartpole().save(tmp_path / "model")
+    with pytest.raises(ValueError, match="no environment to learn in"):
+        PQN.load(tmp_path / "model").learn(10)
+
+
+def test_a_reward_that_is_not_finite_stops_the_training_before_it_is_stored():
+    class Broken(Counting):
+        def step(self, action):
+            observation, reward, *rest = super().step(action)
+            return observation, float("nan") if self.step_number == 4 else reward, *rest
+
+    model = PQN("MlpPolicy", DummyVecEnv([Broken] * 2), **SMALL, **NETWORK)
+    with pytest.raises(ValueError, match="Environment 0 returned a reward of nan at step 6"):
+        model.learn(32, log_interval=None)
+    assert model.rollout_buffer.size() == 3
