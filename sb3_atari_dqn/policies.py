@@ -16,6 +16,7 @@ from torch import nn
 from sb3_atari_dqn.networks.activations import resolve_activation
 from sb3_atari_dqn.networks.heads import CENTERS, Head, resolve_head
 from sb3_atari_dqn.networks.image_torso import ImageTorso
+from sb3_atari_dqn.networks.normalization import check_normalization
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
 from sb3_atari_dqn.networks.torsos import NatureTorso, resolve_torso
 from sb3_atari_dqn.objectives.outputs import Values
@@ -49,6 +50,8 @@ class QPolicy(DQNPolicy):
     :param noisy_std: their initial standard deviation, times 1 / sqrt(inputs); 0.5 in the paper
     :param center: what a dueling head takes the mean of the advantages over: "actions", output by output, or
         "actions and outputs"
+    :param normalization: of the head's hidden layers, before their activation: "none" or "layer". Default: that of the
+        torso, if its dense layer moves into the head, else none
     :param target_network: False: there is none, `q_net_target` is None
     :raises ValueError: on an unknown name, or arguments that contradict each other
     """
@@ -77,6 +80,7 @@ class QPolicy(DQNPolicy):
         noisy_std: float = 0.5,
         center: str = "actions",
         target_network: bool = True,
+        normalization: str | None = None,
     ) -> None:
         self._has_target = checked_flag("target_network", target_network)
         values = ScalarValues() if values is None else values
@@ -102,14 +106,16 @@ class QPolicy(DQNPolicy):
             net_arch, activation_fn = _fit_torso_and_head(
                 extractor, extractor_kwargs, moves_dense, net_arch, activation_fn, normalize_images
             )
+        if normalization is None:  # a dense layer that moves into the head takes its own along
+            normalization = _normalization_of(extractor, extractor_kwargs) if moves_dense else "none"
+        check_normalization(normalization)
         self._head_args: dict[str, Any] = {
             "head": head_class,
             "rescale_shared_gradient": rescale_shared_gradient,
             "values": values,
             "noisy_std": noisy_std if noisy else None,
             "center": center,
-            # A dense layer that moves into the head takes its normalization along.
-            "normalization": _normalization_of(extractor, extractor_kwargs) if moves_dense else "none",
+            "normalization": normalization,
         }
         super().__init__(
             observation_space,
@@ -169,7 +175,6 @@ class QPolicy(DQNPolicy):
         noisy_std = self._head_args["noisy_std"]
         own = {**self._head_args, "noisy": noisy_std is not None, "noisy_std": noisy_std or 0.5}
         own["target_network"] = self._has_target
-        del own["normalization"]  # the features extractor's
         return {**super()._get_constructor_parameters(), **own}
 
 

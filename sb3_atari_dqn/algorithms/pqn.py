@@ -75,8 +75,8 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
     :param max_grad_norm: the gradient's norm is clipped to this
     :param stats_window_size: number of episodes in the logged means
     :param tensorboard_log: folder of the TensorBoard logs
-    :param policy_kwargs: see :class:`~sb3_atari_dqn.policies.QPolicy`; the optimizer is RAdam, and images are
-        layer-normalized, unless they say otherwise
+    :param policy_kwargs: see :class:`~sb3_atari_dqn.policies.QPolicy`; the optimizer is RAdam, and hidden layers
+        are layer-normalized, unless they say otherwise
     :param verbose: 0 silent, 1 information, 2 debug
     :param seed: of all random generators
     :param device: "auto", "cpu", "cuda", ...
@@ -86,7 +86,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
     :raises ValueError: on a bad argument, naming it, its value and the way out
     """
 
-    policy_defaults = {"optimizer_class": torch.optim.RAdam, "target_network": False}
+    policy_defaults = {"optimizer_class": torch.optim.RAdam, "normalization": "layer", "target_network": False}
     torso_defaults = {"features_extractor_kwargs": {"normalization": "layer"}}
     _counters = (*ValueBasedAlgorithm._counters, "_rollout_is_whole", "_rollouts_since_log")
 
