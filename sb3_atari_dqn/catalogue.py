@@ -253,7 +253,7 @@ _ENTRIES = (
         summary="PQN: Q-learning with lambda-returns from many environments, without replay and target network",
         papers=(_GALLICI_2024,),
         also_tuned=(Range("q_lambda", 0.3, 0.95), Choice("n_epochs", (1, 2, 4))),
-        not_tuned=("target_update_interval", "n_steps"),
+        not_tuned=("target_update_interval", "n_steps", "torso"),
     ),
 )
 

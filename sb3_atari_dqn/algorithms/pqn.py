@@ -56,10 +56,11 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
     Q-learning from many environments at once, on what they have just done: lambda-returns as targets, layer norm in
     place of a target network. Nothing is replayed.
 
-    Source: Gallici et al. 2024, algorithm 2. Deviations: truncated episodes bootstrap from their last state; layer norm
-    has its gain and bias per channel, not per channel and pixel; weights are initialized as SB3 does. With `overlap`
-    the updates with a rollout are made, in equal parts, while the environments step through the next one: the policy
-    acts without up to T of its updates, and the action values in the targets are those of the time of acting.
+    Source: Gallici et al. 2024, algorithm 2. Deviations: truncated episodes bootstrap from their last state; the loss
+    is the squared error, not half of it; layer norm of images is over channels and pixels, with a gain and a bias per
+    channel; weights are initialized as SB3 does. With `overlap` the updates with a rollout are made, in equal parts,
+    while the environments step through the next one: its first action is chosen without any of them, its last one with
+    nearly all; the action values in the targets are those at the time of acting.
 
     :param policy: "MlpPolicy", "CnnPolicy", "MultiInputPolicy" or a class
     :param env: environment, its name, or a vectorized environment; its actions are discrete

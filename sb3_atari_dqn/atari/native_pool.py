@@ -12,7 +12,7 @@ costs more.
 from __future__ import annotations
 
 import functools
-import os
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
@@ -25,6 +25,7 @@ from ale_py import ALEInterface, roms
 
 from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.atari.native_journal import RESET, Journal
+from sb3_atari_dqn.atari.native_stepping import StaggeredSteps, n_cores
 from sb3_atari_dqn.atari.native_support import NativeSettings
 
 #: In frames, effectively unlimited; C++ adds one to it.
@@ -34,8 +35,8 @@ NO_LIMIT = 2**30
 _INTERFACE: Any = getattr(ale_py, "ALEVectorInterface", None)  # native_settings checks that it exists
 _RECEIVE = methodcaller("recv")
 
-#: From this many games on, several Python threads preprocess the screens; OpenCV releases the GIL. One screen takes
-#: about 85 us, so a single thread would limit any machine to 12,000 steps per second.
+#: From this many games on, they step one per core at a time, and threads preprocess the screens meanwhile; OpenCV
+#: releases the GIL. One screen takes about 85 us.
 _MANY_GAMES = 16
 
 
@@ -102,7 +103,12 @@ class GamePool:
         self._answers: list[Any] = []
         self._loaded: dict[int, tuple[int, Any]] = {}  # seed and first reply of preloaded games
         self.reload_after: int | None = None  # see NativeAtariVecEnv
-        self._workers = ThreadPoolExecutor(_cores()) if n_games >= _MANY_GAMES else None
+        self._workers = ThreadPoolExecutor(n_cores()) if n_games >= _MANY_GAMES else None
+        self._staggered: StaggeredSteps | None = None
+        if n_games >= _MANY_GAMES:
+            self._staggered = StaggeredSteps(functools.partial(_reply_to_step, self.pipeline))
+            weakref.finalize(self, self._staggered.close)
+        self._sent_staggered = False
 
     @property
     def in_flight(self) -> bool:
@@ -125,24 +131,24 @@ class GamePool:
         self._addressed = [self._interfaces[game] for game in games]
         numbers = [[action] for action in actions]
         entries = map(bytearray.append, [self._entries(game) for game in games], actions)
-        self._sent.extend(chain(entries, map(_INTERFACE.send, self._addressed, numbers, repeat([1.0]))))
+        self._sent_staggered = self._staggered is not None and len(games) >= _MANY_GAMES
+        sends = (
+            self._staggered.puts(self._addressed, numbers)
+            if self._staggered is not None and self._sent_staggered
+            else map(_INTERFACE.send, self._addressed, numbers, repeat([1.0]))
+        )
+        self._sent.extend(chain(entries, sends))
 
     def receive(self) -> list[Reply]:
         """Wait for the games of the last :meth:`send`. :return: their replies, in the same order"""
+        if self._staggered is not None and self._sent_staggered:
+            replies = self._staggered.take()
+            self._sent = []
+            return replies
         if not self._answers:
             self._answers.extend(map(_RECEIVE, self._addressed))
         answers, self._answers, self._sent = self._answers, [], []
-        if self._workers is None or len(answers) < _MANY_GAMES:
-            return self._read(answers)
-        size = -(-len(answers) // _cores())
-        parts = [answers[first : first + size] for first in range(0, len(answers), size)]
-        return [reply for replies in self._workers.map(self._read, parts) for reply in replies]
-
-    def _read(self, answers: list[Any]) -> list[Reply]:
-        return [
-            self._reply(observations, int(rewards[0]), bool(terminations[0]), info)
-            for observations, rewards, terminations, _, info in answers
-        ]
+        return [_reply_to_step(self.pipeline, answer) for answer in answers]
 
     def play(self, game: int, action: int) -> Reply:
         """Step one game and wait for its reply."""
@@ -180,7 +186,7 @@ class GamePool:
     def _reset(self, game: int, seed: int) -> tuple[Reply, int]:
         loaded_with, start = self._loaded.pop(game, (-1, None))
         observations, info = start if start and loaded_with == seed else self._start(game, seed)
-        reply = self._reply(observations, 0, False, info)
+        reply = _reply(self.pipeline, observations, 0, False, info)
         return reply, reply.episode_frames - self.opening.frames
 
     def _start(self, game: int, seed: int) -> Any:
@@ -208,9 +214,11 @@ class GamePool:
             if journal is None:
                 return interface, None
             is_reset, answer = journal.replay(interface)
-            return interface, self._reply(answer[0], 0, False, answer[1]) if is_reset else self._read([answer])[0]
+            return interface, _reply(self.pipeline, answer[0], 0, False, answer[1]) if is_reset else _reply_to_step(
+                self.pipeline, answer
+            )
 
-        with ThreadPoolExecutor(_cores()) as workers:
+        with ThreadPoolExecutor(n_cores()) as workers:
             interfaces, replies = zip(*workers.map(rebuilt, journals), strict=True)
         return list(interfaces), list(replies)
 
@@ -222,17 +230,6 @@ class GamePool:
         self._addressed, self._sent, self._answers, self._loaded = [], [], [], {}
         self._interfaces, self.journals = interfaces, list(journals)
 
-    def _reply(self, observations: np.ndarray, reward: int, over: bool, info: dict[str, np.ndarray]) -> Reply:
-        return Reply(
-            self.pipeline(observations[0, 0]).transpose(2, 0, 1),
-            reward,
-            over,
-            int(info["lives"][0]),
-            int(info["episode_frame_number"][0]),
-            int(info["frame_number"][0]),
-            observations[0, 0],
-        )
-
     def close(self) -> None:
         """Stop the threads; a step in progress finishes first."""
         self._addressed, self._sent, self._answers = [], [], []
@@ -240,11 +237,27 @@ class GamePool:
         self.journals = []
         if self._workers is not None:
             self._workers.shutdown()
+        if self._staggered is not None:
+            self._staggered.close()
 
 
-def _cores() -> int:
-    """:return: CPUs available to this process"""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _reply_to_step(pipeline: FramePipeline, answer: Any) -> Reply:
+    observations, rewards, terminations, _, info = answer
+    return _reply(pipeline, observations, int(rewards[0]), bool(terminations[0]), info)
+
+
+def _reply(
+    pipeline: FramePipeline, observations: np.ndarray, reward: int, over: bool, info: dict[str, np.ndarray]
+) -> Reply:
+    return Reply(
+        pipeline(observations[0, 0]).transpose(2, 0, 1),
+        reward,
+        over,
+        int(info["lives"][0]),
+        int(info["episode_frame_number"][0]),
+        int(info["frame_number"][0]),
+        observations[0, 0],
+    )
 
 
 def _interface(settings: NativeSettings, screen: tuple[int, int]) -> Any:

@@ -144,9 +144,9 @@ def test_it_learns_to_catch_from_pixels():
     """Random play scores about -0.7."""
     torso: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}}
     model = PQN(
-        "CnnPolicy", make_vec_env(Catch, 8, seed=0), 1e-3, n_steps=16, batch_size=64, n_epochs=4, gamma=0.95, seed=0, device="cpu",
-        learner="fast", precision="fp32", overlap=True, exploration_steps=4_000, exploration_final_eps=0.02,
-        policy_kwargs=torso,
+        "CnnPolicy", make_vec_env(Catch, 8, seed=0), 1e-3, n_steps=16, batch_size=64, n_epochs=4, gamma=0.95, seed=0,
+        device="cpu", learner="fast", precision="fp32", overlap=True, exploration_steps=4_000,
+        exploration_final_eps=0.02, policy_kwargs=torso,
     ).learn(18_432, log_interval=None)  # fmt: skip
     assert np.mean(evaluate_policy(model, Monitor(Catch()), 50)[0]) > -0.1
 

@@ -18,7 +18,7 @@ from sb3_atari_dqn.checkpoints.state import split
 from sb3_atari_dqn.checkpoints.training import open_archive
 from tests.support.continuing import assert_equal, play
 
-Build = Callable[[Path], ClassicDQN]
+Build = Callable[[Path], Any]
 Callbacks = Callable[[Path], list[BaseCallback]]
 
 _CLOCKS = {"t", "_num_timesteps_at_start", "t_start", "start"}

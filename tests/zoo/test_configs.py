@@ -26,6 +26,8 @@ ENTRIES = [
 @pytest.mark.parametrize(("algo", "entry"), ENTRIES)
 def test_every_shipped_configuration_trains(runs, algo, entry):
     env, tiny = ENVS.get(entry, (entry, TINY_FLAT))
+    if algo == "dqn_pqn":
+        tiny = ("n_envs:2", "n_steps:16", "batch_size:8")
     printed = train("--algo", algo, "--env", env, "-n", "200", "--eval-freq", "-1", "-params", *tiny)
     assert f"hyperparams/{algo}.yml" in printed
     assert (runs / f"logs/{algo}/{env}_1/{env}.zip").is_file()

@@ -17,6 +17,7 @@ import yaml
 from gymnasium import spaces
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_atari_dqn.catalogue import ALGORITHMS, Algorithm, Choice, Range
 from sb3_atari_dqn.networks import resolve_torso
@@ -115,7 +116,8 @@ def test_the_algorithm_takes_what_a_trial_proposes(algorithm):
     search = optuna.create_study()
     for _ in range(3):
         proposed = sampled(search.ask(), algorithm, pixels=False)
-        model = algorithm.import_class()("MlpPolicy", "CartPole-v1", buffer_size=100, **proposed)
+        env, of_replay = make_vec_env("CartPole-v1", 8), {} if algorithm.name == "dqn_pqn" else {"buffer_size": 100}
+        model = algorithm.import_class()("MlpPolicy", env, **of_replay, **proposed)
         for name, value in proposed.get("values_kwargs", {}).items():
             assert getattr(model.objective.values, name) == value
         for name, value in proposed.get("bootstrap_kwargs", {}).items():

@@ -1,0 +1,82 @@
+"""Many games on few cores: a few of them step at a time, while their screens are preprocessed.
+
+A game's C++ thread wakes up as soon as its action is sent. If all of a hundred games got theirs at once, their threads
+would share the cores with the thread that learns meanwhile, which would get a hundredth of a core until the last game
+has stepped, and leave the others idle afterwards. With one active game per core the scheduler gives learning its share.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+#: Screens that one thread preprocesses in the time of one game step.
+_GAMES_PER_THREAD = 4
+
+
+class StaggeredSteps:
+    """
+    Steps many games, each core one at a time. Actions go in and answers come out by one call of a C function each, so
+    that Ctrl-C cannot lose any of them.
+
+    :param read: makes a reply of a game's answer, in any thread
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        cores = n_cores()
+        n_threads = -(-cores // _GAMES_PER_THREAD)
+        active = -(-cores // n_threads)
+        self._tasks: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(n_threads)]
+        self._replies: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(n_threads)]
+        for queues in zip(self._tasks, self._replies, strict=True):
+            threading.Thread(target=_step_all, args=(*queues, active, read), daemon=True).start()
+        self._arrived: list[Any] = []
+
+    def puts(self, games: Sequence[Any], numbers: Sequence[list[int]]) -> Any:
+        """
+        :param games: C++ interfaces
+        :param numbers: the action of each
+        :return: an iterator that sends all of them when it is exhausted, by C functions only
+        """
+        size = -(-len(games) // len(self._tasks))
+        starts = [number * size for number in range(len(self._tasks))]
+        tasks = [(games[at : at + size], numbers[at : at + size]) for at in starts]
+        return map(SimpleQueue.put, self._tasks, tasks)
+
+    def take(self) -> list[Any]:
+        """Wait for all games. :return: their replies, in the order in which they were sent"""
+        while len(self._arrived) < len(self._replies):
+            self._arrived.extend(map(SimpleQueue.get, self._replies[len(self._arrived) : len(self._arrived) + 1]))
+        arrived, self._arrived = self._arrived, []
+        for part in arrived:
+            if isinstance(part, BaseException):
+                raise part
+        return [reply for part in arrived for reply in part]
+
+    def close(self) -> None:
+        """Let the threads end, after the steps in progress."""
+        for tasks in self._tasks:
+            tasks.put(None)
+
+
+def _step_all(tasks: "SimpleQueue[Any]", replies: "SimpleQueue[Any]", active: int, read: Callable[[Any], Any]) -> None:
+    while (task := tasks.get()) is not None:
+        games, numbers = task
+        try:
+            for game, number in zip(games[:active], numbers[:active], strict=True):
+                game.send(number, [1.0])
+            result = []
+            for at, game in enumerate(games, active):
+                answer = game.recv()
+                if at < len(games):
+                    games[at].send(numbers[at], [1.0])
+                result.append(read(answer))
+            replies.put(result)
+        except BaseException as error:  # it belongs to whoever waits for the replies
+            replies.put(error)
+
+
+def n_cores() -> int:
+    """:return: CPUs available to this process"""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
