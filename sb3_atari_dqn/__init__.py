@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # typing's own constant would cost an import; type checke
 
 if TYPE_CHECKING:  # they cannot follow the catalogue; tests/test_public_names.py compares the two
     from sb3_atari_dqn.algorithms.dqn import ClassicDQN as ClassicDQN
+    from sb3_atari_dqn.algorithms.pqn import PQN as PQN
     from sb3_atari_dqn.algorithms.variants import BTR as BTR
     from sb3_atari_dqn.algorithms.variants import C51 as C51
     from sb3_atari_dqn.algorithms.variants import IQN as IQN

@@ -4,6 +4,7 @@ T: vector steps, N: environments.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -51,18 +52,18 @@ def grown(outcomes: np.ndarray, seed: int = 0) -> tuple[GrowingRollout, torch.Te
     """
     rng = np.random.default_rng(seed)
     length, n_envs = outcomes.shape
-    acted_in, final = rng.normal(size=(length + 1, n_envs)), 100 + rng.normal(size=(length, n_envs))
+    acted_in, final = rng.normal(size=(length + 1, n_envs)), rng.normal(100, size=(length, n_envs))
+    rewards = rng.normal(size=(length, n_envs))
     rollout, twins = GrowingRollout(GAMMA), [Twin() for _ in range(n_envs)]
     for t, outcome in enumerate(outcomes):
-        rewards = rng.normal(size=n_envs)
         truncated = outcome == TIMES_OUT
-        rollout.add(column(acted_in[t]), rewards, outcome != GOES_ON, truncated)
+        rollout.add(column(acted_in[t]), rewards[t], outcome != GOES_ON, truncated)
         if truncated.any():
             envs = np.flatnonzero(truncated)
             rollout.bootstrap_from(envs, column(final[t, envs]))
         for env, twin in enumerate(twins):
             value = final[t, env] if truncated[env] else acted_in[t + 1, env]
-            twin.add(rewards[env], outcome[env], value)
+            twin.add(rewards[t, env], outcome[env], value)
     return rollout, column(acted_in[-1]), twins
 
 
@@ -174,7 +175,7 @@ class Seen(BaseCallback):
         self.steps: list[tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]] = []
 
     def _on_step(self) -> bool:
-        self.steps.append(tuple(self.locals[name] for name in ("new_obs", "rewards", "dones", "infos")))  # type: ignore[arg-type]
+        self.steps.append(tuple(self.locals[name] for name in ("new_obs", "rewards", "dones", "infos")))
         return True
 
 
@@ -182,7 +183,7 @@ class Seen(BaseCallback):
 @pytest.mark.parametrize("n_steps", [5, 6])
 def test_the_targets_of_a_training_are_those_of_what_its_callback_saw(n_steps, learner):
     """Episodes of 2 and 3 steps: in 6 steps the last one is truncated in the second and terminated in the first."""
-    env = DummyVecEnv([lambda length=length: TimedOut(length) for length in (2, 3, 100)])
+    env = DummyVecEnv([partial(TimedOut, length) for length in (2, 3, 100)])
     model = PQN(
         *("MlpPolicy", env), n_steps=n_steps, batch_size=3, gamma=GAMMA, q_lambda=0.65, seed=0, device="cpu",
         overlap=True, learner=learner, policy_kwargs={"net_arch": [8]},

@@ -167,7 +167,7 @@ def test_no_gradients_at_all_change_nothing():
 
 
 def test_each_group_has_arguments_of_its_own(kernels):
-    def groups(parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    def groups(parameters: list[nn.Parameter]) -> Any:
         return [
             {"params": parameters[:1], "lr": 0.1, "eps": 1e-2, "betas": (0.5, 0.95)},
             {"params": parameters[1:], "weight_decay": 0.1},
@@ -192,14 +192,17 @@ def parameter() -> list[nn.Parameter]:
     return [nn.Parameter(torch.zeros(3))]
 
 
+def two_groups(**kwargs: Any) -> list[dict[str, Any]]:
+    """:param kwargs: of the second one"""
+    return [{"params": parameter()}, {"params": parameter(), **kwargs}]
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: optim.RAdam(parameter(), weight_decay=0.1, decoupled_weight_decay=True),
         lambda: optim.RAdam(parameter(), differentiable=True),
-        lambda: optim.RAdam(
-            [{"params": parameter()}, {"params": parameter(), "weight_decay": 0.1, "decoupled_weight_decay": True}]
-        ),
+        lambda: optim.RAdam(two_groups(weight_decay=0.1, decoupled_weight_decay=True)),
         lambda: Subclass(parameter()),
         lambda: optim.Adam(parameter()),
         lambda: optim.NAdam(parameter()),
@@ -226,7 +229,7 @@ def test_others_are_not(kwargs, kernels):
 
 def radam_policy(**kwargs: Any) -> Any:
     vectors = spaces.Box(-1, 1, (5,))
-    arguments = {"optimizer_class": optim.RAdam, "optimizer_kwargs": {"eps": 1e-3, **kwargs}}
+    arguments: dict[str, Any] = {"optimizer_class": optim.RAdam, "optimizer_kwargs": {"eps": 1e-3, **kwargs}}
     return make_policy(MlpPolicy, vectors, learning_rate=0.02, **arguments)
 
 
@@ -256,7 +259,7 @@ def test_the_fast_learner_uses_it_where_it_can_and_learns_what_the_reference_lea
 def test_a_learner_goes_on_where_the_other_one_stopped(kernels):
     """They share the optimizer, whose state either of them continues."""
     policy, reference = radam_policy(), radam_policy()
-    in_turns = [ReferenceLearner(policy), FastLearner(policy, "fp32", 8)]
+    in_turns: list[Any] = [ReferenceLearner(policy), FastLearner(policy, "fp32", 8)]
     alone = ReferenceLearner(reference)
     for seed in range(16):
         given = batch(policy.observation_space, seed)

@@ -83,10 +83,8 @@ def test_they_are_n_step_returns_weighted_by_powers_of_lambda(seed, length, lamb
     steps = rollout(seed, length)
     returns = lambda_returns(SCALAR, *steps, lambda_)
     for env in range(5):
-        values, *others = (each[:, env].double() for each in steps)
-        expected = naive_lambda_return(
-            values[:, 0].tolist(), *(each.tolist() for each in others[:2]), steps.ends[:, env].tolist(), lambda_
-        )
+        values, rewards, discounts = (each[:, env].double().flatten().tolist() for each in steps[:3])
+        expected = naive_lambda_return(values, rewards, discounts, steps.ends[:, env].tolist(), lambda_)
         assert returns[:, env, 0].tolist() == pytest.approx(expected, abs=1e-5)
 
 
@@ -167,8 +165,9 @@ def test_where_nothing_is_truncated_they_are_those_of_the_published_code(publish
 
 
 def test_no_gradient_flows_through_them():
-    outputs, *others = rollout(4)
-    assert not lambda_returns(SCALAR, outputs.requires_grad_(), *others, 0.65).requires_grad
+    steps = rollout(4)
+    steps.outputs_t.requires_grad_()
+    assert not lambda_returns(SCALAR, *steps, 0.65).requires_grad
 
 
 # --- categorical distributions

@@ -297,7 +297,7 @@ def test_a_reset_forgets_what_was_to_be_learned_from():
     recorded.begin_epochs()
     recorded.buffer.reset()
     assert (recorded.buffer.pending_updates, recorded.buffer.size()) == (0, 0)
-    recorded.observations.clear(), recorded.actions.clear()
+    recorded.observations, recorded.actions = [], []
     stream.stacks = Stream(n_stack=3, n_envs=2, seed=9).stacks
     for step in stream.steps(T):
         recorded.add(step)
