@@ -40,7 +40,7 @@ class GrowingRollout:
         :param truncated: whether it stopped although values follow, bool [N]
         """
         self._outputs.append(outputs)
-        self._rewards.append(np.asarray(rewards, np.float32))
+        self._rewards.append(np.array(rewards, np.float32))
         self._discounts.append(np.where(dones & ~truncated, np.float32(0), np.float32(self._gamma)))
         self._ends.append(np.array(dones))
 

@@ -171,7 +171,32 @@ class RolloutBuffer(StoredTransitions):
 
     def _check_state(self, state: dict[str, Any]) -> None:
         super()._check_state(state)
-        if state["minibatches"].size and not 0 <= state["minibatches"].min() <= state["minibatches"].max() < len(
-            state["targets"]
-        ):
-            raise ValueError(f"The state of the {_OWNER} has minibatches of transitions that it does not have.")
+        targets, minibatches = np.asarray(state["targets"]), np.asarray(state["minibatches"])
+        for name, array, dtype in (("targets", targets, np.float32), ("minibatches", minibatches, np.int64)):
+            if array.ndim != 2 or array.dtype != dtype:
+                raise ValueError(
+                    f"The state of the {_OWNER} has {name} of shape {array.shape} and type {array.dtype}; they are "
+                    f"rows of {np.dtype(dtype)}: it is damaged."
+                )
+        if minibatches.size:
+            self._check_rollout(state, targets, minibatches)
+
+    def _check_rollout(self, state: dict[str, Any], targets: np.ndarray, minibatches: np.ndarray) -> None:
+        """:raises ValueError: on minibatches of transitions that the state does not have"""
+        n_transitions, newest = self.rollout_steps * self.n_envs, next(iter(state["memory"].values()))["steps"]
+        if len(targets) != n_transitions:
+            raise ValueError(
+                f"The state of the {_OWNER} has {len(targets)} targets for the {n_transitions} transitions of a "
+                "rollout: it is damaged."
+            )
+        if not 0 <= minibatches.min() <= minibatches.max() < n_transitions:
+            raise ValueError(
+                f"The state of the {_OWNER} has minibatches of transitions {minibatches.min()} to {minibatches.max()}, "
+                f"and a rollout has {n_transitions}: it is damaged."
+            )
+        first, oldest = state["first_step"], max(newest - state["filled"], 0)
+        if not isinstance(first, int) or not oldest <= first <= newest - self.rollout_steps:
+            raise ValueError(
+                f"The state of the {_OWNER} learns from a rollout that begins at step {first!r}, and holds the steps "
+                f"{oldest} to {newest - 1}: it is damaged."
+            )

@@ -243,3 +243,31 @@ def test_a_policy_survives(policy_class, space, kwargs, way, tmp_path):
     assert type(copied) is policy_class
     assert torch.equal(copied.q_net(batch), policy.q_net(batch))
     assert copied.q_net.rescale_shared_gradient == policy.q_net.rescale_shared_gradient
+
+
+# --- without target network
+
+
+@pytest.mark.parametrize("policy_class", LEAVES)
+def test_without_target_network_there_is_one_network_with_the_same_first_parameters(policy_class, tmp_path):
+    space = LEAVES[policy_class]
+    torch.manual_seed(0)
+    both = build(policy_class, space)
+    torch.manual_seed(0)
+    alone = build(policy_class, space, target_network=False)
+    assert alone.q_net_target is None
+    assert alone.state_dict().keys() == {key for key in both.state_dict() if not key.startswith("q_net_target.")}
+    for key, value in alone.state_dict().items():
+        assert torch.equal(value, both.state_dict()[key])
+    assert [id(each) for each in alone.optimizer.param_groups[0]["params"]] == [id(each) for each in alone.parameters()]
+    alone.save(tmp_path / "policy.pth")
+    again = policy_class.load(tmp_path / "policy.pth", device="cpu")
+    assert again.q_net_target is None
+    given = observations(space)
+    assert torch.equal(again.q_net(given), alone.q_net(given))
+
+
+@pytest.mark.parametrize("flag", ["no", 2, None])
+def test_whether_there_is_a_target_network_is_said_with_true_or_false(flag):
+    with pytest.raises(ValueError, match=f"target_network must be .*{flag!r}"):
+        build(MlpPolicy, target_network=flag)

@@ -81,3 +81,30 @@ class NaiveSumTree:
                 owners.append(leaf)
             total += value
         return np.array(positions), owners
+
+
+def naive_lambda_return(
+    values: list[float], rewards: list[float], discounts: list[float], ends: list[bool], lambda_: float
+) -> list[float]:
+    """
+    The definition: n-step returns weighted by (1 - lambda) * lambda**(n - 1), the longest one by what is left.
+
+    :param values: of the states that the steps led to
+    :param rewards: of one environment, as for the others
+    :param discounts: gamma, and 0 where the episode terminated
+    :param ends: whether the episode ended, for whatever reason
+    :return: of each step
+    """
+    result = []
+    for start in range(len(rewards)):
+        n_step_returns, total, discount = [], 0.0, 1.0
+        for t in range(start, len(rewards)):
+            total += discount * rewards[t]
+            discount *= discounts[t]
+            n_step_returns.append(total + discount * values[t])
+            if ends[t]:
+                break
+        longest = len(n_step_returns) - 1
+        weights = [(1 - lambda_) * lambda_**n for n in range(longest)] + [lambda_**longest]
+        result.append(sum(weight * each for weight, each in zip(weights, n_step_returns, strict=True)))
+    return result
