@@ -47,7 +47,7 @@ class QPolicy(DQNPolicy):
         Source: Wang et al. 2016, section 4.2
     :param values: how returns are represented. Default: expected returns; the algorithm sets its own
     :param noisy: noisy linear layers in the head, and no noise when the policy predicts. Source: Fortunato et al. 2018
-    :param noisy_std: their initial standard deviation, times 1 / sqrt(inputs); 0.5 in the paper
+    :param noisy_std: their initial standard deviation, times 1 / sqrt(inputs). Default: 0.5, as in the paper
     :param center: what a dueling head takes the mean of the advantages over: "actions", output by output, or
         "actions and outputs"
     :param normalization: of the head's hidden layers, before their activation: "none" or "layer". Default: that of the
@@ -77,7 +77,7 @@ class QPolicy(DQNPolicy):
         rescale_shared_gradient: bool = False,
         values: Values | None = None,
         noisy: bool = False,
-        noisy_std: float = 0.5,
+        noisy_std: float | None = None,
         center: str = "actions",
         target_network: bool = True,
         normalization: str | None = None,
@@ -90,7 +90,7 @@ class QPolicy(DQNPolicy):
             raise ValueError(f"rescale_shared_gradient needs a head with streams (head='dueling'), got head={head!r}.")
         _check_center(center, values, head_class)
         checked_flag("noisy", noisy)
-        check_between("noisy_std", noisy_std, 0, 1000, above_low=True)
+        noisy_std = _checked_std(noisy, noisy_std)
         extractor = resolve_torso(features_extractor_class or self.default_features_extractor)
         extractor_kwargs = dict(features_extractor_kwargs or {})  # a copy: SB3 writes into it
         if issubclass(extractor, CombinedExtractor) and not isinstance(observation_space, spaces.Dict):
@@ -100,6 +100,8 @@ class QPolicy(DQNPolicy):
             )
         moves_dense = head_class.has_streams or noisy or isinstance(values, ImplicitQuantileValues)
         moves_dense = moves_dense and issubclass(extractor, ImageTorso)
+        if extractor is FlattenExtractor:
+            check_keys("features_extractor_kwargs of FlattenExtractor, which has no options", extractor_kwargs, ())
         if issubclass(extractor, ImageTorso):
             owner = f"features_extractor_kwargs of {extractor.__name__}"
             check_keys(owner, extractor_kwargs, extractor.arguments() | {"features_dim"})
@@ -113,7 +115,7 @@ class QPolicy(DQNPolicy):
             "head": head_class,
             "rescale_shared_gradient": rescale_shared_gradient,
             "values": values,
-            "noisy_std": noisy_std if noisy else None,
+            "noisy_std": noisy_std,
             "center": center,
             "normalization": normalization,
         }
@@ -173,7 +175,7 @@ class QPolicy(DQNPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         noisy_std = self._head_args["noisy_std"]
-        own = {**self._head_args, "noisy": noisy_std is not None, "noisy_std": noisy_std or 0.5}
+        own = {**self._head_args, "noisy": noisy_std is not None}
         own["target_network"] = self._has_target
         return {**super()._get_constructor_parameters(), **own}
 
@@ -215,6 +217,19 @@ def _fit_torso_and_head(
 
 def _normalization_of(torso: Any, torso_kwargs: dict[str, Any]) -> str:
     return torso_kwargs.get("normalization") or torso.default_normalization
+
+
+def _checked_std(noisy: bool, noisy_std: float | None) -> float | None:
+    """
+    :return: initial standard deviation of noisy layers, None without
+    :raises ValueError: on a bad number, or one without noisy layers
+    """
+    if noisy_std is None:
+        return 0.5 if noisy else None
+    check_between("noisy_std", noisy_std, 0, 1000, above_low=True)
+    if not noisy:
+        raise ValueError(f"noisy_std={noisy_std!r} needs noisy=True, which makes the layers of the head noisy.")
+    return noisy_std
 
 
 def _check_center(center: str, values: Values, head: type[Head]) -> None:

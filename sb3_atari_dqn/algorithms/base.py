@@ -113,6 +113,18 @@ class ValueBasedAlgorithm(ChosenObjective):
         check_known("learner", self.learner, LEARNERS)
         check_known("precision", self.precision, (*PRECISIONS, "auto"))
         check_policy_class(self, QPolicy)
+        self._warn_of_no_exploration()
+
+    def _warn_of_no_exploration(self) -> None:
+        noisy = self.policy_kwargs.get("noisy", self.policy_defaults.get("noisy", False))
+        if self.policy_defaults.get("noisy") and not noisy and (self.exploration or "none") == "none":
+            name = type(self).__name__
+            warnings.warn(
+                f"{name} explores by its noisy layers, and policy_kwargs switch them off: it will not explore at all. "
+                "Give exploration='linear', with exploration_fraction and exploration_final_eps.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     @contextmanager
     def _completed_policy_kwargs(self) -> Iterator[None]:

@@ -118,6 +118,8 @@ class ChosenObjective(_Host):
             raise ValueError(
                 f"{self.policy_class.__name__} must take values={values!r} and pass it to QPolicy.__init__."
             )
+        if given.get("noisy") is False:
+            taken.pop("noisy_std", None)
         return {**taken, **self._torso(given), **given}
 
     def _torso(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,12 @@ class ReplayMemory(_Host):
 
     def _make_replay_buffer(self) -> ReplayBuffer:
         buffer_class, kwargs = self._choose_replay()
+        per_env = self.buffer_size // self.n_envs
+        if 1 < self.n_steps >= per_env:
+            raise ValueError(
+                f"n_steps={self.n_steps} is as long as the memory of each environment: buffer_size={self.buffer_size} "
+                f"holds {per_env} transitions of each of {self.n_envs}; raise buffer_size."
+            )
         if issubclass(buffer_class, HerReplayBuffer):
             if self.env is None:
                 raise ValueError(_HER_NEEDS_ENV)

@@ -16,6 +16,8 @@ from sb3_atari_dqn.networks.normalization import norm_of_images, normalize_spect
 from sb3_atari_dqn.networks.padding import SameConv2d, SameMaxPool2d
 from sb3_atari_dqn.validation import as_int, check_known, checked_flag
 
+_MOST_WIDTH = 64  # far beyond any use
+
 
 class Conv(NamedTuple):
     """One convolution: how many filters, its kernel (a side, or height and width), stride (in pixels)."""
@@ -189,7 +191,7 @@ class ImpalaTorso(ImageTorso):
     def __init__(
         self, observation_space: gym.Space, width: int = 1, spectral_norm: bool = False, **options: Any
     ) -> None:
-        self.channels = tuple(channels * as_int("width", width, minimum=1) for channels in (16, 32, 32))
+        self.channels = tuple(channels * as_int("width", width, 1, _MOST_WIDTH) for channels in (16, 32, 32))
         checked_flag("spectral_norm", spectral_norm)
         super().__init__(observation_space, **options)
         if spectral_norm:  # now that they are initialized

@@ -68,7 +68,10 @@ def _resolved(argument: str, given: Any, options: dict[str, Any], known: Mapping
     if options and not names:
         raise ValueError(f"{argument}={given!r} has no options, got {argument}_kwargs={options!r}; leave them out.")
     check_keys(f"{argument}_kwargs of {given!r}", options, names)
-    return kind(**options)
+    try:
+        return kind(**options)
+    except ValueError as error:
+        raise ValueError(f"{argument}_kwargs of {given!r}: {error}") from error
 
 
 def _options(argument: str, options: Any) -> dict[str, Any]:

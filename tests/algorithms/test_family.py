@@ -3,6 +3,7 @@
 What each part computes is tested where it stands; here they meet.
 """
 
+import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -320,3 +321,44 @@ def test_dictionaries_are_learned_from_and_stored_once_on_request(name, memory):
 def test_actions_that_are_not_discrete_are_refused(name):
     with pytest.raises(ValueError, match="needs a Discrete action space, got Box"):
         ALGORITHMS[name].import_class()("MlpPolicy", "Pendulum-v1", **SMALL)
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "message"),
+    [
+        (ClassicDQN, {"policy_kwargs": {"noisy_std": 0.1}}, "noisy_std=0.1 needs noisy=True"),
+        (ClassicDQN, {"values": "categorical", "values_kwargs": {"atoms": 1}}, "values_kwargs of 'categorical': atoms"),
+        (C51, {"values_kwargs": {"v_min": 3, "v_max": 2}}, "values_kwargs of 'categorical': v_min=3 must be below"),
+        (MunchausenDQN, {"bootstrap_kwargs": {"tau": 0}}, "bootstrap_kwargs of 'munchausen': tau"),
+        (ClassicDQN, {"policy_kwargs": {"features_extractor_kwargs": {"width": 2}}}, "FlattenExtractor, which has no"),
+    ],
+)
+def test_bad_options_are_named_with_where_they_belong(algorithm, settings, message):
+    with pytest.raises(ValueError, match=message):
+        algorithm("MlpPolicy", "CartPole-v1", **SMALL, **settings)
+
+
+def test_an_impala_torso_as_wide_as_memory_is_refused():
+    torso = {"features_extractor_class": "impala", "features_extractor_kwargs": {"width": 10_000}}
+    with pytest.raises(ValueError, match="width"):
+        ClassicDQN("CnnPolicy", Catch(), policy_kwargs=torso, **SMALL)
+
+
+def test_without_noise_and_epsilon_rainbow_says_that_it_does_not_explore():
+    quiet: dict[str, Any] = {"policy_kwargs": {"noisy": False}, **SMALL}
+    with pytest.warns(RuntimeWarning, match="RainbowDQN explores by its noisy layers.*exploration='linear'"):
+        RainbowDQN("MlpPolicy", "CartPole-v1", **quiet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RainbowDQN("MlpPolicy", "CartPole-v1", exploration="linear", **quiet)
+        DataEfficientRainbow("MlpPolicy", "CartPole-v1", exploration="linear", **quiet)
+        RainbowDQN("MlpPolicy", "CartPole-v1", **SMALL)
+
+
+def test_returns_longer_than_the_memory_are_refused_before_training():
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", n_steps=50, **{**SMALL, "buffer_size": 40})
+    with pytest.raises(ValueError, match="n_steps=50 is as long as the memory of each environment: buffer_size=40"):
+        model.learn(30)
