@@ -69,6 +69,11 @@ class Contestant:
     def replay_ratio(self) -> float:
         return self.samples_per_step / self.batch_size
 
+    @property
+    def warm_up_steps(self) -> int:
+        """Environment steps until updates are made as often as in the long run"""
+        return self.learning_starts + max(self.learning_starts, round(10 / self.replay_ratio))
+
     def build(self, game: str, device: str, env: VecEnv | None = None) -> DQN:
         """:param env: environment to use; None: build one"""
         if self.threads is not None:
@@ -165,8 +170,7 @@ def serve(pipe: Connection, contestant: Contestant, game: str, device: str) -> N
 
 def warm_up(model: DQN, contestant: Contestant) -> None:
     """Fill the replay buffer and make the first updates; on a GPU, these capture the CUDA graph."""
-    starts = contestant.learning_starts
-    window(model, starts + max(starts, round(10 / contestant.replay_ratio)))
+    window(model, contestant.warm_up_steps)
 
 
 def window(model: DQN, steps: int) -> dict[str, float]:

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from contestants import CONTESTANTS, FAMILY, SETTINGS, UPDATES_PER_TRANSITION, Contestant, broken_down, serve, window
 from report import circumstances, spread, write
-from stable_baselines3 import DQN
 from torch.utils.flop_counter import FlopCounterMode
 
 PEER = "SB3 dqn"
@@ -52,7 +51,7 @@ class Worker:
     def close(self) -> None:
         self._pipe.send(None)
 
-    def ask(self, measurement: Callable[[DQN, int], dict[str, Any]], steps: int) -> dict[str, Any]:
+    def ask(self, measurement: Callable[[Any, int], dict[str, Any]], steps: int) -> dict[str, Any]:
         """:param measurement: module-level function, called in the process with model and steps"""
         self._pipe.send((measurement, steps))
         return self._pipe.recv()
