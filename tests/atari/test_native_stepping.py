@@ -1,0 +1,101 @@
+"""Many games step a few at a time; nothing is lost, and no thread is left behind."""
+
+import gc
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from sb3_atari_dqn.atari.native_stepping import StaggeredSteps, n_cores
+
+
+class Counter:
+    """How many games step at the same time."""
+
+    def __init__(self) -> None:
+        self.active, self.most, self._lock = 0, 0, threading.Lock()
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self.active += number
+            self.most = max(self.most, self.active)
+
+
+class Game:
+    """What the steps need of ALE's interface: an answer is waited for, and tells the action."""
+
+    def __init__(self, counter: Counter, fails: bool = False) -> None:
+        self._counter, self._fails = counter, fails
+
+    def send(self, actions: list[int], paddle: list[float]) -> None:
+        self._counter.add(1)
+        self._action = actions[0]
+
+    def recv(self) -> int:
+        time.sleep(0.001)
+        self._counter.add(-1)
+        if self._fails:
+            raise RuntimeError("this game broke")
+        return self._action
+
+
+def sent(steps: StaggeredSteps, games: list[Game], first: int = 0) -> None:
+    list(steps.puts(games, [[first + number] for number in range(len(games))]))
+
+
+def threads() -> int:
+    return sum("_step_all" in repr(each) or "(_step_all)" in each.name for each in threading.enumerate())
+
+
+@pytest.mark.parametrize("n_games", [1, 2, 17, 40])
+def test_replies_come_in_the_order_of_the_games(n_games):
+    steps = StaggeredSteps(lambda answer: answer * 10)
+    games = [Game(Counter()) for _ in range(n_games)]
+    for first in (0, 100):
+        sent(steps, games, first)
+        assert steps.take() == [10 * (first + number) for number in range(n_games)]
+    steps.close()
+
+
+def test_few_games_step_at_the_same_time():
+    counter, steps = Counter(), StaggeredSteps(lambda answer: answer)
+    sent(steps, [Game(counter) for _ in range(60)])
+    steps.take()
+    steps.close()
+    assert 1 <= counter.most <= 2 * n_cores()
+
+
+def test_an_error_of_a_game_reaches_whoever_waits():
+    counter = Counter()
+    steps = StaggeredSteps(lambda answer: answer)
+    sent(steps, [Game(counter, fails=number == 3) for number in range(16)])
+    with pytest.raises(RuntimeError, match="this game broke"):
+        steps.take()
+    steps.close()
+
+
+def test_closed_steps_leave_no_thread():
+    before = threads()
+    steps: Any = [StaggeredSteps(lambda answer: answer) for _ in range(3)]
+    assert threads() > before
+    for each in steps:
+        each.close()
+    deadline = time.monotonic() + 5
+    while threads() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threads() == before
+
+
+def test_a_forgotten_environment_leaves_no_thread():
+    from sb3_atari_dqn.atari import NativeAtariVecEnv
+
+    before = threads()
+    env = NativeAtariVecEnv("BreakoutNoFrameskip-v4", 16, seed=0)
+    assert threads() > before
+    del env
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while threads() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threads() == before
