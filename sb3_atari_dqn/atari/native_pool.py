@@ -25,7 +25,7 @@ from ale_py import ALEInterface, roms
 
 from sb3_atari_dqn.atari.frames import FramePipeline
 from sb3_atari_dqn.atari.native_journal import RESET, Journal
-from sb3_atari_dqn.atari.native_stepping import StaggeredSteps, n_cores
+from sb3_atari_dqn.atari.native_stepping import StaggeredSteps, joined, n_cores
 from sb3_atari_dqn.atari.native_support import NativeSettings
 
 #: In frames, effectively unlimited; C++ adds one to it.
@@ -106,9 +106,13 @@ class GamePool:
         self._workers = ThreadPoolExecutor(n_cores()) if n_games >= _MANY_GAMES else None
         self._staggered: StaggeredSteps | None = None
         if n_games >= _MANY_GAMES:
-            self._staggered = StaggeredSteps(functools.partial(_reply_to_step, self.pipeline))
-            weakref.finalize(self, self._staggered.close)
+            self._staggered = self._new_staggered()
         self._sent_staggered = False
+
+    def _new_staggered(self) -> StaggeredSteps:
+        staggered = StaggeredSteps(functools.partial(_reply_to_step, self.pipeline))
+        weakref.finalize(self, staggered.close)
+        return staggered
 
     @property
     def in_flight(self) -> bool:
@@ -142,9 +146,9 @@ class GamePool:
     def receive(self) -> list[Reply]:
         """Wait for the games of the last :meth:`send`. :return: their replies, in the same order"""
         if self._staggered is not None and self._sent_staggered:
-            replies = self._staggered.take()
-            self._sent = []
-            return replies
+            self._staggered.wait()
+            arrived, self._staggered.arrived, self._sent = self._staggered.arrived, [], []
+            return joined(arrived)
         if not self._answers:
             self._answers.extend(map(_RECEIVE, self._addressed))
         answers, self._answers, self._sent = self._answers, [], []
@@ -227,6 +231,9 @@ class GamePool:
         :param interfaces: from :meth:`rebuild`; a step in flight is forgotten
         :param journals: that they were rebuilt from
         """
+        if self._staggered is not None:
+            self._staggered.close()
+            self._staggered = self._new_staggered()
         self._addressed, self._sent, self._answers, self._loaded = [], [], [], {}
         self._interfaces, self.journals = interfaces, list(journals)
 

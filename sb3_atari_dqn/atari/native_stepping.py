@@ -8,6 +8,7 @@ has stepped, and leave the others idle afterwards. With one active game per core
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -31,7 +32,8 @@ class StaggeredSteps:
         self._replies: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(n_threads)]
         for queues in zip(self._tasks, self._replies, strict=True):
             threading.Thread(target=_step_all, args=(*queues, active, read), daemon=True).start()
-        self._arrived: list[Any] = []
+        #: of the last steps, as far as they have arrived: a list of replies per thread, or its error
+        self.arrived: list[Any] = []
 
     def puts(self, games: Sequence[Any], numbers: Sequence[list[int]]) -> Any:
         """
@@ -44,15 +46,10 @@ class StaggeredSteps:
         tasks = [(games[at : at + size], numbers[at : at + size]) for at in starts]
         return map(SimpleQueue.put, self._tasks, tasks)
 
-    def take(self) -> list[Any]:
-        """Wait for all games. :return: their replies, in the order in which they were sent"""
-        while len(self._arrived) < len(self._replies):
-            self._arrived.extend(map(SimpleQueue.get, self._replies[len(self._arrived) : len(self._arrived) + 1]))
-        arrived, self._arrived = self._arrived, []
-        for part in arrived:
-            if isinstance(part, BaseException):
-                raise part
-        return [reply for part in arrived for reply in part]
+    def wait(self) -> None:
+        """Wait for all games: :attr:`arrived` is then complete. It is emptied by whoever takes what has arrived."""
+        while len(self.arrived) < len(self._replies):
+            self.arrived.extend(map(SimpleQueue.get, self._replies[len(self.arrived) : len(self.arrived) + 1]))
 
     def close(self) -> None:
         """Let the threads end, after the steps in progress."""
@@ -63,18 +60,36 @@ class StaggeredSteps:
 def _step_all(tasks: "SimpleQueue[Any]", replies: "SimpleQueue[Any]", active: int, read: Callable[[Any], Any]) -> None:
     while (task := tasks.get()) is not None:
         games, numbers = task
+        sent, received, result = 0, 0, []
         try:
-            for game, number in zip(games[:active], numbers[:active], strict=True):
-                game.send(number, [1.0])
-            result = []
-            for at, game in enumerate(games, active):
+            for game in games:
+                while sent < min(received + active, len(games)):
+                    games[sent].send(numbers[sent], [1.0])
+                    sent += 1
+                received += 1
                 answer = game.recv()
-                if at < len(games):
-                    games[at].send(numbers[at], [1.0])
+                if sent < len(games):  # another game steps while this screen is preprocessed
+                    games[sent].send(numbers[sent], [1.0])
+                    sent += 1
                 result.append(read(answer))
             replies.put(result)
         except BaseException as error:  # it belongs to whoever waits for the replies
+            for game in games[received:sent]:  # their answers would be taken for those to the next step
+                with suppress(Exception):
+                    game.recv()
             replies.put(error)
+
+
+def joined(arrived: Sequence[Any]) -> list[Any]:
+    """
+    :param arrived: see :attr:`StaggeredSteps.arrived`
+    :return: the replies, in the order of the games
+    :raises BaseException: what a thread raised
+    """
+    for part in arrived:
+        if isinstance(part, BaseException):
+            raise part
+    return [reply for part in arrived for reply in part]
 
 
 def n_cores() -> int:

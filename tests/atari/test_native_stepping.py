@@ -5,9 +5,12 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 
-from sb3_atari_dqn.atari.native_stepping import StaggeredSteps, n_cores
+from sb3_atari_dqn.atari import NativeAtariVecEnv
+from sb3_atari_dqn.atari.frames import FramePipeline
+from sb3_atari_dqn.atari.native_stepping import StaggeredSteps, joined, n_cores
 
 
 class Counter:
@@ -44,6 +47,12 @@ def sent(steps: StaggeredSteps, games: list[Game], first: int = 0) -> None:
     list(steps.puts(games, [[first + number] for number in range(len(games))]))
 
 
+def taken(steps: StaggeredSteps) -> list[Any]:
+    steps.wait()
+    arrived, steps.arrived = steps.arrived, []
+    return joined(arrived)
+
+
 def threads() -> int:
     return sum("_step_all" in repr(each) or "(_step_all)" in each.name for each in threading.enumerate())
 
@@ -54,14 +63,14 @@ def test_replies_come_in_the_order_of_the_games(n_games):
     games = [Game(Counter()) for _ in range(n_games)]
     for first in (0, 100):
         sent(steps, games, first)
-        assert steps.take() == [10 * (first + number) for number in range(n_games)]
+        assert taken(steps) == [10 * (first + number) for number in range(n_games)]
     steps.close()
 
 
 def test_few_games_step_at_the_same_time():
     counter, steps = Counter(), StaggeredSteps(lambda answer: answer)
     sent(steps, [Game(counter) for _ in range(60)])
-    steps.take()
+    taken(steps)
     steps.close()
     assert 1 <= counter.most <= 2 * n_cores()
 
@@ -71,8 +80,34 @@ def test_an_error_of_a_game_reaches_whoever_waits():
     steps = StaggeredSteps(lambda answer: answer)
     sent(steps, [Game(counter, fails=number == 3) for number in range(16)])
     with pytest.raises(RuntimeError, match="this game broke"):
-        steps.take()
+        taken(steps)
+    assert counter.active == 0  # nothing is left to be taken for an answer to the next step
     steps.close()
+
+
+def test_a_screen_that_cannot_be_read_leaves_an_environment_that_plays_on(monkeypatch):
+    env = NativeAtariVecEnv("BreakoutNoFrameskip-v4", 16, seed=0)
+    env.reset()
+    with monkeypatch.context() as broken:
+        broken.setattr(FramePipeline, "__call__", lambda self, screen: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            env.step(np.zeros(16, int))
+    assert len(env.step(np.zeros(16, int))[0]) == 16
+    env.reset()
+    env.close()
+
+
+def test_a_state_loaded_during_a_step_is_not_followed_by_its_answers():
+    env = NativeAtariVecEnv("PongNoFrameskip-v4", 16, seed=1)
+    env.reset()
+    env.step(np.zeros(16, int))
+    state = env.state_dict()
+    wanted = [env.step(np.full(16, action))[0] for action in (2, 3)]
+    env.step_async(np.full(16, 5))
+    env.load_state_dict(state)
+    for action, stacks in zip((2, 3), wanted, strict=True):
+        assert np.array_equal(env.step(np.full(16, action))[0], stacks)
+    env.close()
 
 
 def test_closed_steps_leave_no_thread():
@@ -88,8 +123,6 @@ def test_closed_steps_leave_no_thread():
 
 
 def test_a_forgotten_environment_leaves_no_thread():
-    from sb3_atari_dqn.atari import NativeAtariVecEnv
-
     before = threads()
     env = NativeAtariVecEnv("BreakoutNoFrameskip-v4", 16, seed=0)
     assert threads() > before

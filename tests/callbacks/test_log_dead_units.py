@@ -241,7 +241,7 @@ def test_bad_arguments_raise(name, bad):
 
 
 def test_an_algorithm_without_a_q_network_is_an_error():
-    with pytest.raises(ValueError, match="Q-network and a replay memory, got PPO: leave the callback out"):
+    with pytest.raises(ValueError, match="Q-network and a memory of states, got PPO: leave the callback out"):
         PPO("MlpPolicy", countdowns(3), n_steps=8, batch_size=4, device="cpu").learn(8, callback=LogDeadUnits())
 
 
