@@ -1,5 +1,6 @@
 """Arguments of the deep Q-learning algorithms: names, bounds and what excludes what. Nothing here writes to a model."""
 
+import math
 from collections.abc import Collection, Mapping
 from inspect import Parameter, signature
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -204,8 +205,10 @@ def check_rollout(n_envs: int, n_steps: int, batch_size: int) -> None:
             f"n_steps={n_steps} with {n_envs} environment is a rollout of one transition: raise n_steps, or n_envs."
         )
     if n_transitions % batch_size:
-        divisors = [each for each in range(1, n_transitions + 1) if n_transitions % each == 0]
-        nearest = min(divisors, key=lambda each: abs(each - batch_size))
+        small = [each for each in range(1, math.isqrt(n_transitions) + 1) if n_transitions % each == 0]
+        nearest = min(
+            [*small, *(n_transitions // each for each in small)], key=lambda each: (abs(each - batch_size), each)
+        )
         raise ValueError(
             f"batch_size={batch_size} must divide the {n_transitions} transitions of a rollout ({n_envs} environments "
             f"times n_steps={n_steps}): take {nearest}, or another n_steps."

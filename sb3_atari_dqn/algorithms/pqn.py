@@ -228,18 +228,19 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
     def rollout_buffer(self) -> RolloutBuffer:
         """The last two rollouts; reserved when first needed"""
         if self._rollouts is None:
-            n_stack: Any = self.n_stack or 1
-            self._rollouts = RolloutBuffer(
-                self.n_steps,
-                self.observation_space,
-                self.action_space,
-                self.device,
-                self.n_envs,
-                n_stack=n_stack,
-                stack_axis=self.stack_axis or None,
-                seed=self.seed,
-            )
+            self._rollouts = self._new_rollout_buffer()
         return self._rollouts
+
+    def _new_rollout_buffer(self) -> RolloutBuffer:
+        sizes: Any = (self.n_steps, self.observation_space, self.action_space, self.device, self.n_envs)
+        stacking: Any = {"n_stack": self.n_stack or 1, "stack_axis": self.stack_axis or None}
+        try:
+            return RolloutBuffer(*sizes, **stacking, seed=self.seed)
+        except MemoryError as error:
+            raise MemoryError(
+                f"Two rollouts of n_steps={self.n_steps:,} with {self.n_envs} environments do not fit into memory; "
+                "lower n_steps."
+            ) from error
 
     def set_random_seed(self, seed: int | None = None) -> None:
         super().set_random_seed(seed)
@@ -287,6 +288,8 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         """
         if self.env is None:
             raise ValueError(f"This {self.algorithm} has no environment to learn in: {GIVE_ENV}.")
+        vars(self).update(whole_numbers(self, _WHOLE_NUMBERS))  # they may have been set since they were checked
+        check_rollout(self.n_envs, self.n_steps, self.batch_size)
         with prepared_callbacks(self, callback):
             total_timesteps, callback = self._setup_learn(
                 total_timesteps, callback, reset_num_timesteps, tb_log_name or self.algorithm, progress_bar
@@ -362,6 +365,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         :raises ValueError: on a reward or an observation that is not finite; nothing is stored then
         """
         new_obs, rewards, dones, infos = step
+        rewards, dones = np.asarray(rewards, np.float32), np.asarray(dones, bool)
         normalization = self._vec_normalize_env
         raw_rewards = rewards if normalization is None else normalization.get_original_reward()
         raw_obs = new_obs if normalization is None else normalization.get_original_obs()
@@ -373,8 +377,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         growing.add(outputs, rewards, dones, truncated)
         if truncated.any():
             envs = np.flatnonzero(truncated)
-            final = _joined([infos[env]["terminal_observation"] for env in envs])
-            growing.bootstrap_from(envs, self._greedy_choice(final).outputs)
+            growing.bootstrap_from(envs, self._greedy_choice(_last_states(envs, infos)).outputs)
         self.largest_reward = max(cast(float, self.largest_reward), largest(rewards))
         self._normalization.take()
         self._last_obs, self._last_episode_starts = new_obs, dones
@@ -443,11 +446,29 @@ def _reached(new_obs: Any, dones: np.ndarray, infos: list[dict[str, Any]]) -> An
     """:return: the observations that the actions led to: where an episode ended, its last one"""
     if not dones.any():
         return new_obs
-    ended = np.flatnonzero(dones).tolist()
+    final = {env: infos[env]["terminal_observation"] for env in _ended(dones) if "terminal_observation" in infos[env]}
     if isinstance(new_obs, dict):
-        final = {env: infos[env]["terminal_observation"] for env in ended}
-        return {key: _replaced(part, {env: final[env][key] for env in ended}) for key, part in new_obs.items()}
-    return _replaced(new_obs, {env: infos[env]["terminal_observation"] for env in ended})
+        return {key: _replaced(part, {env: each[key] for env, each in final.items()}) for key, part in new_obs.items()}
+    return _replaced(new_obs, final)
+
+
+def _ended(dones: np.ndarray) -> list[int]:
+    return np.flatnonzero(dones).tolist()
+
+
+def _last_states(envs: np.ndarray, infos: list[dict[str, Any]]) -> Any:
+    """
+    :param envs: whose episodes were truncated
+    :return: their last observations, as a batch
+    :raises ValueError: if one of them is missing
+    """
+    for env in envs:
+        if "terminal_observation" not in infos[env]:
+            raise ValueError(
+                f"Environment {env} truncated its episode, and its info lacks the terminal_observation, which SB3's "
+                "vectorized environments give: targets need the value of the last state."
+            )
+    return _joined([infos[env]["terminal_observation"] for env in envs])
 
 
 def _replaced(array: np.ndarray, rows: dict[int, np.ndarray]) -> np.ndarray:

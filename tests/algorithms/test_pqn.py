@@ -302,3 +302,50 @@ def test_a_reward_that_is_not_finite_stops_the_training_before_it_is_stored():
     with pytest.raises(ValueError, match="Environment 0 returned a reward of nan at step 6"):
         model.learn(32, log_interval=None)
     assert model.rollout_buffer.size() == 3
+
+
+class Careless(DummyVecEnv):
+    """Gives lists and numbers where SB3's environments give arrays, and no last observations if `forgets`."""
+
+    forgets = False
+
+    def step_wait(self):
+        observations, rewards, dones, infos = super().step_wait()
+        for info in infos if self.forgets else ():
+            info.pop("terminal_observation", None)
+        return observations, rewards.tolist(), dones.astype(int), infos
+
+
+def test_rewards_and_ends_of_any_type():
+    model = PQN("MlpPolicy", Careless([lambda: Counting(3)] * 2), **SMALL, **NETWORK)
+    other = PQN("MlpPolicy", DummyVecEnv([lambda: Counting(3)] * 2), **SMALL, **NETWORK)
+    assert torch.equal(*(parameters(each.learn(64, log_interval=None)) for each in (model, other)))
+
+
+def test_a_missing_last_observation_is_named_where_it_is_needed():
+    env = Careless([Counting] * 2)
+    env.forgets = True
+    PQN("MlpPolicy", env, **SMALL, **NETWORK).learn(32, log_interval=None)  # terminated: nobody needs it
+    env = Careless([lambda: Counting(3)] * 2)
+    env.forgets = True
+    with pytest.raises(ValueError, match="Environment 0 truncated its episode, and its info lacks the terminal_obs"):
+        PQN("MlpPolicy", env, **SMALL, **NETWORK).learn(32, log_interval=None)
+
+
+def test_arguments_changed_since_the_construction_are_checked_before_training(tmp_path):
+    cartpole().save(tmp_path / "model")
+    model = PQN.load(tmp_path / "model", batch_size=7)
+    model.set_env(make_vec_env("CartPole-v1", 4))
+    with pytest.raises(ValueError, match="batch_size=7 must divide the 32 transitions"):
+        model.learn(32)
+    model.batch_size, model.n_epochs = 16, 0
+    with pytest.raises(ValueError, match="n_epochs"):
+        model.learn(32)
+    assert model.num_timesteps == 0
+
+
+def test_a_rollout_beyond_memory_is_refused_in_its_own_words():
+    with pytest.raises(MemoryError, match="Two rollouts of n_steps=1,000,000,000 with 4 environments"):
+        cartpole(n_steps=10**9).learn(32)
+    with pytest.raises(ValueError, match="batch_size=7 must divide"):  # at once
+        cartpole(n_steps=10**9, batch_size=7)

@@ -98,7 +98,7 @@ def test_a_screen_that_cannot_be_read_leaves_an_environment_that_plays_on(monkey
 
 
 def test_a_state_loaded_during_a_step_is_not_followed_by_its_answers():
-    env = NativeAtariVecEnv("PongNoFrameskip-v4", 16, seed=1)
+    env: Any = NativeAtariVecEnv("PongNoFrameskip-v4", 16, seed=1)
     env.reset()
     env.step(np.zeros(16, int))
     state = env.state_dict()
