@@ -1,5 +1,7 @@
 """The running statistics of VecNormalize, kept from before a step that turned out to be bad."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -30,3 +32,19 @@ class NormalizationSnapshot:
         """Put back what was kept last."""
         for name, value in self._kept.items():
             setattr(self._env, name, deepcopy(value))
+
+
+@contextmanager
+def starting_anew(model: Any) -> Iterator[None]:
+    """
+    Context for steps: after an error the environments are ahead of what is known of them, and the next learn() resets
+    them, with the statistics from before the step.
+
+    :param model: keeps these in `_normalization`
+    """
+    try:
+        yield
+    except BaseException:
+        model._last_obs = None
+        model._normalization.restore()
+        raise

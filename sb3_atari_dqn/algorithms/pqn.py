@@ -8,8 +8,6 @@ N: environments, T: vector steps of a rollout, B: transitions in a minibatch.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -30,7 +28,7 @@ from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.divergence import largest
 from sb3_atari_dqn.algorithms.failures import explained_failures
 from sb3_atari_dqn.algorithms.growing_rollout import GrowingRollout
-from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
+from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot, starting_anew
 from sb3_atari_dqn.algorithms.resuming import ResumedTraining
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
@@ -341,12 +339,12 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         self.exploration_rate = self.explorer.schedule(self._current_progress_remaining, self.num_timesteps)
         choice = self._greedy_choice(self._last_obs)
         actions = self.explorer.actions(self.exploration_rate, (self.n_envs,), lambda: choice.actions)
-        with self._starting_anew():
+        with starting_anew(self):
             env.step_async(actions)
         try:
             self._make_updates(updates)
         finally:  # the step is on its way: whatever happened, Ctrl-C included, it is waited for
-            with self._starting_anew():
+            with starting_anew(self):
                 seen = self._take_step(env.step_wait(), actions, growing, choice.outputs)
         callback.update_locals(seen)
         return callback.on_step()
@@ -390,24 +388,11 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
             **{"rewards": rewards, "dones": dones, "infos": infos},
         }
 
-    @contextmanager
-    def _starting_anew(self) -> Iterator[None]:
-        """
-        After an error the environments are ahead of what is known of them: the next learn() resets them, with the
-        statistics from before the step.
-        """
-        try:
-            yield
-        except BaseException:
-            self._last_obs = None
-            self._normalization.restore()
-            raise
-
     def _greedy_choice(self, observations: Any) -> GreedyChoice:
         return self._get_learner().greedy_choice(observations)
 
     def _make_updates(self, n: int) -> None:
-        """An update is no longer pending once it is made: an interrupted one still is."""
+        """An update stays pending until it is made, and so does one that is interrupted."""
         buffer = self.rollout_buffer
         for _ in range(n):
             self._update_with(buffer.minibatch())
@@ -415,7 +400,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         self._normalization = NormalizationSnapshot(self._vec_normalize_env)
-        with self._starting_anew():
+        with starting_anew(self):
             prepared = super()._setup_learn(*args, **kwargs)
             check_observations(self._last_obs, self.num_timesteps)
         self._normalization.take()

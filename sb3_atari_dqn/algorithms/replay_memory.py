@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_atari_dqn.algorithms.divergence import largest
-from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot
+from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot, starting_anew
 from sb3_atari_dqn.algorithms.replay_state import obstacle
 from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, allow, trusts
 from sb3_atari_dqn.checkpoints.model_files import ModelPath, destination, replacing
@@ -208,15 +208,11 @@ class ReplayMemory(_Host):
 
     @contextmanager
     def _starting_anew(self) -> Iterator[None]:
-        """
-        After an error the environments are ahead of what is known of them: the next learn() resets them, with the
-        statistics from before the step.
-        """
+        """See :func:`starting_anew`; a trajectory cannot go on after a reset either."""
         try:
-            yield
+            with starting_anew(self):
+                yield
         except BaseException:
-            self._last_obs = None
-            self._normalization.restore()
             if isinstance(self._replay_buffer, HerReplayBuffer):
                 self._replay_buffer.truncate_last_trajectory()
             raise

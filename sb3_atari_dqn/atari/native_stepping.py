@@ -47,7 +47,7 @@ class StaggeredSteps:
         return map(SimpleQueue.put, self._tasks, tasks)
 
     def wait(self) -> None:
-        """Wait for all games: :attr:`arrived` is then complete. It is emptied by whoever takes what has arrived."""
+        """Wait until :attr:`arrived` is complete. Whoever takes the replies empties it."""
         while len(self.arrived) < len(self._replies):
             self.arrived.extend(map(SimpleQueue.get, self._replies[len(self.arrived) : len(self.arrived) + 1]))
 
@@ -73,7 +73,7 @@ def _step_all(tasks: "SimpleQueue[Any]", replies: "SimpleQueue[Any]", active: in
                     sent += 1
                 result.append(read(answer))
             replies.put(result)
-        except BaseException as error:  # it belongs to whoever waits for the replies
+        except BaseException as error:  # raised where the replies are taken
             for game in games[received:sent]:  # their answers would be taken for those to the next step
                 with suppress(Exception):
                     game.recv()
