@@ -26,11 +26,12 @@ class Part:
 DRY_LIMIT_S = 120
 
 PARTS = (
-    Part("correctness", "gpu.correctness", 75, 20, "tests marked gpu"),
+    Part("correctness", "gpu.correctness", 100, 20, "tests marked gpu"),
     Part("throughput", "gpu.speed", 75, 40, "SB3's dqn and dqn_dueling on Pong, in windows that take turns"),
     Part("sweep", "gpu.sweep", 80, 40, "environments x batch x samples per step"),
     Part("profile", "gpu.trace", 40, 20, "the profiler's view of 50 steps"),
     Part("pong18", "gpu.pong", 270, 60, "Pong to 18 with dqn_dueling", ("--algo", "dqn_dueling")),
-    Part("second", "gpu.pong", 270, 60, "Pong to 18 with dqn_double", ("--algo", "dqn_double")),
+    Part("second", "gpu.pong", 270, 60, "Pong to 18 with dqn_pqn", ("--algo", "dqn_pqn")),
+    Part("family", "gpu.family", 80, 40, "the algorithms of the catalogue at one size"),
     Part("update", "gpu.update", 120, 45, "one update: eager, recorded, and after torch.compile's max-autotune"),
 )

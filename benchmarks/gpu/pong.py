@@ -1,4 +1,5 @@
-"""Parts 5 and 6: time to a mean score of 18 on Pong, with `-conf large_batch` at the fastest size of the sweep.
+"""Parts 5 and 6: time to a mean score of 18 on Pong, with `-conf large_batch` at the fastest size of the sweep; PQN as
+shipped, over fewer steps.
 
 The clock starts when training starts; the time to load the games is reported separately. Scores are raw scores of full
 training episodes, at epsilon 0.01 once exploration has decayed.
@@ -25,11 +26,13 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 
 GOAL = 18.0
 PROFILE = ROOT / "hyperparams/profiles/large_batch.yml"
+ON_POLICY, ON_POLICY_SETTINGS = "dqn_pqn", ROOT / "hyperparams/dqn_pqn.yml"
 TOTAL_STEPS = 3_000_000  # over which the learning rate decays
 SMALL = {
     **{"n_envs": 2, "batch_size": 8, "replay_ratio": 0.25, "precision": "fp32"},
     **{"buffer_size": 2_000, "learning_starts": 160},
 }
+SMALL_ON_POLICY = {"n_envs": 2, "n_steps": 8, "batch_size": 8, "precision": "fp32"}
 
 
 class Clock(BaseCallback):
@@ -108,9 +111,12 @@ def main() -> None:
 
 def configuration(args: argparse.Namespace) -> dict[str, Any]:
     """:return: arguments of the algorithm and number of environments, from the profile and the sweep"""
-    settings = yaml.safe_load(PROFILE.read_text())["atari"]
+    is_on_policy = args.algo == ON_POLICY
+    settings = yaml.safe_load((ON_POLICY_SETTINGS if is_on_policy else PROFILE).read_text())["atari"]
     for of_the_zoo in ("env_wrapper", "frame_stack", "policy", "n_timesteps"):
         del settings[of_the_zoo]
+    if is_on_policy:
+        return {**settings, **SMALL_ON_POLICY} if args.dry_run else {**settings, "precision": "bf16"}
     settings["learning_rate"] = LinearSchedule(float(settings["learning_rate"].removeprefix("lin_")), 0.0, 1.0)
     if args.dry_run:
         return {**settings, **SMALL}
@@ -133,6 +139,8 @@ def quickest(sweep: Path) -> dict[str, Any]:
 
 def _readable(settings: dict[str, Any]) -> dict[str, Any]:
     rate = settings["learning_rate"]
+    if not isinstance(rate, LinearSchedule):
+        return settings
     return {**settings, "learning_rate": f"lin_{rate(1.0):g} over {TOTAL_STEPS:,} steps"}
 
 

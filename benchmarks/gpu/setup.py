@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[2]
 SITE, WHEELS = ROOT / ".gpu-site", ROOT / "wheels"
 
 #: Packages that deep learning images lack: the default of --wheels.
-RARE = ("stable-baselines3", "gymnasium", "Farama-Notifications", "ale-py", "zstandard")
+RARE = ("stable-baselines3", "sb3-contrib", "gymnasium", "Farama-Notifications", "ale-py", "zstandard")
 
 #: Module -> distributions to install if it is missing: its own, and dependencies that no other entry covers.
 NEEDED = {
     "stable_baselines3": ("stable-baselines3",),
+    "sb3_contrib": ("sb3-contrib",),
     "gymnasium": ("gymnasium",),
     "farama_notifications": ("Farama-Notifications",),
     "ale_py": ("ale-py",),

@@ -36,6 +36,7 @@ def tables(found: dict[str, Result]) -> str:
     of_parts = (
         ("throughput", "contestants", _throughput),
         ("sweep", "rows", _sweep),
+        ("family", "rows", _family),
         ("update", "rows", _updates),
         ("profile", "operations", _operations),
     )
@@ -59,7 +60,7 @@ def _goals(found: dict[str, Result]) -> str:
         ("environment steps/s at 8 samples per step", "6,000", _best(found, 8), found.get("sweep")),
         ("environment steps/s at 1 sample per step", "12,000", _best(found, 1), found.get("sweep")),
         ("Pong to 18, `dqn_dueling`", "3 minutes", _pong(found.get("pong18")), found.get("pong18")),
-        ("Pong to 18, `dqn_double`", "", _pong(found.get("second")), found.get("second")),
+        ("Pong to 18, `dqn_pqn`", "", _pong(found.get("second")), found.get("second")),
     ]
     lines = [[what, goal, value or NOT_MEASURED, _where(result)] for what, goal, value, result in rows]
     return _table(["", "goal", "measured", "on"], lines)
@@ -117,6 +118,19 @@ def _sweep(result: Result) -> str:
         sizes = [str(row["n_envs"]), f"{row['batch_size']:,}", f"{row['samples_per_step']:g}", f"{row[SPEED]:,.0f}"]
         lines.append([*sizes, *parts, _number(gpu.get("idle"), ".0%") or NOT_MEASURED])
     return _table(head, lines)
+
+
+def _family(result: Result) -> str:
+    first = result["rows"][0]
+    head = (
+        f"{first['n_envs']} environments, batch {first['batch_size']}, {first['samples_per_step']:g} samples per step"
+    )
+    lines = []
+    for row in result["rows"]:
+        thread, gpu = row["shares"]["main_thread"], row["shares"].get("gpu", {})
+        shares = [_number(thread.get("update", 0), ".0%"), _number(gpu.get("idle"), ".0%") or NOT_MEASURED]
+        lines.append([f"`{row['algorithm']}`", f"{row[SPEED]:,.0f}", *(each or "" for each in shares)])
+    return _table([head, "env steps/s", "update", "GPU idle"], lines)
 
 
 def _updates(result: Result) -> str:

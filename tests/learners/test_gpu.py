@@ -14,7 +14,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
-from sb3_atari_dqn import DuelingDQN
+from sb3_atari_dqn import PQN, DuelingDQN
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.finite import NonFiniteValues
 from sb3_atari_dqn.learners.cuda_graph import WARM_UP_UPDATES
 from sb3_atari_dqn.learners.fast import FastLearner
@@ -320,6 +321,56 @@ def catch_model(**kwargs: Any) -> DuelingDQN:
     }
     env = VecFrameStack(make_vec_env(Catch, n_envs=4, seed=1), 2)
     return DuelingDQN("CnnPolicy", env, **{**settings, **kwargs})
+
+
+OFF_POLICY = [name for name in ALGORITHMS if name != "dqn_pqn"]
+
+
+def _of_the_family(name: str, captures: bool) -> Any:
+    """A model past the start of learning, its learner told to capture or not."""
+    env = VecFrameStack(make_vec_env(Catch, n_envs=4, seed=1), 2)
+    torso = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
+    model = ALGORITHMS[name].import_class()(
+        *("CnnPolicy", env),
+        **{"buffer_size": 400, "batch_size": 32, "learning_starts": 100, "n_steps": 3, "policy_kwargs": torso},
+        **{"learner": "fast", "precision": "fp32", "seed": 3, "device": "cuda"},
+    )
+    model.learn(100)
+    model._get_learner().captures = captures
+    return model
+
+
+@pytest.mark.parametrize("name", OFF_POLICY)
+def test_every_algorithm_is_captured_as_it_is(record_property, name):
+    ways = []
+    for captures in (True, False):
+        model = _of_the_family(name, captures)
+        start = vector(model.policy)
+        model.train(N_UPDATES, 32)
+        ways.append(vector(model.policy) - start)
+    captured, eager = ways
+    share = ((captured - eager).norm() / eager.norm()).item()
+    record_property("share_of_the_way", f"{share:.2e}")
+    assert share < 1e-2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_pqn_learns_in_captured_updates(record_property, overlap, precision):
+    def trained_pqn(captures: bool) -> Any:
+        env = VecFrameStack(make_vec_env(Catch, n_envs=4, seed=1), 2)
+        torso = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
+        settings: dict[str, Any] = {"n_steps": 8, "batch_size": 16, "policy_kwargs": torso, "seed": 3, "device": "cuda"}
+        model = PQN("CnnPolicy", env, overlap=overlap, learner="fast", precision=precision, **settings)
+        model._get_learner().captures = captures
+        return model.learn(32)
+
+    captured, eager = (trained_pqn(captures) for captures in (True, False))
+    record_property("largest_difference", f"{(vector(captured.policy) - vector(eager.policy)).abs().max().item():.2e}")
+    torch.testing.assert_close(vector(captured.policy), vector(eager.policy), rtol=0, atol=1e-3)
+    captured.learn(320)
+    assert captured._get_learner()._graphed._replayed._replay is not None
+    assert torch.isfinite(vector(captured.policy)).all()
 
 
 class Saving(BaseCallback):
