@@ -1,5 +1,5 @@
-"""Parts 5 and 6: time to a mean score of 18 on Pong, with `-conf large_batch` at the fastest size of the sweep; PQN as
-shipped, over fewer steps.
+"""Parts 5 to 7: time to a mean score of 18 on Pong, with `-conf large_batch` at the fastest size of the sweep, with
+`-conf short`, and with PQN as shipped.
 
 The clock starts when training starts; the time to load the games is reported separately. Scores are raw scores of full
 training episodes, at epsilon 0.01 once exploration has decayed.
@@ -25,7 +25,8 @@ from sb3_atari_dqn import NativeAtariVecEnv
 from sb3_atari_dqn.catalogue import ALGORITHMS
 
 GOAL = 18.0
-PROFILE = ROOT / "hyperparams/profiles/large_batch.yml"
+PROFILES = ROOT / "hyperparams/profiles"
+LARGE_BATCH = "large_batch"
 ON_POLICY, ON_POLICY_SETTINGS = "dqn_pqn", ROOT / "hyperparams/dqn_pqn.yml"
 TOTAL_STEPS = 3_000_000  # over which the learning rate decays
 SMALL = {
@@ -94,17 +95,19 @@ class Clock(BaseCallback):
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--algo", choices=list(ALGORITHMS), default="dqn_dueling")
+    parser.add_argument("--profile", choices=[LARGE_BATCH, "short"], default=LARGE_BATCH, help="not for PQN")
+    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     report = Report(args.out.stem.removeprefix("gpu_"), args)
     settings = configuration(args)
     n_envs = settings.pop("n_envs")
     gym.register_envs(ale_py)
     began = time.monotonic()
-    env = NativeAtariVecEnv(GAME, n_envs, seed=0)
+    env = NativeAtariVecEnv(GAME, n_envs, seed=args.seed)
     loading_s = round(time.monotonic() - began, 1)
     algorithm = ALGORITHMS[args.algo].import_class()
     report.put(algo=args.algo, n_envs=n_envs, settings=_readable(settings), loading_games_seconds=loading_s)
-    model = algorithm("CnnPolicy", env, seed=1, device=args.device, **settings)
+    model = algorithm("CnnPolicy", env, seed=args.seed, device=args.device, **settings)
     model.learn(200 if args.dry_run else TOTAL_STEPS, callback=Clock(report, reserve_s=1), log_interval=None)
     report.done(updates=model._n_updates)
 
@@ -112,15 +115,19 @@ def main() -> None:
 def configuration(args: argparse.Namespace) -> dict[str, Any]:
     """:return: arguments of the algorithm and number of environments, from the profile and the sweep"""
     is_on_policy = args.algo == ON_POLICY
-    settings = yaml.safe_load((ON_POLICY_SETTINGS if is_on_policy else PROFILE).read_text())["atari"]
+    path = ON_POLICY_SETTINGS if is_on_policy else PROFILES / f"{args.profile}.yml"
+    settings = yaml.safe_load(path.read_text())["atari"]
     for of_the_zoo in ("env_wrapper", "frame_stack", "policy", "n_timesteps"):
         del settings[of_the_zoo]
     if is_on_policy:
         return {**settings, **SMALL_ON_POLICY} if args.dry_run else {**settings, "precision": "bf16"}
-    settings["learning_rate"] = LinearSchedule(float(settings["learning_rate"].removeprefix("lin_")), 0.0, 1.0)
+    if isinstance(rate := settings["learning_rate"], str):
+        settings["learning_rate"] = LinearSchedule(float(rate.removeprefix("lin_")), 0.0, 1.0)
+    settings["replay_buffer_kwargs"] = {"frame_storage": "device"}
     if args.dry_run:
         return {**settings, **SMALL}
-    return {**settings, **quickest(args.out.with_name("gpu_sweep.json"))}
+    fastest = quickest(args.out.with_name("gpu_sweep.json")) if args.profile == LARGE_BATCH else {"precision": "bf16"}
+    return {**settings, **fastest}
 
 
 def quickest(sweep: Path) -> dict[str, Any]:

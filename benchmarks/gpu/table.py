@@ -60,6 +60,7 @@ def _goals(found: dict[str, Result]) -> str:
         ("environment steps/s at 8 samples per step", "6,000", _best(found, 8), found.get("sweep")),
         ("environment steps/s at 1 sample per step", "12,000", _best(found, 1), found.get("sweep")),
         ("Pong to 18, `dqn_dueling`", "3 minutes", _pong(found.get("pong18")), found.get("pong18")),
+        ("the same with `-conf short`", "", _pong(found.get("pong18_short")), found.get("pong18_short")),
         ("Pong to 18, `dqn_pqn`", "", _pong(found.get("second")), found.get("second")),
     ]
     lines = [[what, goal, value or NOT_MEASURED, _where(result)] for what, goal, value, result in rows]

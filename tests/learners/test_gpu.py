@@ -77,7 +77,7 @@ def trained(
 ) -> tuple[torch.Tensor, FastLearner]:
     policy = policy_on_gpu(**kwargs)
     learner = FastLearner(policy, precision, 32)
-    learner.captures = captures
+    learner.captures = learner.skips_on_device = captures
     for number in range(N_UPDATES):
         for group in policy.optimizer.param_groups:
             group["lr"] = rates[number * len(rates) // N_UPDATES]
@@ -336,7 +336,8 @@ def _of_the_family(name: str, captures: bool) -> Any:
         **{"learner": "fast", "precision": "fp32", "seed": 3, "device": "cuda"},
     )
     model.learn(100)
-    model._get_learner().captures = captures
+    learner: Any = model._get_learner()
+    learner.captures = learner.skips_on_device = captures
     return model
 
 
@@ -362,7 +363,8 @@ def test_pqn_learns_in_captured_updates(record_property, overlap, precision):
         torso = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 16}}
         settings: dict[str, Any] = {"n_steps": 8, "batch_size": 16, "policy_kwargs": torso, "seed": 3, "device": "cuda"}
         model = PQN("CnnPolicy", env, overlap=overlap, learner="fast", precision=precision, **settings)
-        model._get_learner().captures = captures
+        learner: Any = model._get_learner()
+        learner.captures = learner.skips_on_device = captures
         return model.learn(32)
 
     captured, eager = (trained_pqn(captures) for captures in (True, False))
