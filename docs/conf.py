@@ -1,0 +1,74 @@
+"""Sphinx: `make docs` builds this folder into docs/_build/html, and a warning fails the build.
+
+The pages are Markdown that a code forge shows as well, the API is made from the package's docstrings.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+import sb3_atari_dqn
+
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+
+project = PROJECT["name"]
+version = release = sb3_atari_dqn.__version__
+author = "The sb3_atari_dqn authors"
+copyright = author
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+default_role = "literal"  # docstrings write `names` as Markdown does
+needs_sphinx = "8.1"
+
+myst_heading_anchors = 4  # as a forge gives them: [text](page.md#a-heading)
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the signature would be longer than the text; :param: says what a thing is
+autodoc_preserve_defaults = True
+
+html_theme = "furo"
+html_title = f"sb3_atari_dqn {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+copybutton_exclude = ".linenos, .gp, .go"
+
+# Pages outside this folder that have one of their own here.
+ELSEWHERE = {"benchmarks/README.md": "project/benchmarks.md", "CHANGELOG.md": "project/changelog.md"}
+
+
+def link_pages_of_the_site(app: Sphinx, page: str, source: list[str]) -> None:
+    """
+    :param page: name, relative to this folder, without suffix
+    :param source: its text, in a list that the event lets one change
+    """
+    up = "../" * page.count("/")
+    for there, here in ELSEWHERE.items():
+        source[0] = re.sub(rf"\]\({re.escape(up)}\.\./{re.escape(there)}", f"]({up}{here}", source[0])
+
+
+def end_fields_with_a_blank_line(app: Sphinx, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:
+    """
+    Our docstrings go on with "Source: ..." right after the fields; reStructuredText wants a blank line between.
+
+    :param lines: of a docstring, changed in place
+    """
+    separated: list[str] = []
+    in_fields = False
+    for line in lines:
+        if re.match(r":\w[^:]*:", line):
+            in_fields = True
+        elif in_fields and line and not line.startswith(" "):
+            separated.append("")
+            in_fields = False
+        separated.append(line)
+    lines[:] = separated
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", link_pages_of_the_site)
+    app.connect("autodoc-process-docstring", end_fields_with_a_blank_line)
