@@ -51,24 +51,30 @@ def link_pages_of_the_site(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] = re.sub(rf"\]\({re.escape(up)}\.\./{re.escape(there)}", f"]({up}{here}", source[0])
 
 
-def end_fields_with_a_blank_line(app: Sphinx, what: str, name: str, of: Any, options: Any, lines: list[str]) -> None:
+def begin_paragraphs(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """
-    Our docstrings go on with "Source: ..." right after the fields; reStructuredText wants a blank line between.
+    Our docstrings go on with "Source: ..." right after a text or the fields; reStructuredText wants a blank line between.
 
     :param lines: of a docstring, changed in place
     """
-    separated: list[str] = []
+    text: list[str] = []
     in_fields = False
     for line in lines:
-        if re.match(r":\w[^:]*:", line):
-            in_fields = True
-        elif in_fields and line and not line.startswith(" "):
-            separated.append("")
-            in_fields = False
-        separated.append(line)
-    lines[:] = separated
+        is_field = re.match(r":\w[^:]*:", line) is not None
+        ends_fields = in_fields and not is_field and line[:1].strip() != ""
+        if ends_fields or line.startswith("Source: "):
+            text.append("")
+        in_fields = is_field or (in_fields and not ends_fields)
+        text.append(line)
+    lines[:] = text
+
+
+def skip_tuple_fields(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """:return: True for fields of named tuples, which their :param: lines describe; None leaves others to autodoc"""
+    return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field number") else None
 
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", link_pages_of_the_site)
-    app.connect("autodoc-process-docstring", end_fields_with_a_blank_line)
+    app.connect("autodoc-process-docstring", begin_paragraphs)
+    app.connect("autodoc-skip-member", skip_tuple_fields)
