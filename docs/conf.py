@@ -53,7 +53,7 @@ def link_pages_of_the_site(app: Sphinx, page: str, source: list[str]) -> None:
 
 def begin_paragraphs(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """
-    Our docstrings go on with "Source: ..." right after a text or the fields; reStructuredText wants a blank line between.
+    Our docstrings go on with "Source: ..." right after a text or the fields; reStructuredText wants a blank line there.
 
     :param lines: of a docstring, changed in place
     """
