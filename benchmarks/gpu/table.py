@@ -61,6 +61,7 @@ def _goals(found: dict[str, Result]) -> str:
         ("environment steps/s at 1 sample per step", "12,000", _best(found, 1), found.get("sweep")),
         ("Pong to 18, `dqn_dueling`", "3 minutes", _pong(found.get("pong18")), found.get("pong18")),
         ("the same with `-conf short`", "", _pong(found.get("pong18_short")), found.get("pong18_short")),
+        ("with another seed", "", _pong(found.get("pong18_short_seed2")), found.get("pong18_short_seed2")),
         ("Pong to 18, `dqn_pqn`", "", _pong(found.get("second")), found.get("second")),
     ]
     lines = [[what, goal, value or NOT_MEASURED, _where(result)] for what, goal, value, result in rows]
@@ -84,10 +85,18 @@ def _best(found: dict[str, Result], samples: float) -> str | None:
 def _pong(result: Result | None) -> str | None:
     if result is None or "reached_18" not in result:
         return None
-    reached = result["reached_18"]["last_100"]
-    if reached is None:
-        return f"not reached in {result['trained_seconds']:.0f} s (best {result['best_mean_of_last_100']})"
-    return f"{reached['seconds'] / 60:.1f} minutes, {reached['env_steps']:,} steps (mean of 100 games)"
+    reached = [_reached(result["reached_18"][f"last_{games}"], games) for games in (10, 100)]
+    said = [each for each in reached if each]
+    if reached[1] is None:
+        best = result["best_mean_of_last_100"]
+        said.append(f"mean of 100 games {best} at best in {result['trained_seconds']:.0f} s")
+    return "; ".join(said)
+
+
+def _reached(mark: dict[str, Any] | None, games: int) -> str | None:
+    if mark is None:
+        return None
+    return f"{mark['seconds'] / 60:.1f} minutes, {mark['env_steps']:,} steps (mean of {games} games)"
 
 
 def _throughput(result: Result) -> str:
