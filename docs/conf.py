@@ -22,7 +22,7 @@ copyright = author
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 default_role = "literal"  # docstrings write `names` as Markdown does
-needs_sphinx = "8.1"
+needs_sphinx = "8.2"
 
 myst_heading_anchors = 4  # as a forge gives them: [text](page.md#a-heading)
 
