@@ -3,6 +3,7 @@
 The pages are Markdown that a code forge shows as well, the API is made from the package's docstrings.
 """
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +13,8 @@ from sphinx.application import Sphinx
 
 import sb3_atari_dqn
 
-PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 project = PROJECT["name"]
 version = release = sb3_atari_dqn.__version__
@@ -37,18 +39,34 @@ html_css_files = ["site.css"]
 html_copy_source = False
 copybutton_exclude = ".linenos, .gp, .go"
 
-# Pages outside this folder that have one of their own here.
-ELSEWHERE = {"benchmarks/README.md": "project/benchmarks.md", "CHANGELOG.md": "project/changelog.md"}
+# Pages outside this folder, and the page of the site that shows each.
+SHOWN_AS = {
+    "benchmarks/README.md": "project/benchmarks",
+    "CHANGELOG.md": "project/changelog",
+    "CONTRIBUTING.md": "project/contributing",
+}
+RELATIVE_LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 
 
-def link_pages_of_the_site(app: Sphinx, page: str, source: list[str]) -> None:
+def show_pages_of_the_repository(app: Sphinx, page: str, source: list[str]) -> None:
     """
+    Replace the text of a page that shows another one, and lead links to those to where the site shows them.
+
     :param page: name, relative to this folder, without suffix
     :param source: its text, in a list that the event lets one change
     """
-    up = "../" * page.count("/")
-    for there, here in ELSEWHERE.items():
-        source[0] = re.sub(rf"\]\({re.escape(up)}\.\./{re.escape(there)}", f"]({up}{here}", source[0])
+    origin = next((ROOT / path for path, name in SHOWN_AS.items() if name == page), Path(app.srcdir) / f"{page}.md")
+    if page in SHOWN_AS.values():
+        app.env.note_dependency(str(origin))
+        source[0] = origin.read_text(encoding="utf-8")
+    folder = (Path(app.srcdir) / page).parent
+
+    def from_here(link: re.Match[str]) -> str:
+        target = os.path.normpath(origin.parent / link[1])
+        shown = SHOWN_AS.get(os.path.relpath(target, ROOT))
+        return "](" + os.path.relpath(Path(app.srcdir) / f"{shown}.md" if shown else target, folder)
+
+    source[0] = RELATIVE_LINK.sub(from_here, source[0])
 
 
 def begin_paragraphs(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -75,6 +93,6 @@ def skip_tuple_fields(app: Sphinx, what: str, name: str, thing: Any, skip: bool,
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("source-read", link_pages_of_the_site)
+    app.connect("source-read", show_pages_of_the_repository)
     app.connect("autodoc-process-docstring", begin_paragraphs)
     app.connect("autodoc-skip-member", skip_tuple_fields)
