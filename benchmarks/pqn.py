@@ -3,7 +3,8 @@
     GOMP_SPINCOUNT=10000 python benchmarks/pqn.py --out benchmarks/results/pqn.json
 
 Each contestant has its own process, and their windows alternate. All have the Nature network; PQN and PPO have the
-number of updates of their papers' settings, DQN one per four transitions. The bounds: the environment alone, and the
+number of updates of their papers' settings, DQN one per four transitions; `--cleanrl` adds CleanRL's PQN with our
+settings. The bounds: the environment alone, and the
 matrix products of acting and learning alone. A last instrumented window says what PQN's main thread does.
 """
 
@@ -11,12 +12,14 @@ import argparse
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ale_py
 import gymnasium as gym
 import numpy as np
 import torch
+from cleanrl import CleanRL
 from contestants import CONTESTANTS, Stopwatch
 from report import circumstances, spread, write
 from stable_baselines3 import PPO
@@ -86,6 +89,7 @@ PARALLEL = {
 }
 PEER, DQN_STEPS = "SB3 dqn", 400
 MAIN = "dqn_pqn, bf16, overlap"
+CLEANRL = "CleanRL pqn_atari_envpool"
 
 
 def broken_down(model: PQN, steps: int) -> dict[str, float]:
@@ -127,13 +131,18 @@ def main() -> None:
     parser.add_argument("--env", default="PongNoFrameskip-v4")
     parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=list(PARALLEL), default=list(PARALLEL))
+    parser.add_argument("--cleanrl", type=Path, help="checkout of CleanRL as a further peer, see benchmarks/cleanrl.py")
     parser.add_argument("--out", help="file for the figures, as JSON")
     args = parser.parse_args()
     gym.register_envs(ale_py)
     bounds = {"environment": environment_alone(args.env, 128), "matrix products": matrix_bound()}
     contestants: dict[str, Any] = {PEER: CONTESTANTS[PEER], **{name: PARALLEL[name] for name in args.only}}
-    workers = {name: Worker(contestant, args.env, "cpu") for name, contestant in contestants.items()}
+    workers: dict[str, Any] = {name: Worker(contestant, args.env, "cpu") for name, contestant in contestants.items()}
     steps = {name: getattr(each, "window_steps", DQN_STEPS) for name, each in contestants.items()}
+    if args.cleanrl:
+        game = args.env.replace("NoFrameskip-v4", "-v5")  # its name in envpool
+        workers[CLEANRL] = CleanRL.pqn(args.cleanrl, game, 128, SETTINGS)
+        steps[CLEANRL] = 128 * SETTINGS["n_steps"]
     rounds = [{name: worker.window(steps[name]) for name, worker in workers.items()} for _ in range(args.windows)]
     result: dict[str, Any] = {}
     for name in workers:

@@ -62,7 +62,7 @@ def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
     known = {**CONTESTANTS, **FAMILY}
     workers: dict[str, Any] = {name: Worker(known[name], game, args.device) for name in args.contestants}
     if args.cleanrl:
-        workers[cleanrl.NAME] = cleanrl.CleanRL(args.cleanrl, game, SETTINGS, UPDATES_PER_TRANSITION)
+        workers[cleanrl.NAME] = cleanrl.CleanRL.dqn(args.cleanrl, game, SETTINGS, UPDATES_PER_TRANSITION)
     return workers
 
 

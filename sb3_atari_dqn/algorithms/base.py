@@ -116,12 +116,21 @@ class ValueBasedAlgorithm(ChosenObjective):
         self._warn_of_no_exploration()
 
     def _warn_of_no_exploration(self) -> None:
+        if (self.exploration or "none") != "none":
+            return
+        name = type(self).__name__
         noisy = self.policy_kwargs.get("noisy", self.policy_defaults.get("noisy", False))
-        if self.policy_defaults.get("noisy") and not noisy and (self.exploration or "none") == "none":
-            name = type(self).__name__
+        if self.policy_defaults.get("noisy") and not noisy:
             warnings.warn(
                 f"{name} explores by its noisy layers, and policy_kwargs switch them off: it will not explore at all. "
                 "Give exploration='linear', with exploration_fraction and exploration_final_eps.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        elif self.exploration_steps is not None:
+            warnings.warn(
+                f"exploration_steps={self.exploration_steps} changes nothing: this {name} takes no random actions "
+                "(exploration='none'). Give exploration='linear' for both, or omit exploration_steps.",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -65,6 +65,13 @@ class ChosenObjective(_Host):
     #: Of the replay memory
     _largest_reward_learned_from: Callable[[], float | None]
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Options belong to the class that chose what they are of: one with another choice begins without any."""
+        super().__init_subclass__(**kwargs)
+        for name in ("values", "bootstrap"):
+            if name in vars(cls) and f"{name}_kwargs" not in vars(cls):
+                setattr(cls, f"{name}_kwargs", None)
+
     def _choose_objective(
         self,
         values: str | Values | None,

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sb3_atari_dqn.learners.conversion import convert
+from sb3_atari_dqn.learners.space_to_depth import SpaceToDepth
+from sb3_atari_dqn.networks.activations import ACTIVATIONS
 from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.networks.noisy import exploration_noise, noisy_layers
 from sb3_atari_dqn.networks.q_network import HeadedQNetwork
@@ -25,7 +27,7 @@ class WorkingCopy:
     Parameters that need no conversion are shared with the master, and so are all buffers and random generators: running
     statistics and power iterations are updated there. The factor 1/255 of normalized images is folded into the weights
     of the first convolution, so that whole numbers go into it, which bfloat16 holds exactly up to 256. What stays
-    float32: see `conversion`.
+    float32: see `conversion`. In bfloat16 on a CPU, the first convolution is one of blocks: see `space_to_depth`.
 
     :param master: network of image observations
     :param dtype: torch.float32 or torch.bfloat16
@@ -36,6 +38,8 @@ class WorkingCopy:
         self.masters = list(master.parameters())
         self._network = _copy_sharing_state(master)
         convert(self._network, dtype)
+        _flatten_before_activation(self._network)
+        self._blocks = self._first_convolution_in_blocks()
         for layer in noisy_layers(self._network):
             layer.explores = True  # this copy learns, makes targets, and acts to collect; it never evaluates
         layers = list(self._network.modules())
@@ -45,15 +49,30 @@ class WorkingCopy:
         first = self._network.first_convolution()
         self._scales_input = first is None and self._scale != 1
         self.parameters = list(self._network.parameters())
-        self._factors = [self._scale if first is not None and own is first.weight else 1.0 for own in self.parameters]
+        self._first = None if first is None else [own is first.weight for own in self.parameters].index(True)
         self._share()
         self.refresh()
+
+    def _first_convolution_in_blocks(self) -> SpaceToDepth | None:
+        """
+        In float32 it would be slower; on a GPU it is not measured.
+
+        :return: its blocks; None: it stays as it is
+        """
+        first = self._network.first_convolution()
+        if first is None or first.weight.dtype != torch.bfloat16 or first.weight.device.type != "cpu":
+            return None
+        blocks = SpaceToDepth.of(first, self._network.observation_space.shape)  # type: ignore[arg-type]
+        if blocks is not None:
+            extractor: Any = self._network.features_extractor
+            extractor.cnn[0] = blocks.layer(first)
+        return blocks
 
     def _share(self) -> None:
         """Let every parameter that equals the master's number for number use its memory; remember the others."""
         self._converted: list[int] = []
         for i, (own, master) in enumerate(zip(self.parameters, self.masters, strict=True)):
-            if own.dtype == master.dtype and self._factors[i] == 1:
+            if own.dtype == master.dtype and (i != self._first or self._scale == 1):
                 own.data = master.data
             else:
                 self._converted.append(i)
@@ -93,14 +112,15 @@ class WorkingCopy:
         :param observations: images as they are stored, uint8 [B, C, H, W]
         :return: the same in the precision of this copy, channels last
         """
-        images = observations.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        blocks = observations if self._blocks is None else self._blocks.images(observations)
+        images = blocks.to(self.dtype).contiguous(memory_format=torch.channels_last)
         return images.mul_(self._scale) if self._scales_input else images
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Copy the masters' parameters."""
         if self._converted:
-            numbers = [self._scaled(self.masters[i], i) for i in self._converted]
+            numbers = [self._of_own_form(self.masters[i], i) for i in self._converted]
             torch._foreach_copy_([self.parameters[i] for i in self._converted], numbers)
 
     @torch.no_grad()
@@ -110,11 +130,20 @@ class WorkingCopy:
 
         :param gradients: of this copy's parameters, in their order
         """
-        numbers = [self._scaled(gradient, i) for i, gradient in enumerate(gradients)]
+        numbers = [self._of_masters_form(gradient, i) for i, gradient in enumerate(gradients)]
         torch._foreach_copy_([_gradient_room(master) for master in self.masters], numbers)
 
-    def _scaled(self, numbers: Tensor, i: int) -> Tensor:
-        return numbers if self._factors[i] == 1 else numbers * self._factors[i]
+    def _of_own_form(self, numbers: Tensor, i: int) -> Tensor:
+        if i != self._first:
+            return numbers
+        blocks = numbers if self._blocks is None else self._blocks.weight(numbers)
+        return blocks * self._scale
+
+    def _of_masters_form(self, gradient: Tensor, i: int) -> Tensor:
+        if i != self._first:
+            return gradient
+        pixels = gradient if self._blocks is None else self._blocks.weight_of_pixels(gradient)
+        return pixels * self._scale
 
 
 class OwnNetwork:
@@ -157,6 +186,17 @@ class OwnNetwork:
 def _copy_sharing_state(master: HeadedQNetwork) -> HeadedQNetwork:
     """:return: with parameters of its own, and the master's buffers and generators"""
     return copy.deepcopy(master, {id(each): each for each in (*master.buffers(), *generators(master))})
+
+
+def _flatten_before_activation(network: nn.Module) -> None:
+    """
+    The gradient of features [B, F] arrives row by row, images are channels last: an activation between the two would
+    read them in different orders, several times slower. It acts on each number by itself.
+    """
+    for layers in [module for module in network.modules() if type(module) is nn.Sequential and len(module) > 1]:
+        last, flatten = layers[-2], layers[-1]
+        if type(flatten) is nn.Flatten and type(last) in ACTIVATIONS.values():
+            layers[-2], layers[-1] = flatten, last
 
 
 def _gradient_room(master: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.objectives.bootstrap import Double, Munchausen
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
+from sb3_atari_dqn.objectives.quantile import QuantileValues
 from tests.support.environments import Catch, ImageAndVector
 from tests.support.tape import let_capture, record_on_tape
 
@@ -356,6 +357,30 @@ def test_without_noise_and_epsilon_rainbow_says_that_it_does_not_explore():
         RainbowDQN("MlpPolicy", "CartPole-v1", exploration="linear", **quiet)
         DataEfficientRainbow("MlpPolicy", "CartPole-v1", exploration="linear", **quiet)
         RainbowDQN("MlpPolicy", "CartPole-v1", **SMALL)
+
+
+def test_random_actions_that_are_planned_and_never_taken_are_told(recwarn):
+    with pytest.warns(RuntimeWarning, match="exploration_steps=500 changes nothing: this RainbowDQN.*'linear'"):
+        RainbowDQN("MlpPolicy", "CartPole-v1", exploration_steps=500, buffer_size=100)
+    recwarn.clear()
+    RainbowDQN("MlpPolicy", "CartPole-v1", exploration_steps=500, exploration="linear", buffer_size=100)
+    RainbowDQN("MlpPolicy", "CartPole-v1", buffer_size=100)
+    assert not [each for each in recwarn if issubclass(each.category, RuntimeWarning)]
+
+
+def test_options_stay_with_the_class_that_chose_what_they_are_of():
+    """BTR's numbers of fractions are not for a subclass with other values; those for Munchausen stay."""
+
+    class Own(BTR):
+        values = "quantile"
+
+    class Same(BTR):
+        pass
+
+    model = Own("MlpPolicy", "CartPole-v1", buffer_size=100)
+    assert isinstance(model.policy.q_net.values, QuantileValues)
+    assert model.values_kwargs is None
+    assert Same("MlpPolicy", "CartPole-v1", buffer_size=100).values_kwargs == BTR.values_kwargs
 
 
 def test_returns_longer_than_the_memory_are_refused_before_training():

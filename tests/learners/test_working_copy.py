@@ -1,6 +1,7 @@
 """The copy of a network that computes: what it shares, what it converts, and how exact it is."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,8 @@ def test_centered_images_and_the_factor_in_the_weights_go_together(normalize_ima
     exact = network(pixels)
     most = bound * max(1, exact.abs().max().item())
     torch.testing.assert_close(values(working, pixels), exact, rtol=0, atol=most)
-    assert working._factors[0] == (1 / 255 if normalize_images else 1)
+    own, master = working.parameters[0].float(), working.masters[0]
+    assert own.norm().item() == pytest.approx(master.norm().item() / (255 if normalize_images else 1), rel=0.01)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -129,6 +131,17 @@ def test_an_extractor_of_ones_own_gets_its_images_in_the_range_that_it_knows():
     network = make_policy(features_extractor_class=Centred).q_net
     pixels = pictures(network)
     torch.testing.assert_close(values(WorkingCopy(network, torch.float32), pixels), network(pixels), rtol=0, atol=1e-5)
+
+
+def test_features_are_flattened_before_their_activation():
+    """Nothing but the time changes; pooling or a layer of one's own in between stays where it is."""
+    network: Any = torso_policy("classic", "nature").q_net
+    working: Any = WorkingCopy(network, torch.float32)._network.features_extractor.cnn
+    assert [type(layer) for layer in working[-2:]] == [nn.Flatten, nn.ReLU]
+    assert [type(layer) for layer in network.features_extractor.cnn[-2:]] == [nn.ReLU, nn.Flatten]
+    pooled: Any = make_policy(features_extractor_kwargs={"pooling": "mean"}).q_net
+    copied: Any = WorkingCopy(pooled, torch.float32)._network.features_extractor.cnn
+    assert [type(layer) for layer in copied] == [type(layer) for layer in pooled.features_extractor.cnn]
 
 
 # --- memory
