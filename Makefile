@@ -17,7 +17,7 @@ export GOMP_SPINCOUNT ?= 10000
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test test-fast test-all lint
+.PHONY: train test test-fast test-all lint docs package
 
 train: $(READY)
 	$(BIN)/python -m rl_zoo3.train --algo $(ALGO) --env $(ENV) $(if $(N),-n $(N)) -P \
@@ -36,6 +36,14 @@ test-all:
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+# Into docs/_build/html; a warning fails the build, a broken link or anchor is one.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going $(ARGS) docs docs/_build/html
+
+# Source distribution and wheel into dist/. The wheel, built from the source distribution, must work in an empty environment.
+package: $(READY)
+	BIN=$(BIN) PYTHON=$(PYTHON) CONSTRAINTS=$(CONSTRAINTS) .ci/package
+
 $(READY): pyproject.toml $(CONSTRAINTS) sb3_atari_dqn.pth sb3_atari_dqn_autoload.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "make: $(PYTHON) is not Python 3.11 to 3.13; name another one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
@@ -43,5 +51,5 @@ $(READY): pyproject.toml $(CONSTRAINTS) sb3_atari_dqn.pth sb3_atari_dqn_autoload
 	  { echo "make: $(PYTHON) has no venv module; install it: apt-get install python3-venv" >&2; exit 1; }
 	@echo 'Installing $(or $(CONSTRAINTS),the newest versions) into $(VENV); this takes a few minutes.'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %) -e '.[dev,postgres]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %) -e '.[dev,docs,postgres]'
 	@touch $@

@@ -18,6 +18,7 @@ INSTALLED = [
     for group in (
         PROJECT["dependencies"],
         PROJECT["optional-dependencies"]["dev"],
+        PROJECT["optional-dependencies"]["docs"],
         PROJECT["optional-dependencies"]["postgres"],
     )
     for text in group
