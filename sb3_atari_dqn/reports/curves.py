@@ -126,9 +126,7 @@ def _of_run(run: RunLog, label: str, measured: str, window: int) -> Curve:
     )
     if measured == EVALUATION:
         if run.evaluations is None:
-            raise NothingToDraw(
-                f"{run.path} has no evaluations.npz: train with --eval-freq, or report training returns"
-            )
+            raise NothingToDraw(f"{run.path} has no evaluations.npz: train with --eval-freq, or leave --measure out")
         found = run.evaluations
         return Curve(
             frames=found.env_steps * held, scores=found.means, seconds=found.seconds, at_goal=False, episodes=0,

@@ -65,6 +65,7 @@ def _aggregates(result: Mapping[str, Any]) -> Figure:
 
 def _points(axes: Any, rows: Sequence[tuple[float | None, Sequence[float] | None, str]], names: Sequence[str]) -> None:
     """Draw one value with its interval per row, the first on top."""
+    axes.use_sticky_edges = False  # a bar would end at the axis
     for place, (value, low_high, colour) in enumerate(rows):
         if low_high is not None:
             axes.barh(place, low_high[1] - low_high[0], left=low_high[0], height=0.55, color=colour, alpha=0.3, lw=0)

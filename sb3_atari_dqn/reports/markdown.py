@@ -10,8 +10,8 @@ from sb3_atari_dqn.reports.protocol import COLUMNS, TITLES, shown
 
 #: Figure -> caption.
 FIGURES = {
-    "aggregates.png": "Aggregates of human-normalised scores with 95 % intervals; of the optimality gap, less is better",
-    "curves.png": "Interquartile mean of human-normalised scores over frames and over wall-clock time, with 95 % intervals",
+    "aggregates.png": "Aggregates of human-normalised scores, 95 % intervals; less is better for the optimality gap",
+    "curves.png": "Interquartile mean of human-normalised scores over frames and wall-clock time, 95 % intervals",
     "profiles.png": "Performance profiles: the share of runs with a higher score, with 95 % bands",
     "improvement.png": "Probability that a run of X beats a run of Y on a random game, with 95 % intervals",
 }
@@ -38,9 +38,9 @@ def marked(result: Mapping[str, Any], label: str) -> str:
 
 def _head(result: Mapping[str, Any]) -> Iterator[str]:
     n = len(result["games"])
-    yield f"Scores after {result['frames']:,.0f} frames of {n} game{'s' if n > 1 else ''}. Human-normalised: 0 is random "
-    yield "play, 1 a human. Intervals: 95 %, percentiles of a bootstrap over the runs of each game"
-    yield f"({DRAWS:,} draws; Agarwal et al. 2021)."
+    yield f"Scores after {result['frames']:,.0f} frames of {n} game{'s' if n > 1 else ''}."
+    yield "Human-normalised: 0 is random play, 1 a human. Intervals: 95 %, percentiles of a stratified bootstrap over"
+    yield f"the runs of each game ({DRAWS:,} draws; Agarwal et al. 2021)."
     yield ""
     yield from (f"- {line}" for line in _notes(result))
     yield ""

@@ -116,7 +116,7 @@ _THEIRS: dict[str, dict[str, Any]] = {
 
 
 def _set(protocol: Protocol, changes: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Protocol:
-    new = {field: kwargs.get(*how) if isinstance(how, tuple) else how for field, how in changes.items()}
+    new: dict[str, Any] = {field: kwargs.get(*how) if isinstance(how, tuple) else how for field, how in changes.items()}
     if not new.get("sticky", True):  # 0: the wrapper adds nothing to the environment's own
         del new["sticky"]
     return replace(protocol, **new)
@@ -202,8 +202,10 @@ def one_of(protocols: Sequence[Protocol], label: str) -> Protocol:
             raise ValueError(
                 f"The runs of {label} have different protocols ({', '.join(texts)}): report them separately"
             )
-    same = {name: all(getattr(each, name) == getattr(first, name) for each in protocols) for name in COLUMNS}
-    return replace(first, **{name: None for name, equal in same.items() if not equal})
+    mixed: dict[str, Any] = {
+        name: None for name in COLUMNS if any(getattr(each, name) != getattr(first, name) for each in protocols)
+    }
+    return replace(first, **mixed)
 
 
 def rows(systems: Mapping[str, Protocol]) -> Iterator[list[str]]:
