@@ -179,7 +179,6 @@ class _Row:
     score: float
     seconds: float | None
     episodes: int
-    share: float
     protocol: Protocol
     state: str
 
@@ -190,14 +189,13 @@ class _Row:
         numbers = {name: _finite(cells, name, line) for name in ("step", "frames", "score")}
         seconds = _finite(cells, "seconds", line) if cells.get("seconds") else None
         episodes = int(_finite(cells, "episodes", line)) if cells.get("episodes") else 0
-        share = _finite(cells, "share", line) if cells.get("share") else 0.0
         try:
             protocol = from_cells(cells)
         except ValueError as error:
             raise ValueError(f"line {line}: {error}") from error
         system = " ".join(filter(None, (cells["algorithm"], cells["setting"])))
         key = (system, game_of(cells["game"]), cells["seed"])
-        return cls(key, numbers["frames"], numbers["score"], seconds, episodes, share, protocol, cells.get("state", ""))
+        return cls(key, numbers["frames"], numbers["score"], seconds, episodes, protocol, cells.get("state", ""))
 
 
 def _finite(cells: Mapping[str, str], name: str, line: int) -> float:
@@ -229,7 +227,7 @@ def _of_rows(rows: Sequence[_Row], source: str) -> Curve:
         protocol=rows[0].protocol,
         at_goal=rows[-1].state == GOAL,
         episodes=max(row.episodes for row in rows),
-        share=rows[-1].share,
+        share=0.0,  # unknown
         source=source,
     )  # fmt: skip
 
