@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ def read_curves(paths: Sequence[Path], measured: str, window: int) -> tuple[list
     curves: list[Curve] = []
     nothing: list[NothingToDraw] = []
     folders: list[RunLog] = []
-    for path in paths:
+    for path in once(paths):
         try:
             if path.suffix == ".csv" and not path.is_dir():
                 curves += read_study(path)
@@ -107,6 +108,14 @@ def read_curves(paths: Sequence[Path], measured: str, window: int) -> tuple[list
     return curves, [f"Skipped: {reason}" for reason in nothing]
 
 
+def once(paths: Sequence[Path]) -> list[Path]:
+    """:return: each file or folder once, under its first name"""
+    named: dict[str, Path] = {}
+    for path in paths:
+        named.setdefault(os.path.realpath(path), path)
+    return list(named.values())
+
+
 def _of_run(run: RunLog, label: str, measured: str, window: int) -> Curve:
     settings = run.settings
     if settings.frames_held is None:
@@ -120,7 +129,7 @@ def _of_run(run: RunLog, label: str, measured: str, window: int) -> Curve:
     common: dict[str, Any] = dict(
         system=label,
         game=game_of(settings.env_id),
-        seed=str(settings.args.get("seed", "")),
+        seed=str(settings.args.get("seed", run.path.name)),  # without args.yml every folder is a run of its own
         protocol=protocol_of(settings, measured),
         source=str(run.path),
     )
@@ -239,7 +248,7 @@ def _check_distinct(curves: Sequence[Curve]) -> None:
         if first is not curve:
             raise ValueError(
                 f"{first.source} and {curve.source} are the same algorithm, setting, game and seed ({curve.system}, "
-                f"{curve.game}, seed {curve.seed or 'unknown'}): leave one out"
+                f"{curve.game}, seed {curve.seed}): leave one out"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -11,6 +12,7 @@ from sb3_atari_dqn.plotting.runs import RunLog
 from sb3_atari_dqn.reports.human import game_of
 
 _MODULES = re.compile(r"(?<![\w.])(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
+_MOST_KEYS, _MOST_LETTERS = 2, 30
 _CALLBACK = "callback"  # those that end a run at a goal do not change how it learns until then
 
 
@@ -24,7 +26,7 @@ def label_runs(runs: Sequence[RunLog]) -> list[str]:
     """
     names = [_name(run) for run in runs]
     typed = [_leaves(_mapping(run.settings.args.get("hyperparams"))) for run in runs]
-    whole = [_configuration(run) for run in runs]
+    whole = [_configuration(run) | own for run, own in zip(runs, typed, strict=True)]
     games = [game_of(run.settings.env_id) for run in runs]
     labels = []
     for name, own in zip(names, whole, strict=True):
@@ -32,8 +34,16 @@ def label_runs(runs: Sequence[RunLog]) -> list[str]:
         keys = _differing([typed[place] for place in same])
         for game in {games[place] for place in same}:
             keys |= _differing([whole[place] for place in same if games[place] == game])
-        labels.append(" ".join([name, *(f"{_last(key)}={_shown(own.get(key))}" for key in sorted(keys))]))
+        labels.append(_label(name, {key: own.get(key) for key in sorted(keys)}))
     return labels
+
+
+def _label(name: str, settings: Mapping[str, str | None]) -> str:
+    """:return: with a few of the settings, and a hash of all if there are more"""
+    texts = [f"{_last(key)}={_shown(value)}" for key, value in settings.items()]
+    if len(texts) > _MOST_KEYS:
+        texts = [*texts[:_MOST_KEYS], f"and {len(texts) - _MOST_KEYS} more ({_hash(str(settings))})"]
+    return " ".join([name, *texts])
 
 
 def _name(run: RunLog) -> str:
@@ -75,4 +85,9 @@ def _last(key: str) -> str:
 
 
 def _shown(value: str | None) -> str:
-    return "default" if value is None else _MODULES.sub("", value)
+    text = "default" if value is None else _MODULES.sub("", value)
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}... ({_hash(text)})"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:4]

@@ -1,10 +1,15 @@
 """Protocols of runs, from their configuration, and of rows of a CSV."""
 
 from dataclasses import replace
+from inspect import signature
+from typing import Any
 
 import pytest
+from sb3_contrib import QRDQN as ContribQRDQN
+from stable_baselines3 import DQN
 
-from sb3_atari_dqn.plotting.settings import read_settings
+from sb3_atari_dqn import PQN, ClassicDQN
+from sb3_atari_dqn.plotting.settings import Settings
 from sb3_atari_dqn.reports.protocol import (
     COLUMNS,
     EVALUATION,
@@ -16,15 +21,14 @@ from sb3_atari_dqn.reports.protocol import (
     one_of,
     protocol_of,
 )
-from tests.support.fake_runs import games, write_run
 
 CLASSIC = Protocol("training", sticky=0.0, life_loss=True, clip=True, epsilon=0.05, noops=30)
 OURS, SB3 = "sb3_atari_dqn.atari.NatureAtari", "stable_baselines3.common.atari_wrappers."
 
 
-def of(tmp_path, env="PongNoFrameskip-v4", algo="dqn_dueling", **config):
-    run = write_run(tmp_path / "run", games(1), env=env, algo=algo, config={"n_timesteps": 100, **config})
-    return protocol_of(read_settings(run, env))
+def of(env="PongNoFrameskip-v4", algo="dqn_dueling", **config):
+    config = {"n_timesteps": 100, **config}
+    return protocol_of(Settings(algo, env, config, config.get("env_kwargs", {}), {}, 4, (4, 4)))
 
 
 @pytest.mark.parametrize(
@@ -44,8 +48,8 @@ def of(tmp_path, env="PongNoFrameskip-v4", algo="dqn_dueling", **config):
     ],
     ids=str,
 )  # fmt: skip
-def test_the_protocol_comes_from_the_wrappers(tmp_path, wrapper, changes):
-    assert of(tmp_path, env_wrapper=wrapper) == replace(CLASSIC, **changes)
+def test_the_protocol_comes_from_the_wrappers(wrapper, changes):
+    assert of(env_wrapper=wrapper) == replace(CLASSIC, **changes)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +63,8 @@ def test_the_protocol_comes_from_the_wrappers(tmp_path, wrapper, changes):
         ("PongNoFrameskip-v4", {"env_wrapper": OURS, "env_kwargs": {"repeat_action_probability": 0.5}}, 0.5),
     ],
 )
-def test_sticky_actions_may_be_those_of_the_environment(tmp_path, env, config, sticky):
-    assert of(tmp_path, env, **config) == replace(CLASSIC, sticky=sticky)
+def test_sticky_actions_may_be_those_of_the_environment(env, config, sticky):
+    assert of(env, **config) == replace(CLASSIC, sticky=sticky)
 
 
 @pytest.mark.parametrize(
@@ -76,23 +80,14 @@ def test_sticky_actions_may_be_those_of_the_environment(tmp_path, env, config, s
         ("ppo", {}, None),
     ],
 )
-def test_epsilon_is_the_one_that_exploration_ends_with(tmp_path, algo, config, epsilon):
-    assert of(tmp_path, algo=algo, env_wrapper=OURS, **config) == replace(CLASSIC, epsilon=epsilon)
+def test_epsilon_is_the_one_that_exploration_ends_with(algo, config, epsilon):
+    assert of(algo=algo, env_wrapper=OURS, **config) == replace(CLASSIC, epsilon=epsilon)
 
 
-def test_defaults_of_epsilon_are_those_of_the_algorithms(tmp_path):
-    from inspect import signature
-
-    from sb3_contrib import QRDQN as ContribQRDQN
-    from stable_baselines3 import DQN
-
-    from sb3_atari_dqn import PQN, ClassicDQN
-
-    for number, (algo, made) in enumerate(
-        {"dqn": DQN, "qrdqn": ContribQRDQN, "dqn_pqn": PQN, "dqn_classic": ClassicDQN}.items()
-    ):
-        default = signature(made.__init__).parameters["exploration_final_eps"].default
-        assert of(tmp_path / str(number), algo=algo, env_wrapper=OURS).epsilon == default
+def test_defaults_of_epsilon_are_those_of_the_algorithms():
+    for algo, made in {"dqn": DQN, "qrdqn": ContribQRDQN, "dqn_pqn": PQN, "dqn_classic": ClassicDQN}.items():
+        default = signature(made).parameters["exploration_final_eps"].default
+        assert of(algo=algo, env_wrapper=OURS).epsilon == default
 
 
 @pytest.mark.parametrize("protocol", [CLASSIC, Protocol(), Protocol(EVALUATION, 0.25, False, False, 0.001, 0)])
@@ -134,4 +129,5 @@ def test_other_differences_are_marked(change):
     check_comparable(systems)
     assert not marks(systems, decisive=True)
     assert list(marks(systems, decisive=False)) == ["B"]
-    assert one_of(list(systems.values()), "both") == replace(CLASSIC, **dict.fromkeys(change))
+    unknown: dict[str, Any] = dict.fromkeys(change)
+    assert one_of(list(systems.values()), "both") == replace(CLASSIC, **unknown)
