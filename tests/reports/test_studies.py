@@ -209,7 +209,7 @@ def table_of(folder: Path) -> list[dict[str, str]]:
 def test_a_study_is_stopped_and_continued_and_makes_one_table(tmp_path):
     markers.require("a study is started", *markers.NOT_FAST)
     more = {"settings": [*SMALL["settings"], {"algorithm": "ppo", "setting": "broken", "params": {"gamma": "no"}}]}
-    file = declared(tmp_path, **{**SMALL, "steps": 4000, **more})
+    file = declared(tmp_path, **{**SMALL, "steps": 2500, **more})
     command = [*SCRIPT, "tiny", "--studies", str(file), "--runs", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     place = Place(runs_of("tiny", file)[0], tmp_path / "tiny")
@@ -224,7 +224,7 @@ def test_a_study_is_stopped_and_continued_and_makes_one_table(tmp_path):
     assert "dqn_dueling, CartPole, seed 0: stopped" in output
     stopped_at = place.checkpoint_steps
     assert stopped_at is not None
-    assert stopped_at < 4000
+    assert stopped_at < 2500
     assert place.record().ended is None
 
     again = run_command(command)
@@ -235,8 +235,7 @@ def test_a_study_is_stopped_and_continued_and_makes_one_table(tmp_path):
     assert "1 of 2 runs done, 1 left" in again.stdout
     record = json.loads((place.folder / "CartPole.json").read_text())
     assert len(record["periods"]) == 2
-    found = table_of(tmp_path)
-    assert {row["algorithm"] for row in found} == {"dqn_dueling"}
+    found = [row for row in table_of(tmp_path) if row["algorithm"] == "dqn_dueling"]
     steps = [int(row["step"]) for row in found]
     assert steps == sorted(steps)
     assert steps[-1] > stopped_at
