@@ -36,7 +36,7 @@ class Curve:
     :param seed: of the run
     :param frames: of the emulator [k]
     :param scores: raw; of training, means of the last episodes [k]
-    :param seconds: since the start [k]; None: unknown
+    :param seconds: since the start, never decreasing [k]; None: unknown
     :param protocol: under which they were made
     :param at_goal: whether it was stopped because it had reached its goal: it counts with its last score from then on
     :param episodes: largest number of episodes in a score
@@ -138,12 +138,13 @@ def _of_run(run: RunLog, label: str, measured: str, window: int) -> Curve:
             raise NothingToDraw(f"{run.path} has no evaluations.npz: train with --eval-freq, or leave --measure out")
         found = run.evaluations
         return Curve(
-            frames=found.env_steps * held, scores=found.means, seconds=found.seconds, at_goal=False, episodes=0,
-            share=0.0, **common,
+            frames=found.env_steps * held, scores=found.means, seconds=np.maximum.accumulate(found.seconds),
+            at_goal=False, episodes=0, share=0.0, **common,
         )  # fmt: skip
     scores = running_mean(episodes.returns, window)
     return Curve(
-        frames=np.maximum.accumulate(episodes.env_steps) * held, scores=scores, seconds=episodes.seconds,
+        frames=np.maximum.accumulate(episodes.env_steps) * held, scores=scores,
+        seconds=np.maximum.accumulate(episodes.seconds),
         at_goal=_at_goal(settings.config, episodes.returns), episodes=in_mean, share=in_mean / n, **common,
     )  # fmt: skip
 
@@ -232,7 +233,7 @@ def _of_rows(rows: Sequence[_Row], source: str) -> Curve:
         system, game, seed,
         frames=np.array([row.frames for row in rows]),
         scores=np.array([row.score for row in rows]),
-        seconds=np.array(times) if len(times) == len(rows) else None,
+        seconds=np.maximum.accumulate(times) if len(times) == len(rows) else None,
         protocol=rows[0].protocol,
         at_goal=rows[-1].state == GOAL,
         episodes=max(row.episodes for row in rows),

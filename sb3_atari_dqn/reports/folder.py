@@ -42,7 +42,11 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         if place.exists():
             former = place.with_name(f".{place.name}.{secrets.token_hex(4)}.old")
             place.rename(former)
-            unfinished.rename(place)
+            try:
+                unfinished.rename(place)
+            except BaseException:  # Ctrl-C too
+                former.rename(place)
+                raise
             shutil.rmtree(former)
         else:
             unfinished.rename(place)
