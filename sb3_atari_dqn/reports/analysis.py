@@ -19,6 +19,7 @@ _POINTS = 40  # of a curve
 _CURVE_DRAWS = 1000
 _THRESHOLDS = 81
 _LARGE_SHARE = 0.5
+_MOST_NAMED = 5  # games in a remark
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ def _remarks(
 def _published_remarks(published: Sequence[Published], games: Sequence[str], at: float) -> Iterator[str]:
     for each in published:
         if absent := [game for game in games if each.at(game, at) is None]:
-            missing = ", ".join(absent)
+            missing = ", ".join(absent[:_MOST_NAMED])
+            missing += f" and {len(absent) - _MOST_NAMED} more games" if len(absent) > _MOST_NAMED else ""
             yield f"{each.label} has no published score of {missing} at {at:,.0f} frames: no aggregates of it."
         elif not each.has_point(at):
             yield f"{each.label} at {at:,.0f} frames is interpolated between published points."

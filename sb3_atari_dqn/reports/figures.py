@@ -109,7 +109,7 @@ def _curves(result: Mapping[str, Any]) -> Figure:
     handles = [
         Line2D([], [], color=colours[label], lw=2.5, ls=_DOTS if label in result["published"] else "-",
                label=marked(result, label))
-        for label in result["by_frames"]
+        for label, line in result["by_frames"].items() if line["along"]
     ]  # fmt: skip
     columns = 1 if max(len(label) for label in colours) > 40 else 3
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
