@@ -16,6 +16,7 @@ OWN_COMMANDS: dict[str, str] = {
     "recipes": "list the recipes, reproductions of published tutorials",
     "look": "draw the observations: raw frame, each stage of preprocessing, frame stack",
     "plot": "plot learning curves of training runs, of any algorithm",
+    "report": "tables and figures of many runs, with intervals and protocols",
     "play": "record videos of a trained model with observations, action values and saliency",
     "export": "write a model as safetensors, JSON and ONNX, and read it again",
 }

@@ -45,8 +45,9 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.episodes": ("commands/",),
     f"{NAME}.recipes": ("recipes/", "zoo/", "commands/", "__main__.py"),
     f"{NAME}.pictures": ("pictures/", "commands/"),
-    f"{NAME}.atari": ("atari/", "callbacks/", "zoo/", "commands/", "plotting/", "__init__.py"),
-    f"{NAME}.plotting": ("plotting/", "commands/plot.py"),
+    f"{NAME}.atari": ("atari/", "callbacks/", "zoo/", "commands/", "plotting/", "reports/protocol.py", "__init__.py"),
+    f"{NAME}.plotting": ("plotting/", "reports/", "commands/plot.py"),
+    f"{NAME}.reports": ("reports/", "commands/report.py"),
     f"{NAME}.replay": ("replay/", "algorithms/", "learners/cuda_graph.py", "__init__.py"),
 }
 

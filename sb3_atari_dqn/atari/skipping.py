@@ -94,10 +94,23 @@ def own_skip(env_id: str, env_kwargs: Mapping[str, Any]) -> tuple[int, int]:
     :param env_kwargs: its keyword arguments
     :return: minimum and maximum frames per step, before any wrapper; 1 if unknown
     """
+    skip = {**_registered(env_id), **env_kwargs}.get("frameskip", 1)
+    return (int(skip[0]), int(skip[1]) - 1) if isinstance(skip, list | tuple) else (int(skip), int(skip))
+
+
+def own_stickiness(env_id: str, env_kwargs: Mapping[str, Any]) -> float:
+    """
+    :param env_id: an environment, registered or not
+    :param env_kwargs: its keyword arguments
+    :return: its probability of repeating the previous action, before any wrapper; 0 if unknown
+    """
+    return float({**_registered(env_id), **env_kwargs}.get("repeat_action_probability", 0.0))
+
+
+def _registered(env_id: str) -> Mapping[str, Any]:
+    """:return: keyword arguments that the environment is registered with; {} if it is not registered"""
     gym.register_envs(ale_py)
-    known: Mapping[str, Any] = {}
     if ":" not in env_id:  # gymnasium would import the module before the colon, and the id may be untrusted
         with contextlib.suppress(gym.error.Error):
-            known = gym.spec(env_id).kwargs
-    skip = {**known, **env_kwargs}.get("frameskip", 1)
-    return (int(skip[0]), int(skip[1]) - 1) if isinstance(skip, list | tuple) else (int(skip), int(skip))
+            return gym.spec(env_id).kwargs
+    return {}

@@ -154,7 +154,7 @@ def frames_per_step(config: Mapping[str, Any]) -> int | None:
     :raises ValueError: on wrapper arguments that are invalid
     """
     skip = 1
-    for name, kwargs in _entries(config.get("env_wrapper")):
+    for name, kwargs in wrapper_entries(config.get("env_wrapper")):
         own = _skip_of(name, kwargs)
         if own is None:
             return None
@@ -162,7 +162,7 @@ def frames_per_step(config: Mapping[str, Any]) -> int | None:
     return skip if config else None
 
 
-def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def wrapper_entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """:return: dotted names with keyword arguments, from any form that the zoo accepts"""
     for entry in env_wrapper if isinstance(env_wrapper, list) else [env_wrapper]:
         if isinstance(entry, dict):
@@ -173,7 +173,7 @@ def _entries(env_wrapper: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _skips_for_the_game(config: Mapping[str, Any]) -> bool:
     """:return: whether one of our presets skips frames, in which case the zoo builds the game without its own skip"""
-    entries = _entries(config.get("env_wrapper"))
+    entries = wrapper_entries(config.get("env_wrapper"))
     return any(name.startswith(_OURS) and (_skip_of(name, kwargs) or 1) > 1 for name, kwargs in entries)
 
 
@@ -184,12 +184,21 @@ def _skip_of(name: str, kwargs: Mapping[str, Any]) -> int | None:
         keyword, default = _SKIPS[name]
         return as_int(keyword, kwargs.get(keyword, default), 1)
     if name.startswith(_OURS):
-        wrapper = _ours(name)
-        preset = getattr(wrapper, "preset", None)
+        preset = preset_of(name, kwargs)
         if preset is not None:
-            return int(preset.with_overrides(kwargs).frame_skip)
-        return None if wrapper is None else 1
+            return int(preset.frame_skip)
+        return None if _ours(name) is None else 1
     return 1 if name.startswith(_KNOWN) else None
+
+
+def preset_of(name: str, kwargs: Mapping[str, Any]) -> Any:
+    """
+    :param name: dotted name of a wrapper
+    :param kwargs: its arguments
+    :return: the :class:`~sb3_atari_dqn.atari.AtariPreset` that it applies; None for other wrappers
+    """
+    preset = getattr(_ours(name), "preset", None) if name.startswith(_OURS) else None
+    return None if preset is None else preset.with_overrides(kwargs)
 
 
 def _ours(name: str) -> Any:

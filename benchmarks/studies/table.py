@@ -1,0 +1,124 @@
+"""The tidy CSV of a study: one row per run and point of its curve."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sb3_atari_dqn.files import replacing
+from sb3_atari_dqn.plotting.runs import NothingToDraw, RunLog, read_run
+from sb3_atari_dqn.plotting.statistics import running_mean
+from sb3_atari_dqn.reports.protocol import COLUMNS as PROTOCOL
+from sb3_atari_dqn.reports.protocol import as_cells, protocol_of
+from studies.plan import Run
+from studies.record import Place, active_seconds, as_text, seconds_trained
+
+COLUMNS = (
+    *("study", "algorithm", "setting", "game", "seed", "step", "frames", "score", "episodes", "seconds", "state"),
+    *(*PROTOCOL, "commit", "machine", "threads"),
+)
+POINTS = 50  # of a run: a study of 50 runs is about 400 kB
+PARTIAL = "partial"
+
+
+def write_table(runs: Sequence[Run], folder: Path, out: Path) -> int:
+    """
+    :param runs: of a study
+    :param folder: of the study
+    :param out: CSV; replaced when it is complete
+    :return: number of runs in it
+    """
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    written = 0
+    for run in runs:
+        found = list(rows(Place(run, folder)))
+        table.writerows(found)
+        written += bool(found)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as file:
+        file.write(text.getvalue().encode())
+    return written
+
+
+def log_of(place: Place) -> RunLog | None:
+    """:return: the episodes of a run, None before the first has ended"""
+    folder = place.run_folder
+    if folder is None:
+        return None
+    try:
+        return read_run(folder)
+    except NothingToDraw:
+        return None
+
+
+def rows(place: Place) -> Iterator[dict[str, Any]]:
+    """:return: of one run, none before its first episode has ended"""
+    log, record, run = log_of(place), place.record(), place.run
+    if log is None:
+        return
+    if log.settings.frames_held is None:
+        raise ValueError(f"{log.path} does not say how many frames a step has: which wrapper is in its config.yml?")
+    episodes = log.episodes
+    scores = running_mean(episodes.returns, run.window)
+    seconds = active_seconds(record, _start(log.path) + episodes.seconds)
+    same = {
+        "study": run.study, "algorithm": run.algorithm, "setting": run.setting, "game": run.game, "seed": run.seed,
+        "state": record.ended or PARTIAL, **as_cells(protocol_of(log.settings)),
+        "commit": as_text(record.commits), "machine": as_text(record.machines), "threads": record.threads,
+    }  # fmt: skip
+    for episode in _places(episodes.env_steps, run.steps):
+        step = float(episodes.env_steps[episode])
+        yield {
+            **same,
+            "step": round(step),
+            "frames": round(step * sum(log.settings.frames_held) / 2),
+            "score": round(float(scores[episode]), 3),
+            "episodes": min(int(episode) + 1, run.window),
+            "seconds": round(float(seconds[episode]), 1),
+        }
+
+
+def _places(env_steps: np.ndarray, steps: int) -> np.ndarray:
+    """:return: positions of the last episodes before equally spaced steps, and of the last of all"""
+    ends = np.linspace(steps / POINTS, steps, POINTS)
+    last = np.searchsorted(env_steps, ends, side="right") - 1
+    return np.unique([*last[last >= 0], len(env_steps) - 1])
+
+
+def _start(folder: Path) -> float:
+    """:return: when the first monitor file was begun, seconds since the epoch"""
+    heads = [path.open(encoding="utf-8").readline() for path in folder.glob("*monitor.csv")]
+    return min(float(json.loads(head.lstrip("#"))["t_start"]) for head in heads)
+
+
+def status(runs: Sequence[Run], folder: Path, now: float) -> str:
+    """:return: a line for each run, and what is done and left"""
+    lines, done = [], 0
+    for run in runs:
+        place = Place(run, folder)
+        record, log = place.record(), log_of(place)
+        steps = 0.0 if log is None else float(log.episodes.env_steps[-1])
+        done += record.ended is not None
+        score = "" if log is None else f", score {running_mean(log.episodes.returns, run.window)[-1]:.1f}"
+        hours = seconds_trained(record, now) / 3600
+        lines.append(f"{run.name}: {_state(place)}, {steps:,.0f} of {run.steps:,} steps{score}, {hours:.2f} h")
+    return "\n".join([*lines, f"{done} of {len(runs)} runs done, {len(runs) - done} left"])
+
+
+def _state(place: Place) -> str:
+    record = place.record()
+    if record.ended:
+        return f"done ({record.ended})"
+    if not record.periods:
+        return "not begun"
+    if record.periods[-1][1] is None:
+        return "running, or cut off"
+    return f"failed with status {record.status}, see {place.log}" if record.status else "stopped"

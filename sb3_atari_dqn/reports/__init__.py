@@ -1,0 +1,1 @@
+"""Tables and figures of many runs: scores, their uncertainty, and under which protocol they were made."""
