@@ -4,13 +4,18 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 
-#: Those of half a minute or more, the longest first, relative to ``tests``. The others follow as they are collected.
+#: Those of about half a minute or more, the longest first, relative to ``tests``. The others follow as they are collected.
 LONG = (
     "algorithms/test_family_learning.py",
     "zoo/test_zoo_pong.py",
     "zoo/test_hub.py",
     "learners/test_gpu_script.py",
     "algorithms/test_learning.py",
+    "zoo/test_configs.py",
+    "zoo/test_registration.py",
+    "commands/test_play.py",
+    "zoo/test_tuning.py",
+    "commands/test_resume.py",
 )
 
 
