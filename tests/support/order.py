@@ -4,7 +4,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 
-#: Those of about half a minute or more, the longest first, relative to ``tests``. The others follow as they are collected.
+#: Those of half a minute or more, the longest first, relative to ``tests``. The others follow as they are collected.
 LONG = (
     "algorithms/test_family_learning.py",
     "zoo/test_zoo_pong.py",
