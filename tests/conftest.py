@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 import torch as th
 
-from tests.support import markers
+from tests.support import markers, order
 
 th.set_num_threads(1)
 gym.register_envs(ale_py)
@@ -18,6 +18,14 @@ gym.register_envs(ale_py)
 # A shell without job control starts background commands with SIGINT ignored, and their children inherit that: the
 # programs that tests interrupt would go on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # of xdist, which would begin with the files of the most tests
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: order.rank(item.path))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,12 +39,12 @@ CONTESTANTS = {
 }
 
 
-def tiny(batch_size: int = 8, samples_per_step: float = 4) -> Contestant:
+def tiny(batch_size: int = 4, samples_per_step: float = 1) -> Contestant:
     """:return: a small contestant for dry runs"""
-    return replace(ours(2, batch_size, "fp32", samples_per_step), learning_starts=32)
+    return replace(ours(2, batch_size, "fp32", samples_per_step), learning_starts=16)
 
 
-SMALL = {PEER: Contestant(DQN, batch_size=8, learning_starts=32), "dqn_dueling, 2 envs, batch 8": tiny()}
+SMALL = {PEER: Contestant(DQN, batch_size=4, learning_starts=16), "dqn_dueling, 2 envs, batch 4": tiny()}
 
 
 def main() -> None:

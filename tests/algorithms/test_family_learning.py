@@ -11,7 +11,14 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.catalogue import ALGORITHMS as ALL
-from tests.support.environments import Catch
+from tests.support.environments import SmallCatch
+
+# Few of them, for speed.
+QUANTILES = {
+    "dqn_qr": {"quantiles": 20},
+    "dqn_iqn": {"predicted": 8, "targets": 8},
+    "dqn_btr": {"predicted": 8, "targets": 8},
+}
 
 # PQN has tests of its own.
 ALGORITHMS = {name: algorithm for name, algorithm in ALL.items() if issubclass(algorithm.import_class(), ClassicDQN)}
@@ -26,18 +33,18 @@ def mean_return(model: ClassicDQN, env: Any, episodes: int) -> float:
     "name", [name for name in ALGORITHMS if name not in ("dqn_classic", "dqn_double", "dqn_dueling")]
 )
 def test_it_balances_the_pole(name):
-    """A random policy keeps it up for about 20 steps."""
-    settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=64, target_update_interval=200, learning_starts=500)
+    """A random policy keeps it up for about 20 steps, these for 92 to 387 with each of the seeds 0 to 2."""
+    settings: dict[str, Any] = dict(learning_rate=2e-3, batch_size=64, target_update_interval=100, learning_starts=500)
     settings |= dict(train_freq=4, gradient_steps=2, buffer_size=10_000, n_steps=3, seed=0, device="cpu")
     if name in ("dqn_c51", "dqn_rainbow", "dqn_der"):
         settings |= dict(values_kwargs={"atoms": 51, "v_min": 0, "v_max": 100})
-    if name in ("dqn_qr", "dqn_iqn"):
-        settings |= dict(values_kwargs={"quantiles": 20} if name == "dqn_qr" else {"predicted": 8, "targets": 8})
+    if name in QUANTILES:
+        settings |= dict(values_kwargs=QUANTILES[name])
     if name not in ("dqn_rainbow", "dqn_der"):
         settings |= dict(exploration_steps=1_000, exploration_final_eps=0.02)
     algorithm = ALGORITHMS[name].import_class()
     model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [64, 64]}, **settings)
-    model.learn(4_500)
+    model.learn(3_000)
     assert mean_return(model, model.get_env(), 5) > 60
 
 
@@ -67,10 +74,10 @@ class TwoPoints(gym.Env):
 )
 def test_the_learned_distribution_is_that_of_the_returns(values, options, head):
     model = ClassicDQN(
-        "MlpPolicy", TwoPoints(), 1e-2, learning_rate_steps=3000, values=values, values_kwargs=options, seed=0,
+        "MlpPolicy", TwoPoints(), 1e-2, learning_rate_steps=1000, values=values, values_kwargs=options, seed=0,
         batch_size=32, learning_starts=100, train_freq=1, target_update_interval=100, device="cpu",
         policy_kwargs={"net_arch": [32], "head": head}, exploration="none",
-    ).learn(3_000)  # fmt: skip
+    ).learn(1_000)  # fmt: skip
     model.policy.set_training_mode(False)
     found = model.policy.q_net.explain(torch.ones(1, 1)).distribution
     assert found is not None
@@ -90,18 +97,19 @@ def test_the_learned_distribution_is_that_of_the_returns(values, options, head):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*ALGORITHMS][3:])
 def test_it_learns_to_catch_from_pixels(name):
-    """Random play scores about -0.7."""
-    settings: dict[str, Any] = dict(learning_rate=1e-3, batch_size=32, target_update_interval=200, learning_starts=300)
+    """Random play scores about -0.6. With each of the seeds 0 to 2 all scored 0.84 to 1."""
+    settings: dict[str, Any] = dict(learning_rate=2e-3, batch_size=32, target_update_interval=100, learning_starts=200)
     settings |= dict(
-        buffer_size=10_000, n_steps=1, train_freq=4, gradient_steps=3, gamma=0.95, seed=0, device="cpu", learner="fast"
+        buffer_size=10_000, n_steps=1, train_freq=4, gradient_steps=4, gamma=0.95, seed=0, device="cpu", learner="fast"
     )
     torso: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}}
     if name in ("dqn_c51", "dqn_rainbow", "dqn_der"):
         settings |= dict(values_kwargs={"atoms": 21, "v_min": -2, "v_max": 2})
-    if name in ("dqn_qr", "dqn_iqn"):
-        settings |= dict(values_kwargs={"quantiles": 20} if name == "dqn_qr" else {"predicted": 8, "targets": 8})
+    if name in QUANTILES:
+        settings |= dict(values_kwargs=QUANTILES[name])
     if name not in ("dqn_rainbow", "dqn_der"):
-        settings |= dict(exploration_steps=2_000, exploration_final_eps=0.02)
-    model = ALGORITHMS[name].import_class()("CnnPolicy", Catch(), policy_kwargs=torso, precision="fp32", **settings)
-    model.learn(4_000)
-    assert mean_return(model, Monitor(Catch()), 50) > -0.1
+        settings |= dict(exploration_steps=750, exploration_final_eps=0.02)
+    algorithm = ALGORITHMS[name].import_class()
+    model = algorithm("CnnPolicy", SmallCatch(), policy_kwargs=torso, precision="fp32", **settings)
+    model.learn(1_500)
+    assert mean_return(model, Monitor(SmallCatch()), 50) > 0.5

@@ -8,9 +8,15 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_dqn import ClassicDQN, DoubleDQN, DuelingDQN
-from tests.support.environments import Catch, DiscountProbe, PolicyProbe, ValueProbe
+from tests.support.environments import DiscountProbe, PolicyProbe, SmallCatch, ValueProbe
 
 ALGORITHMS = [ClassicDQN, DoubleDQN, DuelingDQN]
+
+
+class NatureCatch(SmallCatch):
+    """Images of 40x40 pixels; the smallest for the torso `nature` are 36x36."""
+
+    pixels_per_cell = 8
 
 
 def learn_probe(algorithm, env, gamma=0.5):
@@ -55,15 +61,16 @@ def test_policy_probe(algorithm):
 
 @pytest.mark.slow
 def test_dueling_dqn_learns_to_catch_from_pixels():
+    """With the default torso. With each of the seeds 0 to 2 it missed no ball after 2,000 steps."""
     model = DuelingDQN(
-        "CnnPolicy", Catch(), learning_rate=1e-3, buffer_size=10_000, learning_starts=300, train_freq=4,
-        target_update_interval=200, exploration_fraction=0.5, gamma=0.95, seed=0, device="cpu",
-        policy_kwargs={"features_extractor_kwargs": {"hidden_size": 128}},
+        "CnnPolicy", NatureCatch(), learning_rate=1e-3, buffer_size=10_000, learning_starts=200, train_freq=4,
+        gradient_steps=2, target_update_interval=100, exploration_fraction=0.5, gamma=0.95, seed=0, device="cpu",
+        policy_kwargs={"features_extractor_kwargs": {"hidden_size": 64}},
     )  # fmt: skip
-    untrained = mean_score(model, Catch())
-    model.learn(8_000)
+    untrained = mean_score(model, NatureCatch())
+    model.learn(2_500)
     assert untrained < 0
-    assert mean_score(model, Catch()) >= 0.9
+    assert mean_score(model, NatureCatch()) >= 0.9
 
 
 @pytest.mark.slow

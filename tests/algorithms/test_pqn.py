@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from sb3_atari_dqn import PQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv
 from sb3_atari_dqn.callbacks import LogDeadUnits, SaveCheckpoints
-from tests.support.environments import Catch, ImageAndVector
+from tests.support.environments import ImageAndVector, SmallCatch
 from tests.support.interrupted import assert_same_after_kills
 
 SMALL: dict[str, Any] = dict(n_steps=8, batch_size=16, learning_rate=1e-3, seed=3, device="cpu")
@@ -141,14 +141,14 @@ def test_it_balances_the_pole(settings):
 
 @pytest.mark.slow
 def test_it_learns_to_catch_from_pixels():
-    """Random play scores about -0.7."""
+    """Random play scores about -0.6. With each of the seeds 0 to 2 it missed no ball from 6,144 steps on."""
     torso: dict[str, Any] = {"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}}
     model = PQN(
-        "CnnPolicy", make_vec_env(Catch, 8, seed=0), 1e-3, n_steps=16, batch_size=64, n_epochs=4, gamma=0.95, seed=0,
-        device="cpu", learner="fast", precision="fp32", overlap=True, exploration_steps=4_000,
+        "CnnPolicy", make_vec_env(SmallCatch, 8, seed=0), 2e-3, n_steps=8, batch_size=32, n_epochs=4, gamma=0.95,
+        seed=0, device="cpu", learner="fast", precision="fp32", overlap=True, exploration_steps=2_000,
         exploration_final_eps=0.02, policy_kwargs=torso,
-    ).learn(18_432, log_interval=None)  # fmt: skip
-    assert np.mean(evaluate_policy(model, Monitor(Catch()), 50)[0]) > -0.1
+    ).learn(8_192, log_interval=None)  # fmt: skip
+    assert np.mean(evaluate_policy(model, Monitor(SmallCatch()), 50)[0]) > 0.5
 
 
 @pytest.mark.parametrize("values", VALUES)

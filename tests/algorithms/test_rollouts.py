@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnvWrapper
 
 from sb3_atari_dqn import ClassicDQN, DuelingDQN
 from sb3_atari_dqn.learners.update import Update
-from tests.support.environments import Catch, DiscountProbe, ImageAndVector, Noise, PolicyProbe, ValueProbe
+from tests.support.environments import Catch, DiscountProbe, ImageAndVector, Noise, PolicyProbe, SmallCatch, ValueProbe
 from tests.support.logs import Memory
 
 SMALL: dict[str, Any] = dict(
@@ -590,19 +590,20 @@ def test_discount_probe_whatever_the_number_of_environments(n_envs, overlap):
 
 
 def mean_score(model):
-    return np.mean(evaluate_policy(model, Monitor(Catch()), n_eval_episodes=50)[0])
+    return np.mean(evaluate_policy(model, Monitor(SmallCatch()), n_eval_episodes=50)[0])
 
 
 @pytest.mark.slow
 def test_the_fast_learner_learns_to_catch_from_pixels_while_the_environments_step():
+    """With each of the seeds 0 to 2 it missed no ball from 1,500 steps on."""
     model = DuelingDQN(
-        "CnnPolicy", make_vec_env(Catch, 4, seed=1), learning_rate=2e-3, buffer_size=10_000, learning_starts=300,
-        replay_ratio=0.25, overlap=True, learner="fast", precision="fp32", target_update_interval=200,
+        "CnnPolicy", make_vec_env(SmallCatch, 4, seed=1), learning_rate=2e-3, buffer_size=10_000, learning_starts=200,
+        replay_ratio=0.5, overlap=True, learner="fast", precision="fp32", target_update_interval=200,
         exploration_fraction=0.5, gamma=0.95, seed=0, device="cpu",
         policy_kwargs={"features_extractor_class": "dqn2013", "features_extractor_kwargs": {"hidden_size": 64}},
     )  # fmt: skip
     untrained = mean_score(model)
-    model.learn(8_000)
+    model.learn(2_000)
     assert untrained < 0
     assert mean_score(model) >= 0.8
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support import markers
+from tests.support import markers, warm
 
 # Buffers and budgets small enough for a test; everything else as configured.
 TINY_ATARI = (
@@ -27,16 +27,25 @@ def zoo(command: str, *args: str, python: str = sys.executable, **options: Any) 
     """``python -m rl_zoo3.COMMAND ARGS`` in a new process; its output is on the result.
 
     :param python: another interpreter
-    :param options: of ``subprocess.run``; ``env`` is added to the environment
+    :param options: of :func:`run`
     """
     return run([python, "-m", f"rl_zoo3.{command}", *args], **options)
 
 
-def run(command: Sequence[str], env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str], env: dict[str, str] | None = None, fresh: bool = False, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """
+    :param env: is added to the environment
+    :param fresh: start Python anew also where a warm one would do (:mod:`tests.support.warm`)
+    :param options: of ``subprocess.run``
+    """
     markers.require(f"{command[0]} is started", *markers.NOT_FAST)
     quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}  # errors come where they belong in the output
     environment = {**os.environ, **quiet, **(env or {})}
     options = {"timeout": 300, **options}
+    if not fresh and warm.fits(command, env or {}):
+        command = warm.command(*command[1:])
     return subprocess.run(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options
     )
@@ -49,7 +58,7 @@ def shell(command: str, *words: str, redirection: str = "", largest_file: int | 
     :param largest_file: in kilobytes; a small one stands for a full disk
     :return: what it printed, but for what was redirected
     """
-    line = shlex.join([sys.executable, "-m", "sb3_atari_dqn", command, *words])
+    line = shlex.join(warm.command("-m", "sb3_atari_dqn", command, *words))
     limit = "" if largest_file is None else f"ulimit -f {largest_file}; "
     return run(["bash", "-c", f"{limit}{line} {redirection}"]).stdout
 

@@ -26,6 +26,7 @@ def trained(tmp_path_factory):
         *("--eval-freq", "300", "--eval-episodes", "1", "--eval-env-kwargs", "max_num_frames_per_episode:800"),
         *("--log-interval", "1", "-params", *TINY_ATARI),
         cwd=folder,
+        fresh=True,
     )
     assert result.returncode == 0, result.stdout
     return folder
@@ -92,7 +93,7 @@ def test_the_same_command_and_seed_give_the_same_weights(tmp_path):
     weights = []
     for folder in ("a", "b"):
         arguments = ("-n", "260", "--seed", "5", "--eval-freq", "-1", "-f", folder, "-params", *TINY_ATARI)
-        result = zoo("train", *PONG, *arguments, cwd=tmp_path)
+        result = zoo("train", *PONG, *arguments, cwd=tmp_path, fresh=True)  # each with another seed of the hashes
         assert result.returncode == 0, result.stdout
         (path,) = (tmp_path / folder).rglob("PongNoFrameskip-v4.zip")
         weights.append(DuelingDQN.load(path, device="cpu").policy.state_dict())
