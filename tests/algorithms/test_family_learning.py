@@ -74,10 +74,10 @@ class TwoPoints(gym.Env):
 )
 def test_the_learned_distribution_is_that_of_the_returns(values, options, head):
     model = ClassicDQN(
-        "MlpPolicy", TwoPoints(), 1e-2, learning_rate_steps=1000, values=values, values_kwargs=options, seed=0,
+        "MlpPolicy", TwoPoints(), 1e-2, learning_rate_steps=2000, values=values, values_kwargs=options, seed=0,
         batch_size=32, learning_starts=100, train_freq=1, target_update_interval=100, device="cpu",
         policy_kwargs={"net_arch": [32], "head": head}, exploration="none",
-    ).learn(1_000)  # fmt: skip
+    ).learn(2_000)  # fmt: skip
     model.policy.set_training_mode(False)
     found = model.policy.q_net.explain(torch.ones(1, 1)).distribution
     assert found is not None
