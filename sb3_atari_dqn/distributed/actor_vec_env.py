@@ -56,6 +56,14 @@ class ActorVecEnv(VecEnv):
     #: Read by the algorithms: actions come from :meth:`next_actions`
     chooses_actions = True
 
+    _blocks: deque[Block]  # received, all groups side by side, not begun
+    _current: Block | None
+    _position: int  # vector steps of the current block that have been given out
+    _begun: int  # episodes likewise
+    _ordered: int  # blocks on their way
+    _number: int  # of the next order
+    _stacks: np.ndarray
+
     def __init__(
         self,
         env_id: str,
@@ -71,7 +79,8 @@ class ActorVecEnv(VecEnv):
         n_envs = as_int("n_envs", n_envs, 1)
         self.settings = ActorSettings.of(ray).divided(n_envs)
         trial = NativeAtariVecEnv(env_id, 1, 0, None, env_kwargs, preset=preset, n_stack=n_stack)  # checks the rest
-        self.n_stack, self._channels = n_stack, trial.observation_space.shape[0] // n_stack
+        space: Any = trial.observation_space
+        self.n_stack, self._channels = n_stack, space.shape[0] // n_stack
         games = n_envs // self._groups
         kwargs = dict(env_kwargs or {})
         spec = GroupSpec(env_id, games, kwargs, preset, n_stack, self.settings.reload_after, self.settings.compress)
@@ -80,7 +89,7 @@ class ActorVecEnv(VecEnv):
             RemoteGame(number, env_id, preset, trial.env_method("get_action_meanings")[0], monitor_dir)
             for number in range(n_envs)
         ]
-        super().__init__(n_envs, trial.observation_space, trial.action_space)
+        super().__init__(n_envs, space, trial.action_space)
         trial.close()
         self._cluster = None if self.settings.address == IN_PROCESS else Cluster(self.settings)
         self._actors: Actors | None = None
@@ -187,11 +196,8 @@ class ActorVecEnv(VecEnv):
 
     def _forget(self) -> None:
         """No block is there, and none is on its way."""
-        self._blocks: deque[Block] = deque()  # received, all groups side by side, not begun
-        self._current: Block | None = None
-        self._position = self._begun = 0  # vector steps and episodes of the current block that have been given out
-        self._ordered = 0  # blocks on their way
-        self._number = 0  # of the next order
+        self._blocks, self._current = deque(), None
+        self._position = self._begun = self._ordered = self._number = 0
         self._stacks = np.zeros((self.num_envs, *self.observation_space.shape), np.uint8)  # type: ignore[misc]
 
     def _order_ahead(self) -> None:

@@ -53,7 +53,7 @@ class Block:
     @property
     def shape(self) -> tuple[int, int]:
         """k and G"""
-        return self.rewards.shape  # type: ignore[return-value]
+        return self.rewards.shape
 
     @property
     def nbytes(self) -> int:

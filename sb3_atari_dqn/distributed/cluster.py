@@ -8,6 +8,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -58,7 +59,7 @@ class Cluster:
         self._environment = {}
 
     def _set(self) -> None:
-        for name, value in {**_PRIVATE, **_QUIET, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+        for name, value in {**_PRIVATE, **_QUIET, "RAY_AUTH_TOKEN": _token()}.items():
             self._environment[name] = os.environ.get(name)
             os.environ[name] = value
 
@@ -109,6 +110,12 @@ class Cluster:
             except self.ray.exceptions.RayError as error:
                 raise ValueError(f"ray: node {name} runs no task ({type(error).__name__}): see its logs.") from None
             check_versions(name, own, there)
+
+
+@cache
+def _token() -> str:
+    """:return: one per process: Ray reads it once"""
+    return secrets.token_hex(32)
 
 
 def check_versions(node: str, own: dict[str, str | None], there: dict[str, str | None]) -> None:

@@ -2,8 +2,8 @@
 
 An actor gets its orders ahead of time, each with a reference to the weights, and answers with blocks; Ray carries both
 through its object store. Answers are taken in a fixed order. When an actor is lost, another one plays its games again
-from their seeds and actions, up to the last block that was taken, and gets the open orders once more: it answers them as
-the lost one would have.
+from their seeds and actions, up to the last block that was taken, and gets the open orders once more: it answers them
+as the lost one would have.
 """
 
 import time
@@ -117,16 +117,12 @@ class RayActors:
 
     def _answer(self, group: int) -> Reply:
         errors = self._ray.exceptions
+        losses = errors.RayActorError, errors.GetTimeoutError, errors.ObjectLostError, errors.NodeDiedError
         number = group % self._settings.actors
         while True:
             try:
                 reply = self._ray.get(self._open[group][0].answer, timeout=self._settings.timeout_s)
-            except (
-                errors.RayActorError,
-                errors.GetTimeoutError,
-                errors.ObjectLostError,
-                errors.NodeDiedError,
-            ) as error:
+            except losses as error:
                 self._replace(number, error)
             except errors.RayTaskError as error:
                 raise self._explained(number, error) from None

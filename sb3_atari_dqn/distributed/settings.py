@@ -94,11 +94,13 @@ class ActorSettings:
             groups = n_envs
         if groups < self.actors:
             raise ValueError(
-                f"ray: {self.actors} actors share {groups} groups of games: raise groups to {self.actors}, or lower actors."
+                f"ray: {self.actors} actors share {groups} groups of games: raise groups to {self.actors}, or lower "
+                "actors."
             )
         if n_envs % groups:
             more = -(-n_envs // groups) * groups
             raise ValueError(
-                f"ray: n_envs={n_envs} games do not divide into {groups} groups: give n_envs={more}, or another number of groups."
+                f"ray: n_envs={n_envs} games do not divide into {groups} groups: give n_envs={more}, or another number "
+                "of groups."
             )
         return replace(self, groups=groups)
