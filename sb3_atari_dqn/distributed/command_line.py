@@ -1,4 +1,4 @@
-"""``--ray ADDRESS`` of ``python -m sb3_atari_dqn train``: brought to the zoo's ``-params``, which has no such option."""
+"""``--ray ADDRESS`` of ``python -m sb3_atari_dqn train``, as ``-params`` of the zoo, which has no such option."""
 
 from collections.abc import Sequence
 

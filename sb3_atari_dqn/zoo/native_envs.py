@@ -53,7 +53,7 @@ def wanted(manager: Any, eval_env: bool) -> bool:
 
 
 def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> VecEnv:
-    """Native counterpart of ``ExperimentManager.create_envs``, including the frame stack; on actors if so configured."""
+    """Native counterpart of ``ExperimentManager.create_envs``, with the frame stack; on actors if so configured."""
     ((wrapper, overrides),) = manager.native_envs.wrappers
     if manager.verbose > 0:
         print(f"Native environments: {n_envs} in C++, stacking {manager.frame_stack or 1} frames")
