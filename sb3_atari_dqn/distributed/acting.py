@@ -37,7 +37,8 @@ class PolicySpec(NamedTuple):
 
 class ActingNetwork:
     """
-    Computes on one thread, so that its numbers are the same on every machine with the same processor.
+    Computes on one thread, so that its numbers are the same on every machine with the same processor. The groups of a
+    process share it, each with its own state of the generators.
 
     :param spec: of the policy
     """
@@ -48,6 +49,7 @@ class ActingNetwork:
         policy.set_training_mode(False)
         self._values, self._q_net = policy.q_net.values, policy.q_net
         self._first_action = policy.first_action
+        self._version = -1  # of the weights
         self._network: Any = (
             OwnNetwork(policy.q_net)
             if spec.precision is None
@@ -55,13 +57,18 @@ class ActingNetwork:
         )
 
     def seed(self, seed: int) -> None:
-        """:param seed: of the generators of noisy layers and drawn quantile fractions"""
+        """:param seed: of the generators, those of noisy layers and of drawn quantile fractions"""
         for number, generator in enumerate(generators(self._q_net)):
             generator.manual_seed(seed + number)
 
-    def load(self, numbers: np.ndarray) -> None:
-        """:param numbers: from the learner, see :func:`tensors_of`"""
-        unpack(numbers, tensors_of(self._network, self._q_net))
+    def load(self, version: int, numbers: np.ndarray) -> None:
+        """
+        :param version: of the weights; nothing happens if it is here already
+        :param numbers: from the learner, see :func:`tensors_of`
+        """
+        if version != self._version:
+            unpack(numbers, tensors_of(self._network, self._q_net))
+            self._version = version
 
     @torch.no_grad()
     def greedy_actions(self, stacks: np.ndarray) -> np.ndarray:

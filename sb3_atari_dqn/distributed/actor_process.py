@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sb3_atari_dqn.distributed.acting import PolicySpec
+from sb3_atari_dqn.distributed.acting import ActingNetwork, PolicySpec
 from sb3_atari_dqn.distributed.blocks import Order, Reply
 from sb3_atari_dqn.distributed.game_group import GameGroup, GroupSpec
 
@@ -31,7 +31,8 @@ class ActorProcess:
         :param specs: by the numbers of the groups
         :param policy: of their networks
         """
-        self._groups = {number: GameGroup(spec, policy) for number, spec in specs.items()}
+        network = ActingNetwork(policy)
+        self._groups = {number: GameGroup(spec, network) for number, spec in specs.items()}
 
     def reset(self, group: int, seed: int | None) -> Reply:
         """See :meth:`GameGroup.reset`."""

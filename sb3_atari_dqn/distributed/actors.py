@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sb3_atari_dqn.distributed.acting import PolicySpec
+from sb3_atari_dqn.distributed.acting import ActingNetwork, PolicySpec
 from sb3_atari_dqn.distributed.blocks import Order, Reply
 from sb3_atari_dqn.distributed.game_group import GameGroup, GroupSpec
 
@@ -57,7 +57,8 @@ class LocalActors:
     """
 
     def __init__(self, specs: Sequence[GroupSpec], policy: PolicySpec) -> None:
-        self._groups = [GameGroup(spec, policy) for spec in specs]
+        network = ActingNetwork(policy)
+        self._groups = [GameGroup(spec, network) for spec in specs]
         self._waiting: deque[list[Callable[[], Reply]]] = deque()
 
     def reset(self, seeds: Sequence[int | None]) -> None:

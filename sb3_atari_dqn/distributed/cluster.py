@@ -19,9 +19,8 @@ from sb3_atari_dqn.distributed.settings import AUTO, LOCAL, ActorSettings
 PACKAGES = ("ray", "sb3-atari-dqn", "torch", "numpy", "ale-py", "stable-baselines3", "gymnasium")
 
 #: A Ray of our own listens on this machine's loopback only, and answers only who knows its token. Ray has the former
-#: as a setting for desktop systems (ray 2.60, `ray_constants.ENABLE_RAY_CLUSTER`).
-_PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+#: as a setting for desktop systems, which it reads when it is imported (ray 2.60, `ray_constants.ENABLE_RAY_CLUSTER`).
+_PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 _CONNECT_TIMEOUT_S, _PROBE_TIMEOUT_S = 5.0, 60.0
 #: Memory for blocks and weights on their way, on this machine
@@ -37,7 +36,13 @@ class Cluster:
     def __init__(self, settings: ActorSettings) -> None:
         self._environment: dict[str, str | None] = {}
         self._own = False
-        self.ray = _imported_ray(settings.address == LOCAL and self._set)
+        _check_installed()
+        if settings.address == LOCAL:
+            self._keep_private()
+        import ray
+        import ray.exceptions
+
+        self.ray = ray
         try:
             self._connect(settings)
             self._check_cpus(settings)
@@ -58,10 +63,16 @@ class Cluster:
                 os.environ[name] = value
         self._environment = {}
 
-    def _set(self) -> None:
-        for name, value in {**_PRIVATE, **_QUIET, "RAY_AUTH_TOKEN": _token()}.items():
+    def _keep_private(self) -> None:
+        """Before Ray is imported: it reads its settings then. If the user imported it before, there is no token."""
+        settings = dict(_PRIVATE)
+        if "ray" not in sys.modules or _token.cache_info().currsize:
+            settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
+        for name, value in settings.items():
             self._environment[name] = os.environ.get(name)
             os.environ[name] = value
+        if (constants := sys.modules.get("ray._private.ray_constants")) is not None:
+            constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
 
     def _connect(self, settings: ActorSettings) -> None:
         if self.ray.is_initialized():  # by the user, who will also end it
@@ -73,7 +84,7 @@ class Cluster:
             options["include_dashboard"] = False
         else:
             options["address"] = settings.address
-            _check_address(settings.address)
+            check_address(settings.address)
         try:
             self.ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -131,22 +142,16 @@ def check_versions(node: str, own: dict[str, str | None], there: dict[str, str |
             raise ValueError(f"ray: node {node} {found}, the learner {here or 'none'}: install {name} {here} there.")
 
 
-def _imported_ray(before: Any) -> Any:
-    """:raises ValueError: if it is not installed"""
+def _check_installed() -> None:
+    """:raises ValueError: if Ray is not"""
     if find_spec("ray") is None:
         raise ValueError(
             "ray: actors need Ray, which is not installed: pip install 'sb3-atari-dqn[ray]', or ray: {address: "
             "in-process}."
         )
-    if before:
-        before()
-    import ray
-    import ray.exceptions
-
-    return ray
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
     """:raises ValueError: if it is no address, or nothing answers there"""
     if address == AUTO:
         return

@@ -1,13 +1,14 @@
 """A group of games that one network plays, block by block. G: games, k: vector steps of a block."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from gymnasium import spaces
 
 from sb3_atari_dqn.atari.native_vec_env import NativeAtariVecEnv
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.checkpoints.state import generator_state, load_generator_state
-from sb3_atari_dqn.distributed.acting import ActingNetwork, PolicySpec
+from sb3_atari_dqn.distributed.acting import ActingNetwork
 from sb3_atari_dqn.distributed.blocks import Block, Order, Reply
 from sb3_atari_dqn.exploration import EpsilonGreedy
 
@@ -39,23 +40,22 @@ class GroupSpec(NamedTuple):
 
 class GameGroup:
     """
-    Its games, its network and its random numbers are its own: what it plays depends on its seeds and on the orders it
-    gets, not on the process it is in or the groups beside it.
+    Its games and its random numbers are its own: what it plays depends on its seeds and on the orders it gets, not on
+    the process it is in or the groups beside it.
 
     :param spec: of the games
-    :param policy: of the network
+    :param network: of the process
     """
 
-    def __init__(self, spec: GroupSpec, policy: PolicySpec) -> None:
-        self._spec, self._policy = spec, policy
+    def __init__(self, spec: GroupSpec, network: ActingNetwork) -> None:
+        self._spec, self._network = spec, network
         self._env = NativeAtariVecEnv(
             spec.env_id, spec.n_games, seed=0, env_kwargs=spec.env_kwargs, preset=spec.preset, n_stack=spec.n_stack
         )
         self._env.reload_after = spec.reload_after
-        self._explorer = EpsilonGreedy(_no_schedule, policy.action_space, 0)
-        self._network = ActingNetwork(policy)
-        self._version = -1
-        self._stacks = np.zeros((spec.n_games, *policy.observation_space.shape), np.uint8)
+        self._explorer = EpsilonGreedy(_no_schedule, cast(spaces.Discrete, self._env.action_space), 0)
+        self._noise = network.state_dict()
+        self._stacks = np.zeros((spec.n_games, *cast(Any, self._env.observation_space).shape), np.uint8)
         self._known: list[tuple[int, int]] = [(-1, 0)] * spec.n_games  # of each journal: seed and length that were sent
 
     def reset(self, seed: int | None) -> Reply:
@@ -68,6 +68,7 @@ class GameGroup:
             self._env.seed(seed)
             self._explorer.seed([_EXPLORATION, seed])
             self._network.seed(int(np.random.SeedSequence([_NOISE, seed]).generate_state(1)[0]))
+            self._noise = self._network.state_dict()
         self._stacks = self._env.reset()
         return Reply(None, self._stacks, self.memo())
 
@@ -77,15 +78,15 @@ class GameGroup:
         :param weights: of the version in the order
         :raises NonFiniteValues: on an action value that is NaN or infinite
         """
-        if order.version != self._version:
-            self._network.load(weights)
-            self._version = order.version
+        self._network.load(order.version, weights)
+        self._network.load_state_dict(self._noise)
         recorder = _Recorder(order.epsilons.shape, self._env.observation_space.shape, self._spec.n_stack)
         for step, epsilons in enumerate(order.epsilons):
             actions = self._explorer.actions(epsilons, epsilons.shape, self._greedy)
             self._env.step_async(actions)
             self._stacks, rewards, dones, infos = self._env.step_wait()
             recorder.add(step, actions, self._stacks, rewards, dones, infos)
+        self._noise = self._network.state_dict()
         block = recorder.block()
         return Reply(block.compressed() if self._spec.compress else block, None, self.memo())
 
@@ -104,7 +105,7 @@ class GameGroup:
             "journals": journals,
             "games": state["games"],
             "exploration": generator_state(self._explorer._rng),
-            "network": self._network.state_dict(),
+            "noise": self._noise,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -119,8 +120,7 @@ class GameGroup:
         self._env.load_state_dict({**fixed, **games, "ready": True, "in_flight": False})
         self._stacks = np.array(state["stacks"])
         load_generator_state(self._explorer._rng, state["exploration"])
-        self._network.load_state_dict(state["network"])
-        self._version = -1
+        self._noise = state["noise"]
         self._known = [(journal["seed"], len(journal["entries"])) for journal in state["journals"]]
 
     def close(self) -> None:

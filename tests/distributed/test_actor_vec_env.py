@@ -148,7 +148,7 @@ def test_a_state_continues_exactly(stop):
     model = learner(env)
     model.learn(stop)
     state = {name: through_json(each) for name, each in model.state_dict().items()}
-    chunks = [tuple(chunk) for chunk in model.frame_source().frames_since(0)]
+    chunks = [tuple(chunk) for chunk in model.replay_buffer.frames_since(0)]
     other_env = actor_env(seed=77)
     other = learner(other_env)
     other.load_state_dict(state, chunks)

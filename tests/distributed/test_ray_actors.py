@@ -14,7 +14,7 @@ import pytest
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_dqn import RainbowDQN
-from sb3_atari_dqn.distributed.cluster import Cluster
+from sb3_atari_dqn.distributed.cluster import Cluster, check_address
 from sb3_atari_dqn.distributed.settings import ActorSettings
 from tests.support.actors import actor_env, assert_same, learner, needs_ray, results, trained
 
@@ -146,18 +146,8 @@ def test_strangers_on_this_machine_are_refused(cluster):
 )
 def test_addresses_without_a_cluster_are_named(address, message):
     with pytest.raises(ValueError, match=message) as caught:
-        Cluster(ActorSettings(address=address)) if not _initialized() else _check(address)
+        check_address(address)
     assert "secret" not in str(caught.value)
-
-
-def _initialized() -> bool:
-    return needs_ray().is_initialized()
-
-
-def _check(address: str) -> None:
-    from sb3_atari_dqn.distributed.cluster import _check_address
-
-    _check_address(address)
 
 
 _INTERRUPTED = """
