@@ -192,3 +192,21 @@ def wait_until(condition: Any, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.1)
+
+
+def test_two_nodes_of_which_one_is_lost():
+    """Two machines are two nodes in a private network, where nothing else can reach them."""
+    private = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if subprocess.run([*private, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this system gives no private network (unshare --net)")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [*private, sys.executable, "-m", "tests.support.two_nodes"],
+        **{"capture_output": True, "text": True, "timeout": 300, "check": False, "cwd": root},
+        env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout.splitlines()
+    assert "processes 2" in printed
+    assert "replaced 1" in printed
+    assert printed[-1] == "equal"
