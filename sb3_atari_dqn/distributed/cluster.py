@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,7 @@ PACKAGES = ("ray", "sb3-atari-dqn", "torch", "numpy", "ale-py", "stable-baseline
 #: as a setting for desktop systems, which it reads when it is imported (ray 2.60, `ray_constants.ENABLE_RAY_CLUSTER`).
 _PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
-_CONNECT_TIMEOUT_S, _PROBE_TIMEOUT_S = 5.0, 60.0
+_CONNECT_TIMEOUT_S, _PROBE_TIMEOUT_S, _CPUS_TIMEOUT_S = 5.0, 60.0, 10.0
 #: Memory for blocks and weights on their way, on this machine
 _STORE_BYTES = 512 * 2**20
 
@@ -61,18 +62,27 @@ class Cluster:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        if self._environment:
+            self._set_loopback_only(False)
         self._environment = {}
+
+    @staticmethod
+    def _set_loopback_only(loopback: bool) -> None:
+        """What the environment says at Ray's import, for a Ray that was imported before."""
+        if (constants := sys.modules.get("ray._private.ray_constants")) is not None:
+            vars(constants)["ENABLE_RAY_CLUSTER"] = not loopback
 
     def _keep_private(self) -> None:
         """Before Ray is imported: it reads its settings then. If the user imported it before, there is no token."""
-        settings = dict(_PRIVATE)
-        if "ray" not in sys.modules or _token.cache_info().currsize:
+        ray, settings = sys.modules.get("ray"), dict(_PRIVATE)
+        if ray is not None and ray.is_initialized():
+            return
+        if ray is None or _token.cache_info().currsize:
             settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
         for name, value in settings.items():
             self._environment[name] = os.environ.get(name)
             os.environ[name] = value
-        if (constants := sys.modules.get("ray._private.ray_constants")) is not None:
-            constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
+        self._set_loopback_only(True)
 
     def _connect(self, settings: ActorSettings) -> None:
         if self.ray.is_initialized():  # by the user, who will also end it
@@ -93,14 +103,18 @@ class Cluster:
 
     def _check_cpus(self, settings: ActorSettings) -> None:
         wanted = settings.actors * settings.cpus_per_actor
-        whole, free = (
-            int(each.get("CPU", 0)) for each in (self.ray.cluster_resources(), self.ray.available_resources())
-        )
+        whole = int(self.ray.cluster_resources().get("CPU", 0))
+        end = time.monotonic() + _CPUS_TIMEOUT_S
+        while (free := self._free_cpus()) < wanted <= whole and time.monotonic() < end:
+            time.sleep(0.1)  # those of actors that just ended are not free at once
         if free < wanted:
             raise ValueError(
                 f"ray: {settings.actors} actors take {wanted} CPUs, and {free} of the cluster's {whole} are free: add "
                 f"nodes (ray start --address=...), or set actors to at most {free // settings.cpus_per_actor}."
             )
+
+    def _free_cpus(self) -> int:
+        return int(self.ray.available_resources().get("CPU", 0))
 
     def _check_nodes(self) -> None:
         """:raises ValueError: if Python or a package of a node is of another version than here, or missing"""

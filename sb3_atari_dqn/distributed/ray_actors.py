@@ -186,7 +186,7 @@ class RayActors:
                 if (state := self._recall(group)) is not None
             ]
             self._get(restored)
-        except self._ray.exceptions.RayActorError as again:
+        except (self._ray.exceptions.RayActorError, self._ray.exceptions.GetTimeoutError) as again:
             self._replace(number, again)
             return
         for group in self._groups[number]:
