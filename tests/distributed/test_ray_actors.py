@@ -44,6 +44,10 @@ class At(BaseCallback):
         return True
 
 
+def pid_of(env: Any, number: int) -> int:
+    return env._actors.processes()[number]["pid"]
+
+
 @pytest.mark.parametrize("settings", [{"actors": 1}, {"actors": 2, "compress": True}])
 @pytest.mark.parametrize("options", [{}, {"algorithm": RainbowDQN, "options": {"overlap": True}}])
 def test_a_run_on_ray_equals_the_run_in_one_process(cluster, settings, options):
@@ -56,7 +60,7 @@ def test_a_killed_actor_is_replaced_and_the_run_is_the_same(cluster, capsys):
     model = learner(env)
 
     def kill(number: int) -> None:
-        os.kill(env._actors.processes()[number]["pid"], signal.SIGKILL)
+        os.kill(pid_of(env, number), signal.SIGKILL)
 
     kills = [At(step, lambda number=number: kill(number)) for step, number in ((40, 0), (100, 1), (180, 0))]
     model.learn(240, callback=kills)
@@ -70,7 +74,7 @@ def test_a_killed_actor_is_replaced_and_the_run_is_the_same(cluster, capsys):
 def test_an_actor_that_hangs_is_replaced(cluster):
     env = actor_env(address="local", timeout_s=5.0)
     model = learner(env)
-    model.learn(120, callback=At(60, lambda: os.kill(env._actors.processes()[0]["pid"], signal.SIGSTOP)))
+    model.learn(120, callback=At(60, lambda: os.kill(pid_of(env, 0), signal.SIGSTOP)))
     model.learn(120, reset_num_timesteps=False)
     assert env.statistics()["actors_replaced"] == 1
     ours = results(model)
@@ -202,7 +206,11 @@ def test_two_nodes_of_which_one_is_lost():
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [*private, sys.executable, "-m", "tests.support.two_nodes"],
-        **{"capture_output": True, "text": True, "timeout": 300, "check": False, "cwd": root},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=root,
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
     )
     assert done.returncode == 0, done.stdout + done.stderr

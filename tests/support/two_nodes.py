@@ -5,7 +5,6 @@ loopback.
 """
 
 import os
-import sys
 from typing import Any
 
 os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
@@ -46,4 +45,4 @@ def _node(cpus: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
