@@ -1,5 +1,6 @@
 """Actors on a real Ray: lock-step equality, lost processes, and what is wrong with a cluster."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -89,17 +90,19 @@ def test_an_actor_that_hangs_is_replaced(cluster):
 def test_an_error_in_an_actor_is_told_and_not_repeated(cluster):
     env = actor_env(address="local")
     model = learner(env)
-    with pytest.raises((ValueError, RuntimeError), match=r"Actor 0 failed: .*(nan|NaN|finite)"):
-        model.learn(400, callback=At(100, lambda: spoil(model)))
-    assert env.statistics()["actors_replaced"] == 0
-    env.close()
+    try:
+        with pytest.raises((ValueError, RuntimeError), match=r"Actor 0 failed: .*(nan|NaN|finite)"):
+            model.learn(400, callback=At(100, lambda: spoil(model)))
+        assert env.statistics()["actors_replaced"] == 0
+    finally:
+        env.close()
 
 
 def spoil(model: Any) -> None:
     for parameter in model.policy.q_net.parameters():
         parameter.data.fill_(float("nan"))
     model._learner.refresh()
-    model.learning_starts = 10**6  # the learner must not notice first
+    model.pending_updates, model.replay_ratio = 0.0, 1e-9  # the learner must not notice first
     model._n_updates += 1  # these are new weights
 
 
@@ -132,11 +135,13 @@ def test_strangers_on_this_machine_are_refused(cluster):
     address = cluster.ray.get_runtime_context().gcs_address
     script = f"import ray; ray.init({address!r}, logging_level='ERROR'); print('inside', ray.nodes())"
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=120, check=False
-    )
-    assert done.returncode != 0
-    assert "inside" not in done.stdout
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=env) as stranger:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # Ray tries again and again
+            stranger.wait(25)
+        stranger.kill()
+        printed = stranger.communicate()[0]
+    assert "inside" not in printed
+    assert stranger.returncode != 0
 
 
 @pytest.mark.parametrize(
@@ -188,10 +193,16 @@ def test_an_interrupted_or_killed_learner_leaves_no_process_behind(how, tmp_path
         else:
             program.kill()
         program.wait(60)
-        wait_until(lambda: not any(each.is_running() and each.status() != "zombie" for each in processes))
+        wait_until(lambda: not any(is_alive(each) for each in processes))
 
 
-def wait_until(condition: Any, seconds: float = 30.0) -> None:
+def is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_until(condition: Any, seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
