@@ -29,7 +29,7 @@ class ActorSettings:
     :param blocks_ahead: blocks that are played while the learner learns from the one before; their weights are so many
         blocks old
     :param exploration: "schedule", or "ladder": game i of N always explores with 0.4 ** (1 + 7 i / (N - 1))
-    :param compress: send frames compressed by zstd: about a tenth of the bytes, for CPU time on both sides
+    :param compress: send frames compressed by zstd: a hundredth of the bytes in Pong, for CPU time on both sides
     :param cpus_per_actor: that Ray reserves
     :param reload_after: steps after which a game loads its ROM again at its next start: bounds how long a replacement
         of a lost actor has to play again

@@ -14,6 +14,8 @@ from sb3_atari_dqn.distributed.behaviour import ladder
 from tests.support.actors import GAME, IN_PROCESS, actor_env, assert_same, learner, results, trained
 from tests.support.continuing import assert_equal, through_json
 
+pytestmark = pytest.mark.slow
+
 
 class Stream(BaseCallback):
     """Keeps what each vector step brought."""
