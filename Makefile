@@ -51,5 +51,5 @@ $(READY): pyproject.toml $(CONSTRAINTS) sb3_atari_dqn.pth sb3_atari_dqn_autoload
 	  { echo "make: $(PYTHON) has no venv module; install it: apt-get install python3-venv" >&2; exit 1; }
 	@echo 'Installing $(or $(CONSTRAINTS),the newest versions) into $(VENV); this takes a few minutes.'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %) -e '.[dev,docs,postgres]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS:%=-c %) -e '.[dev,docs,postgres,ray]'
 	@touch $@

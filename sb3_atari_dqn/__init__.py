@@ -23,12 +23,14 @@ if TYPE_CHECKING:  # they cannot follow the catalogue; tests/test_public_names.p
     from sb3_atari_dqn.atari import NatureAtari as NatureAtari
     from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile as UnsafeFile
     from sb3_atari_dqn.checkpoints.allowed_names import allow as allow
+    from sb3_atari_dqn.distributed.actor_vec_env import ActorVecEnv as ActorVecEnv
     from sb3_atari_dqn.replay.buffer import FrameReplayBuffer as FrameReplayBuffer
     from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer as PrioritizedFrameReplayBuffer
     from sb3_atari_dqn.zoo.plugin import register as register
 
 #: Public names beside the classes of the catalogue, and the modules that define them.
 _HOME = {
+    "ActorVecEnv": "sb3_atari_dqn.distributed.actor_vec_env",
     "FrameReplayBuffer": "sb3_atari_dqn.replay.buffer",
     "NativeAtariVecEnv": "sb3_atari_dqn.atari",
     "NatureAtari": "sb3_atari_dqn.atari",

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 import sb3_atari_dqn
+from sb3_atari_dqn.distributed.command_line import with_actors
 from sb3_atari_dqn.recipes.expansion import expand
 
 ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hub", "load_from_hub")
@@ -21,6 +22,7 @@ OWN_COMMANDS: dict[str, str] = {
     "export": "write a model as safetensors, JSON and ONNX, and read it again",
 }
 
+_RAY = "--ray ADDRESS (train): actors play the games, on this machine (local), or on a cluster (HOST:PORT)"
 _RECIPES = "--recipe NAME replaces --algo, --env and -conf"
 
 
@@ -54,11 +56,11 @@ def _dispatch() -> None:
         import_module(f"sb3_atari_dqn.commands.{command}").main(sys.argv[2:])
     else:
         try:
-            arguments = expand(command, sys.argv[2:])
+            arguments = expand(command, with_actors(command, sys.argv[2:]))
         except ValueError as error:
             parser.error(str(error))
         if {"-h", "--help"} & {*arguments}:
-            print(f"{_RECIPES}\n\nThe other arguments are those of the zoo:\n")
+            print(f"{_RECIPES}\n{_RAY}\n\nThe other arguments are those of the zoo:\n")
         run_script(command, arguments)
 
 
@@ -76,6 +78,7 @@ def _explained() -> list[str]:
     """:return: lines that describe our own commands"""
     lines = [f"  {name:<10} {purpose}" for name, purpose in OWN_COMMANDS.items()]
     lines += ["", f"{_RECIPES}: {' '.join(ZOO_COMMANDS)}"]
+    lines += [_RAY]
     return [*lines, "", "`python -m sb3_atari_dqn COMMAND --help` shows the arguments of a command."]
 
 

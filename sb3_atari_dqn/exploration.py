@@ -1,6 +1,6 @@
 """Exploration: which actions are random, drawn from a generator of its own. N: environments."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,18 +26,20 @@ class EpsilonGreedy:
         self._first, self._n_actions = int(action_space.start), int(action_space.n)
         self.seed(seed)
 
-    def seed(self, seed: int | None) -> None:
-        """:param seed: of the generator, None: from the operating system"""
+    def seed(self, seed: int | Sequence[int] | None) -> None:
+        """:param seed: of the generator, one number or several; None: from the operating system"""
         self._rng = np.random.default_rng(seed)
 
-    def actions(self, epsilon: float, shape: tuple[int, ...], greedy: Callable[[], np.ndarray]) -> np.ndarray:
+    def actions(
+        self, epsilon: float | np.ndarray, shape: tuple[int, ...], greedy: Callable[[], np.ndarray]
+    ) -> np.ndarray:
         """
-        :param epsilon: probability of a random action
+        :param epsilon: probability of a random action, one for all or of this shape
         :param shape: (N,), or () for a single action
         :param greedy: returns the greedy actions, of this shape; not called if all actions are random
         :return: as numbered in the action space, of this shape
         """
-        if epsilon == 0:
+        if not np.any(epsilon):
             return greedy()
         explores = self._rng.random(shape) < epsilon
         random = self._first + self._rng.integers(self._n_actions, size=shape)

@@ -30,6 +30,7 @@ from sb3_atari_dqn.algorithms.chosen_objective import ChosenObjective
 from sb3_atari_dqn.algorithms.env_stacking import frame_stacking
 from sb3_atari_dqn.algorithms.failures import checkpoint_hint, explained_failures, watch_workers
 from sb3_atari_dqn.algorithms.model_sizes import check_sizes
+from sb3_atari_dqn.algorithms.remote_acting import actors_of, let_actors_follow
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.exploration import EpsilonGreedy, exploration_of
 from sb3_atari_dqn.finite import NonFiniteUpdate
@@ -225,6 +226,7 @@ class ValueBasedAlgorithm(ChosenObjective):
             self.largest_reward = 0.0
         if self.env is not None:
             watch_workers(self.env)
+            let_actors_follow(self)
         with explained_failures(self):
             prepared = super()._setup_learn(*args, **kwargs)
         if self._learner is not None:
@@ -321,3 +323,6 @@ class ValueBasedAlgorithm(ChosenObjective):
         """Record the speeds since they were recorded last."""
         for name, speed in self._log.take_speeds(self.num_timesteps, self._n_updates).items():
             self.logger.record(f"time/{name}", speed)
+        if (actors := actors_of(self.env)) is not None:
+            for name, value in actors.statistics().items():
+                self.logger.record(f"actors/{name}", value)

@@ -21,6 +21,7 @@ from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.algorithms.failures import explained_failures
+from sb3_atari_dqn.algorithms.remote_acting import actors_of
 
 if TYPE_CHECKING:
     from stable_baselines3 import DQN as _Host
@@ -111,10 +112,24 @@ class OverlappedRollouts(_Host):
         return {"train_freq": (frequency, getattr(unit, "value", unit))}
 
     def _choose_actions(self, learning_starts: int, n_envs: int) -> np.ndarray:
-        """:return: random ones before learning starts, then those of the exploration policy, [N]"""
+        """
+        :return: random ones before learning starts, then those of the exploration policy; those that actors chose,
+            where there are any, [N]
+        """
+        if (actors := actors_of(self.env)) is not None:
+            return actors.next_actions()
         if self.num_timesteps < learning_starts:
             return np.array([self.action_space.sample() for _ in range(n_envs)])
         return self._explore(self._last_obs)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As in SB3, whose loop asks here."""
+        if (actors := actors_of(self.env)) is None:
+            return super()._sample_action(learning_starts, action_noise, n_envs)
+        actions = actors.next_actions()
+        return actions, actions
 
     def _explore(self, observations: Any) -> np.ndarray:
         """:return: actions [N]"""

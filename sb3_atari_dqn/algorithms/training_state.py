@@ -14,6 +14,7 @@ import torch
 
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
 from sb3_atari_dqn.algorithms.optimizer_state import load_optimizer_state, optimizer_state
+from sb3_atari_dqn.algorithms.remote_acting import let_actors_follow
 from sb3_atari_dqn.algorithms.replay_state import buffer_state, frame_source, load_buffer_state, load_frames
 from sb3_atari_dqn.checkpoints import training
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
@@ -120,6 +121,7 @@ class TrainingState(_Host):
         load_generator_state(self.action_space.np_random, state["actions"])
         self._log.load_state_dict({key: value for key, value in state["log"].items() if key != "pending"})
         self._load_loop_state(state["loop"])
+        let_actors_follow(self)
         first = load_env_state(cast(Any, self.env), state["env"])
         if first is not None:  # new episodes
             self._last_obs = first  # type: ignore[assignment]

@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_atari_dqn import validation
 from sb3_atari_dqn.callbacks import RunCallback
 from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.distributed.settings import ActorSettings
 from sb3_atari_dqn.validation import as_int, check_between, check_options
 from sb3_atari_dqn.zoo import checkpointing
 from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
@@ -35,7 +36,7 @@ _COMMAND_LINE = {"eval_episodes": 1, "n_eval_envs": 1}
 #: Keys that hold mappings. The zoo evaluates strings in those of _EVALUATED; the algorithm validates the result.
 _MAPPINGS = (
     *("env_kwargs", "monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs"),
-    *("values_kwargs", "bootstrap_kwargs"),
+    *("values_kwargs", "bootstrap_kwargs", "ray"),
 )
 _EVALUATED = ("monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
 
@@ -140,6 +141,8 @@ def check_mappings(config: str, hyperparams: dict[str, Any]) -> None:
         options = hyperparams.get(key, {})
         if key.startswith(("values", "bootstrap")) and options is None:
             continue
+        if key == "ray" and (options is None or isinstance(options, str)):  # none, or an address alone
+            continue
         if key in _EVALUATED and (isinstance(options, str) or (options is None and key != "monitor_kwargs")):
             continue
         check_options(f"{config} or the command line: {key}", options)
@@ -156,6 +159,10 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     native = hyperparams.get("native_envs", "auto")
     if not (isinstance(native, bool) or native == "auto"):  # rejects 0 and 1, which equal False and True
         raise ValueError(f"native_envs must be true, false or auto, got {hyperparams['native_envs']!r}")
+    if hyperparams.get("ray") is not None:
+        if native is False:
+            raise ValueError("ray: actors play native games only: remove native_envs: false, or ray")
+        ActorSettings.of(hyperparams["ray"]).divided(hyperparams.get("n_envs", 1))
     checkpointing.check(hyperparams.get("checkpoint_freq"))
     if not isinstance(hyperparams["policy"], str):
         raise ValueError(f"policy must be a name such as CnnPolicy, got {hyperparams['policy']!r}")

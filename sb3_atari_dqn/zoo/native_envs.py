@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_atari_dqn.atari import AtariPresetWrapper, NativeAtariVecEnv, why_not_native
 
@@ -15,10 +15,12 @@ class Choice:
 
     :param native: the key ``native_envs``: True, False or "auto"
     :param wrappers: classes of ``env_wrapper`` with their keyword arguments
+    :param ray: the key ``ray``: actors play the games of the training; None: this process does
     """
 
     native: Any
     wrappers: list[tuple[type, dict[str, Any]]]
+    ray: Any = None
 
     def ordinary(self) -> "Choice":
         """:return: a copy that selects regular environments"""
@@ -35,11 +37,14 @@ def wanted(manager: Any, eval_env: bool) -> bool:
     """
     choice = manager.native_envs
     has_preset = any(issubclass(wrapper, AtariPresetWrapper) for wrapper, _ in choice.wrappers)
-    if choice.native is False or (choice.native == "auto" and not has_preset):
+    by_actors = choice.ray is not None and not eval_env
+    if not by_actors and (choice.native is False or (choice.native == "auto" and not has_preset)):
         return False
     obstacle = _obstacle(manager) or why_not_native(
         manager.env_name.gym_id, choice.wrappers, manager.eval_env_kwargs if eval_env else manager.env_kwargs
     )
+    if obstacle and by_actors:
+        raise ValueError(f"ray: actors play native games, but {obstacle}: remove that, or ray")
     if obstacle and choice.native is True:
         raise ValueError(f"native_envs: true, but {obstacle}: remove that, or set native_envs to auto or false")
     if obstacle:
@@ -47,20 +52,25 @@ def wanted(manager: Any, eval_env: bool) -> bool:
     return obstacle is None
 
 
-def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> NativeAtariVecEnv:
-    """Native counterpart of ``ExperimentManager.create_envs``, including the frame stack."""
+def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> VecEnv:
+    """Native counterpart of ``ExperimentManager.create_envs``, with the frame stack; on actors if so configured."""
     ((wrapper, overrides),) = manager.native_envs.wrappers
     if manager.verbose > 0:
         print(f"Native environments: {n_envs} in C++, stacking {manager.frame_stack or 1} frames")
-    return NativeAtariVecEnv(
-        manager.env_name.gym_id,
-        n_envs,
-        seed=manager.seed,
-        monitor_dir=None if eval_env or no_log else manager.save_path,
-        env_kwargs=manager.eval_env_kwargs if eval_env else manager.env_kwargs,
-        preset=wrapper.preset.with_overrides(overrides),
-        n_stack=manager.frame_stack or 1,
-    )
+    arguments: dict[str, Any] = {
+        "env_id": manager.env_name.gym_id,
+        "n_envs": n_envs,
+        "seed": manager.seed,
+        "monitor_dir": None if eval_env or no_log else manager.save_path,
+        "env_kwargs": manager.eval_env_kwargs if eval_env else manager.env_kwargs,
+        "preset": wrapper.preset.with_overrides(overrides),
+        "n_stack": manager.frame_stack or 1,
+    }
+    if manager.native_envs.ray is None or eval_env:
+        return NativeAtariVecEnv(**arguments)
+    from sb3_atari_dqn.distributed.actor_vec_env import ActorVecEnv
+
+    return ActorVecEnv(**arguments, ray=manager.native_envs.ray)
 
 
 def _obstacle(manager: Any) -> str | None:

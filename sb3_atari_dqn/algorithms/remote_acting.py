@@ -1,0 +1,37 @@
+"""Environments whose actors choose the actions, such as `ActorVecEnv`: told of the model, asked for what was played.
+
+Known by their attribute `chooses_actions`; this room does not import theirs.
+"""
+
+from typing import Any
+
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+
+
+def actors_of(env: VecEnv | None) -> Any | None:
+    """
+    :param env: of a model
+    :return: the environment, if its actors choose the actions; None for any other
+    :raises ValueError: if something is wrapped around one, which actors would not see
+    """
+    base: Any = env
+    while isinstance(base, VecEnvWrapper):
+        base = base.venv
+    if not getattr(base, "chooses_actions", False):
+        return None
+    if base is not env:
+        raise ValueError(
+            f"{type(env).__name__} is wrapped around {type(base).__name__}, whose actors do not see what it changes: "
+            "pass the environment itself."
+        )
+    return base
+
+
+def let_actors_follow(model: Any) -> None:
+    """
+    Called before a training begins or continues.
+
+    :param model: whose policy the actors of its environment follow, if it has any
+    """
+    if (env := actors_of(model.env)) is not None:
+        env.act_for(model)

@@ -1,0 +1,231 @@
+"""Actors on a real Ray: lock-step equality, lost processes, and what is wrong with a cluster."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_atari_dqn import RainbowDQN
+from sb3_atari_dqn.distributed.cluster import Cluster, check_address
+from sb3_atari_dqn.distributed.settings import ActorSettings
+from tests.support.actors import actor_env, assert_same, learner, needs_ray, results, trained
+
+pytestmark = pytest.mark.slow
+needs_ray()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A private one; its start takes seconds."""
+    started = Cluster(ActorSettings())
+    yield started
+    started.close()
+
+
+class At(BaseCallback):
+    """Does something once, at a step."""
+
+    def __init__(self, step: int, action: Any) -> None:
+        super().__init__()
+        self._step, self._action = step, action
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self._step and self._action is not None:
+            action, self._action = self._action, None
+            action()
+        return True
+
+
+def pid_of(env: Any, number: int) -> int:
+    return env._actors.processes()[number]["pid"]
+
+
+@pytest.mark.parametrize("settings", [{"actors": 1}, {"actors": 2, "compress": True}])
+@pytest.mark.parametrize("options", [{}, {"algorithm": RainbowDQN, "options": {"overlap": True}}])
+def test_a_run_on_ray_equals_the_run_in_one_process(cluster, settings, options):
+    assert_same(trained(address="local", **options, **settings), trained(**options))
+
+
+def test_a_killed_actor_is_replaced_and_the_run_is_the_same(cluster, capsys):
+    """Three times, with games in progress; nothing is stored twice, and nothing is missing."""
+    env = actor_env(address="local", actors=2)
+    model = learner(env)
+
+    def kill(number: int) -> None:
+        os.kill(pid_of(env, number), signal.SIGKILL)
+
+    kills = [At(step, lambda number=number: kill(number)) for step, number in ((40, 0), (100, 1), (180, 0))]
+    model.learn(240, callback=kills)
+    ours = results(model)
+    assert env.statistics()["actors_replaced"] == 3
+    env.close()
+    assert_same(ours, trained())
+    assert "Actor 1 was lost (its process ended) and replaced in" in capsys.readouterr().out
+
+
+def test_an_actor_that_hangs_is_replaced(cluster):
+    env = actor_env(address="local", timeout_s=5.0)
+    model = learner(env)
+    model.learn(120, callback=At(60, lambda: os.kill(pid_of(env, 0), signal.SIGSTOP)))
+    model.learn(120, reset_num_timesteps=False)
+    assert env.statistics()["actors_replaced"] == 1
+    ours = results(model)
+    env.close()
+    other = actor_env()
+    twin = learner(other)
+    twin.learn(120)
+    assert_same(ours, results(twin.learn(120, reset_num_timesteps=False)))
+    other.close()
+
+
+def test_an_error_in_an_actor_is_told_and_not_repeated(cluster):
+    env = actor_env(address="local")
+    model = learner(env)
+    try:
+        with pytest.raises((ValueError, RuntimeError), match=r"Actor 0 failed: .*(nan|NaN|finite)"):
+            model.learn(400, callback=At(100, lambda: spoil(model)))
+        assert env.statistics()["actors_replaced"] == 0
+    finally:
+        env.close()
+
+
+def spoil(model: Any) -> None:
+    for parameter in model.policy.q_net.parameters():
+        parameter.data.fill_(float("nan"))
+    model._learner.refresh()
+    model.pending_updates, model.replay_ratio = 0.0, 1e-9  # the learner must not notice first
+    model._n_updates += 1  # these are new weights
+
+
+def test_too_few_cpus_are_named(cluster):
+    n = len(os.sched_getaffinity(0))
+    with pytest.raises(ValueError, match=rf"{n + 1} actors take {n + 1} CPUs, and {n} of the cluster's {n} are free"):
+        actor_env(address="local", actors=n + 1, groups=n + 1, n_envs=n + 1)
+
+
+def test_closing_frees_the_cpus(cluster):
+    n = len(os.sched_getaffinity(0))
+    for _ in range(2):
+        env = actor_env(address="local", actors=n, groups=n, n_envs=n)
+        env.act_for(learner(env))
+        env.close()
+        wait_until(lambda: cluster.ray.available_resources().get("CPU") == n)
+
+
+def test_nothing_listens_beyond_this_machine(cluster):
+    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    listening = [
+        each.laddr.ip for each in psutil.net_connections("tcp") if each.pid in own and each.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) > 3
+    assert {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
+
+
+def test_strangers_on_this_machine_are_refused(cluster):
+    """A process without the token cannot use the private Ray."""
+    address = cluster.ray.get_runtime_context().gcs_address
+    script = f"import ray; ray.init({address!r}, logging_level='ERROR'); print('inside', ray.nodes())"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=env) as stranger:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # Ray tries again and again
+            stranger.wait(25)
+        stranger.kill()
+        printed = stranger.communicate()[0]
+    assert "inside" not in printed
+    assert stranger.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no cluster at 127.0.0.1:1"),
+        ("nowhere", "'nowhere' is not HOST:PORT"),
+        ("head:99999", "is not HOST:PORT"),
+        ("ray://user:secret@head:10001", "credentials in addresses are not supported"),
+    ],
+)
+def test_addresses_without_a_cluster_are_named(address, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        check_address(address)
+    assert "secret" not in str(caught.value)
+
+
+_INTERRUPTED = """
+import sys
+from tests.support.actors import actor_env, learner
+if __name__ == "__main__":
+    env = actor_env(address="local", actors=2)
+    model = learner(env)
+    model.learn(64)
+    print("training", flush=True)
+    try:
+        model.learn(10**6)
+    finally:
+        env.close()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_or_killed_learner_leaves_no_process_behind(how, tmp_path):
+    """Ctrl-C goes to the whole foreground group, as a terminal sends it."""
+    script = tmp_path / "interrupted.py"
+    script.write_text(_INTERRUPTED)
+    root = str(Path(__file__).resolve().parents[2])
+    env = {**os.environ, "PYTHONPATH": root}
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "training\n"
+        processes = psutil.Process(program.pid).children(recursive=True)
+        assert len(processes) > 3
+        if how is signal.SIGINT:
+            os.killpg(program.pid, how)
+        else:
+            program.kill()
+        program.wait(60)
+        wait_until(lambda: not any(is_alive(each) for each in processes))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_until(condition: Any, seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.1)
+
+
+def test_two_nodes_of_which_one_is_lost():
+    """Two machines are two nodes in a private network, where nothing else can reach them."""
+    private = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if subprocess.run([*private, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this system gives no private network (unshare --net)")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [*private, sys.executable, "-m", "tests.support.two_nodes"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=root,
+        env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout.splitlines()
+    assert "processes 2" in printed
+    assert "replaced 1" in printed
+    assert printed[-1] == "equal"
