@@ -20,6 +20,7 @@ INSTALLED = [
         PROJECT["optional-dependencies"]["dev"],
         PROJECT["optional-dependencies"]["docs"],
         PROJECT["optional-dependencies"]["postgres"],
+        PROJECT["optional-dependencies"]["ray"],
     )
     for text in group
 ]

@@ -93,8 +93,8 @@ def test_the_same_command_and_seed_give_the_same_weights(tmp_path):
     weights = []
     for folder in ("a", "b"):
         arguments = ("-n", "260", "--seed", "5", "--eval-freq", "-1", "-f", folder, "-params", *TINY_ATARI)
-        chosen = "precision:'bf16'"  # "auto" is a matter of time: two runs may choose differently
-        result = zoo("train", *PONG, *arguments, chosen, cwd=tmp_path, fresh=True)  # each with another seed of the hashes
+        # Python hashes with another seed each time; "auto" is a matter of time: two runs may choose differently
+        result = zoo("train", *PONG, *arguments, "precision:'bf16'", cwd=tmp_path, fresh=True)
         assert result.returncode == 0, result.stdout
         (path,) = (tmp_path / folder).rglob("PongNoFrameskip-v4.zip")
         weights.append(DuelingDQN.load(path, device="cpu").policy.state_dict())
