@@ -111,6 +111,8 @@ def test_a_state_loaded_during_a_step_is_not_followed_by_its_answers():
 
 
 def test_closed_steps_leave_no_thread():
+    gc.collect()  # of other tests
+    time.sleep(0.1)
     before = threads()
     steps: Any = [StaggeredSteps(lambda answer: answer) for _ in range(3)]
     assert threads() > before
@@ -119,10 +121,12 @@ def test_closed_steps_leave_no_thread():
     deadline = time.monotonic() + 5
     while threads() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threads() == before
+    assert threads() <= before
 
 
 def test_a_forgotten_environment_leaves_no_thread():
+    gc.collect()
+    time.sleep(0.1)
     before = threads()
     env = NativeAtariVecEnv("BreakoutNoFrameskip-v4", 16, seed=0)
     assert threads() > before
@@ -131,4 +135,4 @@ def test_a_forgotten_environment_leaves_no_thread():
     deadline = time.monotonic() + 5
     while threads() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threads() == before
+    assert threads() <= before

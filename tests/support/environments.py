@@ -16,10 +16,9 @@ class Catch(gym.Env):
     """
 
     cells, pixels_per_cell = 9, 4
+    observation_space = spaces.Box(0, 255, (36, 36, 1), np.uint8)
 
     def __init__(self) -> None:
-        size = self.cells * self.pixels_per_cell
-        self.observation_space = spaces.Box(0, 255, (size, size, 1), np.uint8)
         self.action_space = spaces.Discrete(3)  # left, stay, right
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
@@ -49,6 +48,7 @@ class SmallCatch(Catch):
     """
 
     cells = 5
+    observation_space = spaces.Box(0, 255, (20, 20, 1), np.uint8)
 
 
 class Noise(gym.Env):

@@ -15,7 +15,10 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 from tests.support.commands import run, zoo
 
 ROOT = Path(sb3_atari_dqn.__file__).resolve().parent.parent
-SOURCES = ("sb3_atari_dqn", "hyperparams", "sb3_atari_dqn_autoload.py", "sb3_atari_dqn.pth", "pyproject.toml")
+SOURCES = (
+    *("sb3_atari_dqn", "hyperparams", "sb3_atari_dqn_autoload.py", "sb3_atari_dqn.pth"),
+    *("pyproject.toml", "hatch_build.py"),
+)
 DOCUMENTS = ("README.md", "LICENSE")
 
 
