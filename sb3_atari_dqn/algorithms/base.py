@@ -252,7 +252,8 @@ class ValueBasedAlgorithm(ChosenObjective):
         if self.learning_rate_steps is None:
             super()._update_learning_rate(optimizers)
             return
-        falls = LinearRateOverSteps(self.lr_schedule(1), self.learning_rate_final, self.learning_rate_steps)
+        initial = self.lr_schedule(1)
+        falls = LinearRateOverSteps(initial, min(self.learning_rate_final, initial), self.learning_rate_steps)
         rate = falls(self.num_timesteps)
         self.logger.record("train/learning_rate", rate)
         for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:

@@ -271,6 +271,16 @@ def test_the_learning_rate_falls_over_steps_whatever_the_length_of_the_training(
     assert rates == [pytest.approx(1e-2 - 150 / 200 * 9e-3, rel=0.02), pytest.approx(1e-3)]
 
 
+def test_a_model_is_loaded_without_a_learning_rate_as_the_zoo_does_to_play(tmp_path):
+    """Its `enjoy` replaces the learning rate by 0, below the rate to which it was to fall."""
+    falls: dict[str, Any] = {"learning_rate_steps": 200, "learning_rate_final": 1e-3}
+    ClassicDQN("MlpPolicy", "CartPole-v1", 1e-2, **falls, **SMALL).save(tmp_path / "model")
+    replaced: dict[str, Any] = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0}
+    model = ClassicDQN.load(tmp_path / "model", env=make_vec_env("CartPole-v1"), custom_objects=replaced, device="cpu")
+    model.learn(150, reset_num_timesteps=False)
+    assert model.policy.optimizer.param_groups[0]["lr"] == 0
+
+
 def test_generators_of_the_networks_are_part_of_the_state_of_a_training():
     def model() -> RainbowDQN:
         return RainbowDQN("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [16]}, **SMALL)

@@ -5,7 +5,7 @@ import yaml
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
-from tests.support.commands import TINY_ATARI, train
+from tests.support.commands import TINY_ATARI, train, zoo
 
 TINY_FLAT = ("learning_starts:20", "buffer_size:500", "batch_size:8", "train_freq:4", "gradient_steps:1")
 ENVS = {
@@ -48,7 +48,7 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", profiles())
-def test_every_profile_trains_by_its_short_name(runs, name):
+def test_every_profile_trains_by_its_short_name_and_plays(runs, name):
     few = ("n_envs:2", "replay_ratio:0.1")
     algo = ALGORITHM_OF_PROFILE.get(name, "dqn_dueling")
     printed = train(
@@ -57,6 +57,10 @@ def test_every_profile_trains_by_its_short_name(runs, name):
     )
     assert f"hyperparams/profiles/{name}.yml" in printed
     assert (runs / f"logs/{algo}/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip").is_file()
+    played = zoo(
+        "enjoy", "--algo", algo, "--env", "PongNoFrameskip-v4", "-f", "logs", "-n", "20", "--no-render", cwd=runs
+    )
+    assert played.returncode == 0, played.stdout
 
 
 @pytest.mark.parametrize("name", profiles())
