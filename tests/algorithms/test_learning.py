@@ -1,8 +1,10 @@
 """Learning, end to end: probes in seconds, a pixel game and CartPole in less than a minute each."""
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewardThreshold
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
@@ -17,6 +19,7 @@ class NatureCatch(SmallCatch):
     """Images of 40x40 pixels; the smallest for the torso `nature` are 36x36."""
 
     pixels_per_cell = 8
+    observation_space = spaces.Box(0, 255, (40, 40, 1), np.uint8)
 
 
 def learn_probe(algorithm, env, gamma=0.5):
