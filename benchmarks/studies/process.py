@@ -137,7 +137,7 @@ class Runner:
 
 
 def _stop_with_parent() -> None:
-    """Also if this program is killed: a run that nobody watches would be continued twice."""
+    """A run that outlived this program, killed by `kill -9` too, would be continued a second time."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 

@@ -102,9 +102,9 @@ def check_learning_rate(learning_rate: Any, steps: int | None, final: Any) -> No
         if final != 0:
             raise ValueError(f"learning_rate_final={final!r} needs learning_rate_steps, the steps over which it falls.")
         return
-    initial = learning_rate(1.0) if callable(learning_rate) else learning_rate
-    if initial == 0:  # loaded to play: the zoo replaces the learning rate and nothing else
+    if learning_rate == 0:  # loaded to play: the zoo replaces the learning rate and nothing else
         return
+    initial = learning_rate(1.0) if callable(learning_rate) else learning_rate
     check_between("learning_rate_final", final, 0, initial)
     if callable(learning_rate) and learning_rate(1.0) != learning_rate(0.0):
         raise ValueError(

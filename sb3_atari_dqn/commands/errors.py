@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 
@@ -34,6 +35,17 @@ def written_to(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(f"{path} cannot be written ({error.strerror or error}): give another path with -o") from error
+
+
+def check_matplotlib(what: str) -> None:
+    """
+    :param what: needs it, such as "plots"
+    :raises ValueError: if it is not installed
+    """
+    try:
+        import_module("matplotlib.figure")
+    except ImportError as error:
+        raise ValueError(f"{what} need matplotlib ({error}): pip install 'sb3-atari-dqn[plots]'") from error
 
 
 def report(command: str, lines: str, written: str = "") -> None:

@@ -3,11 +3,10 @@
 import argparse
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
-from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
+from sb3_atari_dqn.commands.errors import check_matplotlib, report, report_user_errors, written_to
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent
 from sb3_atari_dqn.plotting.groups import group
 from sb3_atari_dqn.plotting.runs import RETURN, NothingToDraw, RunLog, read_run
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     """:param arguments: as typed after ``plot``; a user error is one line with exit status 2"""
     args = _parser().parse_args(arguments)
     with report_user_errors("plot"):
-        _check_matplotlib()
+        check_matplotlib("plots")
         runs, skipped = _read(_once(args.runs), args.value)
         groups = group(runs, args.labels)
         check_writable(args.out, ".png")
@@ -76,14 +75,6 @@ def _once(runs: Sequence[Path]) -> list[Path]:
     for run in runs:
         named.setdefault(os.path.realpath(run), run)
     return list(named.values())
-
-
-def _check_matplotlib() -> None:
-    """:raises ValueError: if it is not installed"""
-    try:
-        import_module("matplotlib.figure")
-    except ImportError as error:
-        raise ValueError(f"plots need matplotlib ({error}): pip install 'sb3-atari-dqn[plots]'") from error
 
 
 def _missing_epsilon(runs: Sequence[RunLog]) -> list[str]:

@@ -4,11 +4,10 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
+from sb3_atari_dqn.commands.errors import check_matplotlib, report_user_errors
 from sb3_atari_dqn.commands.errors import report as print_report
-from sb3_atari_dqn.commands.errors import report_user_errors
 from sb3_atari_dqn.commands.options import int_at_least
 from sb3_atari_dqn.reports.analysis import analyse
 from sb3_atari_dqn.reports.curves import WINDOW, only, read_curves
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     with report_user_errors("report"):
         if not args.runs:
             raise ValueError("no runs: name run folders, or CSV files of studies")
-        _check_matplotlib()
+        check_matplotlib("reports")
         check_folder(args.out)
         published = [find(label) for label in dict.fromkeys(args.published)]
         curves, skipped = read_curves(args.runs, args.measure, args.window)
@@ -60,14 +59,6 @@ def main(arguments: Sequence[str]) -> None:
         write_folder(args.out, {**pictures, "report.md": page.encode(), NUMBERS: f"{numbers}\n".encode()})
     notes = [*skipped, *result["marks"]["decisive"].values(), *result["marks"]["minor"].values(), *result["remarks"]]
     print_report("report", "\n".join([*notes, f"Wrote {args.out}"]), written=str(args.out))
-
-
-def _check_matplotlib() -> None:
-    """:raises ValueError: if it is not installed"""
-    try:
-        import_module("matplotlib.figure")
-    except ImportError as error:
-        raise ValueError(f"reports need matplotlib ({error}): pip install 'sb3-atari-dqn[plots]'") from error
 
 
 def _frames(text: str) -> float:

@@ -207,6 +207,10 @@ def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
             dict(learning_rate_steps=9, learning_rate_final=1),
             "learning_rate_final must be a number in .*got 1",
         ),
+        (
+            dict(learning_rate=lambda left: 1e-3 * (1 - left), learning_rate_steps=9, learning_rate_final=1e-4),
+            "learning_rate_final must be a number in .*got 0.0001",
+        ),
         (dict(learning_rate_steps=0), "learning_rate_steps must be at least 1, got 0"),
         (dict(learning_rate_steps=9, learning_rate=lambda left: left), "learning_rate_steps=9 .*give a number"),
         (

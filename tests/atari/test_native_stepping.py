@@ -53,8 +53,8 @@ def taken(steps: StaggeredSteps) -> list[Any]:
     return joined(arrived)
 
 
-def threads() -> int:
-    return sum("_step_all" in repr(each) or "(_step_all)" in each.name for each in threading.enumerate())
+def is_stepping(thread: threading.Thread) -> bool:
+    return "(_step_all)" in thread.name
 
 
 @pytest.mark.parametrize("n_games", [1, 2, 17, 40])
@@ -111,28 +111,27 @@ def test_a_state_loaded_during_a_step_is_not_followed_by_its_answers():
 
 
 def test_closed_steps_leave_no_thread():
-    gc.collect()  # of other tests
-    time.sleep(0.1)
-    before = threads()
+    before = set(threading.enumerate())
     steps: Any = [StaggeredSteps(lambda answer: answer) for _ in range(3)]
-    assert threads() > before
+    started = set(threading.enumerate()) - before
+    assert len(started) >= 3
     for each in steps:
         each.close()
-    deadline = time.monotonic() + 5
-    while threads() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threads() <= before
+    assert_ended(started)
 
 
 def test_a_forgotten_environment_leaves_no_thread():
-    gc.collect()
-    time.sleep(0.1)
-    before = threads()
+    before = set(threading.enumerate())
     env = NativeAtariVecEnv("BreakoutNoFrameskip-v4", 16, seed=0)
-    assert threads() > before
+    started = {each for each in set(threading.enumerate()) - before if is_stepping(each)}
+    assert started
     del env
     gc.collect()
-    deadline = time.monotonic() + 5
-    while threads() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threads() <= before
+    assert_ended(started)
+
+
+def assert_ended(started: set[threading.Thread]) -> None:
+    """Threads of other tests' environments may end meanwhile."""
+    for each in started:
+        each.join(timeout=5)
+    assert not any(each.is_alive() for each in started)
