@@ -15,7 +15,7 @@ from sb3_atari_dqn.catalogue import ALGORITHMS
 
 DECLARATIONS = Path(__file__).parents[1] / "studies.yml"
 _REQUIRED = ("about", "protocol", "games", "seeds", "steps", "window", "settings")
-_OPTIONAL = ("goal", "hours", "params")
+_OPTIONAL = ("goal", "evaluation_games", "hours", "params")
 _OF_SETTINGS = ("algorithm", "conf", "setting", "params")
 
 
@@ -35,6 +35,7 @@ class Run:
     :param window: training episodes that a score averages
     :param goal: mean return at which it stops, None: none
     :param hours: of training after which it stops, None: no limit
+    :param evaluation_games: games that must confirm the goal, 0: the training episodes are enough
     """
 
     study: str
@@ -49,6 +50,7 @@ class Run:
     window: int
     goal: float | None
     hours: float | None
+    evaluation_games: int = 0
 
     @property
     def name(self) -> str:
@@ -82,6 +84,7 @@ class Run:
         if self.goal is None:
             return {}
         stop = {"mean_return": self.goal, "episodes": self.window, "verbose": 1}
+        stop |= {"evaluation_games": self.evaluation_games} if self.evaluation_games else {}
         return {"callback": [{"sb3_atari_dqn.callbacks.StopAtReturn": stop}]}
 
 
@@ -139,6 +142,7 @@ def _run(
         window=int(study["window"]),
         goal=study.get("goal"),
         hours=study.get("hours"),
+        evaluation_games=int(study.get("evaluation_games", 0)),
     )
 
 

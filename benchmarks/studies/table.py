@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sb3_atari_dqn.files import replacing
 from sb3_atari_dqn.plotting.runs import NothingToDraw, RunLog, read_run
 from sb3_atari_dqn.plotting.statistics import running_mean
 from sb3_atari_dqn.reports.protocol import COLUMNS as PROTOCOL
-from sb3_atari_dqn.reports.protocol import as_cells, protocol_of
+from sb3_atari_dqn.reports.protocol import EVALUATION, as_cells, protocol_of
 from studies.plan import Run
 from studies.record import Place, active_seconds, as_text, seconds_trained
 
@@ -66,7 +67,7 @@ def rows(place: Place) -> Iterator[dict[str, Any]]:
         return
     if log.settings.frames_held is None:
         raise ValueError(f"{log.path} does not say how many frames a step has: which wrapper is in its config.yml?")
-    episodes = log.episodes
+    episodes, held = log.episodes, sum(log.settings.frames_held) / 2
     scores = running_mean(episodes.returns, run.window)
     seconds = active_seconds(record, _start(log.path) + episodes.seconds)
     same = {
@@ -79,11 +80,24 @@ def rows(place: Place) -> Iterator[dict[str, Any]]:
         yield {
             **same,
             "step": round(step),
-            "frames": round(step * sum(log.settings.frames_held) / 2),
+            "frames": round(step * held),
             "score": round(float(scores[episode]), 3),
             "episodes": min(int(episode) + 1, run.window),
             "seconds": round(float(seconds[episode]), 1),
         }
+    if (found := log.goal_evaluations) is not None:  # they confirm the goal: rows of another protocol
+        protocol = replace(protocol_of(log.settings, EVALUATION), epsilon=found.epsilon)
+        ended = active_seconds(record, _start(log.path) + found.seconds)
+        for step, score, second in zip(found.env_steps, found.means, ended, strict=True):
+            yield {
+                **same,
+                **as_cells(protocol),
+                "step": round(step),
+                "frames": round(step * held),
+                "score": round(float(score), 3),
+                "episodes": found.games,
+                "seconds": round(float(second), 1),
+            }
 
 
 def _places(env_steps: np.ndarray, steps: int) -> np.ndarray:

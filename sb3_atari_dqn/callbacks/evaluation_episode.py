@@ -1,8 +1,9 @@
-"""One evaluation episode during training, without side effects on the training."""
+"""Evaluation episodes during training, without side effects on the training."""
 
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,59 @@ def play_episode(
         finally:
             env.close()
             model.policy.set_training_mode(training_mode)
+
+
+def play_episodes(
+    model: Any,
+    make_envs: Callable[[int], VecEnv],
+    n_episodes: int,
+    seed: int,
+    epsilon: float,
+    max_steps: int,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """
+    Play full episodes (over all lives) side by side, one per environment, so that short ones are not preferred.
+
+    :param model: any algorithm of SB3; its parameters, generators and training mode do not change
+    :param make_envs: builds so many environments that add ``info["episode"]`` at the end of an episode
+    :param n_episodes: n
+    :param seed: of the first environment, the others count on; and of the random actions
+    :param epsilon: probability of a random action in place of the greedy one
+    :param max_steps: limit of environment steps per episode
+    :return: raw returns, float64 [n], and lengths as the monitor counts them, int64 [n]; None if an episode reached
+        the limit first
+    """
+    training_mode = model.policy.training
+    with global_generators_restored():
+        env = _as_the_model_wraps_it(make_envs(n_episodes))
+        try:
+            _normalize(env, model)
+            env.seed(seed)
+            return _play_all_to_end(model, env, np.random.default_rng(seed), epsilon, max_steps)
+        finally:
+            env.close()
+            model.policy.set_training_mode(training_mode)
+
+
+def _play_all_to_end(
+    model: Any, env: VecEnv, generator: np.random.Generator, epsilon: float, max_steps: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    n = env.num_envs
+    returns, lengths = np.full(n, np.nan), np.zeros(n, np.int64)
+    observations, states, starts = env.reset(), None, np.ones(n, bool)
+    space = deepcopy(env.action_space)
+    space.seed(int(generator.integers(2**31)))
+    for _ in range(max_steps):
+        actions, states = model.predict(observations, state=states, episode_start=starts, deterministic=True)
+        for place in np.flatnonzero(generator.random(n) < epsilon):
+            actions[place] = space.sample()
+        observations, _, starts, infos = env.step(actions)
+        for place, info in enumerate(infos):
+            if "episode" in info and np.isnan(returns[place]):
+                returns[place], lengths[place] = info["episode"]["r"], info["episode"]["l"]
+        if not np.isnan(returns).any():
+            return returns, lengths
+    return None
 
 
 def _as_the_model_wraps_it(env: VecEnv) -> VecEnv:

@@ -27,11 +27,13 @@ class Run:
     :param folder: of the run, with the monitor files
     :param make_evaluation_env: builds one ordinary environment that renders, wrapped as for the run's evaluations
     :param env_name: of the subfolder where the zoo keeps configuration and normalization statistics
+    :param make_evaluation_envs: builds n environments for the run's evaluations, native ones where possible
     """
 
     folder: Path
     make_evaluation_env: Callable[[], VecEnv]
     env_name: str | None = None
+    make_evaluation_envs: Callable[[int], VecEnv] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ class RunCallback(BaseCallback):
         self.run = run
 
     @property
+    def writes(self) -> bool:
+        """Whether it writes files, and so needs a folder of its own"""
+        return True
+
+    @property
     def folder(self) -> Path:
         """:raises ValueError: if there is neither a ``folder=`` nor a run of the zoo"""
         if self._given_folder is not None:
@@ -122,6 +129,8 @@ class RunCallback(BaseCallback):
     def _init_callback(self) -> None:
         if type(self)._on_episode is not RunCallback._on_episode:
             check_monitored(self.training_env, type(self).__name__)
+        if not self.writes:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         claims.claim(self.folder, self)
         if self._own_folder != self.folder.resolve():
@@ -144,12 +153,14 @@ class RunCallback(BaseCallback):
         :param state: from `state_dict`
         :raises ValueError: without a folder
         """
-        self._own_folder = self.folder.resolve()
+        if self.writes:
+            self._own_folder = self.folder.resolve()
         self.n_episodes, self.n_calls = state["n_episodes"], state["n_calls"]
 
     def on_training_end(self) -> None:
         super().on_training_end()
-        claims.release(self.folder, self)
+        if self.writes:
+            claims.release(self.folder, self)
 
     def _take_over(self) -> None:
         """Check the files that are already in the folder, and continue them."""

@@ -98,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         "--measure",
         choices=(TRAINING, EVALUATION),
         default=TRAINING,
-        help="what to read of run folders: returns of training episodes, or evaluations.npz (default: training)",
+        help="what to read of run folders: returns of training episodes, or evaluations.npz and goal_evaluations.npz; "
+        "and of CSV files that have both (default: training)",
     )
     parser.add_argument(
         "--window",

@@ -14,6 +14,8 @@ from sb3_atari_dqn.plotting.files import MOST, columns, episode_log, finished_li
 from sb3_atari_dqn.plotting.settings import Settings, read_settings
 
 RETURN = "return"
+#: Of the callback StopAtReturn: SB3's file of evaluations, with the time of each.
+GOAL_EVALUATIONS = "goal_evaluations.npz"
 
 
 class NothingToDraw(ValueError):
@@ -41,11 +43,15 @@ class Evaluations:
     :param env_steps: of the training before each evaluation [m]
     :param seconds: since the start, interpolated between training episodes [m]
     :param means: mean return of each evaluation [m]
+    :param games: of each evaluation
+    :param epsilon: share of random actions; None: not in the file
     """
 
     env_steps: np.ndarray
     seconds: np.ndarray
     means: np.ndarray
+    games: int = 0
+    epsilon: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class RunLog:
 
     :param value: the column that is plotted
     :param remark: note for the user about how it was read; empty if there is none
+    :param goal_evaluations: of ``StopAtReturn``, with the seconds at which they ended; None without any
     """
 
     path: Path
@@ -64,6 +71,7 @@ class RunLog:
     epsilon: Epsilon | None
     value: str = RETURN
     remark: str = ""
+    goal_evaluations: Evaluations | None = None
 
 
 def read_run(path: Path, value: str = RETURN) -> RunLog:
@@ -90,7 +98,8 @@ def read_run(path: Path, value: str = RETURN) -> RunLog:
         raise NothingToDraw(f"{path} holds no finished episode yet: wait until one has ended")
     evaluations = _evaluations(path / "evaluations.npz", episodes) if value == RETURN else None  # they hold returns
     epsilon = read_epsilon(path, settings, start, episodes.env_steps, episodes.seconds)
-    return RunLog(path, settings, episodes, evaluations, epsilon, value, remark)
+    confirmed = _evaluations(path / GOAL_EVALUATIONS, episodes, start) if value == RETURN else None
+    return RunLog(path, settings, episodes, evaluations, epsilon, value, remark, confirmed)
 
 
 def _monitor_files(path: Path) -> list[Path]:
@@ -160,18 +169,24 @@ def _logged_episodes(path: Path) -> Episodes | None:
     return Episodes(*table.T) if len(table) else None
 
 
-def _evaluations(path: Path, episodes: Episodes) -> Evaluations | None:
+def _evaluations(path: Path, episodes: Episodes, start: float = 0.0) -> Evaluations | None:
+    """:param start: of the run, seconds since the epoch; only for files that say when evaluations ended"""
     if not path.is_file():
         return None
     with read_as("an evaluation file of Stable-Baselines3", path):
         with np.load(path, allow_pickle=False) as data:
             env_steps, results = data["timesteps"].astype(float), data["results"].astype(float)
+            ended = data["ended"].astype(float) if "ended" in data else None
+            epsilon = float(data["epsilon"]) if "epsilon" in data else None
         if env_steps.ndim != 1 or results.shape[:1] != env_steps.shape:
             raise ValueError(f"timesteps of shape {env_steps.shape}, results of shape {results.shape}")
+        if ended is not None and ended.shape != env_steps.shape:
+            raise ValueError(f"timesteps of shape {env_steps.shape}, ended of shape {ended.shape}")
         if len(env_steps) == 0:
             return None
-        if results.size == 0 or not all((abs(each) <= MOST).all() for each in (env_steps, results)):
+        numbers = [env_steps, results, *([] if ended is None else [ended])]
+        if results.size == 0 or not all((abs(each) <= MOST).all() for each in numbers):
             raise ValueError(f"evaluations without episodes, or values that are not finite or larger than {MOST:g}")
-        means = results.reshape(len(results), -1).mean(axis=1)
-    seconds: Any = np.interp(env_steps, episodes.env_steps, episodes.seconds)
-    return Evaluations(env_steps, seconds, means)
+        table = results.reshape(len(results), -1)
+    seconds: Any = np.interp(env_steps, episodes.env_steps, episodes.seconds) if ended is None else ended - start
+    return Evaluations(env_steps, seconds, table.mean(axis=1), table.shape[1], epsilon)

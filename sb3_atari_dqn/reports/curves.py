@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from sb3_atari_dqn.plotting.runs import NothingToDraw, RunLog, read_run
 from sb3_atari_dqn.plotting.statistics import running_mean
 from sb3_atari_dqn.reports.human import game_of
 from sb3_atari_dqn.reports.labels import label_runs
-from sb3_atari_dqn.reports.protocol import COLUMNS, EVALUATION, Protocol, from_cells, protocol_of
+from sb3_atari_dqn.reports.protocol import COLUMNS, EVALUATION, TRAINING, Protocol, from_cells, protocol_of
 
 WINDOW = 100
 #: A run has so much more than its last score says: the episodes that were not over when it ended have none.
@@ -81,7 +81,7 @@ def _last_before(along: np.ndarray, scores: np.ndarray, places: np.ndarray, reac
 def read_curves(paths: Sequence[Path], measured: str, window: int) -> tuple[list[Curve], list[str]]:
     """
     :param paths: run folders and CSV files of studies
-    :param measured: "training" or "evaluation": what to read of run folders; rows of CSVs have their own
+    :param measured: "training" or "evaluation": what to read of run folders, and of CSVs that have both
     :param window: number of last training episodes that a score averages
     :return: curves, and a line for each path without any
     :raises ValueError: if there is none at all, on damaged files, and if two curves are the same run
@@ -92,7 +92,8 @@ def read_curves(paths: Sequence[Path], measured: str, window: int) -> tuple[list
     for path in once(paths):
         try:
             if path.suffix == ".csv" and not path.is_dir():
-                curves += read_study(path)
+                found, missing = read_study(path, measured)
+                curves, nothing = curves + found, nothing + missing
             else:
                 folders.append(read_run(path))
         except NothingToDraw as reason:
@@ -134,35 +135,45 @@ def _of_run(run: RunLog, label: str, measured: str, window: int) -> Curve:
         source=str(run.path),
     )
     if measured == EVALUATION:
-        if run.evaluations is None:
-            raise NothingToDraw(f"{run.path} has no evaluations.npz: train with --eval-freq, or leave --measure out")
-        found = run.evaluations
+        found = run.evaluations or run.goal_evaluations
+        if found is None:
+            raise NothingToDraw(
+                f"{run.path} has no evaluations.npz: train with --eval-freq or StopAtReturn(evaluation_games=), or "
+                "leave --measure out"
+            )
+        if found.epsilon is not None:
+            common["protocol"] = replace(common["protocol"], epsilon=found.epsilon)
         return Curve(
             frames=found.env_steps * held, scores=found.means, seconds=np.maximum.accumulate(found.seconds),
-            at_goal=False, episodes=0, share=0.0, **common,
+            at_goal=found is run.goal_evaluations and _at_goal(run), episodes=found.games, share=0.0, **common,
         )  # fmt: skip
     scores = running_mean(episodes.returns, window)
     return Curve(
         frames=np.maximum.accumulate(episodes.env_steps) * held, scores=scores,
         seconds=np.maximum.accumulate(episodes.seconds),
-        at_goal=_at_goal(settings.config, episodes.returns), episodes=in_mean, share=in_mean / n, **common,
+        at_goal=_at_goal(run), episodes=in_mean, share=in_mean / n, **common,
     )  # fmt: skip
 
 
-def _at_goal(config: Mapping[str, Any], returns: np.ndarray) -> bool:
+def _at_goal(run: RunLog) -> bool:
     """:return: whether StopAtReturn has ended the run"""
-    given = config.get("callback")
+    given = run.settings.config.get("callback")
     for each in given if isinstance(given, list) else [given]:
         for name, kwargs in each.items() if isinstance(each, dict) else ():
             if name.endswith(".StopAtReturn") and isinstance(kwargs, dict):
-                last = returns[-int(kwargs.get("episodes", 10)) :]
-                return len(last) == int(kwargs.get("episodes", 10)) and last.mean() >= float(kwargs["mean_return"])
+                goal, episodes = float(kwargs["mean_return"]), int(kwargs.get("episodes", 10))
+                if kwargs.get("evaluation_games"):
+                    return run.goal_evaluations is not None and bool(run.goal_evaluations.means[-1] >= goal)
+                last = run.episodes.returns[-episodes:]
+                return len(last) == episodes and last.mean() >= goal
     return False
 
 
-def read_study(path: Path) -> list[Curve]:
+def read_study(path: Path, measured: str = TRAINING) -> tuple[list[Curve], list[NothingToDraw]]:
     """
     :param path: CSV of a study; every group of algorithm, setting, game and seed is a curve
+    :param measured: which rows to read, if it has both training returns and evaluations
+    :return: curves, and the runs without any of these rows
     :raises NothingToDraw: without rows
     :raises ValueError: on missing columns, and, with the line number, on cells that are none of their column
     """
@@ -173,13 +184,17 @@ def read_study(path: Path) -> list[Curve]:
         missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
         if missing and reader.fieldnames:
             raise ValueError(f"it has no column {', '.join(missing)}")
-        groups: dict[tuple[str, ...], list[_Row]] = {}
-        for cells in reader:
-            row = _Row.read(cells, reader.line_num)
-            groups.setdefault(row.key, []).append(row)
-    if not groups:
+        found = [_Row.read(cells, reader.line_num) for cells in reader]
+    if not found:
         raise NothingToDraw(f"{path} has no rows: run the study first")
-    return [_of_rows(rows, str(path)) for rows in groups.values()]
+    is_mixed = len({row.protocol.measured for row in found}) > 1
+    groups: dict[tuple[str, ...], list[_Row]] = {row.key: [] for row in found}
+    for row in found:
+        if not is_mixed or row.protocol.measured == measured:
+            groups[row.key].append(row)
+    curves = [_of_rows(rows, str(path)) for rows in groups.values() if rows]
+    names = [f"{system}, {game}, seed {seed}" for (system, game, seed), rows in groups.items() if not rows]
+    return curves, [NothingToDraw(f"{name} in {path} has no scores of {measured}") for name in names]
 
 
 @dataclass(frozen=True)

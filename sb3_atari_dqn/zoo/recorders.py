@@ -6,7 +6,9 @@ runs without our callbacks are unaffected.
 
 import copy
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,12 @@ def create_callbacks(upstream: Callable[..., Any], manager: Any) -> None:
     if manager.algo in ALGORITHMS and not manager.optimize_hyperparameters:
         checkpointing.add_callback(manager)
     for callback in _ours(manager.callbacks):
-        run = Run(Path(manager.save_path), partial(_evaluation_env, manager), Path(manager.params_path).name)
+        run = Run(
+            Path(manager.save_path),
+            partial(_evaluation_env, manager),
+            Path(manager.params_path).name,
+            partial(_evaluation_envs, manager),
+        )
         callback.bind(run)
     upstream(manager)
 
@@ -52,7 +59,7 @@ def disable(manager: Any) -> None:
 
 
 def _ours(callbacks: list[Any]) -> list[RunCallback]:
-    return [callback for callback in callbacks if isinstance(callback, RunCallback)]
+    return [callback for callback in callbacks if isinstance(callback, RunCallback) and callback.writes]
 
 
 def _evaluation_env(manager: Any) -> VecEnv:
@@ -64,3 +71,12 @@ def _evaluation_env(manager: Any) -> VecEnv:
     if manager.algo in ALGORITHMS:
         twin.native_envs = manager.native_envs.ordinary()
     return twin.create_envs(1, eval_env=True, no_log=True)
+
+
+def _evaluation_envs(manager: Any, n: int) -> VecEnv:
+    """:return: n evaluation environments in this process, native ones where the run has them"""
+    twin = copy.copy(manager)
+    twin.verbose = 0
+    twin.vec_env_class, twin.vec_env_kwargs = DummyVecEnv, {}
+    with redirect_stdout(StringIO()):  # why there are no native ones is said at the start of the run
+        return twin.create_envs(n, eval_env=True, no_log=True)

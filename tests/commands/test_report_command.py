@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from sb3_atari_dqn.reports.curves import REQUIRED
 from sb3_atari_dqn.reports.human import human_scores, normalised
 from sb3_atari_dqn.reports.protocol import Protocol, as_cells
 from tests.support.commands import files
-from tests.support.fake_runs import NATURE, games, write_evaluations, write_run
+from tests.support.fake_runs import NATURE, games, write_evaluations, write_goal_evaluations, write_run
 
 FIGURES = {"aggregates.png", "curves.png", "profiles.png"}
 CLASSIC = Protocol("training", sticky=0.0, life_loss=True, clip=True, epsilon=0.01, noops=30)
@@ -182,6 +183,37 @@ def test_a_run_folder_says_itself_that_it_reached_its_goal(runs):
         for seed, lines in enumerate((winner, loser))
     ]
     assert result_of(*folders)["frames"] == 12_000
+
+
+def test_a_goal_that_evaluation_games_must_confirm_is_reached_once_they_do(runs):
+    stop = {"callback": [{"sb3_atari_dqn.callbacks.StopAtReturn": {"mean_return": 18, "evaluation_games": 2}}]}
+    winner = [(19.0, 400, 10.0 * (k + 1)) for k in range(12)]
+    other = [(19.0, 400, 10.0 * (k + 1)) for k in range(30)]
+    folders = [
+        str(write_run(runs / f"logs/{seed}/Pong_1", lines, algo="dqn_qr", config={**NATURE, **stop}, seed=seed))
+        for seed, lines in enumerate((winner, other))
+    ]
+    for folder, mean, at in zip(folders, (18, 17), (3000, 7500), strict=True):
+        write_goal_evaluations(Path(folder), [1000, at], [[0.0, 0.0], [mean - 1, mean + 1]], [15.0, 47.5])
+    assert result_of(*folders)["frames"] == 12_000  # the other one has not stopped there, and has no more scores
+    result = result_of(*folders, "--measure", "evaluation")
+    assert result["frames"] == 30_000  # the winner counts on with its last score
+    assert result["per_game"]["Pong"]["systems"]["dqn_qr"]["score"] == 17.5
+    assert (result["protocols"]["dqn_qr"]["measured"], result["protocols"]["dqn_qr"]["epsilon"]) == (
+        "evaluation",
+        0.001,
+    )
+
+
+def test_a_study_with_both_kinds_of_scores_is_read_as_one_of_them(runs, capsys):
+    evaluated = replace(CLASSIC, measured="evaluation", epsilon=0.001)
+    lines = rows(seed=0) + rows(seed=1) + rows(seed=0, scores=(1.0, 2.0, 18.0), protocol=evaluated, state="goal")
+    result = result_of(path := study(runs / "s.csv", [{"state": "", **line} for line in lines]))
+    assert (result["per_game"]["Pong"]["systems"]["dqn_qr"]["score"], capsys.readouterr().out) == (10.0, "Wrote out\n")
+    result = result_of(path, "--measure", "evaluation")
+    assert result["per_game"]["Pong"]["systems"]["dqn_qr"]["score"] == 18.0
+    assert result["protocols"]["dqn_qr"]["epsilon"] == 0.001
+    assert f"Skipped: dqn_qr, Pong, seed 1 in {path} has no scores of evaluation" in capsys.readouterr().out
 
 
 def test_only_games_that_all_played_are_compared(runs, capsys):

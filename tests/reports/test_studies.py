@@ -18,7 +18,7 @@ import yaml
 from sb3_atari_dqn.reports.curves import REQUIRED, read_study
 from tests.support import markers
 from tests.support.commands import run as run_command
-from tests.support.fake_runs import START, write_run
+from tests.support.fake_runs import START, write_goal_evaluations, write_run
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPT = [sys.executable, str(BENCHMARKS / "study.py")]
@@ -122,8 +122,28 @@ def test_the_table_has_a_row_per_point_with_protocol_and_origin(tmp_path):
     assert (last["state"], last["commit"], last["machine"]) == ("steps", "abc", "a machine")
     assert (last["sticky"], last["life_loss"], last["measured"]) == ("0.0", "true", "training")
     assert write_table([place.run], tmp_path, tmp_path / "new/t.csv") == 1
-    (curve,) = read_study(tmp_path / "new/t.csv")
+    (curve,), _ = read_study(tmp_path / "new/t.csv")
     assert (curve.system, curve.game, curve.scores.tolist()) == ("dqn_qr short", "Pong", [-21.0, -20.0, -18.0])
+
+
+def test_evaluations_that_confirm_a_goal_are_rows_of_their_own_protocol(tmp_path):
+    record = Record(["abc"], ["a machine"], 1, [[START - 5.0, START + 100.0]], ended="goal")
+    place = began(tmp_path, tmp_path, [(19.0, 400, 10.0), (19.0, 800, 60.0)], record, goal=18, evaluation_games=2)
+    assert "'evaluation_games': 2" in place.run.begin(tmp_path)[-1]
+    assert place.run_folder is not None
+    write_goal_evaluations(place.run_folder, [100, 300], [[16.0, 17.0], [18.0, 19.0]], [20.0, 70.0])
+    found = list(rows(place))
+    assert [(row["measured"], row["epsilon"], row["state"]) for row in found] == [
+        *[("training", "0.05", "goal")] * 2, *[("evaluation", "0.001", "goal")] * 2,
+    ]  # fmt: skip
+    assert [(row["step"], row["frames"], row["score"], row["episodes"], row["seconds"]) for row in found[2:]] == [
+        (100, 400, 16.5, 2, 25.0), (300, 1200, 18.5, 2, 75.0),
+    ]  # fmt: skip
+    write_table([place.run], tmp_path, tmp_path / "t.csv")
+    (curve,), _ = read_study(tmp_path / "t.csv", "evaluation")
+    assert (curve.scores.tolist(), curve.at_goal, curve.protocol.measured) == ([16.5, 18.5], True, "evaluation")
+    (curve,), _ = read_study(tmp_path / "t.csv")
+    assert (curve.scores.tolist(), curve.at_goal, curve.protocol.measured) == ([19.0, 19.0], True, "training")
 
 
 def test_long_runs_are_thinned_and_keep_their_last_episode(tmp_path):

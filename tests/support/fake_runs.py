@@ -50,3 +50,11 @@ def games(n: int, seed: int = 0, length: int = 400) -> Rows:
 
 def write_evaluations(run: Path, timesteps: list[int], results: list[list[float]]) -> None:
     np.savez(run / "evaluations.npz", timesteps=timesteps, results=results, ep_lengths=results)
+
+
+def write_goal_evaluations(run: Path, timesteps: list[int], results: list[list[float]], seconds: list[float]) -> None:
+    """:param seconds: since the start of the run, at which each ended"""
+    np.savez(
+        run / "goal_evaluations.npz", timesteps=timesteps, results=results, ep_lengths=results, seconds=[9.0] * len(seconds),
+        ended=START + np.array(seconds), epsilon=0.001,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from stable_baselines3.common.monitor import load_results
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize, unwrap_vec_normalize
 
+from sb3_atari_dqn.plotting.runs import read_run
 from sb3_atari_dqn.zoo.saved_run import find_run
 from tests.support.commands import TINY_ATARI, files, train, zoo
 from tests.support.videos import pictures_of
@@ -52,6 +53,15 @@ def pong(tmp_path_factory):
         ),
         "evaluation": (
             callback({f"{HERE}.RecordEpisodes": dict(source="evaluation", format="gif", every_n_episodes=3)}),
+        ),
+        "goal": (
+            callback(
+                {
+                    f"{HERE}.StopAtReturn": dict(
+                        mean_return=21, episodes=1, evaluation_games=3, evaluate_from=-21, evaluate_every=100, verbose=1
+                    )
+                }
+            ),
         ),
         "native": (),
     }
@@ -118,6 +128,27 @@ def test_games_beside_a_native_training_are_recorded_and_leave_it_the_same_to_th
     assert names[:2] == ["videos/evaluation_episode_000003.gif", "videos/evaluation_episode_000006.gif"]
     assert pictures_of(run / names[0]).shape[1:] == (420, 320, 3)
     assert same(run, pong["native"][0])
+
+
+@pytest.mark.slow
+def test_a_goal_is_evaluated_beside_a_native_training_and_leaves_it_the_same_to_the_bit(pong):
+    run, printed = pong["goal"]
+    found = read_run(run)
+    assert found.goal_evaluations is not None
+    first, second = found.goal_evaluations.env_steps
+    assert second - first >= 100
+    assert found.goal_evaluations.games == 3
+    assert (found.goal_evaluations.seconds > 0).all()
+    assert printed.count("Evaluated at ") == 2
+    assert same(run, pong["native"][0])
+
+
+@pytest.mark.slow
+def test_a_goal_of_the_zoo_s_own_algorithms_is_evaluated_too(runs):
+    stop = dict(mean_return=5, episodes=1, evaluation_games=2, evaluate_from=1, verbose=1)
+    printed = train("--algo", "dqn", *CARTPOLE, "-f", "logs", "-params", callback({f"{HERE}.StopAtReturn": stop}))
+    assert "over 2 evaluation games" in printed
+    assert (runs / "logs/dqn/CartPole-v1_1/goal_evaluations.npz").is_file()
 
 
 @pytest.mark.slow
