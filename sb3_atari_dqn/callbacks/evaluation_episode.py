@@ -121,8 +121,8 @@ def _play_all_to_end(
     space.seed(int(generator.integers(2**31)))
     for _ in range(max_steps):
         actions, states = model.predict(observations, state=states, episode_start=starts, deterministic=True)
-        for place in np.flatnonzero(generator.random(n) < epsilon):
-            actions[place] = space.sample()
+        for exploring in np.flatnonzero(generator.random(n) < epsilon):
+            actions[exploring] = space.sample()
         observations, _, starts, infos = env.step(actions)
         for place, info in enumerate(infos):
             if "episode" in info and np.isnan(returns[place]):

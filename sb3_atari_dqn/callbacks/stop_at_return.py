@@ -201,7 +201,7 @@ class StopAtReturn(RunCallback):
             (self.folder / FILE).unlink(missing_ok=True)
             return
         columns = zip(*(asdict(each).values() for each in self.evaluations), strict=True)
-        arrays = {name: np.array(column) for name, column in zip(_COLUMNS, columns, strict=True)}
+        arrays: dict[str, Any] = {name: np.array(column) for name, column in zip(_COLUMNS, columns, strict=True)}
         with self._writing(self.folder / FILE), replacing(self.folder / FILE) as file:
             np.savez(file, epsilon=self.evaluation_epsilon, **arrays)
 

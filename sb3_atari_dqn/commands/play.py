@@ -17,6 +17,7 @@ from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
 from sb3_atari_dqn.commands.options import Renamed, int_at_least, seed
 from sb3_atari_dqn.commands.rendering import FrameRenderer
 from sb3_atari_dqn.episodes import EpisodePlayer, EpisodeStats, Step
+from sb3_atari_dqn.networks.saliency import METHODS, PERTURBATION
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent, end_of_links
 from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
 
@@ -54,7 +55,9 @@ def main(arguments: list[str]) -> None:
         model = run.load_model(env, args.seed, args.device)
         deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
         player = EpisodePlayer(model, env, deterministic, run.score_key)
-        renderer = FrameRenderer(run.env_id, run.algo, run.model_name, model, env, not args.no_saliency)
+        renderer = FrameRenderer(
+            run.env_id, run.algo, run.model_name, model, env, None if args.no_saliency else args.saliency
+        )
     _record(player, renderer, args, output)
     env.close()
     found = _report(run, player.episodes, args.seed, deterministic, output)
@@ -106,7 +109,15 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="let the files of the run execute code: only if you trust its author",
     )
-    add("--no-saliency", action="store_true", help="no saliency maps")
+    maps = parser.add_mutually_exclusive_group()
+    maps.add_argument(
+        "--saliency",
+        choices=METHODS,
+        default=PERTURBATION,
+        help="maps of where blurring the image changes the values, or of gradients, raw or smoothed, which are several "
+        f"times as fast (default: {PERTURBATION})",
+    )
+    maps.add_argument("--no-saliency", action="store_true", help="no saliency maps")
     add("--fps", type=_frame_rate, metavar="N", help="frames per second of the video (default: the game's own speed)")
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="of the network (default: auto)")
     add(

@@ -5,16 +5,24 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.episodes import Step, action_names
 from sb3_atari_dqn.networks.readout import Readout, has_action_values, read
+from sb3_atari_dqn.networks.saliency import GRADIENT, PERTURBATION, SMOOTH
 from sb3_atari_dqn.pictures.arrays import single_frame_shape, split_stack
 from sb3_atari_dqn.pictures.bars import ActionBars
 from sb3_atari_dqn.pictures.drawing import BLUE, ORANGE, Colour
 from sb3_atari_dqn.pictures.histograms import ActionHistograms
 from sb3_atari_dqn.pictures.saliency import RunningScale
 from sb3_atari_dqn.pictures.screen import View, draw_screen
+
+_LEGENDS = {
+    GRADIENT: "gradient of",
+    SMOOTH: "smoothed gradient of",
+    PERTURBATION: "where blurring changes",
+}
 
 
 class FrameRenderer:
@@ -26,10 +34,12 @@ class FrameRenderer:
     :param model_name: which of the run's models
     :param model: loaded
     :param env: in which it plays
-    :param saliency: whether to draw saliency maps
+    :param saliency: how to compute saliency maps, see :mod:`~sb3_atari_dqn.networks.saliency`; None: none
     """
 
-    def __init__(self, env_id: str, algo: str, model_name: str, model: Any, env: VecEnv, saliency: bool) -> None:
+    def __init__(
+        self, env_id: str, algo: str, model_name: str, model: Any, env: VecEnv, saliency: str | None = PERTURBATION
+    ) -> None:
         self.env: gym.Env = env.unwrapped.envs[0]  # type: ignore[attr-defined]
         self._title = f"{env_id}   {algo}   {model_name}"
         self._policy = model.policy
@@ -37,7 +47,9 @@ class FrameRenderer:
         self._histograms = ActionHistograms()
         self._frame_shape = _frame_shape(self.env, env)
         self._no_values = _why_no_values(model, algo, env.observation_space)
-        self._saliency = saliency and self._frame_shape is not None
+        self._saliency = saliency if self._frame_shape is not None else None
+        if self._saliency and not is_image_space(model.observation_space):
+            self._saliency = GRADIENT  # bytes have no neighbours
         self._scales = RunningScale(), RunningScale()
 
     def draw(self, step: Step) -> np.ndarray:
@@ -64,9 +76,10 @@ class FrameRenderer:
 
     def _maps(self, readout: Readout) -> list[tuple[np.ndarray, Colour, str]]:
         dueling = readout.value is not None
+        what = _LEGENDS[self._saliency or GRADIENT]
         meanings = (
-            (readout.value_saliency, ORANGE, "gradient of V, the state value"),
-            (readout.action_saliency, BLUE, f"gradient of {'A' if dueling else 'Q'} of the best action"),
+            (readout.value_saliency, ORANGE, f"{what} V, the state value"),
+            (readout.action_saliency, BLUE, f"{what} {'A' if dueling else 'Q'} of the best action"),
         )
         return [
             (scale(saliency), colour, meaning)

@@ -12,6 +12,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
 from sb3_atari_dqn.networks.q_network import Distribution, Explanation
+from sb3_atari_dqn.networks.saliency import GRADIENT, saliency_maps
 
 
 @dataclass(frozen=True)
@@ -43,28 +44,34 @@ def has_action_values(policy: Any) -> bool:
     return hasattr(policy, "q_net") or hasattr(policy, "quantile_net")
 
 
-def read(policy: Any, observation: np.ndarray, saliency: bool = True) -> Readout:
+def read(policy: Any, observation: np.ndarray, saliency: str | None = GRADIENT) -> Readout:
     """
     :param policy: of DQN, QR-DQN or one of our algorithms
     :param observation: a single one, as returned by the environment; dictionaries are not supported
-    :param saliency: compute saliency maps, which takes two backward passes
+    :param saliency: how to compute saliency maps, one of `saliency.METHODS`; None: none
     :return: outputs of the online network
-    Source: Wang et al. 2016, section 4.2 and figure 2: absolute gradients of V and of A(s, argmax A) with respect to
-    the input, after Simonyan et al. 2013, section 3, who take the maximum over the channels (here: the stacked frames).
-    Deviation: subtracts the mean of the advantages first, since the offset of that stream is arbitrary.
+    Source: Wang et al. 2016, section 4.2 and figure 2: maps of V and of A(s, argmax A). Deviation: subtracts the mean
+    of the advantages first, since the offset of that stream is arbitrary.
     """
     policy.set_training_mode(False)
-    inputs = policy.obs_to_tensor(observation)[0].float().requires_grad_(saliency)
-    with torch.set_grad_enabled(saliency):
+    inputs = policy.obs_to_tensor(observation)[0].float()
+    with torch.no_grad():
         q, value, advantages, distribution = _explain(policy, inputs)
+    best = int((q if advantages is None else advantages)[0].argmax())
+
+    def outputs(inputs: Tensor) -> list[Tensor]:
+        q, value, advantages, _ = _explain(policy, inputs)
+        of_action = (q if advantages is None else advantages)[:, best]
+        return [of_action] if value is None else [of_action, value.flatten()]
+
     is_image = is_image_space(policy.observation_space)
-    best = (q if advantages is None else advantages).max()
+    maps = [] if saliency is None else saliency_maps(outputs, inputs, saliency, is_image)
     return Readout(
         _numbers(q[0]),
         None if value is None else value.item(),
         None if advantages is None else _numbers(advantages[0]),
-        _saliency(value, inputs, is_image) if saliency and value is not None else None,
-        _saliency(best, inputs, is_image) if saliency else None,
+        maps[1] if len(maps) > 1 else None,
+        maps[0] if maps else None,
         *(_numbers(part[0]) for part in distribution or ()),
     )
 
@@ -78,13 +85,6 @@ def _explain(policy: Any, inputs: Tensor) -> Explanation:
     if not hasattr(policy.q_net, "explain"):  # SB3's own
         return Explanation(policy.q_net(inputs))
     return policy.q_net.explain(inputs)
-
-
-def _saliency(output: Tensor, inputs: Tensor, is_image: bool) -> np.ndarray:
-    """:return: absolute gradient, [H, W] (maximum over the channels) for an image, else like the input"""
-    (gradient,) = torch.autograd.grad(output.sum(), inputs, retain_graph=True)
-    size = gradient[0].abs()
-    return _numbers(size.amax(dim=0) if is_image else size)
 
 
 def _numbers(tensor: Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_atari_dqn import PQN, ClassicDQN, RainbowDQN
 from sb3_atari_dqn.callbacks import SaveCheckpoints, StopAtReturn
@@ -105,7 +105,7 @@ def envs_that_pay(*means: float):
     """:return: a builder: each evaluation pays the next mean, as mean - 1, mean, mean + 1, ...; the first is a check"""
     left = [0.0, *means]
 
-    def make_envs(n: int) -> DummyVecEnv:
+    def make_envs(n: int) -> VecEnv:
         mean = left.pop(0)
         spread = iter(np.linspace(mean - 1, mean + 1, n) if n > 1 else [mean])
         return make_vec_env(lambda: Pays([float(next(spread))]), n)
@@ -113,7 +113,7 @@ def envs_that_pay(*means: float):
     return make_envs
 
 
-def evaluated(folder):
+def evaluated(folder) -> dict[str, Any]:
     with np.load(folder / "goal_evaluations.npz") as data:
         return dict(data)
 
@@ -125,7 +125,7 @@ def test_a_goal_in_training_is_confirmed_by_evaluation_games_or_the_training_goe
     assert trained(stop).num_timesteps == 26  # the goal is reached at 10; not again before 7 steps are over
     found = evaluated(tmp_path)
     assert found["timesteps"].tolist() == [10, 18, 26]
-    np.testing.assert_allclose(found["results"], [[3.9, 4.9, 5.9], [1, 2, 3], [4, 5, 6]], rtol=1e-6)
+    np.testing.assert_allclose(found["results"], np.array([[3.9, 4.9, 5.9], [1, 2, 3], [4, 5, 6]]), rtol=1e-6)
     assert found["ep_lengths"].tolist() == [[1, 1, 1]] * 3
     assert found["epsilon"] == 0.001
     assert (found["seconds"] > 0).all()
@@ -157,11 +157,11 @@ def test_games_without_an_end_confirm_nothing(tmp_path, capsys):
     assert "not all of 2 games ended within 5 steps" in capsys.readouterr().out
 
 
-def pixels(n: int = 2) -> DummyVecEnv:
+def pixels(n: int = 2) -> VecEnv:
     return make_vec_env(SmallCatch, n)
 
 
-ALGORITHMS = {
+ALGORITHMS: dict[str, tuple[Any, dict[str, Any]]] = {
     "the fast learner, overlapped": (
         ClassicDQN, dict(replay_ratio=0.25, overlap=True, learner="fast", learning_starts=20, buffer_size=500),
     ),
@@ -206,8 +206,8 @@ def test_evaluations_depend_on_the_seed_alone(tmp_path):
 
 def test_a_continued_training_evaluates_as_it_would_have(tmp_path):
     whole = hopeless(tmp_path / "whole", evaluate_every=24)
-    callbacks = [SaveCheckpoints("1h", folder=tmp_path / "whole"), whole]
-    expected = pixel_model("the fast learner, overlapped").learn(160, callback=callbacks)
+    checkpoints = SaveCheckpoints("1h", folder=tmp_path / "whole")
+    expected = pixel_model("the fast learner, overlapped").learn(160, callback=[checkpoints, whole])
 
     class StopsThere(BaseCallback):
         def _on_step(self) -> bool:
@@ -216,11 +216,11 @@ def test_a_continued_training_evaluates_as_it_would_have(tmp_path):
     first = [SaveCheckpoints("1h", folder=tmp_path / "parts"), hopeless(tmp_path / "parts", evaluate_every=24)]
     pixel_model("the fast learner, overlapped").learn(160, callback=[*first, StopsThere()])
     rows = evaluated(tmp_path / "parts")
-    extra = {name: np.concatenate([value, value[-1:]]) for name, value in rows.items() if value.ndim}
+    extra: dict[str, Any] = {name: np.concatenate([value, value[-1:]]) for name, value in rows.items() if value.ndim}
     np.savez(tmp_path / "parts/goal_evaluations.npz", epsilon=0.5, **extra)  # as of a killed process
 
     second = hopeless(tmp_path / "parts", evaluate_every=24)
-    callbacks = [SaveCheckpoints("1h", folder=tmp_path / "parts"), second]
+    callbacks: list[BaseCallback] = [SaveCheckpoints("1h", folder=tmp_path / "parts"), second]
     model = ClassicDQN.resume(tmp_path / "parts", pixels(), callback=callbacks)
     assert [(each.step, each.returns) for each in second.evaluations] == [
         (each.step, each.returns) for each in whole.evaluations

@@ -128,11 +128,19 @@ def test_the_help_lists_the_new_option_only(capsys):
 def test_a_dueling_model_has_stack_values_and_saliency(pong, runs):
     view = views(str(pong), "--max-steps", "3")[-1]
     assert [frame.shape for frame in view.frames] == [(84, 84, 1)] * 4
-    assert [meaning[:13] for _, _, meaning in view.maps] == ["gradient of V", "gradient of A"]
+    assert [meaning for _, _, meaning in view.maps] == [
+        "where blurring changes V, the state value", "where blurring changes A of the best action",
+    ]  # fmt: skip
     assert all(saliency.min() >= 0 and saliency.max() == 1 for saliency, _, _ in view.maps)
     values, advantages = (column.numbers for column in view.columns)
     assert values[1:] == pytest.approx(values[0] + advantages[1:], abs=1e-5)
     assert view.game.shape == (210, 160, 3)
+
+
+@pytest.mark.parametrize(("method", "legend"), [("gradient", "gradient of V"), ("smooth", "smoothed gradient of V")])
+def test_the_saliency_maps_can_be_others(pong, runs, method, legend):
+    (first, *_) = views(str(pong), "--max-steps", "1", "--saliency", method)[-1].maps
+    assert first[2] == f"{legend}, the state value"
 
 
 @pytest.mark.slow
@@ -152,7 +160,7 @@ def test_a_distribution_is_a_histogram_on_an_axis_that_stays(logs, runs, algo):
     run_ = find_run(logs / algo / "CartPole-v1_1")
     env = run_.create_env(seed=0)
     model = run_.load_model(env, 0, "cpu")
-    renderer = FrameRenderer("CartPole-v1", algo, "last model", model, env, saliency=True)
+    renderer = FrameRenderer("CartPole-v1", algo, "last model", model, env)
     columns, pictures = [], []
     for step in EpisodePlayer(model, env, True).steps(1, 8):
         readout = read(model.policy, step.observation)

@@ -122,7 +122,7 @@ def test_image_saliency_is_the_largest_over_the_channels():
 
 def test_without_saliency_no_gradients_are_taken():
     model = DuelingDQN("CnnPolicy", Catch(), **SMALL)
-    readout = read_out(model.policy, Catch().reset(seed=0)[0], saliency=False)
+    readout = read_out(model.policy, Catch().reset(seed=0)[0], saliency=None)
     assert readout.value_saliency is readout.action_saliency is None
     assert readout.q.mean() == pytest.approx(readout.value, abs=1e-6)
     assert all(parameter.grad is None for parameter in model.policy.parameters())

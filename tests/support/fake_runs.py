@@ -54,7 +54,6 @@ def write_evaluations(run: Path, timesteps: list[int], results: list[list[float]
 
 def write_goal_evaluations(run: Path, timesteps: list[int], results: list[list[float]], seconds: list[float]) -> None:
     """:param seconds: since the start of the run, at which each ended"""
-    np.savez(
-        run / "goal_evaluations.npz", timesteps=timesteps, results=results, ep_lengths=results, seconds=[9.0] * len(seconds),
-        ended=START + np.array(seconds), epsilon=0.001,
-    )  # fmt: skip
+    times: dict[str, Any] = {"ended": START + np.array(seconds), "seconds": [9.0] * len(seconds)}
+    path = run / "goal_evaluations.npz"
+    np.savez(path, timesteps=timesteps, results=results, ep_lengths=results, epsilon=0.001, **times)
