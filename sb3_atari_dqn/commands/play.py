@@ -13,12 +13,15 @@ from tqdm import tqdm
 
 from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
+from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
 from sb3_atari_dqn.commands.options import Renamed, int_at_least, seed
 from sb3_atari_dqn.commands.rendering import FrameRenderer
 from sb3_atari_dqn.episodes import EpisodePlayer, EpisodeStats, Step
 from sb3_atari_dqn.networks.saliency import METHODS, PERTURBATION
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent, end_of_links
+from sb3_atari_dqn.zoo import exports
+from sb3_atari_dqn.zoo.exported_run import find_exported
 from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
 
 DESCRIPTION = """\
@@ -27,7 +30,7 @@ action values and saliency maps. Score, length and actions are printed, and save
 """
 
 EXAMPLES = """\
-MODEL is a run folder of the zoo's train, of any algorithm, or a .zip inside one.
+MODEL is a run folder of the zoo's train, of any algorithm, a .zip inside one, or a folder that `export` wrote.
 
 examples:
   python -m sb3_atari_dqn play logs/dqn_dueling/PongNoFrameskip-v4_1
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> None:
     """
     args = _parser().parse_args(arguments)
     with report_user_errors("play"):
-        run = find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint, args.trust)
+        run = _find(args)
         output = args.output or run.folder / "videos" / f"play-{run.model_path.stem}.mp4"
         check_writable(output, ".mp4")
         check_writable(output.with_suffix(".json"), ".json")
@@ -80,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="run folder, or a model in one")
+    add("model", type=Path, metavar="MODEL", help="run folder, a model in one, or an exported folder")
     add("--episodes", type=int_at_least(1), default=1, metavar="N", help="number of episodes (default: 1)")
     add("--games", action=Renamed, dest="episodes", type=int_at_least(1))
     add(
@@ -128,6 +131,14 @@ def _parser() -> argparse.ArgumentParser:
         help="output file (default: in videos/ of the run folder)",
     )
     return parser
+
+
+def _find(args: argparse.Namespace) -> SavedRun:
+    if not exports.is_export(args.model):
+        return find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint, args.trust)
+    if args.load_best or args.load_last_checkpoint or args.load_checkpoint is not None:
+        raise ValueError(f"{args.model} is an exported model: omit --load-best and --load-checkpoint")
+    return find_exported(args.model, trusts(args.trust))
 
 
 def _frame_rate(text: str) -> float:

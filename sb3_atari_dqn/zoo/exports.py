@@ -14,7 +14,7 @@ from sb3_atari_dqn.validation import check_known
 from sb3_atari_dqn.zoo.saved_run import SavedRun, find_run
 
 #: Hyperparameters of the zoo that say how observations are made.
-_PREPROCESSING = ("env_wrapper", "vec_env_wrapper", "frame_stack", "normalize", "normalize_kwargs")
+PREPROCESSING = ("env_wrapper", "vec_env_wrapper", "frame_stack", "normalize", "normalize_kwargs")
 
 
 def is_export(place: Path) -> bool:
@@ -32,7 +32,7 @@ def load(place: Path, best: bool, checkpoint: int | None, last_checkpoint: bool)
     is_alone = place.is_file() and not (best or last_checkpoint or checkpoint is not None) and not _is_in_run(place)
     run = None if is_alone else find_run(place, best, checkpoint, last_checkpoint)
     path = place if run is None else run.model_path
-    model = _class_of(read_attributes(path).get("algorithm"), path).load(path, device="cpu")
+    model = class_of(read_attributes(path).get("algorithm"), path).load(path, device="cpu")
     return model, {} if run is None else _about(run)
 
 
@@ -49,10 +49,10 @@ def import_folder(folder: Path) -> Any:
     :return: the model, of the class that wrote it
     :raises ValueError: if it is damaged, or of no class of ours
     """
-    return _class_of(export_files.read_config(folder).get("algorithm"), folder).import_(folder, device="cpu")
+    return class_of(export_files.read_config(folder).get("algorithm"), folder).import_(folder, device="cpu")
 
 
-def _class_of(name: Any, place: Path) -> Any:
+def class_of(name: Any, place: Path) -> Any:
     """:raises ValueError: if the name is not that of one of our algorithms"""
     classes = {algorithm.class_name: algorithm for algorithm in ALGORITHMS.values()}
     if not isinstance(name, str):
@@ -63,7 +63,7 @@ def _class_of(name: Any, place: Path) -> Any:
 
 def _about(run: SavedRun) -> dict[str, Any]:
     """:return: plain; what the zoo cannot say plainly is given as text"""
-    known = {name: run.hyperparams[name] for name in _PREPROCESSING if run.hyperparams.get(name)}
+    known = {name: run.hyperparams[name] for name in PREPROCESSING if run.hyperparams.get(name)}
     return {"env": run.env_id, "env_kwargs": _plain(run.env_kwargs), **{k: _plain(v) for k, v in known.items()}}
 
 

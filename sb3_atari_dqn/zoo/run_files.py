@@ -79,6 +79,22 @@ def read_args(path: Path, trust: bool | None = None) -> dict[str, Any]:
     return args
 
 
+def check_environment(settings: Mapping[str, Any], env_id: str, env_kwargs: Mapping[str, Any], path: Path) -> None:
+    """
+    :param settings: that name wrappers, as a ``config.yml`` does
+    :param env_id: of the environment
+    :param env_kwargs: of its constructor
+    :param path: of the file, for the message
+    :raises UnsafeFile: if building the environment would import or run something outside of the allow-list
+    """
+    if ":" in env_id:
+        raise refused(f"{path}, env,", f"{env_id.partition(':')[0]} (env: {env_id})")
+    for key in IMPORTED_TO_PLAY:
+        for name in _names(settings.get(key)):
+            _check_import(key, name, f"{path}, {key},")
+    _check_programs(env_kwargs, f"{path}, env_kwargs,")
+
+
 def evaluated_normalize(config: Mapping[str, Any], path: Path, trust: bool | None = None) -> Any:
     """
     :param config: from :func:`read_config`

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_atari_dqn import ClassicDQN, DuelingDQN
-from sb3_atari_dqn.commands import export
+from sb3_atari_dqn import PQN, ClassicDQN, DuelingDQN
+from sb3_atari_dqn.commands import export, play
 from tests.support.fake_runs import write_run
 
 RUN = "CartPole-v1_1"
+CLASSES: dict[type, str] = {DuelingDQN: "dqn_dueling", PQN: "dqn_pqn"}
 
 
 @pytest.fixture
@@ -83,3 +85,65 @@ def test_a_user_error_is_one_line(words, told, run, tmp_path, monkeypatch, capsy
     assert line.startswith("export: error: ")
     assert told in line
     assert not Path("out").exists()
+
+
+# --- an exported folder is played
+
+
+def exported(folder: Path, tmp_path: Path, **about) -> Path:
+    """:return: an export of the model of this run, with changes to what it says about its environment"""
+    out = tmp_path / "exported"
+    if not out.exists():
+        export.main([str(folder), str(out), "--no-onnx"])
+    config = json.loads((out / "config.json").read_text())
+    config["about"] = {"env": "CartPole-v1", **about}
+    (out / "config.json").write_text(json.dumps(config))
+    return out
+
+
+def played(place: Path, video: Path) -> dict:
+    play.main([str(place), "--max-steps", "12", "-o", str(video), "--deterministic"])
+    return json.loads(video.with_suffix(".json").read_text())
+
+
+@pytest.mark.parametrize("algorithm", [DuelingDQN, PQN])
+def test_an_exported_model_plays_as_the_run_does(algorithm, tmp_path):
+    run = write_run(tmp_path / "logs" / RUN, env="CartPole-v1", algo=CLASSES[algorithm], config={"policy": "MlpPolicy"})
+    env = make_vec_env("CartPole-v1", 8)
+    algorithm("MlpPolicy", env, seed=0, device="cpu").save(run / "CartPole-v1.zip")
+    ours, theirs = (played(place, tmp_path / "v.mp4") for place in (exported(run, tmp_path), run))
+    assert ours["algo"] == theirs["algo"] == CLASSES[algorithm]
+    assert ours["episodes"] == theirs["episodes"]
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        (dict(env=None), "does not say which environment the model is for"),
+        (dict(env="os:CartPole-v1"), "os (env: os:CartPole-v1)"),
+        (dict(env="Nowhere-v0"), "Unknown environment Nowhere-v0"),
+        (dict(env="Acrobot-v1"), "describes another environment than the model's"),
+        (dict(env_wrapper="os.system"), "os.system"),
+        (dict(vec_env_wrapper=[{"subprocess.Popen": {"args": "x"}}]), "subprocess.Popen"),
+        (dict(env="ChromeDino-v0", env_kwargs={"browser": "/bin/sh"}), "/bin/sh (env_kwargs: browser)"),
+        (dict(env_kwargs=[1]), "env_kwargs is a list"),
+        (dict(frame_stack="x"), "frame_stack"),
+        (dict(normalize=True), "whose statistics an export does not have"),
+    ],
+)
+def test_what_an_export_says_of_its_environment_is_checked_before_it_is_built(about, told, run, tmp_path, capsys):
+    place = exported(run, tmp_path, **about)
+    with pytest.raises(SystemExit) as raised:
+        play.main([str(place), "--max-steps", "1", "-o", str(tmp_path / "v.mp4")])
+    assert raised.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("play: error: ")
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "v.mp4").exists()
+
+
+def test_options_that_choose_a_model_need_a_run(run, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        play.main([str(exported(run, tmp_path)), "--load-best"])
+    assert "is an exported model: omit --load-best" in capsys.readouterr().err
