@@ -1,4 +1,4 @@
-"""The versions that pyproject.toml allows, those that are tested, and those that the README names: one and the same."""
+"""The versions that pyproject.toml allows, those that are tested, and those that docs/installation.md names: one and the same."""
 
 import re
 import subprocess
@@ -47,12 +47,12 @@ def lower_bounds(requirements: list[Requirement]) -> dict[str, Version]:
 
 
 def supported() -> str:
-    """:return: the README's section "Supported versions" """
-    return (ROOT / "README.md").read_text().split("## Supported versions\n")[1].split("\n## ")[0]
+    """:return: the section "Supported versions" of the page on installation"""
+    return (ROOT / "docs/installation.md").read_text().split("## Supported versions\n")[1].split("\n## ")[0]
 
 
-def sets_of_the_readme() -> list[dict[str, str]]:
-    """:return: the rows of the README's table of tested sets, by the names of its columns"""
+def rows_of_the_table() -> list[dict[str, str]]:
+    """:return: the rows of the table of tested sets, by the names of its columns"""
     lines = [line for line in supported().splitlines() if line.startswith("|")]
     header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     return [dict(zip(header, row, strict=True)) for row in rows]
@@ -82,10 +82,10 @@ def test_the_pythons_are_the_same_everywhere():
     assert f'MINORS="{" ".join(PYTHONS)}"' in (ROOT / ".ci/test-all").read_text()
     lowest, highest = PYTHONS[0].replace(".", ", "), PYTHONS[-1].replace(".", ", ")
     assert f"({lowest}) <= sys.version_info[:2] <= ({highest})" in (ROOT / "Makefile").read_text()
-    assert {".".join(row["Python"].split(".")[:2]) for row in sets_of_the_readme()} == set(PYTHONS)
+    assert {".".join(row["Python"].split(".")[:2]) for row in rows_of_the_table()} == set(PYTHONS)
 
 
-def test_the_readme_names_the_ranges_of_pyproject():
+def test_the_page_names_the_ranges_of_pyproject():
     allowed: dict[str, SpecifierSet] = {
         canonicalize_name(requirement.name): requirement.specifier for requirement in INSTALLED
     }
@@ -99,7 +99,7 @@ def test_the_readme_names_the_ranges_of_pyproject():
     }
 
 
-@pytest.mark.parametrize("row", sets_of_the_readme(), ids=lambda row: f"{row['Python']}-{row['versions']}")
+@pytest.mark.parametrize("row", rows_of_the_table(), ids=lambda row: f"{row['Python']}-{row['versions']}")
 def test_the_readme_names_the_versions_of_each_tested_set(row):
     allowed = {requirement.name: requirement.specifier for requirement in INSTALLED}
     versions = {name: Version(row[name]) for name in row if name in allowed}

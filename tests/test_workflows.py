@@ -1,4 +1,4 @@
-"""Workflows, CONTRIBUTING and README call make targets that exist, on the Pythons that are supported."""
+"""Workflows, CONTRIBUTING and the page on installation call make targets that exist, on the Pythons that are supported."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 TEMPLATES = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+PAGES = [ROOT / name for name in ("docs/installation.md", "CONTRIBUTING.md")]
 
 
 def jobs(path: Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from sb3_atari_dqn.atari.skipping import actions_per_second
 from sb3_atari_dqn.callbacks.video import Video, check_encoder
-from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
 from sb3_atari_dqn.commands.options import Renamed, int_at_least, seed
 from sb3_atari_dqn.commands.rendering import FrameRenderer
@@ -138,7 +137,7 @@ def _find(args: argparse.Namespace) -> SavedRun:
         return find_run(args.model, args.load_best, args.load_checkpoint, args.load_last_checkpoint, args.trust)
     if args.load_best or args.load_last_checkpoint or args.load_checkpoint is not None:
         raise ValueError(f"{args.model} is an exported model: omit --load-best and --load-checkpoint")
-    return find_exported(args.model, trusts(args.trust))
+    return find_exported(args.model, args.trust)
 
 
 def _frame_rate(text: str) -> float:

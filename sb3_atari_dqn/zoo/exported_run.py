@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.checkpoints import export_files
+from sb3_atari_dqn.checkpoints.allowed_names import trusts
 from sb3_atari_dqn.checkpoints.export_files import CONFIG
 from sb3_atari_dqn.validation import as_int
 from sb3_atari_dqn.zoo import played_envs
@@ -41,10 +42,10 @@ class ExportedRun(SavedRun):
         return model
 
 
-def find_exported(folder: Path, trust: bool) -> ExportedRun:
+def find_exported(folder: Path, trust: bool | None = None) -> ExportedRun:
     """
     :param folder: of an exported model
-    :param trust: import whatever its configuration names
+    :param trust: import whatever its configuration names; None: as SB3_ATARI_DQN_TRUST says
     :raises UnsafeFile: if it is not trusted and names something outside of the allow-list
     :raises ValueError: if it is damaged, does not say which environment it is for, or needs files that it does not have
     """
@@ -65,7 +66,7 @@ def find_exported(folder: Path, trust: bool) -> ExportedRun:
         raise ValueError(f"{path} is damaged: env_kwargs is a {type(env_kwargs).__name__}")
     if (stack := about.get("frame_stack")) is not None:
         as_int("frame_stack", stack, 1)
-    if not trust:
+    if not trusts(trust):
         check_environment(about, about["env"], env_kwargs, path)
     played_envs.check_env_id(about["env"])
     hyperparams = {name: about[name] for name in PREPROCESSING if about.get(name)}
@@ -77,5 +78,5 @@ def find_exported(folder: Path, trust: bool) -> ExportedRun:
         hyperparams={"env_kwargs": None, "monitor_kwargs": None, "normalize": False, **hyperparams},
         stats_path=str(folder),
         env_kwargs=env_kwargs,
-        trust=trust,
+        trust=trusts(trust),
     )
