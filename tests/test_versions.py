@@ -1,4 +1,4 @@
-"""The versions that pyproject.toml allows, those that are tested, and those that docs/installation.md names: one and the same."""
+"""The versions that pyproject.toml allows, those tested, and those that docs/installation.md names: the same."""
 
 import re
 import subprocess

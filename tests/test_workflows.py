@@ -1,4 +1,4 @@
-"""Workflows, CONTRIBUTING and the page on installation call make targets that exist, on the Pythons that are supported."""
+"""Workflows, CONTRIBUTING and the installation page call make targets that exist, on the Pythons that are supported."""
 
 import re
 import subprocess
