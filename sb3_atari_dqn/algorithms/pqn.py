@@ -29,7 +29,7 @@ from sb3_atari_dqn.algorithms.divergence import largest
 from sb3_atari_dqn.algorithms.failures import explained_failures
 from sb3_atari_dqn.algorithms.growing_rollout import GrowingRollout
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot, starting_anew
-from sb3_atari_dqn.algorithms.remote_acting import actors_of
+from sb3_atari_dqn.algorithms.remote_acting import actions_of_actors
 from sb3_atari_dqn.algorithms.resuming import ResumedTraining
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
@@ -339,9 +339,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         env = cast(VecEnv, self.env)
         self.exploration_rate = self.explorer.schedule(self._current_progress_remaining, self.num_timesteps)
         choice = self._greedy_choice(self._last_obs)
-        if (actors := actors_of(env)) is not None:
-            actions = actors.next_actions()
-        else:
+        if (actions := actions_of_actors(self)) is None:
             actions = self.explorer.actions(self.exploration_rate, (self.n_envs,), lambda: choice.actions)
         with starting_anew(self):
             env.step_async(actions)
