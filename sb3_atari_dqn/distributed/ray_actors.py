@@ -75,7 +75,9 @@ class RayActors:
             self._groups[group % settings.actors][group] = spec
         self._open: list[deque[_Call]] = [deque() for _ in specs]
         self._weights: tuple[int, Any] = (-1, None)
-        self._replacements, self._waited_s, self._received_bytes = 0, 0.0, 0
+        self._waited_s, self._received_bytes = 0.0, 0
+        #: Seconds from each loss being noticed to the first block of the other process
+        self.replaced_in_s: list[float] = []
         self._spares: list[Any] = []
         self._processes = [self._started(number) for number in range(settings.actors)]
         try:
@@ -138,7 +140,7 @@ class RayActors:
         found = {
             "actor_wait_s": self._waited_s,
             "received_mb": self._received_bytes / 1e6,
-            "actors_replaced": float(self._replacements),
+            "actors_replaced": float(len(self.replaced_in_s)),
         }
         self._waited_s, self._received_bytes = 0.0, 0
         return found
@@ -269,8 +271,8 @@ class RayActors:
         process.failures = 0
         if process.lost is not None:
             (why, when), process.lost = process.lost, None
-            self._replacements += 1
-            print(f"Actor {number} was lost ({why}) and replaced in {time.perf_counter() - when:.1f} s")
+            self.replaced_in_s.append(time.perf_counter() - when)
+            print(f"Actor {number} was lost ({why}) and replaced in {self.replaced_in_s[-1]:.1f} s")
         self._start_spares()
 
     def _explained(self, number: int, error: Any) -> Exception:

@@ -160,7 +160,7 @@ class Rounds:
                 break
             for group in self.actors.ready(overdue or waiting):
                 self._receive(group)
-        self._sort_arrived(lambda each: each.ordered)
+        self._sort_arrived(lambda each: (each.ordered, (each.group, each.number - 1) not in self._lanes))
 
     def _sort_arrived(self, key: Callable[[_Arrival], Any]) -> None:
         self._arrived = deque(sorted(self._arrived, key=key))

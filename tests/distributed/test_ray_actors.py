@@ -109,7 +109,7 @@ def test_free_running_others_go_on_while_an_actor_is_replaced(cluster):
     model.learn(200, callback=seen, reset_num_timesteps=False)
     env.close()
     assert_games_were_played(seen.streams)
-    assert sum(len(stream) for stream in seen.streams) == model.num_timesteps
+    assert sum(len(block) for block in seen.blocks.values()) == model.num_timesteps
 
 
 def test_an_error_in_an_actor_is_told_and_not_repeated(cluster):

@@ -84,11 +84,15 @@ class GameStreams(BaseCallback):
 
     @property
     def streams(self) -> list[list[tuple]]:
-        """Of each game, in the order of its steps"""
-        return [
-            [step for which in sorted(self.blocks) if which[0] == game for step in self.blocks[which]]
-            for game in sorted({game for game, _ in self.blocks})
-        ]
+        """Of each game, in the order of its steps, up to the first block that was not taken to its end"""
+        streams: list[list[tuple]] = []
+        for game in sorted({game for game, _ in self.blocks}):
+            streams.append([])
+            for block in (self.blocks[which] for which in sorted(self.blocks) if which[0] == game):
+                streams[-1] += block
+                if len(block) < BLOCK_STEPS:
+                    break
+        return streams
 
     @property
     def goes_on(self) -> np.ndarray:
