@@ -244,11 +244,10 @@ class ActorVecEnv(VecEnv):
         """
         Waits for the blocks that are on their way, and keeps them.
 
-        :return: plain values and arrays; a copy
-        :raises RuntimeError: before the first reset
+        :return: plain values and arrays; a copy. Before :meth:`act_for`, without anything that could be continued
         """
         return {
-            "rounds": self._connected().state_dict(),
+            "rounds": None if self._rounds is None else self._rounds.state_dict(),
             "current": None if self._current is None else self._current.state_dict(),
             "position": [self._position, self._begun],
             "playing": self.playing.copy(),
@@ -264,6 +263,8 @@ class ActorVecEnv(VecEnv):
         :raises ValueError: if it does not fit
         :raises RuntimeError: before :meth:`act_for`
         """
+        if state["rounds"] is None:
+            raise ValueError("Nothing had been played when this state was taken: begin the training anew.")
         groups = len(state["rounds"]["groups"])
         if state["stacks"].shape != self._stacks.shape or groups != self._groups:
             raise ValueError(
