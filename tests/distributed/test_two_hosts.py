@@ -1,8 +1,10 @@
 """Two machines, each with a network of its own: the commands of the documentation, as a user types them."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +38,8 @@ class Hosts:
     def __init__(self, home: Path) -> None:
         self._names = {name: f"{name}{os.getpid()}" for name in ("trainer", "player")}
         keep = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        self.env = {**keep, "HOME": str(home), "RAY_AUTH_MODE": "token"}
+        self._ray_files = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
+        self.env = {**keep, "HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_TMPDIR": self._ray_files}
         for name in self._names.values():
             self._ip("netns", "add", name)
         cable = [f"veth{side}{os.getpid()}" for side in "ab"]
@@ -78,6 +81,7 @@ class Hosts:
             for pid in pids.split():
                 psutil.Process(int(pid)).kill()
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+        shutil.rmtree(self._ray_files, ignore_errors=True)
 
     @staticmethod
     def _ip(*arguments: str) -> None:
