@@ -24,6 +24,7 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "in process": {"address": "in-process"},
     "1 actor": {"address": "local", "actors": 1},
     "2 actors": {"address": "local", "actors": 2},
+    "2 actors, free-running": {"address": "local", "actors": 2, "mode": "free-running"},
     "2 actors, compressed": {"address": "local", "actors": 2, "compress": True},
 }
 
