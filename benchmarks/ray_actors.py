@@ -10,7 +10,7 @@ these it computes the number of actors that one learner can take, by its ingest 
 import argparse
 import os
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from report import circumstances, write
@@ -24,6 +24,7 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "in process": {"address": "in-process"},
     "1 actor": {"address": "local", "actors": 1},
     "2 actors": {"address": "local", "actors": 2},
+    "2 actors, free-running": {"address": "local", "actors": 2, "mode": "free-running"},
     "2 actors, compressed": {"address": "local", "actors": 2, "compress": True},
 }
 
@@ -71,10 +72,9 @@ def ingest(n_envs: int, n_blocks: int) -> float:
     model = model_in(env, steps)
     model.learning_starts = 10 * steps
     model.learn(n_envs)  # all blocks are ordered
-    while env._ordered:
-        env._receive()
-    done = model.num_timesteps
-    env._order_ahead = lambda: None  # type: ignore[method-assign]
+    env.state_dict()  # waits for them
+    done, rounds = model.num_timesteps, cast(Any, env._rounds)
+    rounds._order = lambda behaviour: None
     start = time.perf_counter()
     model.learn(steps - done, reset_num_timesteps=False)
     speed = (steps - done) / (time.perf_counter() - start)

@@ -194,6 +194,17 @@ def check_replay_ratio(replay_ratio: Any, overlap: Any) -> None:
         raise ValueError("overlap=True needs replay_ratio (0.25 is an update for every 4 transitions).")
 
 
+def minibatch_size(n_envs: int, n_steps: int, most: int) -> int:
+    """
+    :param n_envs: number of parallel environments
+    :param n_steps: vector steps of a rollout
+    :param most: transitions per update
+    :return: the largest that divides a rollout
+    """
+    n_transitions = n_envs * n_steps
+    return max(each for each in range(1, min(most, n_transitions) + 1) if n_transitions % each == 0)
+
+
 def check_rollout(n_envs: int, n_steps: int, batch_size: int) -> None:
     """
     :param n_envs: number of parallel environments

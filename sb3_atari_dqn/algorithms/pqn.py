@@ -22,6 +22,7 @@ from torch import Tensor
 from sb3_atari_dqn.algorithms.arguments import (
     check_real_numbers,
     check_rollout,
+    minibatch_size,
     whole_numbers,
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
@@ -29,7 +30,7 @@ from sb3_atari_dqn.algorithms.divergence import largest
 from sb3_atari_dqn.algorithms.failures import explained_failures
 from sb3_atari_dqn.algorithms.growing_rollout import GrowingRollout
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot, starting_anew
-from sb3_atari_dqn.algorithms.remote_acting import actors_of
+from sb3_atari_dqn.algorithms.remote_acting import actions_of_actors
 from sb3_atari_dqn.algorithms.resuming import ResumedTraining
 from sb3_atari_dqn.algorithms.saved_models import GIVE_ENV, SavedModels
 from sb3_atari_dqn.algorithms.training_log import TrainingLog
@@ -42,10 +43,11 @@ from sb3_atari_dqn.objectives.returns import ReturnObjective
 from sb3_atari_dqn.objectives.scalar import LOSSES
 from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.replay.rollout_buffer import RolloutBuffer
-from sb3_atari_dqn.validation import check_device, check_known, checked_flag
+from sb3_atari_dqn.validation import as_int, check_device, check_known, checked_flag
 
 SelfPQN = TypeVar("SelfPQN", bound="PQN")
 
+_MOST_PER_UPDATE = 128  # by default, as Gallici et al. 2024
 _WHOLE_NUMBERS = {"n_steps": 1, "batch_size": 1, "n_epochs": 1, "exploration_delay": 0, "_stats_window_size": 1}
 _SHARES = ("gamma", "q_lambda", "exploration_initial_eps", "exploration_final_eps")
 
@@ -65,7 +67,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
     :param env: environment, its name, or a vectorized environment; its actions are discrete
     :param learning_rate: a number, or a function of the remaining progress (1 to 0)
     :param n_steps: T, vector steps of a rollout
-    :param batch_size: B, transitions per update; divides N * T
+    :param batch_size: B, transitions per update; divides N * T. None: the largest up to 128 that does
     :param n_epochs: how often each transition is learned from
     :param gamma: discount per environment step
     :param q_lambda: weight of longer returns in a lambda-return; 0: one-step targets, 1: whole returns
@@ -98,7 +100,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         env: GymEnv | str,
         learning_rate: float | Schedule = 2.5e-4,
         n_steps: int = 32,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         n_epochs: int = 2,
         gamma: float = 0.99,
         q_lambda: float = 0.65,
@@ -140,7 +142,8 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
             seed=seed,
         )
         self.algorithm = type(self).__name__  # saved: no other algorithm may load the file
-        self.n_steps, self.batch_size, self.n_epochs = n_steps, batch_size, n_epochs
+        self.n_steps, self.n_epochs = n_steps, n_epochs
+        self.batch_size: int = batch_size  # type: ignore[assignment]  # resolved below
         self.gamma, self.q_lambda = gamma, q_lambda
         self.max_grad_norm = max_grad_norm
         self.loss = loss  # type: ignore[assignment]
@@ -183,6 +186,9 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
 
     def _resolve_arguments(self) -> None:
         """:raises ValueError: on a number that is not whole or too small"""
+        if self.batch_size is None:
+            n_steps = as_int("n_steps", self.n_steps, _WHOLE_NUMBERS["n_steps"])
+            self.batch_size = minibatch_size(self.n_envs, n_steps, _MOST_PER_UPDATE)
         vars(self).update(whole_numbers(self, _WHOLE_NUMBERS))
         vars(self).pop("exploration_schedule", None)
         self._take_frame_stacking()
@@ -339,9 +345,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         env = cast(VecEnv, self.env)
         self.exploration_rate = self.explorer.schedule(self._current_progress_remaining, self.num_timesteps)
         choice = self._greedy_choice(self._last_obs)
-        if (actors := actors_of(env)) is not None:
-            actions = actors.next_actions()
-        else:
+        if (actions := actions_of_actors(self)) is None:
             actions = self.explorer.actions(self.exploration_rate, (self.n_envs,), lambda: choice.actions)
         with starting_anew(self):
             env.step_async(actions)

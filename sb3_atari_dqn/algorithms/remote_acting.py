@@ -1,10 +1,11 @@
 """Environments whose actors choose the actions, such as `ActorVecEnv`: told of the model, asked for what was played.
 
-Known by their attribute `chooses_actions`; this room does not import theirs.
+N: environments. Known by their attribute `chooses_actions`; this room does not import theirs.
 """
 
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 
@@ -35,3 +36,14 @@ def let_actors_follow(model: Any) -> None:
     """
     if (env := actors_of(model.env)) is not None:
         env.act_for(model)
+
+
+def actions_of_actors(model: Any) -> np.ndarray | None:
+    """
+    :param model: its last observations become those that the actions follow, which may be of other games
+    :return: the actions of the next vector step, int64 [N]; None for environments that leave them to the model
+    """
+    if (actors := actors_of(model.env)) is None:
+        return None
+    model._last_obs, actions = actors.next_actions()
+    return actions

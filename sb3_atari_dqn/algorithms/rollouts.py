@@ -21,7 +21,7 @@ from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.algorithms.failures import explained_failures
-from sb3_atari_dqn.algorithms.remote_acting import actors_of
+from sb3_atari_dqn.algorithms.remote_acting import actions_of_actors
 
 if TYPE_CHECKING:
     from stable_baselines3 import DQN as _Host
@@ -116,8 +116,8 @@ class OverlappedRollouts(_Host):
         :return: random ones before learning starts, then those of the exploration policy; those that actors chose,
             where there are any, [N]
         """
-        if (actors := actors_of(self.env)) is not None:
-            return actors.next_actions()
+        if (played := actions_of_actors(self)) is not None:
+            return played
         if self.num_timesteps < learning_starts:
             return np.array([self.action_space.sample() for _ in range(n_envs)])
         return self._explore(self._last_obs)
@@ -126,10 +126,9 @@ class OverlappedRollouts(_Host):
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """As in SB3, whose loop asks here."""
-        if (actors := actors_of(self.env)) is None:
+        if (played := actions_of_actors(self)) is None:
             return super()._sample_action(learning_starts, action_noise, n_envs)
-        actions = actors.next_actions()
-        return actions, actions
+        return played, played
 
     def _explore(self, observations: Any) -> np.ndarray:
         """:return: actions [N]"""

@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from sb3_atari_dqn.distributed.td_errors import Returns
 from sb3_atari_dqn.distributed.weights import unpack
 from sb3_atari_dqn.finite import finite_argmax
 from sb3_atari_dqn.learners.precision import PRECISIONS
@@ -25,6 +26,7 @@ class PolicySpec(NamedTuple):
     :param observation_space: of one frame stack
     :param action_space: discrete
     :param policy_kwargs: complete, those that the algorithm sets included
+    :param returns: of the TD errors that actors compute; None: they need not
     :param precision: in which the learner computes, "bf16" or "fp32"; None: on the policy's own network
     """
 
@@ -32,6 +34,7 @@ class PolicySpec(NamedTuple):
     observation_space: spaces.Box
     action_space: spaces.Discrete
     policy_kwargs: dict[str, Any]
+    returns: Returns | None
     precision: str | None
 
 
@@ -49,6 +52,7 @@ class ActingNetwork:
         policy.set_training_mode(False)
         self._values, self._q_net = policy.q_net.values, policy.q_net
         self._first_action = policy.first_action
+        self.returns = spec.returns
         self._version = -1  # of the weights
         self._network: Any = (
             OwnNetwork(policy.q_net)
@@ -71,16 +75,31 @@ class ActingNetwork:
             self._version = version
 
     @torch.no_grad()
-    def greedy_actions(self, stacks: np.ndarray) -> np.ndarray:
+    def action_values(self, stacks: np.ndarray) -> Tensor:
         """
         :param stacks: uint8 [G, K * C, H, W]
-        :return: int64 [G]
-        :raises NonFiniteValues: on an action value that is NaN or infinite
+        :return: float32 [G, A]
         """
         with one_thread():
             self._network.train(False)
             images = self._network.preprocess(torch.from_numpy(stacks))
-            return finite_argmax(self._values.mean(self._network(images))).numpy() + self._first_action
+            return self._values.mean(self._network(images))
+
+    def greedy_actions(self, values: Tensor) -> np.ndarray:
+        """
+        :param values: of :meth:`action_values`
+        :return: int64 [G]
+        :raises NonFiniteValues: on an action value that is NaN or infinite
+        """
+        return finite_argmax(values).numpy() + self._first_action
+
+    def values_of(self, values: Tensor, actions: np.ndarray) -> np.ndarray:
+        """
+        :param values: of :meth:`action_values`
+        :param actions: int64 [G]
+        :return: float32 [G]
+        """
+        return values.numpy()[np.arange(len(actions)), actions - self._first_action]
 
     def state_dict(self) -> dict[str, Any]:
         """:return: of the generators; the weights come from the learner"""

@@ -18,6 +18,7 @@ class ActorProcess:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
+        self._network: ActingNetwork | None = None
         self._groups: dict[int, GameGroup] = {}
 
     def where(self) -> dict[str, Any]:
@@ -26,12 +27,12 @@ class ActorProcess:
 
     def prepare(self, specs: Mapping[int, GroupSpec], policy: PolicySpec) -> None:
         """
-        Build the groups.
+        Build the groups; a spare process was asked before, without any, to have its libraries and network ready.
 
         :param specs: by the numbers of the groups
-        :param policy: of their networks
+        :param policy: of their networks, always the same
         """
-        network = ActingNetwork(policy)
+        network = self._network = self._network or ActingNetwork(policy)
         self._groups = {number: GameGroup(spec, network) for number, spec in specs.items()}
 
     def reset(self, group: int, seed: int | None) -> Reply:

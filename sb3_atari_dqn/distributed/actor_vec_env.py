@@ -1,18 +1,20 @@
 """Atari games that actors play, as an SB3 ``VecEnv`` whose actions come with its steps.
 
-N: games, G: groups of them, k: vector steps of a block, K: frames in a stack, C: channels of a frame.
+N: games, G: groups of them, k: vector steps of a block, K: frames in a stack, C: channels of a frame. N games are
+stepped side by side; free-running (see `rounds`), a place may get another game between two blocks.
 
     learner   order b + 1 | -- vector steps of block b: store, update ------- | order b + 2 | -- block b + 1 ...
     actors    | play b + 1 with the weights of the order ... |  wait           | play b + 2 ...
 
 Every number that an actor uses is in its order or was seeded before: the weights, the epsilons, the random numbers of
-its groups. So what is stored depends on the settings alone, not on how many actors there are or how fast they are.
+its groups. So in lock-step what is stored depends on the settings alone, not on how many actors there are or how fast
+they are.
 """
 
 import os
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import gymnasium as gym
@@ -25,13 +27,15 @@ from sb3_atari_dqn.atari.native_support import implemented_wrappers
 from sb3_atari_dqn.atari.native_vec_env import NativeAtariVecEnv
 from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.atari.wrappers import NatureAtari
-from sb3_atari_dqn.distributed.actors import Actors, LocalActors
-from sb3_atari_dqn.distributed.behaviour import Behaviour
-from sb3_atari_dqn.distributed.blocks import Block, Order, advance, restart, stacks_after
+from sb3_atari_dqn.distributed.acting import PolicySpec
+from sb3_atari_dqn.distributed.actors import Actors, LocalActors, Recall
+from sb3_atari_dqn.distributed.behaviour import Behaviour, check_takes_other_games
+from sb3_atari_dqn.distributed.blocks import Block, advance, restart
 from sb3_atari_dqn.distributed.cluster import Cluster
-from sb3_atari_dqn.distributed.game_group import GroupRecord, GroupSpec
+from sb3_atari_dqn.distributed.game_group import GroupSpec
 from sb3_atari_dqn.distributed.ray_actors import RayActors
-from sb3_atari_dqn.distributed.settings import IN_PROCESS, ActorSettings
+from sb3_atari_dqn.distributed.rounds import Rounds
+from sb3_atari_dqn.distributed.settings import FREE_RUNNING, IN_PROCESS, ActorSettings
 from sb3_atari_dqn.validation import as_int
 
 _NOT_PLAYED = "its actors choose their actions: pass it to an algorithm of sb3_atari_dqn and call learn()"
@@ -56,13 +60,12 @@ class ActorVecEnv(VecEnv):
     #: Read by the algorithms: actions come from :meth:`next_actions`
     chooses_actions = True
 
-    _blocks: deque[Block]  # received, all groups side by side, not begun
-    _current: Block | None
+    _current: Block | None  # of all groups, side by side
     _position: int  # vector steps of the current block that have been given out
     _begun: int  # episodes likewise
-    _ordered: int  # blocks on their way
-    _number: int  # of the next order
     _stacks: np.ndarray
+    #: Numbers of the games that the N places have, int64 [N]
+    playing: np.ndarray
 
     def __init__(
         self,
@@ -92,11 +95,8 @@ class ActorVecEnv(VecEnv):
         super().__init__(n_envs, space, trial.action_space)
         trial.close()
         self._cluster = None if self.settings.address == IN_PROCESS else Cluster(self.settings)
-        self._actors: Actors | None = None
+        self._rounds: Rounds | None = None
         self._behaviour: Behaviour | None = None
-        self._records = [GroupRecord() for _ in range(self._groups)]
-        self._weights: tuple[Any, int] = (None, 0)  # what they depend on, and their version
-        self._trainings = 0
         self._forget()
         self.seed(seed)
 
@@ -114,14 +114,17 @@ class ActorVecEnv(VecEnv):
         :param model: whose policy the actors follow
         :raises ValueError: if they cannot build it
         """
-        self._behaviour = Behaviour(model, self.num_envs, self.settings.exploration)
-        self._trainings += 1  # between two of them, the weights may have been set from outside
-        if self._actors is None:
-            policy = self._behaviour.policy()
-            if self._cluster is None:
-                self._actors = LocalActors(self._specs, policy)
-            else:
-                self._actors = RayActors(self._cluster, self.settings, self._specs, policy, self._recall)
+        if self.settings.mode == FREE_RUNNING:
+            check_takes_other_games(model)
+        self._behaviour = Behaviour(model, self.num_envs, self.settings)
+        if self._rounds is None:
+            make_actors = partial(self._make_actors, self._behaviour.policy())
+            self._rounds = Rounds(self.settings, make_actors, self._frame_shape)
+
+    def _make_actors(self, policy: PolicySpec, recall: Recall) -> Actors:
+        if self._cluster is None:
+            return LocalActors(self._specs, policy)
+        return RayActors(self._cluster, self.settings, self._specs, policy, recall)
 
     def reset(self) -> np.ndarray:
         """
@@ -130,37 +133,35 @@ class ActorVecEnv(VecEnv):
         :return: uint8 [N, K * C, H, W]
         :raises RuntimeError: before :meth:`act_for`
         """
-        actors = self._connected()
-        for _ in range(self._ordered):
-            self._receive()
+        rounds, games = self._connected(), self.num_envs // self._groups
         self._forget()
-        games = self.num_envs // self._groups
-        actors.reset([self._seeds[number * games] for number in range(self._groups)])
-        self._stacks = self._receive_reset()
+        self._stacks = rounds.reset(self._seeds[::games])
         self._reset_seeds()
         self._reset_options()
         return self._stacks
 
-    def next_actions(self) -> np.ndarray:
+    def next_actions(self) -> tuple[np.ndarray, np.ndarray]:
         """
-        The actions of the next vector step; waits for its block where need be.
+        What was done in the next vector step; waits for its block where need be.
 
-        :return: int64 [N]
+        :return: observations, those of the last step unless other games follow, uint8 [N, K * C, H, W]; and actions,
+            int64 [N]
         """
         if self._current is None or self._position == self.settings.block_steps:
             self._current = None  # its memory may go back to Ray before the next ones come
-            self._order_ahead()
-            if not self._blocks:
-                self._receive()
-            self._current, self._position, self._begun = self._blocks.popleft(), 0, 0
-        return self._current.actions[self._position]
+            assert self._behaviour is not None
+            self._current, groups, self._stacks = self._connected().next(self._behaviour)
+            self._position = self._begun = 0
+            self.playing = self._games_of(groups)
+        return self._stacks, self._current.actions[self._position]
 
     def step_async(self, actions: np.ndarray) -> None:
         """
         :param actions: of :meth:`next_actions`
         :raises RuntimeError: on others
         """
-        if self._current is None or not np.array_equal(actions, self._current.actions[self._position]):
+        block, step = self._current, self._position
+        if block is None or step == len(block.actions) or not np.array_equal(actions, block.actions[step]):
             raise RuntimeError(f"The games of {type(self).__name__} cannot be stepped, {_NOT_PLAYED}.")
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
@@ -178,14 +179,17 @@ class ActorVecEnv(VecEnv):
         return stacks, block.rewards[step].copy(), dones.copy(), infos
 
     def statistics(self) -> dict[str, float]:
-        """:return: numbers for the logs: seconds that the learner waited, megabytes received, actors replaced"""
-        return {} if self._actors is None else self._actors.statistics()
+        """
+        :return: numbers for the logs, since they were asked for last: age of the weights by which the blocks were
+            played, in rounds, seconds that the learner waited, megabytes received; and actors replaced so far
+        """
+        return {} if self._rounds is None else self._rounds.statistics()
 
     def close(self) -> None:
         """End the actors, and Ray where it was started for them; a second call does nothing."""
-        if self._actors is not None:
-            self._actors.close()
-            self._actors = None
+        if self._rounds is not None:
+            self._rounds.actors.close()
+            self._rounds = None
         if self._cluster is not None:
             self._cluster.close()
             self._cluster = None
@@ -195,49 +199,23 @@ class ActorVecEnv(VecEnv):
     # --- blocks
 
     def _forget(self) -> None:
-        """No block is there, and none is on its way."""
-        self._blocks, self._current = deque(), None
-        self._position = self._begun = self._ordered = self._number = 0
+        """No block has begun."""
+        self._current, self._position, self._begun = None, 0, 0
         self._stacks = np.zeros((self.num_envs, *self.observation_space.shape), np.uint8)  # type: ignore[misc]
+        self.playing = np.arange(self.num_envs)
 
-    def _order_ahead(self) -> None:
-        """Order until `blocks_ahead` blocks beside the next one are played or there, each with the weights of now."""
-        behaviour, actors = self._behaviour, self._connected()
-        assert behaviour is not None
-        steps, weights = self.settings.block_steps, None
-        since = self._trainings, behaviour.n_updates
-        if self._weights[0] != since:
-            self._weights = since, self._weights[1] + 1
-        while (ahead := len(self._blocks) + self._ordered) <= self.settings.blocks_ahead:
-            weights = behaviour.weights() if weights is None else weights
-            epsilons = np.split(behaviour.epsilons(ahead * steps, steps), self._groups, axis=1)
-            actors.order([Order(self._number, self._weights[1], each) for each in epsilons], weights)
-            self._number += 1
-            self._ordered += 1
+    def _games_of(self, groups: np.ndarray) -> np.ndarray:
+        games = self.num_envs // self._groups
+        return (groups[:, None] * games + np.arange(games)).ravel()
 
-    def _receive(self) -> None:
-        """Take the next block of each group, and put them side by side."""
-        replies = self._connected().take()
-        frame_shape = (self._channels, *self.observation_space.shape[1:])  # type: ignore[index]
-        blocks = [reply.block.uncompressed(frame_shape) for reply in replies]  # type: ignore[union-attr]
-        for record, block, reply in zip(self._records, blocks, replies, strict=True):
-            record.add(reply.memo, stacks_after(block, record.stacks))
-        self._ordered -= 1
-        self._blocks.append(side_by_side(blocks))
+    @property
+    def _frame_shape(self) -> tuple[int, ...]:
+        return self._channels, *self.observation_space.shape[1:]  # type: ignore[index]
 
-    def _receive_reset(self) -> np.ndarray:
-        replies = self._connected().take()
-        for record, reply in zip(self._records, replies, strict=True):
-            record.add(reply.memo, np.asarray(reply.stacks))
-        return np.concatenate([record.stacks for record in self._records])
-
-    def _recall(self, group: int) -> dict[str, Any] | None:
-        return self._records[group].state_dict(self._channels)
-
-    def _connected(self) -> Actors:
-        if self._actors is None:
+    def _connected(self) -> Rounds:
+        if self._rounds is None:
             raise RuntimeError(f"The actors of this {type(self).__name__} follow no policy, {_NOT_PLAYED}.")
-        return self._actors
+        return self._rounds
 
     def _infos(self, block: Block, step: int, stacks: np.ndarray) -> list[dict[str, Any]]:
         """:param stacks: before episodes are restarted"""
@@ -251,10 +229,13 @@ class ActorVecEnv(VecEnv):
             }
             for (lives, of_game, of_rom), cut in zip(counts, truncated, strict=True)
         ]
+        if block.td_errors.size:
+            for info, td_error in zip(infos, block.td_errors[step].tolist(), strict=True):
+                info["td_error"] = td_error
         for number in np.flatnonzero(block.dones[step]):
             infos[number]["terminal_observation"] = stacks[number].copy()
-        for _, number, raw_return, frames in block.scores[block.scores[:, 0] == step].tolist():
-            infos[int(number)]["episode"] = self.games[int(number)].end(raw_return, int(frames))
+        for _, place, raw_return, frames in block.scores[block.scores[:, 0] == step].tolist():
+            infos[int(place)]["episode"] = self.games[self.playing[int(place)]].end(raw_return, int(frames))
         return infos
 
     # --- state
@@ -263,18 +244,14 @@ class ActorVecEnv(VecEnv):
         """
         Waits for the blocks that are on their way, and keeps them.
 
-        :return: plain values and arrays; a copy
-        :raises RuntimeError: before the first reset
+        :return: plain values and arrays; a copy. Before :meth:`act_for`, without anything that could be continued
         """
-        while self._ordered:
-            self._receive()
-        current = [] if self._current is None else [self._current.state_dict()]
         return {
-            "blocks": [*current, *(block.state_dict() for block in self._blocks)],
-            "begun": None if self._current is None else [self._position, self._begun],
-            "number": self._number,
+            "rounds": None if self._rounds is None else self._rounds.state_dict(),
+            "current": None if self._current is None else self._current.state_dict(),
+            "position": [self._position, self._begun],
+            "playing": self.playing.copy(),
             "stacks": self._stacks.copy(),
-            "groups": [record.state_dict(self._channels) for record in self._records],
             "games": [game.start for game in self.games],
         }
 
@@ -286,22 +263,21 @@ class ActorVecEnv(VecEnv):
         :raises ValueError: if it does not fit
         :raises RuntimeError: before :meth:`act_for`
         """
-        if state["stacks"].shape != self._stacks.shape or len(state["groups"]) != self._groups:
+        if state["rounds"] is None:
+            raise ValueError("Nothing had been played when this state was taken: begin the training anew.")
+        groups = len(state["rounds"]["groups"])
+        if state["stacks"].shape != self._stacks.shape or groups != self._groups:
             raise ValueError(
-                f"The state of {len(state['groups'])} groups with observations {list(state['stacks'].shape)} does not "
-                f"fit {self._groups} groups with {list(self._stacks.shape)}: create the environment with the same "
-                "n_envs, n_stack, preset and groups."
+                f"The state of {groups} groups with observations {list(state['stacks'].shape)} does not fit "
+                f"{self._groups} groups with {list(self._stacks.shape)}: create the environment with the same n_envs, "
+                "n_stack, preset and groups."
             )
-        self._connected().restore(state["groups"])
+        self._connected().load_state_dict(state["rounds"])
         self._forget()
-        blocks = [Block.from_state(each) for each in state["blocks"]]
-        if state["begun"] is not None:
-            self._current, (self._position, self._begun) = blocks.pop(0), state["begun"]
-        self._blocks.extend(blocks)
-        self._number, self._stacks = state["number"], np.array(state["stacks"])
+        self._current = None if state["current"] is None else Block.from_state(state["current"])
+        self._position, self._begun = state["position"]
+        self._stacks, self.playing = np.array(state["stacks"]), np.array(state["playing"])
         self._seeds = [None] * self.num_envs
-        for record, each in zip(self._records, state["groups"], strict=True):
-            record.load_state_dict(each)
         for game, start in zip(self.games, state["games"], strict=True):
             game.start = start
 
@@ -374,26 +350,3 @@ class RemoteGame:
         """Close the file."""
         if self.monitor_writer is not None:
             self.monitor_writer.close()
-
-
-def side_by_side(blocks: Sequence[Block]) -> Block:
-    """
-    :param blocks: of the groups, uncompressed, each of k steps
-    :return: one block of all games
-    """
-    starts = np.cumsum([0, *(block.shape[1] for block in blocks)])
-    scores = [
-        block.scores + np.array([0, start, 0, 0], np.float64) for block, start in zip(blocks, starts, strict=False)
-    ]
-    joined = {
-        name: np.concatenate([getattr(block, name) for block in blocks], axis=1)
-        for name in ("actions", "rewards", "dones", "truncated", "frames", "counts")
-    }
-    return Block(**joined, first_frames=_first_frames(blocks), scores=np.concatenate(scores))
-
-
-def _first_frames(blocks: Sequence[Block]) -> np.ndarray:
-    """:return: those of all games, in the order of steps and then of games"""
-    steps = np.concatenate([np.nonzero(block.dones)[0] for block in blocks])
-    order = np.argsort(steps, kind="stable")
-    return np.concatenate([block.first_frames for block in blocks])[order]

@@ -1,8 +1,9 @@
 """Who plays the groups of games: the interface, and the same without Ray. G: groups."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,26 +16,35 @@ Recall = Callable[[int], dict[str, Any] | None]
 
 
 class Actors(Protocol):
-    """Groups of games that get orders and answer them in the order in which they got them."""
+    """Groups of games, each of which answers its orders in the order in which it got them."""
 
     def reset(self, seeds: Sequence[int | None]) -> None:
         """
-        Ask for new episodes; to be taken.
+        Ask for new episodes of all groups; to be taken.
 
         :param seeds: of the first game of each group, None: go on with the random numbers as they are, [G]
         """
 
-    def order(self, orders: Sequence[Order], weights: np.ndarray) -> None:
+    def order(self, orders: Mapping[int, Order], weights: np.ndarray) -> None:
         """
-        Ask for a block of each group; to be taken.
+        Ask for blocks; to be taken.
 
-        :param orders: [G]
-        :param weights: of the version in the orders, not changed afterwards
+        :param orders: by the numbers of the groups, all of one version
+        :param weights: of that version, not changed afterwards
         """
 
-    def take(self) -> list[Reply]:
+    def open(self, group: int) -> Sequence[Order | None]:
+        """:return: what was asked of it and not taken, oldest first; None stands for a reset"""
+
+    def ready(self, groups: Sequence[int]) -> list[int]:
         """
-        :return: the oldest answers that have not been taken, [G]
+        :param groups: with something open
+        :return: those whose oldest answer is there; waits for one
+        """
+
+    def take(self, group: int) -> Reply:
+        """
+        :return: its oldest answer; waits for it
         :raises RuntimeError: if actors cannot be replaced
         """
 
@@ -59,21 +69,29 @@ class LocalActors:
     def __init__(self, specs: Sequence[GroupSpec], policy: PolicySpec) -> None:
         network = ActingNetwork(policy)
         self._groups = [GameGroup(spec, network) for spec in specs]
-        self._waiting: deque[list[Callable[[], Reply]]] = deque()
+        self._open: list[deque[_Call]] = [deque() for _ in specs]
 
     def reset(self, seeds: Sequence[int | None]) -> None:
-        self._ask("reset", [(seed,) for seed in seeds])
+        for group, seed in enumerate(seeds):
+            self._open[group].append(_Call(None, partial(self._groups[group].reset, seed)))
 
-    def order(self, orders: Sequence[Order], weights: np.ndarray) -> None:
-        self._ask("play", [(order, weights) for order in orders])
+    def order(self, orders: Mapping[int, Order], weights: np.ndarray) -> None:
+        for group, order in orders.items():
+            self._open[group].append(_Call(order, partial(self._groups[group].play, order, weights)))
 
-    def take(self) -> list[Reply]:
-        return [answer() for answer in self._waiting.popleft()]
+    def open(self, group: int) -> Sequence[Order | None]:
+        return [call.order for call in self._open[group]]
+
+    def ready(self, groups: Sequence[int]) -> list[int]:
+        return list(groups)
+
+    def take(self, group: int) -> Reply:
+        return self._open[group].popleft().answer()
 
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
-        self._waiting.clear()
-        for group, state in zip(self._groups, states, strict=True):
-            group.restore(state)
+        for group, state in enumerate(states):
+            self._open[group].clear()
+            self._groups[group].restore(state)
 
     def statistics(self) -> dict[str, float]:
         return {}
@@ -82,11 +100,7 @@ class LocalActors:
         for group in self._groups:
             group.close()
 
-    def _ask(self, method: str, arguments: list[tuple[Any, ...]]) -> None:
-        self._waiting.append(
-            [_later(getattr(group, method), given) for group, given in zip(self._groups, arguments, strict=True)]
-        )
 
-
-def _later(method: Callable[..., Reply], arguments: tuple[Any, ...]) -> Callable[[], Reply]:
-    return lambda: method(*arguments)
+class _Call(NamedTuple):
+    order: Order | None
+    answer: Callable[[], Reply]

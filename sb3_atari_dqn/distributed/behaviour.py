@@ -6,6 +6,8 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_atari_dqn.distributed.acting import PolicySpec, tensors_of
+from sb3_atari_dqn.distributed.settings import ActorSettings
+from sb3_atari_dqn.distributed.td_errors import Returns
 from sb3_atari_dqn.distributed.weights import packed
 from sb3_atari_dqn.learners.fast import FastLearner
 
@@ -17,12 +19,14 @@ class Behaviour:
     """
     :param model: one of our algorithms, set up to learn
     :param n_envs: N
-    :param exploration: "schedule" or "ladder"
+    :param settings: how the actors explore, and whether they compute TD errors
+    :raises ValueError: if nothing is prioritized by these
     """
 
-    def __init__(self, model: Any, n_envs: int, exploration: str) -> None:
+    def __init__(self, model: Any, n_envs: int, settings: ActorSettings) -> None:
         self._model, self._n_envs = model, n_envs
-        self._ladder = ladder(n_envs) if exploration == "ladder" else None
+        self._ladder = ladder(n_envs) if settings.exploration == "ladder" else None
+        self._returns = _returns_of(model) if settings.initial_priorities else None
 
     def policy(self) -> PolicySpec:
         """:return: what an actor builds its network from"""
@@ -32,6 +36,7 @@ class Behaviour:
             cast(spaces.Box, model.observation_space),
             model.action_space,
             model._complete_policy_kwargs(),
+            self._returns,
             learner.precision if isinstance(learner, FastLearner) else None,
         )
 
@@ -65,6 +70,30 @@ class Behaviour:
                 epsilon = model.explorer.schedule(max(1.0 - env_steps / total, 0.0), env_steps)
                 rows.append(np.full(self._n_envs, epsilon))
         return np.array(rows, np.float64)
+
+
+def _returns_of(model: Any) -> Returns:
+    """:raises ValueError: if its replay has no priorities"""
+    if getattr(model, "replay", None) != "prioritized":
+        raise ValueError(
+            f"ray: initial_priorities are for prioritized replay, which this {type(model).__name__} does not have: "
+            "leave them out, or give it replay='prioritized'."
+        )
+    return Returns(model.n_steps, model.gamma)
+
+
+def check_takes_other_games(model: Any) -> None:
+    """
+    :param model: that will learn from free-running actors
+    :raises ValueError: if it takes the steps at one place for those of one game
+    """
+    choice = getattr(model, "_choose_replay", None)
+    if choice is None or not getattr(choice()[0], "sees_resets", False):
+        what = type(model).__name__ if choice is None else f"{choice()[0].__name__} of this {type(model).__name__}"
+        raise ValueError(
+            f"ray: mode='free-running' gives one place the steps of several games, which {what} would join: set mode "
+            "to 'lock-step', or take a replay that stores each frame once (replay='uniform' or 'prioritized')."
+        )
 
 
 class _Master:

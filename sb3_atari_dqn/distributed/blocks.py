@@ -4,6 +4,7 @@ k: vector steps of a block, G: games of a group, C: channels of a frame, K: fram
 E: episodes that ended in the block.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -18,12 +19,12 @@ class Order(NamedTuple):
     """
     A block to be played.
 
-    :param number: counted from 0 for each group
+    :param round: of blocks, before which it was ordered
     :param version: of the weights
     :param epsilons: probability of a random action, float64 [k, G]
     """
 
-    number: int
+    round: int
     version: int
     epsilons: np.ndarray
 
@@ -38,6 +39,7 @@ class Block:
     :param frames: the newest frame after each step, before a reset, uint8 [k, G, C, H, W]; or compressed, uint8 [any]
     :param first_frames: of the episodes that began after the E dones, in the order of `dones`, uint8 [E, C, H, W]
     :param counts: lives, raw frames of the game and raw frames since its ROM was loaded, int64 [k, G, 3]
+    :param td_errors: by the actor's values, float32 [k, G]; [0, 0] unless they were asked for
     :param scores: of finished games: step, game, raw return, raw frames, float64 [any, 4]
     """
 
@@ -48,6 +50,7 @@ class Block:
     frames: np.ndarray
     first_frames: np.ndarray
     counts: np.ndarray
+    td_errors: np.ndarray
     scores: np.ndarray
 
     @property
@@ -88,11 +91,13 @@ class Block:
 
 class Reply(NamedTuple):
     """
+    :param order: that it answers; None after a reset
     :param block: None after a reset
     :param stacks: first observations after a reset, uint8 [G, K * C, H, W]; None after a block
     :param memo: from :meth:`GameGroup.memo`
     """
 
+    order: Order | None
     block: Block | None
     stacks: np.ndarray | None
     memo: dict[str, Any]
@@ -137,3 +142,26 @@ def stacks_after(block: Block, stacks: np.ndarray) -> np.ndarray:
         stacks = advance(stacks, block.frames[step])
         restart(stacks, block.dones[step], block.first_frames[begun[step] : begun[step + 1]])
     return stacks
+
+
+def side_by_side(blocks: Sequence[Block]) -> Block:
+    """
+    :param blocks: of the groups, uncompressed, each of k steps
+    :return: one block of all games
+    """
+    starts = np.cumsum([0, *(block.shape[1] for block in blocks)])
+    scores = [
+        block.scores + np.array([0, start, 0, 0], np.float64) for block, start in zip(blocks, starts, strict=False)
+    ]
+    joined = {
+        name: np.concatenate([getattr(block, name) for block in blocks], axis=1)
+        for name in ("actions", "rewards", "dones", "truncated", "frames", "counts", "td_errors")
+    }
+    return Block(**joined, first_frames=_first_frames(blocks), scores=np.concatenate(scores))
+
+
+def _first_frames(blocks: Sequence[Block]) -> np.ndarray:
+    """:return: those of all games, in the order of steps and then of games"""
+    steps = np.concatenate([np.nonzero(block.dones)[0] for block in blocks])
+    order = np.argsort(steps, kind="stable")
+    return np.concatenate([block.first_frames for block in blocks])[order]

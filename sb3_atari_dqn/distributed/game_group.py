@@ -10,6 +10,7 @@ from sb3_atari_dqn.atari.presets import AtariPreset
 from sb3_atari_dqn.checkpoints.state import generator_state, load_generator_state
 from sb3_atari_dqn.distributed.acting import ActingNetwork
 from sb3_atari_dqn.distributed.blocks import Block, Order, Reply
+from sb3_atari_dqn.distributed.td_errors import Returns, td_errors
 from sb3_atari_dqn.exploration import EpsilonGreedy
 
 #: Keeps the seeds of exploration and noise apart from those of the games
@@ -56,6 +57,8 @@ class GameGroup:
         self._explorer = EpsilonGreedy(_no_schedule, cast(spaces.Discrete, self._env.action_space), 0)
         self._noise = network.state_dict()
         self._stacks = np.zeros((spec.n_games, *cast(Any, self._env.observation_space).shape), np.uint8)
+        self._taken: list[np.ndarray] = []  # values of actions, of the block that is being played
+        self._best: list[np.ndarray] = []  # largest values, likewise
         self._known: list[tuple[int, int]] = [(-1, 0)] * spec.n_games  # of each journal: seed and length that were sent
 
     def reset(self, seed: int | None) -> Reply:
@@ -70,7 +73,7 @@ class GameGroup:
             self._network.seed(int(np.random.SeedSequence([_NOISE, seed]).generate_state(1)[0]))
             self._noise = self._network.state_dict()
         self._stacks = self._env.reset()
-        return Reply(None, self._stacks, self.memo())
+        return Reply(None, None, self._stacks, self.memo())
 
     def play(self, order: Order, weights: np.ndarray) -> Reply:
         """
@@ -80,15 +83,16 @@ class GameGroup:
         """
         self._network.load(order.version, weights)
         self._network.load_state_dict(self._noise)
+        self._taken, self._best = [], []
         recorder = _Recorder(order.epsilons.shape, self._env.observation_space.shape, self._spec.n_stack)
         for step, epsilons in enumerate(order.epsilons):
-            actions = self._explorer.actions(epsilons, epsilons.shape, self._greedy)
+            actions = self._actions(epsilons)
             self._env.step_async(actions)
             self._stacks, rewards, dones, infos = self._env.step_wait()
             recorder.add(step, actions, self._stacks, rewards, dones, infos)
+        block = recorder.block(self._td_errors(recorder))
         self._noise = self._network.state_dict()
-        block = recorder.block()
-        return Reply(block.compressed() if self._spec.compress else block, None, self.memo())
+        return Reply(order, block.compressed() if self._spec.compress else block, None, self.memo())
 
     def memo(self) -> dict[str, Any]:
         """
@@ -127,8 +131,25 @@ class GameGroup:
         """Stop the games."""
         self._env.close()
 
-    def _greedy(self) -> np.ndarray:
-        return self._network.greedy_actions(self._stacks)
+    def _actions(self, epsilons: np.ndarray) -> np.ndarray:
+        """:return: of the next step; their values are kept where TD errors are asked for"""
+        network = self._network
+        if network.returns is None:
+            return self._explorer.actions(
+                epsilons, epsilons.shape, lambda: network.greedy_actions(network.action_values(self._stacks))
+            )
+        values = network.action_values(self._stacks)
+        actions = self._explorer.actions(epsilons, epsilons.shape, lambda: network.greedy_actions(values))
+        self._taken.append(network.values_of(values, actions))
+        self._best.append(values.numpy().max(axis=1))
+        return actions
+
+    def _td_errors(self, recorder: "_Recorder") -> np.ndarray:
+        """:return: see :class:`Block`"""
+        if self._network.returns is None:
+            return np.zeros((0, 0), np.float32)
+        best = [*self._best, self._network.action_values(self._stacks).numpy().max(axis=1)]
+        return recorder.td_errors(np.array(self._taken), np.array(best), self._network.returns)
 
 
 class GroupRecord:
@@ -206,7 +227,12 @@ class _Recorder:
             if "episode" in info:
                 self._scores.append((step, game, info["episode"]["r"], info["episode"]["l"]))
 
-    def block(self) -> Block:
+    def td_errors(self, taken: np.ndarray, best: np.ndarray, returns: Returns) -> np.ndarray:
+        """Parameters as in :func:`td_errors`."""
+        return td_errors(self._rewards, self._dones, self._truncated, taken, best, returns)
+
+    def block(self, errors: np.ndarray) -> Block:
+        """:param errors: see :class:`Block`"""
         return Block(
             self._actions,
             self._rewards,
@@ -215,6 +241,7 @@ class _Recorder:
             self._frames,
             np.concatenate(self._first_frames),
             self._counts,
+            errors,
             np.array(self._scores, np.float64).reshape(-1, 4),
         )
 

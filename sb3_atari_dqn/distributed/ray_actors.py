@@ -1,15 +1,15 @@
 """Actors in processes of a Ray cluster, replaced when they are lost. G: groups.
 
 An actor gets its orders ahead of time, each with a reference to the weights, and answers with blocks; Ray carries both
-through its object store. Answers are taken in a fixed order. When an actor is lost, another one plays its games again
-from their seeds and actions, up to the last block that was taken, and gets the open orders once more: it answers them
-as the lost one would have.
+through its object store. When an actor is lost, another one plays its games again from their seeds and actions, up to
+the last block that was taken, and gets the open orders once more: it answers them as the lost one would have. A spare
+process waits for that, since to start one and to load its libraries takes longer than to play again.
 """
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,29 @@ _START_TIMEOUT_S = 120.0
 
 @dataclass
 class _Call:
-    """An open order: how to send it again, and where its answer will be."""
+    """An open order, or a reset: how to send it again, and where its answer will be."""
 
+    order: Order | None
     method: str
     arguments: tuple[Any, ...]
     answer: Any
+
+
+@dataclass
+class _Process:
+    """
+    An actor.
+
+    :param handle: of Ray
+    :param starting: answers to what it was asked before its first order
+    :param lost: why the process before it was lost, and when that was noticed
+    :param failures: of its predecessors since the last answer
+    """
+
+    handle: Any
+    starting: list[Any] = field(default_factory=list)
+    lost: tuple[str, float] | None = None
+    failures: int = 0
 
 
 class RayActors:
@@ -51,107 +69,147 @@ class RayActors:
     def __init__(
         self, cluster: Cluster, settings: ActorSettings, specs: Sequence[GroupSpec], policy: PolicySpec, recall: Recall
     ) -> None:
-        self._ray, self._settings, self._recall = cluster.ray, settings, recall
-        self._policy = policy
-        self._groups = {number: {} for number in range(settings.actors)}  # type: ignore[var-annotated]
+        self._ray, self._settings, self._policy, self._recall = cluster.ray, settings, policy, recall
+        self._groups: list[dict[int, GroupSpec]] = [{} for _ in range(settings.actors)]
         for group, spec in enumerate(specs):
             self._groups[group % settings.actors][group] = spec
         self._open: list[deque[_Call]] = [deque() for _ in specs]
         self._weights: tuple[int, Any] = (-1, None)
-        self._replacements, self._replacement_s, self._failures = 0, 0.0, [0] * settings.actors
         self._waited_s, self._received_bytes = 0.0, 0
-        self._actors = [self._started() for _ in range(settings.actors)]
-        for number in range(settings.actors):
-            self._prepare(number)
+        #: Seconds from each loss being noticed to the first block of the other process
+        self.replaced_in_s: list[float] = []
+        self._spares: list[Any] = []
+        self._processes = [self._started(number) for number in range(settings.actors)]
+        try:
+            for number in range(settings.actors):
+                self._until_started(number)
+            self._start_spares()
+        except BaseException:
+            self.close()  # they would keep their CPUs
+            raise
 
     def reset(self, seeds: Sequence[int | None]) -> None:
         for group, seed in enumerate(seeds):
-            self._send(group, "reset", (seed,))
+            self._send(group, None, "reset", (seed,))
 
-    def order(self, orders: Sequence[Order], weights: np.ndarray) -> None:
-        if self._weights[0] != orders[0].version:
-            self._weights = orders[0].version, self._ray.put(weights)
-        for group, order in enumerate(orders):
-            self._send(group, "play", (order, self._weights[1]))
+    def order(self, orders: Mapping[int, Order], weights: np.ndarray) -> None:
+        for group, order in orders.items():
+            if self._weights[0] != order.version:
+                self._weights = order.version, self._ray.put(weights)
+            self._send(group, order, "play", (order, self._weights[1]))
 
-    def take(self) -> list[Reply]:
+    def open(self, group: int) -> Sequence[Order | None]:
+        return [call.order for call in self._open[group]]
+
+    def ready(self, groups: Sequence[int]) -> list[int]:
         start = time.perf_counter()
-        replies = [self._answer(group) for group in range(len(self._open))]
-        for calls in self._open:  # now: a Ctrl-C above loses nothing
-            calls.popleft()
+        while not (there := self._answered(groups)):
+            pass  # those that answered were lost
         self._waited_s += time.perf_counter() - start
-        self._received_bytes += sum(reply.block.nbytes for reply in replies if reply.block is not None)
-        return replies
+        return there
+
+    def _answered(self, groups: Sequence[int]) -> list[int]:
+        """:return: those whose oldest answer is there; waits for one, and replaces those that are lost"""
+        answers = [self._open[group][0].answer for group in groups]
+        if not self._ray.wait(answers, num_returns=1, timeout=self._settings.timeout_s)[0]:
+            for number in {group % self._settings.actors for group in groups}:
+                self._replace(number, self._ray.exceptions.GetTimeoutError())
+        self._replace_lost()
+        by_answer = {self._open[group][0].answer: group for group in groups}
+        there, _ = self._ray.wait(list(by_answer), num_returns=len(by_answer), timeout=0)
+        return [by_answer[each] for each in there]
+
+    def take(self, group: int) -> Reply:
+        start = time.perf_counter()
+        reply = self._answer(group)
+        self._open[group].popleft()
+        self._waited_s += time.perf_counter() - start
+        self._received_bytes += 0 if reply.block is None else reply.block.nbytes
+        return reply
 
     def restore(self, states: Sequence[dict[str, Any]]) -> None:
         for calls in self._open:
             calls.clear()
-        self._get([self._actor(group).restore.remote(group, state) for group, state in enumerate(states)])
+        for group, state in enumerate(states):
+            process = self._process(group)
+            process.starting.append(process.handle.restore.remote(group, state))
+        for number in range(len(self._processes)):
+            self._until_started(number)
 
     def statistics(self) -> dict[str, float]:
         found = {
             "actor_wait_s": self._waited_s,
             "received_mb": self._received_bytes / 1e6,
-            "actors_replaced": float(self._replacements),
+            "actors_replaced": float(len(self.replaced_in_s)),
         }
         self._waited_s, self._received_bytes = 0.0, 0
         return found
 
     def processes(self) -> list[dict[str, Any]]:
         """:return: host and process of each actor"""
-        return self._get([actor.where.remote() for actor in self._actors])
+        return self._ray.get([each.handle.where.remote() for each in self._processes], timeout=_START_TIMEOUT_S)
 
     def close(self) -> None:
-        for actor in self._actors:
-            self._ray.kill(actor, no_restart=True)
-        self._actors = []
+        for handle in (*(each.handle for each in self._processes), *self._spares):
+            self._ray.kill(handle, no_restart=True)
+        self._processes, self._spares = [], []
 
     # --- calls
 
-    def _actor(self, group: int) -> Any:
-        return self._actors[group % self._settings.actors]
+    def _process(self, group: int) -> _Process:
+        return self._processes[group % self._settings.actors]
 
-    def _send(self, group: int, method: str, arguments: tuple[Any, ...]) -> None:
-        answer = getattr(self._actor(group), method).remote(group, *arguments)
-        self._open[group].append(_Call(method, arguments, answer))
+    def _send(self, group: int, order: Order | None, method: str, arguments: tuple[Any, ...]) -> None:
+        answer = getattr(self._process(group).handle, method).remote(group, *arguments)
+        self._open[group].append(_Call(order, method, arguments, answer))
 
     def _answer(self, group: int) -> Reply:
-        errors = self._ray.exceptions
-        losses = errors.RayActorError, errors.GetTimeoutError, errors.ObjectLostError, errors.NodeDiedError
+        """:return: the oldest, which stays open; lost processes are replaced until it is there"""
         number = group % self._settings.actors
         while True:
             try:
+                self._wait_for_start(number)
                 reply = self._ray.get(self._open[group][0].answer, timeout=self._settings.timeout_s)
-            except losses as error:
+            except self._losses as error:
                 self._replace(number, error)
-            except errors.RayTaskError as error:
+                self._replace_lost()
+            except self._ray.exceptions.RayTaskError as error:
                 raise self._explained(number, error) from None
             else:
-                self._failures[number] = 0
+                self._is_back(number)
                 return reply
 
-    def _get(self, answers: list[Any]) -> list[Any]:
-        try:
-            return self._ray.get(answers, timeout=_START_TIMEOUT_S)
-        except self._ray.exceptions.RayTaskError as error:
-            raise self._explained(None, error) from None
+    @property
+    def _losses(self) -> tuple[type[Exception], ...]:
+        errors = self._ray.exceptions
+        return errors.RayActorError, errors.GetTimeoutError, errors.ObjectLostError, errors.NodeDiedError
 
     # --- processes
 
-    def _started(self) -> Any:
+    def _new(self, cpus: int) -> Any:
         """:return: a new process, which may still be starting"""
-        options = {"num_cpus": self._settings.cpus_per_actor, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
+        options = {"num_cpus": cpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         return self._ray.remote(**options)(ActorProcess).remote()
 
-    def _prepare(self, number: int) -> None:
+    def _started(self, number: int) -> _Process:
+        """:return: a spare one where there is any, or a new one, on its way to play the groups of an actor"""
+        handle = self._spares.pop() if self._spares else self._new(self._settings.cpus_per_actor)
+        return _Process(handle, [handle.prepare.remote(self._groups[number], self._policy)])
+
+    def _start_spares(self) -> None:
+        while len(self._spares) < self._settings.spares:
+            self._spares.append(self._new(cpus=0))
+            self._spares[-1].prepare.remote({}, self._policy)
+
+    def _wait_for_start(self, number: int) -> None:
         """
         :raises ValueError: if a group cannot be built
         :raises RuntimeError: if the process does not start
         """
+        process = self._processes[number]
         try:
-            self._ray.get(
-                self._actors[number].prepare.remote(self._groups[number], self._policy), timeout=_START_TIMEOUT_S
-            )
+            self._ray.get(process.starting, timeout=_START_TIMEOUT_S)
+            process.starting = []
         except self._ray.exceptions.GetTimeoutError:
             raise RuntimeError(
                 f"Actor {number} did not start within {_START_TIMEOUT_S:.0f} s: no node of the cluster has "
@@ -160,48 +218,68 @@ class RayActors:
         except self._ray.exceptions.RayTaskError as error:
             raise self._explained(number, error) from None
 
+    def _until_started(self, number: int) -> None:
+        """As :meth:`_wait_for_start`; a lost process is replaced."""
+        while True:
+            try:
+                self._wait_for_start(number)
+            except self._losses as error:
+                self._replace(number, error)
+            else:
+                return
+
     def _replace(self, number: int, error: Exception) -> None:
         """
-        Start another process, let it play its games up to the last block that was taken, and send the open orders
-        again.
+        Let another process play the games up to the last block that was taken, and send it the open orders again; it is
+        not waited for.
 
         :param error: by which the loss was noticed
-        :raises RuntimeError: if that fails again and again
+        :raises RuntimeError: if processes are lost again and again
         """
-        self._failures[number] += 1
-        if self._failures[number] > _MOST_REPLACEMENTS:
+        old = self._processes[number]
+        if old.failures == _MOST_REPLACEMENTS:
             raise RuntimeError(
-                f"Actor {number} was lost {self._failures[number]} times without a block between: "
-                f"{_first_line(error)} The logs of Ray on its node say why; often the node lacks memory."
+                f"Actor {number} was lost {old.failures + 1} times without a block between: "
+                f"{_first_line(error)}. The logs of Ray on its node say why; often the node lacks memory."
             )
-        start = time.perf_counter()
-        self._ray.kill(self._actors[number], no_restart=True)  # it may only be slow, or cut off
-        self._actors[number] = self._started()
-        try:
-            self._prepare(number)
-            actor = self._actors[number]
-            restored = [
-                actor.restore.remote(group, state)
-                for group in self._groups[number]
-                if (state := self._recall(group)) is not None
-            ]
-            self._get(restored)
-        except (self._ray.exceptions.RayActorError, self._ray.exceptions.GetTimeoutError) as again:
-            self._replace(number, again)
-            return
+        self._ray.kill(old.handle, no_restart=True)  # it may only be slow, or cut off
+        new = self._processes[number] = self._started(number)
+        new.lost = old.lost or (_first_line(error), time.perf_counter())
+        new.failures = old.failures + 1
         for group in self._groups[number]:
+            if (state := self._recall(group)) is not None:
+                new.starting.append(new.handle.restore.remote(group, state))
             for call in self._open[group]:
-                call.answer = getattr(actor, call.method).remote(group, *call.arguments)
-        self._replacements += 1
-        self._replacement_s = time.perf_counter() - start
-        print(f"Actor {number} was lost ({_first_line(error)}) and replaced in {self._replacement_s:.1f} s")
+                call.answer = getattr(new.handle, call.method).remote(group, *call.arguments)
 
-    def _explained(self, number: int | None, error: Any) -> Exception:
+    def _replace_lost(self) -> None:
+        """Those whose answers say so. A node takes all its actors along: they start again together."""
+        for number, groups in enumerate(self._groups):
+            answers = [self._open[group][0].answer for group in groups if self._open[group]]
+            if not answers:
+                continue
+            try:
+                self._ray.get(self._ray.wait(answers, num_returns=len(answers), timeout=0)[0])
+            except self._losses as error:
+                self._replace(number, error)
+            except self._ray.exceptions.RayTaskError:
+                pass  # is told when it is taken
+
+    def _is_back(self, number: int) -> None:
+        """Called after each answer."""
+        process = self._processes[number]
+        process.failures = 0
+        if process.lost is not None:
+            (why, when), process.lost = process.lost, None
+            self.replaced_in_s.append(time.perf_counter() - when)
+            print(f"Actor {number} was lost ({why}) and replaced in {self.replaced_in_s[-1]:.1f} s")
+        self._start_spares()
+
+    def _explained(self, number: int, error: Any) -> Exception:
         """:return: what the actor raised, as the learner's process would have raised it"""
         cause = getattr(error, "cause", None) or error
-        who = "An actor" if number is None else f"Actor {number}"
         kind = ValueError if isinstance(cause, ValueError) else RuntimeError
-        return kind(f"{who} failed: {type(cause).__name__}: {cause}")
+        return kind(f"Actor {number} failed: {type(cause).__name__}: {cause}")
 
 
 def _first_line(error: Exception) -> str:

@@ -148,14 +148,19 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
         infos: list[dict[str, Any]],
     ) -> None:
         """
-        Store one vector step at the highest priority there has been; parameters as in SB3.
+        Store one vector step, at the highest priority there has been unless the infos bring TD errors ("td_error", by
+        actors that computed them); parameters as in SB3.
 
         TD errors still on their way arrive before: the highest priority counts them.
         """
         self.flush()
         first = self.pos * self.n_envs
         super().add(obs, next_obs, action, reward, done, infos)
-        self.sampler.insert(np.arange(first, first + self.n_envs))
+        leaves = np.arange(first, first + self.n_envs)
+        if infos and "td_error" in infos[0]:
+            self.sampler.update(leaves, np.array([info["td_error"] for info in infos]))
+        else:
+            self.sampler.insert(leaves)
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> PrioritizedSamples:  # type: ignore[override]
         """

@@ -276,6 +276,13 @@ def test_bad_arguments(settings, message):
         cartpole(**settings)
 
 
+@pytest.mark.parametrize(("n_envs", "n_steps", "batch_size"), [(1, 32, 32), (8, 32, 128), (5, 30, 75), (1, 257, 1)])
+def test_minibatches_fit_a_rollout_of_any_size_unless_they_are_given(n_envs, n_steps, batch_size):
+    model = PQN("MlpPolicy", make_vec_env("CartPole-v1", n_envs), n_steps=n_steps)
+    assert model.batch_size == batch_size
+    model.learn(n_envs * n_steps)
+
+
 def test_a_rollout_of_one_transition_is_refused():
     with pytest.raises(ValueError, match="n_steps=1 with 1 environment is a rollout of one transition"):
         cartpole(1, n_steps=1, batch_size=1)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_atari_dqn.distributed.actor_vec_env import side_by_side
-from sb3_atari_dqn.distributed.blocks import Block, advance, restart, stacks_after
+from sb3_atari_dqn.distributed.blocks import Block, advance, restart, side_by_side, stacks_after
 
 FRAME = (1, 5, 6)
 
@@ -20,6 +19,7 @@ def random_block(rng: np.random.Generator, steps: int, games: int, ends: float) 
         rng.integers(256, size=(steps, games, *FRAME)).astype(np.uint8),
         rng.integers(256, size=(int(dones.sum()), *FRAME)).astype(np.uint8),
         rng.integers(1000, size=(steps, games, 3)),
+        rng.normal(size=(steps, games)).astype(np.float32),
         np.array(ended, np.float64).reshape(-1, 4),
     )
 

@@ -17,7 +17,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_atari_dqn import RainbowDQN
 from sb3_atari_dqn.distributed.cluster import Cluster, check_address
 from sb3_atari_dqn.distributed.settings import ActorSettings
-from tests.support.actors import actor_env, assert_same, learner, needs_ray, results, trained
+from tests.support.actors import (
+    GameStreams,
+    actor_env,
+    assert_games_were_played,
+    assert_same,
+    learner,
+    needs_ray,
+    results,
+    trained,
+)
 
 pytestmark = pytest.mark.slow
 needs_ray()
@@ -46,7 +55,7 @@ class At(BaseCallback):
 
 
 def pid_of(env: Any, number: int) -> int:
-    return env._actors.processes()[number]["pid"]
+    return env._rounds.actors.processes()[number]["pid"]
 
 
 @pytest.mark.parametrize("settings", [{"actors": 1}, {"actors": 2, "compress": True}])
@@ -85,6 +94,22 @@ def test_an_actor_that_hangs_is_replaced(cluster):
     twin.learn(120)
     assert_same(ours, results(twin.learn(120, reset_num_timesteps=False)))
     other.close()
+
+
+def test_free_running_others_go_on_while_an_actor_is_replaced(cluster):
+    """Nothing that a game did is lost or comes twice."""
+    env, seen = actor_env(address="local", actors=2, mode="free-running", max_staleness=40), GameStreams()
+    model = learner(env)
+    kill = At(200, lambda: os.kill(pid_of(env, 0), signal.SIGKILL))
+    model.learn(400, callback=[seen, kill])
+    lost, other = (sum(len(seen.streams[game]) for game in games) for games in ((0, 2), (1, 3)))
+    assert lost < other
+    while not env.statistics()["actors_replaced"]:
+        model.learn(200, callback=seen, reset_num_timesteps=False)
+    model.learn(200, callback=seen, reset_num_timesteps=False)
+    env.close()
+    assert_games_were_played(seen.streams)
+    assert sum(len(block) for block in seen.blocks.values()) == model.num_timesteps
 
 
 def test_an_error_in_an_actor_is_told_and_not_repeated(cluster):
@@ -161,7 +186,7 @@ def test_addresses_without_a_cluster_are_named(address, message):
 
 _INTERRUPTED = """
 import sys
-from tests.support.actors import actor_env, learner
+from tests.support.actors import GameStreams, actor_env, assert_games_were_played, learner
 if __name__ == "__main__":
     env = actor_env(address="local", actors=2)
     model = learner(env)

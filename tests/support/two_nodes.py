@@ -5,7 +5,7 @@ loopback.
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
 
@@ -22,7 +22,7 @@ def main() -> None:
     try:
         model = learner(env)
         model.learn(120)
-        actors: Any = env._actors
+        actors: Any = cast(Any, env._rounds).actors
         print("processes", len({each["pid"] for each in actors.processes()}))
         cluster.remove_node(second, allow_graceful=False)
         cluster.add_node(**_node(1))
