@@ -48,11 +48,11 @@ def check_profile(profile: str, algo: str, given: Collection[str]) -> None:
         raise ValueError(
             f"-conf {profile} is for algorithms with a replay memory, which {algo} does not have: omit -conf"
         )
-    pace, own_pace = settings.get("replay_ratio"), defaults.get("train_freq")  # None: no algorithm declares SB3's
+    pace, own_pace = settings.get("replay_ratio"), defaults.get("train_freq")  # None, unless the class declares one
     if pace and own_pace and "replay_ratio" not in given:
         raise ValueError(
-            f"-conf {profile} sets replay_ratio={pace:g}, but {algo} makes an update every {own_pace} step: omit -conf "
-            f"for its own configuration, or add -params replay_ratio:{1 / own_pace}"
+            f"-conf {profile} makes {pace:g} updates per step, but {algo} makes {1 / own_pace:g}: omit -conf for its "
+            f"own configuration, or add -params replay_ratio:{1 / own_pace}"
         )
 
 
