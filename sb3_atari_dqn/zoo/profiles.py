@@ -70,10 +70,13 @@ def without_replaced_parts(
     lines: list[str] = []
     if _owner(profile) == algo:
         return kept, lines
+    settings = _settings(profile)
     for name, own in _own_parts(ALGORITHMS[algo].import_class()):
         mapping, _, key = name.rpartition(".")
-        place = kept.get(mapping) if mapping else kept
+        place, before = (each.get(mapping, {}) if mapping else each for each in (kept, settings))
         if name in given or mapping in given or not isinstance(place, Mapping) or place.get(key, own) == own:
+            continue
+        if place[key] != before.get(key):  # it is a trial's
             continue
         lines.append(f"{algo} keeps its own {name}={own!r}; that of -conf {profile}, {place[key]!r}, is for others")
         left = {other: value for other, value in place.items() if other != key}

@@ -91,6 +91,11 @@ def test_epsilon_is_left_out_where_noise_explores(profile):
     assert without_replaced_parts(profile, "dqn_rainbow", settings, ["exploration"])[0] == settings
 
 
+def test_what_a_trial_sets_stays():
+    settings = {**settings_of("short"), "n_steps": 5, "bootstrap": "minto"}
+    assert without_replaced_parts("short", "dqn_rainbow", settings, ["exploration"]) == (settings, [])
+
+
 def test_an_update_every_step_may_be_asked_for_with_a_profile():
     check_profile("short", "dqn_der", ["replay_ratio"])
     kept, lines = without_replaced_parts("short", "dqn_der", settings_of("short"), ["replay_ratio"])
