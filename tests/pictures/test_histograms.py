@@ -263,7 +263,8 @@ def test_numbers_below_the_axis_do_not_touch_and_stay_within(scale, width):
 
 def test_the_atoms_of_an_axis_are_written_and_not_what_is_beyond():
     drawing = of_atoms([[1 / 51] * 51], atoms=np.linspace(-10, 10, 51))
-    assert [text for text, _, _ in ticks(*drawing.ends, drawing.axis, 300)] == ["-10", "-5", "0", "5", "10"]
+    low, high = drawing.ends
+    assert [text for text, _, _ in ticks(low, high, drawing.axis, 300)] == ["-10", "-5", "0", "5", "10"]
     image = Image.new("RGB", (400, 200))
     drawing.draw(ImageDraw.Draw(image), (0, 0), Rows(ROW, 16, False), 400)
     below = np.asarray(image)[HEADING + ROW + 1 :].max(axis=(0, 2))
