@@ -14,6 +14,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
@@ -234,18 +235,29 @@ class ValueBasedAlgorithm(ChosenObjective):
         self._log.open_speed_window(self.num_timesteps, self._n_updates)
         return prepared
 
-    def _get_learner(self) -> Learner:
-        """:return: the learner, built when first needed, as it may time the machine"""
+    def _get_learner(self, recorded: str | None = None) -> Learner:
+        """
+        :param recorded: precision that a checkpoint names, in place of "auto", which would measure anew
+        :return: the learner, built when first needed, as it may time the machine
+        """
         if self._learner is None:
             self.learner = renamed_value(type(self).__name__, "learner", self.learner, OLD_LEARNERS)
             check_known("learner", self.learner, LEARNERS)  # it may have been set since it was checked
             if self.learner == "reference":
                 self._learner = ReferenceLearner(self.policy)
             else:
-                self._learner = FastLearner(self.policy, self.precision, self.batch_size)
-                if self.verbose >= 1:
-                    print(f"Learning in {self._learner.precision}: {self._learner.reason}")
+                self._learner = self._fast_learner(recorded)
         return self._learner
+
+    def _fast_learner(self, recorded: str | None) -> FastLearner:
+        """See `_get_learner`; says which precision it takes, and before it measures, which may take half a minute."""
+        precision = recorded or self.precision
+        if self.verbose >= 1 and precision == "auto" and is_image_space(self.policy.observation_space):
+            print("Measuring whether bf16 or fp32 is faster here (precision='bf16' or 'fp32' skips this)")
+        learner = FastLearner(self.policy, precision, self.batch_size)
+        if self.verbose >= 1:
+            print(f"Learning in {learner.precision}: {'as in the checkpoint' if recorded else learner.reason}")
+        return learner
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         """SB3's schedules know the share of the training that remains; `learning_rate_steps` counts steps instead."""

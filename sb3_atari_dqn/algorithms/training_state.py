@@ -111,11 +111,7 @@ class TrainingState(_Host):
             load_frames(self._memory(), frames)
         if state["learner"]:
             # "auto" measures which precision is faster: a continued training takes the one it had.
-            self.precision, own = state["learner"]["precision"], self.precision
-            try:
-                self._get_learner()
-            finally:
-                self.precision = own
+            self._get_learner(recorded=state["learner"]["precision"])
         self._load_networks(state)
         self.explorer.load_state_dict(state["exploration"])
         load_generator_state(self.action_space.np_random, state["actions"])

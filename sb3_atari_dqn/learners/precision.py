@@ -19,6 +19,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # bfloat16 gives up accuracy: it must be worth it.
 _WORTH_IT = 0.9
 _WARM_UP, _TRIES = 2, 7
+# Seconds after which no further try is begun: a difference of a tenth of that much needs no repetition.
+_PATIENCE = 3.0
 
 
 def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: torch.device) -> tuple[str, str]:
@@ -36,12 +38,18 @@ def choose_precision(network: HeadedQNetwork, shape: tuple[int, ...], device: to
     copies = {name: WorkingCopy(masters[name], dtype) for name, dtype in PRECISIONS.items()}
     turns = 1 if device.type == "cuda" else _WARM_UP + _TRIES  # a graph is replayed several times each turn
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        tries = [{name: _time(each, shape, device) for name, each in copies.items()} for _ in range(turns)]
+        tries: list[dict[str, float]] = []
+        while len(tries) < turns and sum(map(_seconds, tries)) < _PATIENCE:
+            tries.append({name: _time(each, shape, device) for name, each in copies.items()})
     # The minimum of each: other load on the machine only slows them down, and they take turns.
     milliseconds = {name: min(each[name] for each in tries[-_TRIES:]) for name in copies}
     chosen = "bf16" if milliseconds["bf16"] < _WORTH_IT * milliseconds["fp32"] else "fp32"
     times = " and ".join(f"{name} {took:.1f} ms" for name, took in milliseconds.items())
     return chosen, f"forward and backward take {times}"
+
+
+def _seconds(milliseconds: dict[str, float]) -> float:
+    return sum(milliseconds.values()) / 1000
 
 
 def _time(network: WorkingCopy, shape: tuple[int, ...], device: torch.device) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -21,8 +22,10 @@ from sb3_atari_dqn.pictures.drawing import (
     write,
 )
 
-#: Bars of a histogram of quantiles, from one end of the axis to the other.
+#: Most bars of a histogram of quantiles, from one end of the axis to the other.
 BARS = 40
+#: Fewest of them; between, a bar per quantile: with more of them, few quantiles would look like a comb.
+FEWEST_BARS = 10
 #: Atoms that get a bar each; more of them share bars.
 MOST_ATOMS = 64
 TICK_SIZE = 12
@@ -57,11 +60,42 @@ class ReturnsAxis:
 
 def _round_ends(low: float, high: float) -> tuple[float, float]:
     """:return: multiples of 1, 2 or 5 times a power of ten around both, at least one step apart"""
-    least = (high - low or max(abs(high), 1)) / 5
-    power = 10.0 ** math.floor(math.log10(least))
-    step = next((factor * power for factor in (1, 2, 5) if factor * power >= least), 10 * power)
+    step = _round_step((high - low or max(abs(high), 1)) / 5)
     first, last = math.floor(low / step), math.ceil(high / step)
     return first * step, max(last, first + 1) * step
+
+
+def _round_step(least: float) -> float:
+    """:return: the smallest of 1, 2 and 5 times a power of ten that is not below"""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next((factor * power for factor in (1, 2, 5) if factor * power >= least), 10 * power)
+
+
+def ticks(low: float, high: float, axis: ReturnsAxis, width: int) -> list[tuple[str, int, int]]:
+    """
+    :param low: smallest return that may be written
+    :param high: largest one
+    :param width: of the axis in pixels
+    :return: at most five numbers at equal, round distances, zero among them if it can be: texts, their left ends and
+        places
+    """
+    step = _round_step((high - low) / 4)
+    while (last := math.floor(high / step + 1e-6)) > (first := math.ceil(low / step - 1e-6)):
+        texts = _placed([i * step for i in range(first, last + 1)], axis, width)
+        if all(left + text_width(text, TICK_SIZE) + GAP <= after for (text, left, _), (_, after, _) in pairwise(texts)):
+            return texts
+        step = _round_step(1.5 * step)
+    return _placed([low, high], axis, width)
+
+
+def _placed(numbers: list[float], axis: ReturnsAxis, width: int) -> list[tuple[str, int, int]]:
+    """:return: as texts with their left ends, around their places but not beyond the axis, and these places"""
+    texts = [(f"{number:g}", axis.place(number, width)) for number in numbers]
+    sizes = [text_width(text, TICK_SIZE) for text, _ in texts]
+    return [
+        (text, min(max(place - size // 2, 0), width - size), place)
+        for (text, place), size in zip(texts, sizes, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -76,7 +110,7 @@ class HistogramColumn:
     :param masses: probability of each bar, [A, N]
     :param axis: of the returns
     :param tallest: mass of a bar as high as its row
-    :param ends: numbers to write at the ends of the axis
+    :param ends: smallest and largest return that may be written below the axis
     """
 
     numbers: np.ndarray
@@ -142,12 +176,9 @@ class HistogramColumn:
 
     def _draw_ticks(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int) -> None:
         left, top = corner
-        low, high = (f"{end:g}" for end in self.ends)
-        write(draw, (left, top), low, TICK_SIZE, MUTED)
-        write(draw, (left + width, top), high, TICK_SIZE, MUTED, "ra")
-        zero = self.axis.place(0, width)
-        if text_width(low, TICK_SIZE) + GAP < zero < width - text_width(high, TICK_SIZE) - GAP:
-            write(draw, (left + zero, top), "0", TICK_SIZE, MUTED, "ma")
+        for text, start, place in ticks(*self.ends, self.axis, width):
+            draw.line([(left + place, top - 2), (left + place, top)], fill=SLATE)
+            write(draw, (left + start, top), text, TICK_SIZE, MUTED)
 
 
 @dataclass
@@ -189,7 +220,7 @@ class ActionHistograms:
             edges, masses = _bars_of_atoms(low - beyond, high + beyond, probabilities)
         else:
             ends = self.axis.low, self.axis.high
-            edges = np.linspace(*ends, BARS + 1)
+            edges = np.linspace(*ends, min(max(FEWEST_BARS, returns.shape[1]), BARS) + 1)
             pairs = zip(np.clip(returns, *ends), probabilities, strict=True)
             masses = np.stack([np.histogram(points, edges, weights=weights)[0] for points, weights in pairs])
         self.heights.include(masses)

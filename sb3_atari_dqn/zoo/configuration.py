@@ -43,7 +43,8 @@ _EVALUATED = ("monitor_kwargs", "policy_kwargs", "replay_buffer_kwargs")
 
 def nest(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Put single keys of mappings, such as "policy_kwargs.noisy_std" from a trial or ``-params``, into these mappings.
+    Put single keys of mappings, such as "policy_kwargs.noisy_std" from a trial or ``-params``, into these mappings;
+    with several dots, into mappings in them.
 
     :param hyperparams: is not changed
     :raises ValueError: if there is something else than a mapping, such as a text that the zoo evaluates
@@ -51,12 +52,19 @@ def nest(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
     single = {name: value for name, value in hyperparams.items() if name.partition(".")[0] in _MAPPINGS and "." in name}
     nested = {name: value for name, value in hyperparams.items() if name not in single}
     for name, value in single.items():
-        mapping, _, key = name.partition(".")
-        before = nested.get(mapping) or {}
-        if not isinstance(before, Mapping):
-            raise ValueError(f"{name} cannot be set in {mapping}={before!r}: write {mapping} as a YAML mapping")
-        nested[mapping] = {**before, key: value}
+        nested = _with_key(nested, name.split("."), value, name)
     return nested
+
+
+def _with_key(mapping: Mapping[str, Any], path: list[str], value: Any, name: str) -> dict[str, Any]:
+    """:return: the mapping with another value at the end of the path; `name` is for the message"""
+    key, *rest = path
+    if not rest:
+        return {**mapping, key: value}
+    before = mapping.get(key) or {}
+    if not isinstance(before, Mapping):
+        raise ValueError(f"{name} cannot be set in {key}={before!r}: write {key} as a YAML mapping")
+    return {**mapping, key: _with_key(before, rest, value, name)}
 
 
 def check_command_line(args: Any) -> None:

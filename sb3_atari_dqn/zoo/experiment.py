@@ -34,6 +34,7 @@ from sb3_atari_dqn.zoo.configuration import (
 )
 from sb3_atari_dqn.zoo.named_classes import named_classes
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
+from sb3_atari_dqn.zoo.profiles import check_profile, profile_of, replaced_parts, without_replaced_parts
 
 Upstream = Callable[..., Any]
 Hyperparams = dict[str, Any]
@@ -74,6 +75,8 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
     check_file(manager.config, manager.env_name.gym_id, manager._is_atari)
     if manager.custom_hyperparams:  # before they meet the configuration, which has the new names
         manager.custom_hyperparams = under_new_names("-params", manager.custom_hyperparams)
+    if profile := profile_of(manager.config):
+        check_profile(profile, manager.algo, manager.custom_hyperparams or ())
     given, manager.env_kwargs = manager.env_kwargs, {}
     with _module_unchanged(manager.config):
         try:
@@ -85,9 +88,24 @@ def read_hyperparameters(upstream: Upstream, manager: Any) -> tuple[Hyperparams,
             ) from error
     hyperparams, saved = nest(hyperparams), OrderedDict(sorted(nest(saved).items()))
     check_mappings(manager.config, hyperparams)
+    hyperparams, saved = _with_own_parts(manager, profile, hyperparams, saved)
     if given:
         manager.env_kwargs = {**hyperparams.get("env_kwargs", {}), **given}
         hyperparams["env_kwargs"] = saved["env_kwargs"] = dict(manager.env_kwargs)
+    return hyperparams, saved
+
+
+def _with_own_parts(
+    manager: Any, profile: str | None, hyperparams: Hyperparams, saved: OrderedDict[str, Any]
+) -> tuple[Hyperparams, OrderedDict[str, Any]]:
+    """:return: both without what the profile would replace of the algorithm; prints what is replaced or not"""
+    lines: list[str] = []
+    if profile:
+        given = manager.custom_hyperparams or ()
+        hyperparams, lines = without_replaced_parts(profile, manager.algo, hyperparams, given)
+        saved = OrderedDict(without_replaced_parts(profile, manager.algo, saved, given)[0])
+    for line in (*lines, *replaced_parts(manager.algo, hyperparams)):
+        print(line)
     return hyperparams, saved
 
 

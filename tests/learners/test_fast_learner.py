@@ -375,8 +375,32 @@ def test_the_model_says_which_precision_it_chose_and_why(capsys):
     filled(precision="auto", verbose=1).train(gradient_steps=1, batch_size=8)
     said = capsys.readouterr().out
     assert re.search(r"Learning in (fp32|bf16): forward and backward take fp32 [\d.]+ ms and bf16 [\d.]+ ms", said)
+    assert 0 <= said.index("Measuring whether bf16 or fp32") < said.index("Learning in")
     filled(precision="auto", verbose=0).train(gradient_steps=1, batch_size=8)
-    assert "Learning in" not in capsys.readouterr().out
+    assert capsys.readouterr().out == ""
+
+
+def test_a_precision_that_is_given_is_not_measured_and_vectors_have_none(capsys):
+    filled(precision="fp32", verbose=1).train(gradient_steps=1, batch_size=8)
+    said = capsys.readouterr().out
+    ClassicDQN("MlpPolicy", "CartPole-v1", learner="fast", verbose=1)._get_learner()
+    said += capsys.readouterr().out
+    assert "Learning in fp32: as asked" in said
+    assert "Learning in fp32: no images" in said
+    assert "Measuring" not in said
+
+
+def test_a_continued_training_says_that_its_precision_is_the_recorded_one(capsys):
+    model = filled(precision="auto", verbose=1)
+    state = {**model.state_dict(), "learner": {"precision": "bf16"}}
+    del state["replay"]
+    capsys.readouterr()
+    continued = filled(precision="auto", verbose=1)
+    continued.load_state_dict(state)
+    said = capsys.readouterr().out
+    assert "Learning in bf16: as in the checkpoint" in said
+    assert "Measuring" not in said
+    assert continued.precision == "auto"
 
 
 @dataclass(frozen=True)

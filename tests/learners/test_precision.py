@@ -26,6 +26,23 @@ def test_bf16_must_save_a_tenth_of_the_time(bf16, chosen, monkeypatch):
     assert choose_precision(make_policy().q_net, SHAPE, torch.device("cpu"))[0] == chosen
 
 
+@pytest.mark.parametrize(
+    ("seconds", "passes"),
+    [({"fp32": 16.5, "bf16": 5.3}, 1), ({"fp32": 1.4, "bf16": 0.9}, 2), ({"fp32": 0.012, "bf16": 0.006}, 9)],
+)
+def test_passes_that_take_seconds_are_measured_once(seconds, passes, monkeypatch):
+    begun = []
+
+    def take(network, shape, device):
+        name = "fp32" if network.dtype == torch.float32 else "bf16"
+        begun.append(name)
+        return 1000 * seconds[name]
+
+    monkeypatch.setattr(precision, "_time", take)
+    assert choose_precision(make_policy().q_net, SHAPE, torch.device("cpu"))[0] == "bf16"
+    assert (begun.count("fp32"), begun.count("bf16")) == (passes, passes)
+
+
 def test_the_reason_names_both_times(monkeypatch):
     pretend(monkeypatch, fp32=12.34, bf16=5.67)
     assert choose_precision(make_policy().q_net, SHAPE, torch.device("cpu")) == (

@@ -6,7 +6,15 @@ from PIL import Image, ImageDraw
 
 from sb3_atari_dqn.pictures.bars import GAP, HEADING, HEADING_SIZE, NUMBER, ActionBars, Rows
 from sb3_atari_dqn.pictures.drawing import BLUE, ORANGE, RAISED, SLATE, TEXT, text_width
-from sb3_atari_dqn.pictures.histograms import BARS, MOST_ATOMS, ActionHistograms, ReturnsAxis
+from sb3_atari_dqn.pictures.histograms import (
+    BARS,
+    FEWEST_BARS,
+    MOST_ATOMS,
+    TICK_SIZE,
+    ActionHistograms,
+    ReturnsAxis,
+    ticks,
+)
 
 ROW = 46  # pixels: bars of at most 40, above a line
 BOX = (10, 10, 372, 384)
@@ -57,10 +65,19 @@ def test_the_mean_is_marked():
 
 def test_quantiles_are_counted_in_bars_of_equal_width():
     # On an axis from -2 to 6, a bar is 0.2 or 3 of 120 pixels wide. The order of quantiles has no meaning.
-    rows = drawn(column([[1.1, 2.1, 0.1, 1.1], [3.1, 4.1, 2.1, 3.1]]), width=120)
+    rows = drawn(column(np.tile([[1.1, 2.1, 0.1, 1.1], [3.1, 4.1, 2.1, 3.1]], BARS // 4)), width=120)
     assert heights(rows[0], SLATE, [30, 31, 32, 47, 60, 77, 90]) == [20, 20, 20, 40, 20, 0, 0]
-    assert heights(rows[1], BLUE, [31, 47, 60, 77, 90, 91, 92]) == [0, 0, 20, 40, 20, 20, 20]
+    assert heights(rows[1], BLUE, [31, 47, 60, 75, 90, 91, 92]) == [0, 0, 20, 40, 20, 20, 20]
     assert heights(rows[0], SLATE, [29, 33, 44, 48, 59, 63]) == [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "n_bars"), [(1, FEWEST_BARS), (8, FEWEST_BARS), (32, 32), (40, BARS), (200, BARS)]
+)
+def test_few_quantiles_have_few_bars(quantiles, n_bars):
+    masses = column(np.random.default_rng(0).normal(size=(3, quantiles))).masses
+    assert masses.shape == (3, n_bars)
+    assert masses.sum(axis=1) == pytest.approx(1)
 
 
 def test_returns_at_the_ends_of_the_axis_are_counted():
@@ -73,7 +90,7 @@ def test_returns_at_the_ends_of_the_axis_are_counted():
 
 def test_points_count_with_their_probabilities():
     masses = column([[0.1, 1.1, 4.1], [0.1, 1.1, 4.1]], [[0.5, 0.375, 0.125], [0.0, 0.25, 0.75]]).masses
-    assert masses[:, [10, 15, 30]].tolist() == [[0.5, 0.375, 0.125], [0.0, 0.25, 0.75]]
+    assert masses[:, [2, 3, 7]].tolist() == [[0.5, 0.375, 0.125], [0.0, 0.25, 0.75]]
     assert masses.sum(axis=1).tolist() == [1, 1]
 
 
@@ -95,10 +112,10 @@ def test_the_greedy_action_is_the_one_with_the_largest_mean_and_not_the_highest_
     ("points", "n_bars"),
     [
         ([ATOMS, ATOMS], len(ATOMS)),
-        ([ATOMS, ATOMS + 0.1], BARS),  # equally spaced quantiles
-        ([ATOMS**3, ATOMS**3], BARS),  # two equal actions
-        ([[1.0, 1.0], [1.0, 1.0]], BARS),
-        ([[3.0], [3.0]], BARS),
+        ([ATOMS, ATOMS + 0.1], FEWEST_BARS),  # equally spaced quantiles
+        ([ATOMS**3, ATOMS**3], FEWEST_BARS),  # two equal actions
+        ([[1.0, 1.0], [1.0, 1.0]], FEWEST_BARS),
+        ([[3.0], [3.0]], FEWEST_BARS),
     ],
 )
 def test_atoms_are_points_at_equal_spacing_that_all_actions_share(points, n_bars):
@@ -206,13 +223,49 @@ def test_the_longest_of_eighteen_names_is_complete(value):
     assert not np.array_equal(names("DOWNRIGHTFIRE"), names("DOWNRIGHTFIRF"))
 
 
-def test_ends_and_zero_are_written_below_the_axis():
-    def n_ticks(drawing):
-        image = Image.new("RGB", (400, 200))
-        drawing.draw(ImageDraw.Draw(image), (0, 0), Rows(ROW, 16, False), 400)
-        below = np.asarray(image)[HEADING + ROW :].max(axis=(0, 2))
-        return (np.diff(np.nonzero(below)[0]) > 20).sum() + 1
+@pytest.mark.parametrize(
+    ("low", "high", "width", "texts"),
+    [
+        (-2, 6, 120, ["-2", "0", "2", "4", "6"]),
+        (-0.3, 0.1, 120, ["-0.2", "0"]),
+        (-0.3, 0.1, 400, ["-0.3", "-0.2", "-0.1", "0", "0.1"]),
+        (9.5, 12.5, 200, ["10", "11", "12"]),
+        (-5000, 5000, 120, ["-5000", "0", "5000"]),
+        (1000.2, 1000.4, 60, ["1000.2", "1000.4"]),
+        (0, 1e-5, 30, ["0", "1e-05"]),
+    ],
+)
+def test_numbers_below_the_axis_are_round_and_at_equal_distances(low, high, width, texts):
+    axis = ReturnsAxis()
+    axis.include(low, high, rounded=False)
+    written = ticks(low, high, axis, width)
+    assert [text for text, _, _ in written] == texts
+    assert [place for _, _, place in written] == [axis.place(float(text), width) for text in texts]
+    steps = np.diff([float(text) for text in texts])
+    assert steps == pytest.approx(steps[0])
 
-    assert n_ticks(column([[-2, 1, 2]])) == 3
-    assert n_ticks(column([[1, 1.5, 2]])) == 2  # zero is not on the axis
-    assert n_ticks(of_atoms([[1 / 102] * 102], atoms=np.linspace(-0.1, 10, 102))) == 2  # no room for a zero
+
+@pytest.mark.parametrize("width", [90, 120, 200])
+@pytest.mark.parametrize("scale", [1e-3, 1, 77, 1e4])
+def test_numbers_below_the_axis_do_not_touch_and_stay_within(scale, width):
+    generator = np.random.default_rng(0)
+    for low, high in np.sort(generator.normal(scale=scale, size=(50, 2))):
+        axis = ReturnsAxis()
+        axis.include(low, high, rounded=True)
+        written = ticks(axis.low, axis.high, axis, width)
+        ends = [left + text_width(text, TICK_SIZE) for text, left, _ in written]
+        assert 2 <= len(written) <= 5
+        assert written[0][1] >= 0
+        assert ends[-1] <= width
+        if len(written) > 2:
+            assert all(end < left for end, (_, left, _) in zip(ends, written[1:], strict=False))
+
+
+def test_the_atoms_of_an_axis_are_written_and_not_what_is_beyond():
+    drawing = of_atoms([[1 / 51] * 51], atoms=np.linspace(-10, 10, 51))
+    low, high = drawing.ends
+    assert [text for text, _, _ in ticks(low, high, drawing.axis, 300)] == ["-10", "-5", "0", "5", "10"]
+    image = Image.new("RGB", (400, 200))
+    drawing.draw(ImageDraw.Draw(image), (0, 0), Rows(ROW, 16, False), 400)
+    below = np.asarray(image)[HEADING + ROW + 1 :].max(axis=(0, 2))
+    assert (np.diff(np.nonzero(below)[0]) > 20).sum() + 1 == 5

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
+from sb3_atari_dqn.zoo.configuration import nest
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 from tests.support.commands import TINY_ATARI, train, zoo
 
@@ -76,3 +77,28 @@ def test_a_profile_that_does_not_exist_is_named_with_those_that_do(runs):
     with pytest.raises((ValueError, SystemExit), match=r"-conf larg_batch .*large_batch"):
         train("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "-conf", "larg_batch", "-n", "200")
     assert not (runs / "logs/dqn_dueling/PongNoFrameskip-v4_1").exists()
+
+
+def test_names_with_dots_set_single_keys_at_any_depth_and_keep_the_others():
+    settings = {"policy_kwargs": {"optimizer_kwargs": {"eps": 1}, "features_extractor_kwargs": {"center_images": True}}}
+    single = {
+        "policy_kwargs.features_extractor_kwargs.width": 2,
+        "policy_kwargs.head": "dueling",
+        "values_kwargs.a.b": 3,
+    }
+    before = str(settings)
+    assert nest({**settings, **single}) == {
+        "policy_kwargs": {
+            "optimizer_kwargs": {"eps": 1},
+            "features_extractor_kwargs": {"center_images": True, "width": 2},
+            "head": "dueling",
+        },
+        "values_kwargs": {"a": {"b": 3}},
+    }
+    assert str(settings) == before
+
+
+@pytest.mark.parametrize("policy_kwargs", ["dict(head='dueling')", {"optimizer_kwargs": 3}])
+def test_a_key_of_what_is_no_mapping_is_named(policy_kwargs):
+    with pytest.raises(ValueError, match=r"policy_kwargs.optimizer_kwargs.eps cannot be set in .*as a YAML mapping"):
+        nest({"policy_kwargs": policy_kwargs, "policy_kwargs.optimizer_kwargs.eps": 1})
