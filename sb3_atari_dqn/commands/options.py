@@ -40,3 +40,18 @@ class Renamed(argparse.Action):
         new = f"--{self.dest.replace('_', '-')}"
         warnings.warn(f"{self.option_strings[0]} was renamed to {new}: use {new} {values}", FutureWarning, stacklevel=2)
         setattr(namespace, self.dest, values)
+
+
+def share(text: str) -> float:
+    """
+    A number of GPUs, for argparse.
+
+    :return: 0 to 1, or a whole number
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (0 <= value <= 1 or (value < 1e4 and value == int(value) and value > 0)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither between 0 and 1 nor a whole number")
+    return value
