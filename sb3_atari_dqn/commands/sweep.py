@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sb3_atari_dqn.commands.errors import report, report_user_errors
-from sb3_atari_dqn.commands.options import int_at_least, seed, share
+from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
 from sb3_atari_dqn.studies.job import Job
 from sb3_atari_dqn.studies.plan import Run, name_of, runs_of, studies
 from sb3_atari_dqn.studies.progress import Display, status
@@ -134,7 +134,7 @@ def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: Ex
 
     connection = Connection(args.ray)
     stack.callback(connection.close)
-    check_shared(connection, folder)
+    check_shared(connection, folder, "give a folder with --runs that every node has under this path, such as on NFS")
     check_installed(connection, packages)
     check_files(connection, {conf for conf in confs if Path(conf).is_file()})
     return RayPool(connection, args.threads, args.gpus, args.parallel)
@@ -170,12 +170,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("study", type=Path, metavar="STUDY.yml", help="file of studies")
     parser.add_argument("--name", help="of the study, if the file has several")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help=f"for run folders (default: {RUNS})")
-    parser.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster: HOST:PORT, auto, or local")
+    add_pool_options(parser, "run")
     parser.add_argument(
         "--parallel", type=int_at_least(1), metavar="N", help="runs at a time (default: 1; with --ray: as many as fit)"
     )
-    parser.add_argument("--threads", type=int_at_least(1), default=1, metavar="N", help="CPUs of a run (default: 1)")
-    parser.add_argument("--gpus", type=share, default=0.0, metavar="N", help="of a run, with --ray, such as 0.25")
     parser.add_argument("--seeds", type=seed, nargs="+", default=[], metavar="SEED", help="only these")
     parser.add_argument("--status", action="store_true", help="show what is done and what is left; write the CSV")
     parser.add_argument("--commands", action="store_true", help="print the zoo's commands instead of running them")

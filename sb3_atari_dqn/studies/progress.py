@@ -199,8 +199,12 @@ class Display:
     def tell(self, job: Job, text: str) -> None:
         """A line about a job, above the table."""
         self._lines.pop(job.name, None)
+        self.note(f"{job.name}: {text}")
+
+    def note(self, text: str) -> None:
+        """:param text: a line above the table"""
         self._clear()
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {job.name}: {text}", file=self._file, flush=True)
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=self._file, flush=True)
         self._next = 0.0
 
     def refresh(self) -> None:
@@ -223,7 +227,9 @@ class Display:
         print("\n".join(self._table(time.time(), width, None, False)), file=self._file, flush=True)
 
     def _table(self, now: float, width: int, height: int | None, color: bool) -> list[str]:
-        return drawn(self._places[0].run.study, [self._line(place, now) for place in self._places], width, height, color)
+        return drawn(
+            self._places[0].run.study, [self._line(place, now) for place in self._places], width, height, color
+        )
 
     def _line(self, place: Place, now: float) -> Line:
         """Files of runs that do not change are not read again."""
@@ -236,7 +242,7 @@ class Display:
 
     def _clear(self) -> None:
         if self._height:
-            print(f"\x1b[{self._height}A\x1b[J", end="", file=self._file)
+            print(f"\r\x1b[{self._height}A\x1b[J", end="", file=self._file)
             self._height = 0
 
 

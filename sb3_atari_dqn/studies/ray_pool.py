@@ -40,8 +40,8 @@ class RayPool:
         if self._room() == 0:
             most = max((node["Resources"].get("CPU", 0) for node in self._nodes()), default=0)
             raise ValueError(
-                f"ray: a run takes {_listed(self._wanted)}, and no node of the cluster has them (the largest has "
-                f"{most:.0f} CPU): lower --threads{' or --gpus' if gpus else ''}, or add a node (ray start --address=...)."
+                f"ray: --threads and --gpus take {_listed(self._wanted)}, and no node of the cluster has that (most CPUs: "
+                f"{most:.0f}): lower them, or add a node (ray start --address=...)."
             )
 
     def has_room(self) -> bool:
@@ -103,9 +103,10 @@ def carry_out(job: Job) -> Outcome:
         signal.signal(signal.SIGINT, before)
 
 
-def check_shared(connection: Connection, folder: Path) -> None:
+def check_shared(connection: Connection, folder: Path, way_out: str) -> None:
     """
     :param folder: exists here
+    :param way_out: for the message
     :raises ValueError: if a node does not see it, or cannot write into it; nothing is left in it
     """
     probe, token = folder / f".probe-{secrets.token_hex(8)}", secrets.token_hex(16)
@@ -113,10 +114,7 @@ def check_shared(connection: Connection, folder: Path) -> None:
     try:
         for node, problem in connection.on_each_node(_looks_at_probe(), str(probe), token):
             if problem:
-                raise ValueError(
-                    f"ray: node {node} {problem} {folder}: give a folder that every node has under this path, such as "
-                    "one on NFS."
-                )
+                raise ValueError(f"ray: node {node} {problem} {folder}: {way_out}.")
     finally:
         for path in folder.glob(f"{probe.name}*"):
             path.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ class Place:
             raise ValueError(f"{self._json} is damaged ({error}): repair it, or remove it with its run") from error
 
     def check_settings(self) -> None:
-        """:raises ValueError: if the run began with other settings than its study declares now, or see :meth:`record`"""
+        """:raises ValueError: if the run began with other settings than its study declares now"""
         began = self.record().settings
         now = json.loads(json.dumps(self.run.settings, default=str))
         if changed := [key for key in now if began and began.get(key) != now[key]]:

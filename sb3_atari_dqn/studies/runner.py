@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import deque
@@ -44,6 +43,9 @@ class Screen(Protocol):
 
     def ended(self, job: Job, text: str) -> None:
         """:param text: how it has ended, or what follows"""
+
+    def note(self, text: str) -> None:
+        """:param text: about all jobs"""
 
     def refresh(self) -> None:
         """Called several times per second."""
@@ -148,10 +150,14 @@ class Runner:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
-        if self._signals == 1:
-            os.write(2, b"\nStopping, with a checkpoint each; once more kills.\n")
 
     def _pass_on(self) -> None:
-        if self._passed_on < self._signals:
-            self._passed_on = self._signals
-            (self._pool.stop if self._signals == 1 else self._pool.kill)()
+        if self._passed_on == self._signals:
+            return
+        self._passed_on = self._signals
+        if self._signals == 1:
+            self._screen.note("Stopping; once more kills.")
+            self._pool.stop()
+        else:
+            self._screen.note("Killing.")
+            self._pool.kill()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sb3_atari_dqn.checkpoints.lock import FolderLock
 from sb3_atari_dqn.studies import origin
-from sb3_atari_dqn.studies.job import DONE, FAILED, LOST, STOPPED, Outcome, Process
+from sb3_atari_dqn.studies.job import DONE, FAILED, STOPPED, Outcome, Process
 from sb3_atari_dqn.studies.plan import Run, resume
 from sb3_atari_dqn.studies.record import GOAL, HOURS, STEPS, Place, Record, seconds_trained
 
