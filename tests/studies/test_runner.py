@@ -173,7 +173,9 @@ def test_an_error_before_the_process_starts_is_told(connection, tmp_path):
 
 
 @needs_ray
-@pytest.mark.parametrize(("threads", "gpus", "says"), [(512, 0.0, "take 512 CPU"), (1, 512.0, "take 1 CPU and 512 GPU")])
+@pytest.mark.parametrize(
+    ("threads", "gpus", "says"), [(512, 0.0, "take 512 CPU"), (1, 512.0, "take 1 CPU and 512 GPU")]
+)
 def test_what_no_node_has_is_said_before_anything_begins(connection, threads, gpus, says):
     with pytest.raises(ValueError, match=f"{says}, and no node of the cluster has that"):
         RayPool(connection, threads, gpus)

@@ -1,32 +1,37 @@
-"""`python benchmarks/study.py`: its declarations, its commands, and real runs that are stopped and continued."""
+"""Studies: their declarations, commands, records, tables, and real runs that are stopped, killed and continued."""
 
 import csv
+import fcntl
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 
+from sb3_atari_dqn.commands import sweep
+from sb3_atari_dqn.plotting.runs import read_run
 from sb3_atari_dqn.reports.curves import REQUIRED, read_study
+from sb3_atari_dqn.studies.plan import name_of, runs_of, studies
+from sb3_atari_dqn.studies.record import Place, Record, active_seconds
+from sb3_atari_dqn.studies.table import COLUMNS, POINTS, rows, write_table
 from tests.support import markers
 from tests.support.commands import run as run_command
 from tests.support.fake_runs import START, write_run
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SCRIPT = [sys.executable, str(BENCHMARKS / "study.py")]
-sys.path.append(str(BENCHMARKS))  # as the script does
-
-from studies.plan import runs_of, studies  # noqa: E402
-from studies.record import Place, Record, active_seconds  # noqa: E402
-from studies.table import COLUMNS, POINTS, rows, status, write_table  # noqa: E402
+OURS = BENCHMARKS / "studies.yml"
+SWEEP = [sys.executable, "-m", "sb3_atari_dqn", "sweep"]
 
 PONG = {
     "about": "a test", "protocol": "classic", "games": ["Pong"], "seeds": [0], "steps": 1000, "window": 2,
@@ -46,12 +51,12 @@ def declared(folder: Path, **changes) -> Path:
 
 
 def test_the_studies_of_the_project_are_there():
-    assert {"pong_short", "pong_peers", "four_million_frames", "pqn_ten_million", "switches"} <= set(studies())
+    assert {"pong_short", "pong_peers", "four_million_frames", "pqn_ten_million", "switches"} <= set(studies(OURS))
 
 
-@pytest.mark.parametrize("name", studies())
+@pytest.mark.parametrize("name", studies(OURS))
 def test_every_declared_study_can_be_run(name):
-    runs = runs_of(name)
+    runs = runs_of(name, OURS)
     assert [run.seed for run in runs] == sorted(run.seed for run in runs)  # an unfinished study has equal seeds
     commands = [run.begin(Path("/study")) for run in runs]
     assert len({tuple(command) for command in commands}) == len(runs)
@@ -63,36 +68,107 @@ def test_every_declared_study_can_be_run(name):
 
 
 def test_pong_stops_at_its_goal_and_five_games_are_sticky():
-    (first, *_) = runs_of("pong_short")
+    (first, *_) = runs_of("pong_short", OURS)
     assert "'mean_return': 18" in first.begin(Path())[-1]
-    sticky = runs_of("four_million_frames")
+    sticky = runs_of("four_million_frames", OURS)
     assert {run.env for run in sticky} == {
         f"{game}NoFrameskip-v0" for game in ("Pong", "Breakout", "SpaceInvaders", "MsPacman", "Qbert")
     }
     assert {run.steps for run in sticky} == {1_000_000}
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"steps": None}, "study tiny has no steps"),
-        ({"game": "Pong"}, "study tiny has game; known: about, protocol"),
-        ({"protocol": "other"}, "study tiny has protocol 'other'; known: classic, small"),
-        ({"settings": [{"algorithm": "dqn", "name": "x"}]}, "a setting of study tiny has name; known: algorithm"),
-        ({"settings": [{"algorithm": "dqn"}, {"algorithm": "dqn"}]}, "study tiny has dqn, Pong, seed 0 twice"),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"steps": None}, "study tiny has no steps: add it"),
+    ({"game": "Pong"}, "Unknown key 'game' in study tiny; did you mean 'games'?"),
+    ({"protocol": "other"}, "study tiny has protocol 'other'; known: classic, small"),
+    ({"protocol": ["classic"]}, "study tiny has protocol ['classic']; known"),
+    ({"steps": "1e6"}, "study tiny: steps must be an integer, got '1e6' (str); YAML reads this as a string"),
+    ({"steps": 0}, "study tiny: steps must be at least 1, got 0"),
+    ({"seeds": 3}, "study tiny: seeds must be a list such as [a, b], got 3"),
+    ({"seeds": [0, -1]}, "study tiny: seeds must be at least 0, got -1"),
+    ({"seeds": [0, 0]}, "study tiny: seeds has 0 twice: remove one"),
+    ({"games": []}, "study tiny: games must be a list such as [a, b], got []"),
+    ({"games": ["ALE/Pong"]}, "study tiny: games has 'ALE/Pong', which cannot be part of a file name"),
+    ({"window": 0}, "study tiny: window must be at least 1"),
+    ({"goal": "high"}, "study tiny: goal must be a finite number, got 'high'"),
+    ({"hours": 0}, "study tiny: hours must be a number in (0, 8760], got 0"),
+    ({"params": ["gamma:1"]}, "study tiny: params must be a mapping such as {gamma: 0.99}, got ['gamma:1']"),
+    ({"settings": {"algorithm": "dqn"}}, "study tiny: settings must be a list"),
+    ({"settings": ["dqn"]}, "study tiny: a setting must be a mapping with algorithm, got 'dqn'"),
+    ({"settings": [{"conf": "short"}]}, "study tiny: a setting has no algorithm: add it"),
+    (
+        {"settings": [{"algorithm": "dqn", "name": "x"}]},
+        "Unknown key 'name' in study tiny: a setting; known: algorithm",
+    ),
+    ({"settings": [{"algorithm": 5}]}, "study tiny: a setting has algorithm: 5; give a name"),
+    (
+        {"settings": [{"algorithm": "dqn", "conf": "a.yml"}]},
+        "study tiny: a setting has conf a.yml, but there is no file",
+    ),
+    ({"settings": [{"algorithm": "dqn"}, {"algorithm": "dqn"}]}, "study tiny has dqn, Pong, seed 0 twice"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), WRONG)
 def test_wrong_declarations_are_named(tmp_path, changes, says):
     with pytest.raises(ValueError, match=re.escape(says)):
         runs_of("tiny", declared(tmp_path, **changes))
 
 
-def test_an_unknown_study_lists_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match=r"Unknown study 'pong'; studies\.yml has tiny"):
-        runs_of("pong", declared(tmp_path))
-    (tmp_path / "studies.yml").write_text("- a list")
-    with pytest.raises(ValueError, match="must have the keys protocols and studies"):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- a list", "must have the keys protocols and studies"),
+        ("protocols: {}\nstudies: {a: {}}", "must have the keys protocols and studies"),
+        ("protocols: {a: {}}\nstudies: {a: {}}\nseeds: [0]", "Unknown key 'seeds' in"),
+        ("protocols: {a: {}}\nstudies: {a b/c: {}}", "a study cannot be named 'a b/c': use letters"),
+        ("protocols: {a: {}}\nstudies: {tiny: 3}", "study tiny must be a mapping with protocol, games"),
+        ("studies: [", "is not YAML"),
+        ("protocols: {a: {}}\nstudies:\n  tiny:\n    steps: 1\n    steps: 2\n", "the key steps is there twice"),
+        ("a: \x00", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_none_of_studies_is_named(tmp_path, text, says):
+    (tmp_path / "studies.yml").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(says)):
         runs_of("tiny", tmp_path / "studies.yml")
+
+
+@pytest.mark.parametrize("protocol", [{"env": "Pong-v5"}, {"env": "{game}{seed}"}, {}, {"env": "{game}", "sticky": 1}])
+def test_a_wrong_protocol_is_named(tmp_path, protocol):
+    file = tmp_path / "studies.yml"
+    file.write_text(yaml.safe_dump({"protocols": {"classic": protocol}, "studies": {"tiny": PONG}}))
+    with pytest.raises(ValueError, match="protocol classic"):
+        runs_of("tiny", file)
+
+
+def test_the_only_study_needs_no_name(tmp_path):
+    file = declared(tmp_path)
+    assert name_of(None, file) == name_of("tiny", file) == "tiny"
+    with pytest.raises(ValueError, match=r"Unknown study 'pong'; studies\.yml has tiny"):
+        name_of("pong", file)
+    with pytest.raises(ValueError, match=r"has several studies, pong_short, .*: choose one with --name"):
+        name_of(None, OURS)
+    with pytest.raises(ValueError, match=r"none\.yml cannot be read \(No such file"):
+        name_of(None, tmp_path / "none.yml")
+
+
+def test_a_configuration_is_looked_for_beside_the_study(tmp_path):
+    (tmp_path / "mine.yml").touch()
+    (run,) = runs_of("tiny", declared(tmp_path, settings=[{"algorithm": "dqn_qr", "conf": "mine.yml"}]))
+    assert run.conf == str(tmp_path / "mine.yml")
+    assert run.setting == "mine.yml"
+
+
+def test_an_environment_with_a_slash_is_found_again(tmp_path):
+    file = tmp_path / "studies.yml"
+    protocols = {"ale": {"env": "ALE/{game}-v5"}}
+    file.write_text(yaml.safe_dump({"protocols": protocols, "studies": {"tiny": {**PONG, "protocol": "ale"}}}))
+    (run,) = runs_of("tiny", file)
+    (tmp_path / run.folder / run.algorithm / "ALE-Pong-v5_3").mkdir(parents=True)
+    found = Place(run, tmp_path).run_folder
+    assert found is not None
+    assert found.name == "ALE-Pong-v5_3"
 
 
 # --- the table
@@ -163,23 +239,22 @@ def test_the_outcome_is_read_from_the_runs_own_files(tmp_path):
     assert place.outcome() == "goal"
 
 
-def test_the_status_says_what_is_done_and_left(tmp_path):
-    episodes = [(-21.0, 400, 10.0)]
-    for record, says in (
-        (Record(), "not begun"),
-        (Record(periods=[[0.0, 3600.0]]), "stopped, 100 of 1,000 steps, score -21.0, 1.00 h"),
-        (Record(periods=[[0.0, None]]), "running, or cut off"),
-        (Record(periods=[[0.0, 1.0]], status=2), "failed with status 2"),
-        (Record(periods=[[0.0, 1.0]], ended="goal"), "done (goal)"),
+def test_a_run_is_not_continued_with_other_settings(tmp_path):
+    (run,) = runs_of("tiny", declared(tmp_path))
+    place = Place(run, tmp_path)
+    place.check_settings()  # not begun
+    place.save(Record(settings=run.settings))
+    place.check_settings()
+    for changes, says in (
+        ({"steps": 2000}, "began with other steps (1000) than the study has now (2000)"),
+        ({"params": {"gamma": 0.9}}, "began with other params ({}) than the study has now ({'gamma': 0.9})"),
+        ({"goal": 18}, "began with other params"),
     ):
-        place = Place(runs_of("tiny", declared(tmp_path))[0], tmp_path)
-        if place.run_folder is None:
-            began(tmp_path, tmp_path, episodes, record)
-        place.save(record)
-        text = status([place.run], tmp_path, 0.0)
-        assert text.startswith("dqn_qr short, Pong, seed 0: ")
-        assert says in text
-        assert text.endswith("1 of 1 runs done, 0 left" if record.ended else "0 of 1 runs done, 1 left")
+        (other,) = runs_of("tiny", declared(tmp_path, **changes))
+        with pytest.raises(ValueError, match=re.escape(f"dqn_qr short, Pong, seed 0 {says}")):
+            Place(other, tmp_path).check_settings()
+    place.save(Record(periods=[[0.0, 1.0]]))  # of an older version
+    place.check_settings()
 
 
 def test_a_damaged_record_is_named(tmp_path):
@@ -192,10 +267,11 @@ def test_a_damaged_record_is_named(tmp_path):
 # --- real runs
 
 SMALL: dict[str, Any] = {
-    "protocol": "small", "games": ["CartPole"], "steps": 1200, "window": 5,
+    "protocol": "small", "games": ["CartPole"], "steps": 2500, "window": 5,
     "settings": [
         {"algorithm": "dqn_dueling", "params": {"learning_starts": 200, "train_freq": 64, "gradient_steps": 1,
                                                 "checkpoint_freq": 100}},
+        {"algorithm": "ppo", "setting": "broken", "params": {"gamma": "no"}},
     ],
 }  # fmt: skip
 
@@ -205,36 +281,54 @@ def table_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def wait_for_checkpoint(place: Place, above: int = 0) -> None:
+    end = time.monotonic() + 200
+    while (place.checkpoint_steps or 0) <= above:
+        assert time.monotonic() < end, place.log.read_text()
+        time.sleep(0.05)
+
+
+def training_of(program: int, place: Place) -> psutil.Process:
+    """:return: the process that trains a run, started by a program"""
+    children = psutil.Process(program).children(recursive=True)
+    return next(child for child in children if str(place.folder) in " ".join(child.cmdline()))
+
+
 @pytest.mark.slow
-def test_a_study_is_stopped_and_continued_and_makes_one_table(tmp_path):
+def test_a_study_is_killed_stopped_and_continued_and_makes_one_table(tmp_path):
     markers.require("a study is started", *markers.NOT_FAST)
-    more = {"settings": [*SMALL["settings"], {"algorithm": "ppo", "setting": "broken", "params": {"gamma": "no"}}]}
-    file = declared(tmp_path, **{**SMALL, "steps": 2500, **more})
-    command = [*SCRIPT, "tiny", "--studies", str(file), "--runs", str(tmp_path)]
+    file = declared(tmp_path, **SMALL)
+    command = [*SWEEP, str(file), "--runs", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     place = Place(runs_of("tiny", file)[0], tmp_path / "tiny")
-    deadline = time.monotonic() + 200
-    while place.checkpoint_steps is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    busy = run_command(command)
-    assert "another process runs this study" in busy.stdout
+    wait_for_checkpoint(place)
+    training_of(process.pid, place).kill()
+    wait_for_checkpoint(place, above=place.checkpoint_steps or 0)  # it goes on
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 130, output
-    assert "dqn_dueling, CartPole, seed 0: stopped" in output
+    told = [line.partition("seed 0: ")[2] for line in output.splitlines() if "dqn_dueling, CartPole" in line]
+    assert [re.sub(r"\d+", "N", line) for line in told] == [
+        *("begins", "was killed by SIGKILL: is tried again", "continues from step N", "stopped"),
+    ]
     stopped_at = place.checkpoint_steps
     assert stopped_at is not None
     assert stopped_at < 2500
     assert place.record().ended is None
+    shown = run_command([*command, "--status"]).stdout
+    assert re.search(r"dqn_dueling +CartPole +0  stopped +\d+%", shown)
+    assert re.search(r"ppo broken +CartPole +0  waiting\n", shown)
 
     again = run_command(command)
     assert again.returncode == 1, again.stdout  # because of the second setting
-    assert "dqn_dueling, CartPole, seed 0: continued" in again.stdout
+    assert f"dqn_dueling, CartPole, seed 0: continues from step {stopped_at:,}" in again.stdout
     assert "dqn_dueling, CartPole, seed 0: done (steps)" in again.stdout
-    assert "ppo broken, CartPole, seed 0: failed, see" in again.stdout
-    assert "1 of 2 runs done, 1 left" in again.stdout
+    assert re.search(
+        r"ppo broken, CartPole, seed 0: failed with status 1: \w+Error.*\(log: .*CartPole\.log\)", again.stdout
+    )
+    assert "1 of 2 done, 1 failed" in again.stdout
     record = json.loads((place.folder / "CartPole.json").read_text())
-    assert len(record["periods"]) == 2
+    assert len(record["periods"]) == 3
     found = [row for row in table_of(tmp_path) if row["algorithm"] == "dqn_dueling"]
     steps = [int(row["step"]) for row in found]
     assert steps == sorted(steps)
@@ -242,16 +336,76 @@ def test_a_study_is_stopped_and_continued_and_makes_one_table(tmp_path):
     assert {row["state"] for row in found} == {"steps"}
 
 
+def told(capsys, *arguments: object) -> tuple[int, str]:
+    """:return: status and output of the command, in this process"""
+    with pytest.raises(SystemExit) as ended:
+        sweep.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out + captured.err
+
+
+def test_a_study_that_is_done_does_nothing(tmp_path, capsys):
+    runs = runs_of("pong_short", OURS)
+    for each in runs:
+        Place(each, tmp_path / "pong_short").save(Record(["a"], ["b"], 1, [[START, START + 9]], ended="steps"))
+    status, output = told(capsys, OURS, "--name", "pong_short", "--runs", tmp_path, "--ray", "local")
+    assert (status, "6 of 6 done\n" in output, "begins" in output) == (0, True, False)
+
+
+def test_one_program_at_a_time_runs_a_study(tmp_path, capsys):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, output = told(capsys, declared(tmp_path), "--runs", tmp_path)
+    assert (status, output) == (
+        2,
+        f"sweep: error: another process runs this study in {folder}: wait for it, or stop it\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "says"),
+    [
+        ({}, ["--seeds", "7"], "tiny has none of the seeds 7"),
+        ({"settings": [{"algorithm": "dqn_quer"}]}, [], "Unknown algorithm 'dqn_quer'; known: a2c, "),
+        ({"settings": [{"algorithm": "dqn_qr", "conf": "shrt"}]}, [], "Unknown conf 'shrt'; known: "),
+        ({"games": ["Pung"]}, [], "Unknown environment 'PungNoFrameskip-v4'; did you mean PongNoFrameskip-v4?"),
+        ({}, ["--ray", "127.0.0.1:1"], "ray: no cluster at 127.0.0.1:1 (Connection refused): start one"),
+        ({}, ["--ray", "ray://me:secret@head:1"], "ray: address must be HOST:PORT"),
+        ({}, ["--runs", "/proc/none"], "/proc/none/tiny cannot be written"),
+    ],
+)
+def test_what_cannot_train_is_said_before_anything_is_written(tmp_path, capsys, changes, options, says):
+    file = declared(tmp_path, **changes)
+    status, output = told(capsys, file, "--runs", tmp_path / "runs", *options)
+    assert status == 2
+    assert output.startswith(f"sweep: error: {says}")
+    assert output.count("\n") == 1
+    assert "secret" not in output
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_the_projects_studies_are_started_by_their_names(capsys, monkeypatch):
+    script = str(BENCHMARKS / "study.py")
+    monkeypatch.setattr(sys, "argv", [script])
+    runpy.run_path(script, run_name="__main__")
+    assert "pong_peers: the same goal" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [script, "pong_short", "--commands", "--seeds", "2"])
+    runpy.run_path(script, run_name="__main__")
+    commands = capsys.readouterr().out.splitlines()
+    assert len(commands) == 2
+    assert all("sb3_atari_dqn_studies/pong_short/" in command and "--seed 2 " in command for command in commands)
+
+
 @pytest.mark.slow
-def test_a_study_that_is_done_does_nothing(tmp_path):
-    file = declared(tmp_path, **SMALL)
-    record = Record(["a"], ["b"], 1, [[START, START + 9]], ended="steps")
-    (one,) = runs_of("tiny", file)
-    Place(one, tmp_path / "tiny").save(record)
-    done = run_command([*SCRIPT, "tiny", "--studies", str(file), "--runs", str(tmp_path)])
-    assert done.returncode == 0, done.stdout
-    assert "1 of 1 runs done, 0 left" in done.stdout
-    assert "begun" not in done.stdout
-    unknown = run_command([*SCRIPT, "tinny", "--studies", str(file)])
-    assert unknown.returncode == 2
-    assert unknown.stdout == "study: error: Unknown study 'tinny'; studies.yml has tiny\n"
+@pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'sb3-atari-dqn[ray]'")
+def test_a_study_trains_on_ray_and_is_reported(tmp_path, capsys):
+    settings = [{"algorithm": "dqn_dueling", "params": {"learning_starts": 100}}]
+    file = declared(tmp_path, protocol="small", games=["CartPole"], steps=300, window=5, settings=settings)
+    status, output = told(capsys, file, "--runs", tmp_path, "--ray", "local")
+    assert status == 0, output
+    assert "dqn_dueling, CartPole, seed 0: done (steps)" in output
+    (curve,) = read_study(tmp_path / "tiny/tiny.csv")
+    assert (curve.system, curve.game, curve.seed) == ("dqn_dueling", "CartPole", "0")
+    assert read_run(next(tmp_path.glob("tiny/dqn_dueling/seed0/dqn_dueling/CartPole-v1_1"))).settings.args["seed"] == 0

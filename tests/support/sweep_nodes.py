@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -39,7 +39,7 @@ def start(folder: Path) -> list[str]:
         [*_PRIVATE, sys.executable, "-m", "tests.support.sweep_nodes", str(folder)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=180,
         check=False,
         cwd=Path(__file__).resolve().parents[2],
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
@@ -61,8 +61,7 @@ def main(folder: Path) -> None:
     second = _Node(cluster.address)
     connection = Connection(cluster.address)
     try:
-        while sum(node["Alive"] for node in connection.ray.nodes()) < 2:
-            time.sleep(0.1)
+        _wait(lambda: sum(node["Alive"] for node in connection.ray.nodes()) == 2)
         second.enter("mount", "-t", "tmpfs", "none", str(folder))
         try:
             check_shared(connection, folder, "share it")
@@ -88,9 +87,10 @@ class _Node:
     """A node of one CPU, with mounts of its own, as another machine has them."""
 
     def __init__(self, address: str) -> None:
-        options = ["--num-cpus=1", f"--object-store-memory={_STORE}", "--block"]
+        options = ["--num-cpus=1", f"--object-store-memory={_STORE}", "--node-ip-address=127.0.0.1", "--block"]
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}", *options]
-        self._process = subprocess.Popen(["unshare", "--mount", *ray], stdout=subprocess.DEVNULL)
+        env = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}  # without it there is no `ray start --address`
+        self._process = subprocess.Popen(["unshare", "--mount", *ray], stdout=subprocess.DEVNULL, env=env)
 
     def _raylet(self) -> psutil.Process:
         children = psutil.Process(self._process.pid).children(recursive=True)
@@ -111,10 +111,16 @@ class _Node:
 
 def _lose(node: _Node, jobs: Sequence[Script], flag: Path) -> None:
     """The node, once both jobs run; the job of the other one ends then."""
-    while not all("begun" in job.notes for job in jobs):
-        time.sleep(0.05)
+    _wait(lambda: all("begun" in job.notes for job in jobs))
     node.kill()
     flag.unlink()
+
+
+def _wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":
