@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         with report_user_errors("tune"):
             workers = _workers(args, rest)
             pool = _pool(args, stack)
-            workers[0].log.parent.mkdir(parents=True, exist_ok=True)
+            _make(workers[0].log.parent)
         runner = Runner(pool, _Screen())
         runner.run(workers)
     from sb3_atari_dqn.zoo.tuning import summary
@@ -68,6 +68,14 @@ class _Screen:
         """The log of a worker has its trials."""
 
 
+def _make(folder: Path) -> None:
+    """:raises ValueError: if it cannot be made"""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}): give another folder with -f") from error
+
+
 def _workers(args: argparse.Namespace, rest: Sequence[str]) -> list[Worker]:
     """
     :return: at most as many as there are trials
@@ -79,12 +87,11 @@ def _workers(args: argparse.Namespace, rest: Sequence[str]) -> list[Worker]:
     if not (args.storage and args.study_name):
         raise ValueError("workers share a study through its storage: give --storage and --study-name")
     if (file := file_of(args.storage)) is not None:
-        file.absolute().parent.mkdir(parents=True, exist_ok=True)
         args.storage = with_file(args.storage, file.absolute())  # a worker may have another working directory
+    storage, password = without_password(args.storage)
     confs = {args.conf} if args.conf else set()
     args.packages = check_trainings({args.algo}, confs, {args.env})
     prepare_storage(args.storage)
-    storage, password = without_password(args.storage)
     common = ["--algo", args.algo, "--env", args.env, *(["-conf", args.conf] if args.conf else []), *rest]
     common += ["--storage", storage, "--study-name", args.study_name]
     parts: Sequence[int | None] = shares(args.n_trials, args.workers)
@@ -112,7 +119,6 @@ def _pool(args: argparse.Namespace, stack: ExitStack) -> Pool:
 
     connection = Connection(args.ray)
     stack.callback(connection.close)
-    args.log_folder.mkdir(parents=True, exist_ok=True)
     check_shared(connection, args.log_folder.absolute(), "give a folder with -f that every node has under this path")
     check_installed(connection, args.packages)
     if (file := file_of(args.storage)) is not None:

@@ -105,12 +105,16 @@ def carry_out(job: Job) -> Outcome:
 
 def check_shared(connection: Connection, folder: Path, way_out: str) -> None:
     """
-    :param folder: exists here
+    :param folder: is made here
     :param way_out: for the message
     :raises ValueError: if a node does not see it, or cannot write into it; nothing is left in it
     """
     probe, token = folder / f".probe-{secrets.token_hex(8)}", secrets.token_hex(16)
-    probe.write_text(token)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text(token)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}): {way_out}.") from error
     try:
         for node, problem in connection.on_each_node(_looks_at_probe(), str(probe), token):
             if problem:

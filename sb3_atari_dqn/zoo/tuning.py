@@ -265,4 +265,9 @@ def _is_a_race(error: Exception) -> bool:
 
 def _redacted(storage: str) -> str:
     """The storage URL for messages, without its password."""
-    return storage if storage.endswith(".log") else _url(storage).render_as_string(hide_password=True)
+    if storage.endswith(".log"):
+        return storage
+    url = _url(storage)
+    if "password" in url.query:
+        url = url.update_query_dict({"password": "***"})
+    return url.render_as_string(hide_password=True)

@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
+import optuna
 import psutil
 import pytest
+import yaml
 
+from sb3_atari_dqn.commands import sweep, tune
 from sb3_atari_dqn.distributed.cluster import Connection
+from sb3_atari_dqn.plotting.runs import read_run
+from sb3_atari_dqn.reports.curves import read_study
 from sb3_atari_dqn.studies.ray_pool import RayPool, check_files, check_installed, check_shared
 from sb3_atari_dqn.studies.runner import Local, Runner
 from tests.support.jobs import DEAF, UNTIL_STOPPED, Events, Script
@@ -152,7 +157,7 @@ def test_a_lost_process_of_ray_takes_its_job_with_it_and_the_job_begins_again(co
 
     def kill_parent() -> None:
         first.append(pid_of(job) or 0)
-        psutil.Process(first[0]).parent().kill()  # type: ignore[union-attr]
+        psutil.Process(first[0]).parent().kill()
 
     user = when(lambda: pid_of(job) is not None, kill_parent)
     events = Events()
@@ -173,11 +178,9 @@ def test_an_error_before_the_process_starts_is_told(connection, tmp_path):
 
 
 @needs_ray
-@pytest.mark.parametrize(
-    ("threads", "gpus", "says"), [(512, 0.0, "take 512 CPU"), (1, 512.0, "take 1 CPU and 512 GPU")]
-)
+@pytest.mark.parametrize(("threads", "gpus", "says"), [(512, 0.0, "512 CPU"), (1, 512.0, "1 CPU and 512 GPU")])
 def test_what_no_node_has_is_said_before_anything_begins(connection, threads, gpus, says):
-    with pytest.raises(ValueError, match=f"{says}, and no node of the cluster has that"):
+    with pytest.raises(ValueError, match=f"take {says}, and no node of the cluster has that"):
         RayPool(connection, threads, gpus)
 
 
@@ -207,3 +210,36 @@ def test_two_machines_of_which_one_lacks_the_folder_and_one_is_lost(tmp_path):
     assert lines[lines.index(lost) + 1 :].count(f"{name}: begins") == 1
     assert {"a: done", "b: done"} <= {*lines}
     assert Script(name, "", tmp_path).notes == ["begun", "begun", "done"]
+
+
+@needs_ray
+def test_a_study_trains_on_ray_and_is_read_by_report_and_plot(connection, tmp_path, capsys):
+    settings = [{"algorithm": "dqn_dueling", "params": {"learning_starts": 100}}]
+    study = {"protocol": "small", "games": ["CartPole"], "seeds": [0], "steps": 300, "settings": settings}
+    file = tmp_path / "study.yml"
+    file.write_text(yaml.safe_dump({"protocols": {"small": {"env": "{game}-v1"}}, "studies": {"tiny": study}}))
+    with pytest.raises(SystemExit) as ended:
+        sweep.main([str(file), "--runs", str(tmp_path), "--ray", "local"])
+    output = capsys.readouterr().out
+    assert ended.value.code == 0, output
+    assert "dqn_dueling, CartPole, seed 0: done (steps)" in output
+    assert "1 of 1 done" in output
+    (curve,) = read_study(tmp_path / "tiny/tiny.csv")
+    assert (curve.system, curve.game, curve.seed) == ("dqn_dueling", "CartPole", "0")
+    assert read_run(next(tmp_path.glob("tiny/*/seed0/*/CartPole-v1_1"))).settings.args["seed"] == 0
+    assert connection.ray.is_initialized()  # who connected before also ends it
+
+
+@needs_ray
+def test_two_workers_on_ray_share_a_tuning_study(connection, runs, capsys):
+    zoo = ["--algo", "dqn_dueling", "--env", "CartPole-v1", "-n", "100", "--n-evaluations", "1", "--no-optim-plots"]
+    zoo += ["--eval-episodes", "1", "-params", "learning_starts:50", "--n-trials", "2", "--seed", "3"]
+    with pytest.raises(SystemExit) as ended:
+        tune.main([*zoo, "--storage", "study.log", "--study-name", "s", "--workers", "2", "--ray", "local"])
+    output = capsys.readouterr().out
+    assert ended.value.code == 0, output
+    assert output.count("done, 1 trials") == 2
+    assert "Study s: 2 complete\nBest: trial " in output
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("study.log"))
+    first, second = optuna.load_study(study_name="s", storage=storage).trials
+    assert first.params != second.params  # each worker has a seed of its own
