@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 
 from sb3_atari_dqn.commands import tune
 from sb3_atari_dqn.studies.trials import Worker, shares
 from sb3_atari_dqn.zoo import tuning
+from tests.support import postgres
 
 CARTPOLE = ["--algo", "dqn_dueling", "--env", "CartPole-v1"]
 
@@ -82,3 +84,21 @@ def test_what_cannot_be_tuned_is_said_before_anything_begins(runs, capsys, optio
     assert output.count("\n") == 1
     assert "secret" not in output
     assert list(runs.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_a_password_is_written_nowhere(runs, capsys):
+    with postgres.server() as url:
+        with_password = url.replace("zoo@", "zoo:secret@")
+        zoo = ["-n", "100", "--n-evaluations", "1", "--eval-episodes", "1", "-params", "learning_starts:50"]
+        study = ["--storage", with_password, "--study-name", "s", "--n-trials", "1", "--no-optim-plots"]
+        status, output = told(capsys, *CARTPOLE, *zoo, *study)
+        assert status == 0, output
+        assert "Study s: 1 complete" in output
+        command = optuna.load_study(study_name="s", storage=url).user_attrs["command"]
+    assert url in command
+    written = [path for path in runs.rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} == {".log", ".csv", ".pkl"}
+    assert not [path for path in written if b"secret" in path.read_bytes()]
+    assert "secret" not in output + command
