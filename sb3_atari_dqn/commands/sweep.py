@@ -61,7 +61,7 @@ class _Screen(Display):
         try:
             write_table(self._runs, self._folder, self._out)
         except (ValueError, OSError) as error:
-            self.tell(job, f"{self._out} was not written: {error}")
+            self.note(f"{self._out} was not written: {error}")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -112,7 +112,7 @@ def _run(args: argparse.Namespace, runs: Sequence[Run], folder: Path, out: Path)
     with report_user_errors("sweep"):
         write_table(runs, folder, out)
         screen.finish()
-    print(f"Wrote {out}")
+    report("sweep", f"Wrote {out}")
     sys.exit(130 if runner.stopped else 1 if runner.failed else 0)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sb3_atari_dqn.commands.errors import report, report_user_errors
 from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
-from sb3_atari_dqn.studies.job import Job
+from sb3_atari_dqn.studies.progress import EventLog
 from sb3_atari_dqn.studies.runner import Local, Pool, Runner
 from sb3_atari_dqn.studies.trials import Worker, shares
 
@@ -31,6 +31,8 @@ examples:
 docs/tuning.md describes the search.
 """
 
+_RECOUNT_S = 5.0
+
 
 def main(arguments: Sequence[str]) -> None:
     """
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
             workers = _workers(args, rest)
             pool = _pool(args, stack)
             _make(workers[0].log.parent)
-        runner = Runner(pool, _Screen())
+        runner = Runner(pool, _Screen(workers))
         runner.run(workers)
     from sb3_atari_dqn.zoo.tuning import summary
 
@@ -52,20 +54,26 @@ def main(arguments: Sequence[str]) -> None:
     sys.exit(130 if runner.stopped else 1 if runner.failed else 0)
 
 
-class _Screen:
-    """Says what happens."""
+class _Screen(EventLog):
+    """
+    Says what happens, and how many trials have ended.
 
-    def begun(self, job: Job, text: str) -> None:
-        self.note(f"{job.name}: {text}")
+    :param workers: whose logs are read
+    """
 
-    def ended(self, job: Job, text: str) -> None:
-        self.note(f"{job.name}: {text}")
-
-    def note(self, text: str) -> None:
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        super().__init__()
+        self._workers, self._ended, self._next = workers, 0, 0.0
 
     def refresh(self) -> None:
-        """The log of a worker has its trials."""
+        """A line when there are more."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _RECOUNT_S
+        ended = sum(worker.progress for worker in self._workers)
+        if ended > self._ended:
+            self._ended = ended
+            self.note(f"{ended} trials have ended")
 
 
 def _make(folder: Path) -> None:

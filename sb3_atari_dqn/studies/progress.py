@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -170,7 +171,37 @@ def _colored(text: str, line: Line) -> str:
     return text if color is None else f"{text[:place]}\x1b[{color}m{state}\x1b[0m{text[place + len(state) :]}"
 
 
-class Display:
+class EventLog:
+    """
+    Says what happens, a line each. Jobs go on if it cannot be written, since a terminal may be closed before they end.
+
+    :param file: standard output
+    """
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file or sys.stdout
+
+    def begun(self, job: Job, text: str) -> None:
+        """:param text: what it does, after its name"""
+        self.note(f"{job.name}: {text}")
+
+    def ended(self, job: Job, text: str) -> None:
+        """:param text: how it has ended, or what follows"""
+        self.note(f"{job.name}: {text}")
+
+    def note(self, text: str) -> None:
+        """:param text: a line"""
+        self._print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    def refresh(self) -> None:
+        """There is nothing to draw."""
+
+    def _print(self, text: str) -> None:
+        with suppress(OSError):
+            print(text, end="", file=self._file, flush=True)
+
+
+class Display(EventLog):
     """
     Shows a study while it runs: in a terminal the table, in place, with what happens above it; elsewhere what happens.
 
@@ -180,7 +211,8 @@ class Display:
     """
 
     def __init__(self, runs: Sequence[Run], folder: Path, file: TextIO | None = None) -> None:
-        self._places, self._file = [Place(run, folder) for run in runs], file or sys.stdout
+        super().__init__(file)
+        self._places = [Place(run, folder) for run in runs]
         self._live = self._file.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._running: set[str] = set()
         self._lines: dict[str, tuple[float, Line]] = {}
@@ -189,22 +221,19 @@ class Display:
     def begun(self, job: Job, text: str) -> None:
         """:param job: counts as running from now on"""
         self._running.add(job.name)
-        self.tell(job, text)
+        self._lines.pop(job.name, None)
+        super().begun(job, text)
 
     def ended(self, job: Job, text: str) -> None:
         """:param job: does not run any more"""
         self._running.discard(job.name)
-        self.tell(job, text)
-
-    def tell(self, job: Job, text: str) -> None:
-        """A line about a job, above the table."""
         self._lines.pop(job.name, None)
-        self.note(f"{job.name}: {text}")
+        super().ended(job, text)
 
     def note(self, text: str) -> None:
         """:param text: a line above the table"""
         self._clear()
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=self._file, flush=True)
+        super().note(text)
         self._next = 0.0
 
     def refresh(self) -> None:
@@ -216,7 +245,7 @@ class Display:
         columns, rows = shutil.get_terminal_size()
         table = self._table(now, columns - 1, rows, "NO_COLOR" not in os.environ)
         self._clear()
-        print("\n".join(table), file=self._file, flush=True)
+        self._print("\n".join(table) + "\n")
         self._height = len(table)
 
     def finish(self) -> None:
@@ -224,7 +253,7 @@ class Display:
         self._clear()
         width = shutil.get_terminal_size().columns - 1
         self._lines.clear()
-        print("\n".join(self._table(time.time(), width, None, False)), file=self._file, flush=True)
+        self._print("\n".join(self._table(time.time(), width, None, False)) + "\n")
 
     def _table(self, now: float, width: int, height: int | None, color: bool) -> list[str]:
         return drawn(
@@ -242,7 +271,7 @@ class Display:
 
     def _clear(self) -> None:
         if self._height:
-            print(f"\r\x1b[{self._height}A\x1b[J", end="", file=self._file)
+            self._print(f"\r\x1b[{self._height}A\x1b[J")
             self._height = 0
 
 

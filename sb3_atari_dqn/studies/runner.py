@@ -12,6 +12,8 @@ from typing import Protocol
 from sb3_atari_dqn.studies.job import FAILED, LOST, STOPPED, Attempt, Job, Outcome
 
 _PAUSE_S = 0.2  # between two looks at the jobs
+#: A closed terminal sends SIGHUP
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Losses of one job without progress between them: then something else is wrong
 _MOST_LOSSES = 3
 
@@ -106,7 +108,7 @@ class Runner:
     def run(self, jobs: Sequence[Job]) -> None:
         """:param jobs: are begun in this order"""
         self._waiting.extend(jobs)
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._stop) for number in _SIGNALS if not _is_ignored(number)}
         try:
             while self._running or (self._waiting and not self._signals):
                 self._begin()
@@ -161,3 +163,8 @@ class Runner:
         else:
             self._screen.note("Killing.")
             self._pool.kill()
+
+
+def _is_ignored(number: int) -> bool:
+    """:return: whether SIGHUP is to be ignored, as nohup says"""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN

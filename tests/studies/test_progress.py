@@ -1,6 +1,7 @@
 """The table of a study in the terminal."""
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -139,3 +140,15 @@ def test_elsewhere_there_are_only_lines(tmp_path):
     display.refresh()
     assert out.getvalue().count("\n") == 1
     assert "\x1b" not in out.getvalue()
+
+
+def test_a_closed_output_does_not_end_the_study(tmp_path):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as out:
+        display = Display([run()], tmp_path, out)
+        os.close(reader)
+        display.note("nobody reads this")
+        display.finish()
+        with pytest.raises(BrokenPipeError):
+            out.flush()
+        out.buffer.raw.close()  # type: ignore[attr-defined]

@@ -24,7 +24,6 @@ from sb3_atari_dqn.studies.plan import name_of, runs_of, studies
 from sb3_atari_dqn.studies.record import Place, Record, active_seconds
 from sb3_atari_dqn.studies.table import COLUMNS, POINTS, rows, write_table
 from tests.support import markers
-from tests.support.commands import run as run_command
 from tests.support.fake_runs import START, write_run
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -268,7 +267,7 @@ SMALL: dict[str, Any] = {
     "protocol": "small", "games": ["CartPole"], "steps": 1500, "window": 5,
     "settings": [
         {"algorithm": "dqn_dueling", "params": {"learning_starts": 200, "train_freq": 64, "gradient_steps": 1,
-                                                "checkpoint_freq": 100}},
+                                                "checkpoint_freq": 200}},
         {"algorithm": "dqn_qr", "setting": "broken", "params": {"gamma": 2}},
     ],
 }  # fmt: skip
@@ -277,6 +276,17 @@ SMALL: dict[str, Any] = {
 def table_of(folder: Path) -> list[dict[str, str]]:
     with (folder / "tiny/tiny.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def told(capsys, *arguments: object) -> tuple[int, str]:
+    """:return: status and output of the command, in this process"""
+    status = 0
+    try:
+        sweep.main([str(argument) for argument in arguments])
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
 
 
 def wait_for_checkpoint(place: Place, above: int = 0) -> None:
@@ -293,7 +303,7 @@ def training_of(program: int, place: Place) -> psutil.Process:
 
 
 @pytest.mark.slow
-def test_a_study_is_killed_stopped_and_continued_and_makes_one_table(tmp_path):
+def test_a_study_is_killed_stopped_and_continued_and_makes_one_table(tmp_path, capsys):
     markers.require("a study is started", *markers.NOT_FAST)
     file = declared(tmp_path, **SMALL)
     command = [*SWEEP, str(file), "--runs", str(tmp_path)]
@@ -305,24 +315,25 @@ def test_a_study_is_killed_stopped_and_continued_and_makes_one_table(tmp_path):
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 130, output
-    told = [line.partition("seed 0: ")[2] for line in output.splitlines() if "dqn_dueling, CartPole" in line]
-    assert [re.sub(r"\d+", "N", line) for line in told] == [
+    events = [line.partition("seed 0: ")[2] for line in output.splitlines() if "dqn_dueling, CartPole" in line]
+    assert [re.sub(r"\d+", "N", line) for line in events] == [
         *("begins", "was killed by SIGKILL: is tried again", "continues from step N", "stopped"),
     ]
     stopped_at = place.checkpoint_steps
     assert stopped_at is not None
     assert stopped_at < 1500
     assert place.record().ended is None
-    shown = run_command([*command, "--status"]).stdout
+    arguments = [file, "--runs", tmp_path]
+    _, shown = told(capsys, *arguments, "--status")
     assert re.search(r"dqn_dueling +CartPole +0  stopped +\d+%", shown)
     assert re.search(r"dqn_qr broken +CartPole +0  waiting\n", shown)
 
-    again = run_command(command)
-    assert again.returncode == 1, again.stdout  # because of the second setting
-    assert f"dqn_dueling, CartPole, seed 0: continues from step {stopped_at:,}" in again.stdout
-    assert "dqn_dueling, CartPole, seed 0: done (steps)" in again.stdout
-    assert re.search(r"dqn_qr broken, CartPole, seed 0: failed with status 1: ValueError: gamma .*log: ", again.stdout)
-    assert "1 of 2 done, 1 failed" in again.stdout
+    status, again = told(capsys, *arguments)
+    assert status == 1, again  # because of the second setting
+    assert f"dqn_dueling, CartPole, seed 0: continues from step {stopped_at:,}" in again
+    assert "dqn_dueling, CartPole, seed 0: done (steps)" in again
+    assert re.search(r"dqn_qr broken, CartPole, seed 0: failed with status 1: ValueError: gamma .*log: ", again)
+    assert "1 of 2 done, 1 failed" in again
     record = json.loads((place.folder / "CartPole.json").read_text())
     assert len(record["periods"]) == 3
     found = [row for row in table_of(tmp_path) if row["algorithm"] == "dqn_dueling"]
@@ -330,14 +341,6 @@ def test_a_study_is_killed_stopped_and_continued_and_makes_one_table(tmp_path):
     assert steps == sorted(steps)
     assert steps[-1] > stopped_at
     assert {row["state"] for row in found} == {"steps"}
-
-
-def told(capsys, *arguments: object) -> tuple[int, str]:
-    """:return: status and output of the command, in this process"""
-    with pytest.raises(SystemExit) as ended:
-        sweep.main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out + captured.err
 
 
 def test_a_study_that_is_done_does_nothing(tmp_path, capsys):
