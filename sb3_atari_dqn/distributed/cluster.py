@@ -40,6 +40,8 @@ class Connection:
         _check_installed()
         if address == LOCAL:
             self._keep_private()
+        elif not _is_connected():
+            check_address(address)  # before Ray is imported, which reads the settings of a private one then
         import ray
         import ray.exceptions
 
@@ -75,7 +77,7 @@ class Connection:
     def _keep_private(self) -> None:
         """Before Ray is imported: it reads its settings then. If the user imported it before, there is no token."""
         ray, settings = sys.modules.get("ray"), dict(_PRIVATE)
-        if ray is not None and ray.is_initialized():
+        if _is_connected():
             return
         if ray is None or _token.cache_info().currsize:
             settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
@@ -94,7 +96,6 @@ class Connection:
             options["include_dashboard"] = False
         else:
             options["address"] = address
-            check_address(address)
         try:
             self.ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -187,6 +188,12 @@ def _check_installed() -> None:
             "ray: Ray is not installed: pip install 'sb3-atari-dqn[ray]', or go on without it (actors: ray: {address: "
             "in-process})."
         )
+
+
+def _is_connected() -> bool:
+    """:return: whether the user has connected to a Ray before"""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def check_address(address: str) -> None:
