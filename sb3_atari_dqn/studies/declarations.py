@@ -13,7 +13,14 @@ from sb3_atari_dqn.validation import as_int, check_between, check_finite, check_
 
 _OF_FILE = ("protocols", "studies")
 _REQUIRED = ("protocol", "games", "seeds", "steps", "settings")
-_DEFAULTS: dict[str, Any] = {"about": "", "window": 100, "goal": None, "hours": None, "params": {}}
+_DEFAULTS: dict[str, Any] = {
+    "about": "",
+    "window": 100,
+    "goal": None,
+    "evaluation_games": 0,
+    "hours": None,
+    "params": {},
+}
 _OF_SETTINGS = ("algorithm", "conf", "setting", "params")
 _OF_PROTOCOLS = ("env", "params")
 _GAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)  # becomes part of file names
@@ -66,6 +73,7 @@ def checked_study(name: str, study: Any, protocols: Mapping[str, Any]) -> dict[s
     found["seeds"] = [as_int(f"{where}: seeds", seed, 0, _LARGEST_SEED) for seed in seeds]
     found["steps"] = as_int(f"{where}: steps", found["steps"], 1)
     found["window"] = as_int(f"{where}: window", found["window"], 1)
+    found["evaluation_games"] = as_int(f"{where}: evaluation_games", found["evaluation_games"], 0)
     if found["goal"] is not None:
         check_finite(f"{where}: goal", found["goal"])
     if found["hours"] is not None:

@@ -28,6 +28,7 @@ class Run:
     :param steps: environment steps
     :param window: training episodes that a score averages
     :param goal: mean return at which it stops, None: none
+    :param evaluation_games: games that must confirm the goal, 0: the training episodes are enough
     :param hours: of training after which it stops, None: no limit
     """
 
@@ -43,6 +44,7 @@ class Run:
     window: int
     goal: float | None
     hours: float | None
+    evaluation_games: int = 0
 
     @property
     def system(self) -> str:
@@ -91,6 +93,7 @@ class Run:
         if self.goal is None:
             return {}
         stop = {"mean_return": self.goal, "episodes": self.window, "verbose": 1}
+        stop |= {"evaluation_games": self.evaluation_games} if self.evaluation_games else {}
         return {"callback": [{"sb3_atari_dqn.callbacks.StopAtReturn": stop}]}
 
 
@@ -160,6 +163,7 @@ def _run(name: str, study: Mapping[str, Any], setting: Mapping[str, Any], game: 
         window=study["window"],
         goal=study["goal"],
         hours=study["hours"],
+        evaluation_games=study["evaluation_games"],
     )
 
 
