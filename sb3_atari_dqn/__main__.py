@@ -13,6 +13,8 @@ ZOO_COMMANDS = ("train", "enjoy", "record_video", "record_training", "push_to_hu
 
 #: Name and what it does; each is a module of :mod:`sb3_atari_dqn.commands` with a function ``main(arguments)``.
 OWN_COMMANDS: dict[str, str] = {
+    "sweep": "train algorithms x games x seeds, on this machine or on a Ray cluster",
+    "tune": "tune hyperparameters with several workers, on this machine or on a Ray cluster",
     "resume": "continue a run that was stopped or killed, exactly where it was",
     "recipes": "list the recipes, reproductions of published tutorials",
     "look": "draw the observations: raw frame, each stage of preprocessing, frame stack",

@@ -24,7 +24,11 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.zoo": ("zoo/", "commands/", "__init__.py"),
     f"{NAME}.algorithms": ("algorithms/", "zoo/", "__init__.py"),
     "ray": ("distributed/cluster.py",),
-    f"{NAME}.distributed": ("distributed/", "zoo/", "__init__.py", "__main__.py"),
+    f"{NAME}.distributed": (
+        *("distributed/", "zoo/", "__init__.py", "__main__.py", "commands/sweep.py", "commands/tune.py"),
+        "studies/ray_pool.py",
+    ),
+    f"{NAME}.studies": ("studies/", "commands/sweep.py", "commands/tune.py"),
     f"{NAME}.policies": ("learners/", "algorithms/", "policies_0_1_0.py", "zoo/", "distributed/"),
     f"{NAME}.learners": ("learners/", "algorithms/", "distributed/"),
     f"{NAME}.objectives": (
@@ -39,12 +43,12 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     f"{NAME}.policies_0_1_0": ("policies.py", "algorithms/saved_models.py"),
     f"{NAME}.checkpoints": (
         *("checkpoints/", "algorithms/", "callbacks/", "exploration.py", "replay/", "zoo/", "__init__.py"),
-        "distributed/",
+        *("distributed/", "studies/training.py"),
     ),
     f"{NAME}.callbacks": ("callbacks/", "zoo/", "commands/"),
     f"{NAME}.dino": ("dino/", "zoo/"),
     f"{NAME}.commands": ("commands/",),
-    f"{NAME}.catalogue": ("__init__.py", "zoo/", "commands/", "plotting/settings.py"),
+    f"{NAME}.catalogue": ("__init__.py", "zoo/", "commands/", "plotting/settings.py", "studies/plan.py"),
     f"{NAME}.episodes": ("commands/",),
     f"{NAME}.recipes": ("recipes/", "zoo/", "commands/", "__main__.py"),
     f"{NAME}.pictures": ("pictures/", "commands/"),
@@ -52,8 +56,8 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
         *("atari/", "callbacks/", "distributed/", "zoo/", "commands/", "plotting/"),
         *("reports/protocol.py", "__init__.py"),
     ),
-    f"{NAME}.plotting": ("plotting/", "reports/", "commands/plot.py"),
-    f"{NAME}.reports": ("reports/", "commands/report.py"),
+    f"{NAME}.plotting": ("plotting/", "reports/", "commands/plot.py", "studies/"),
+    f"{NAME}.reports": ("reports/", "commands/report.py", "studies/table.py"),
     f"{NAME}.replay": ("replay/", "algorithms/", "learners/cuda_graph.py", "__init__.py"),
 }
 
@@ -76,6 +80,7 @@ STRANGERS_TO: dict[str, tuple[str, ...]] = {
     "pictures/*.py": (*HOST, "torch", "ale_py"),
     "recipes/*.py": (*HOST, "torch", "numpy", "ale_py"),
     "catalogue.py": (*HOST, "torch", "numpy", "ale_py", "optuna"),
+    "studies/*.py": (*HOST, "torch", "ale_py", "optuna"),
 }
 
 # What files may import of ours.
@@ -84,6 +89,10 @@ OURS_FOR: dict[str, tuple[str, ...]] = {
     "recipes/*.py": ("recipes", "validation"),
     "objectives/*.py": ("objectives", "validation"),
     "catalogue.py": (),
+    "studies/*.py": (
+        *("studies", "catalogue", "checkpoints.lock", "distributed.cluster", "files", "plotting", "reports.protocol"),
+        "validation",
+    ),
     "checkpoints/*.py": ("checkpoints", "files"),
     "replay/*.py": ("replay", "checkpoints.state", "schedules", "validation", "transfers"),
 }

@@ -40,3 +40,29 @@ class Renamed(argparse.Action):
         new = f"--{self.dest.replace('_', '-')}"
         warnings.warn(f"{self.option_strings[0]} was renamed to {new}: use {new} {values}", FutureWarning, stacklevel=2)
         setattr(namespace, self.dest, values)
+
+
+def share(text: str) -> float:
+    """
+    A number of GPUs, for argparse.
+
+    :return: 0 to 1, or a whole number
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (0 <= value <= 1 or (value < 1e4 and value == int(value) and value > 0)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither between 0 and 1 nor a whole number")
+    return value
+
+
+def add_pool_options(parser: argparse.ArgumentParser, job: str) -> None:
+    """
+    Where processes run.
+
+    :param job: what each of them is, such as "run"
+    """
+    parser.add_argument("--ray", metavar="ADDRESS", help="on a Ray cluster: HOST:PORT, auto, or local")
+    parser.add_argument("--threads", type=int_at_least(1), default=1, metavar="N", help=f"CPUs of a {job} (default: 1)")
+    parser.add_argument("--gpus", type=share, default=0.0, metavar="N", help=f"of a {job}, with --ray, such as 0.25")

@@ -21,7 +21,7 @@ Report Atari runs of any number of games and seeds: a table per game; interquart
 gap of human-normalised scores with 95 % stratified bootstrap intervals; performance profiles; probabilities of
 improvement; curves over frames and over wall-clock time. The folder gets report.md, report.json and the figures.
 
-RUNS are run folders of the zoo, of any algorithm, and CSV files of benchmarks/study.py. Scores are compared at equal
+RUNS are run folders of the zoo, of any algorithm, and CSV files of sweeps. Scores are compared at equal
 frames. Scores of different protocols (sticky actions, life-loss termination, training returns or evaluations) are not
 compared, unless --across-protocols marks them.
 """

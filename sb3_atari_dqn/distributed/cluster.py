@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -28,25 +28,27 @@ _CONNECT_TIMEOUT_S, _PROBE_TIMEOUT_S, _CPUS_TIMEOUT_S = 5.0, 60.0, 10.0
 _STORE_BYTES = 512 * 2**20
 
 
-class Cluster:
+class Connection:
     """
-    :param settings: address, and the CPUs that the actors will take
-    :raises ValueError: if Ray is not installed, no cluster is there, it has too few CPUs, or a node has other packages
+    :param address: local, auto or HOST:PORT
+    :raises ValueError: if Ray is not installed, no cluster is there, or a node has other packages
     """
 
-    def __init__(self, settings: ActorSettings) -> None:
+    def __init__(self, address: str) -> None:
         self._environment: dict[str, str | None] = {}
         self._own = False
         _check_installed()
-        if settings.address == LOCAL:
+        if address == LOCAL:
             self._keep_private()
+        elif not _is_connected():
+            check_address(address)  # before Ray is imported, which reads the settings of a private one then
         import ray
         import ray.exceptions
 
         self.ray = ray
         try:
-            self._connect(settings)
-            self._check_cpus(settings)
+            self._connect(address)
+            self._check_resources()
             self._check_nodes()
         except BaseException:
             self.close()
@@ -75,7 +77,7 @@ class Cluster:
     def _keep_private(self) -> None:
         """Before Ray is imported: it reads its settings then. If the user imported it before, there is no token."""
         ray, settings = sys.modules.get("ray"), dict(_PRIVATE)
-        if ray is not None and ray.is_initialized():
+        if _is_connected():
             return
         if ray is None or _token.cache_info().currsize:
             settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
@@ -84,24 +86,67 @@ class Cluster:
             os.environ[name] = value
         self._set_loopback_only(True)
 
-    def _connect(self, settings: ActorSettings) -> None:
+    def _connect(self, address: str) -> None:
         if self.ray.is_initialized():  # by the user, who will also end it
             return
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if settings.address == LOCAL:
+        if address == LOCAL:
             n_cpus = len(os.sched_getaffinity(0))
             options |= {"address": "local", "num_cpus": n_cpus, "object_store_memory": _STORE_BYTES}
             options["include_dashboard"] = False
         else:
-            options["address"] = settings.address
-            check_address(settings.address)
+            options["address"] = address
         try:
             self.ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ValueError(f"ray: {_connection_problem(settings.address, error)}") from None
+            raise ValueError(f"ray: {_connection_problem(address, error)}") from None
         self._own = True
 
-    def _check_cpus(self, settings: ActorSettings) -> None:
+    def _check_resources(self) -> None:
+        """:raises ValueError: if the cluster has too few for what it is wanted for"""
+
+    def _check_nodes(self) -> None:
+        """:raises ValueError: if Python or a package of a node is of another version than here, or missing"""
+        own = _versions(PACKAGES)
+        for node, there in self.on_each_node(_probe(), PACKAGES):
+            check_versions(node, own, there)
+
+    def on_each_node(self, function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, Any]]:
+        """
+        :param function: that Ray can send whole, so that it runs on nodes without this package
+        :return: address and answer of every node
+        :raises ValueError: if a node runs no task
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        remote = self.ray.remote(num_cpus=0)(function)
+        nodes = [node for node in self.ray.nodes() if node["Alive"]]
+        answers = [
+            remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                *arguments
+            )
+            for node in nodes
+        ]
+        for node, answer in zip(nodes, answers, strict=True):
+            name = node["NodeManagerAddress"]
+            try:
+                yield name, self.ray.get(answer, timeout=_PROBE_TIMEOUT_S)
+            except self.ray.exceptions.RayError as error:
+                raise ValueError(f"ray: node {name} runs no task ({type(error).__name__}): see its logs.") from None
+
+
+class Cluster(Connection):
+    """
+    :param settings: address, and the CPUs that the actors will take
+    :raises ValueError: see :class:`Connection`, and if the cluster has too few CPUs
+    """
+
+    def __init__(self, settings: ActorSettings) -> None:
+        self._settings = settings
+        super().__init__(settings.address)
+
+    def _check_resources(self) -> None:
+        settings = self._settings
         wanted = settings.actors * settings.cpus_per_actor
         whole = int(self.ray.cluster_resources().get("CPU", 0))
         end = time.monotonic() + _CPUS_TIMEOUT_S
@@ -115,26 +160,6 @@ class Cluster:
 
     def _free_cpus(self) -> int:
         return int(self.ray.available_resources().get("CPU", 0))
-
-    def _check_nodes(self) -> None:
-        """:raises ValueError: if Python or a package of a node is of another version than here, or missing"""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        own, remote = _versions(PACKAGES), self.ray.remote(num_cpus=0)(_probe())
-        nodes = [node for node in self.ray.nodes() if node["Alive"]]
-        answers = [
-            remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                PACKAGES
-            )
-            for node in nodes
-        ]
-        for node, answer in zip(nodes, answers, strict=True):
-            name = node["NodeManagerAddress"]
-            try:
-                there = self.ray.get(answer, timeout=_PROBE_TIMEOUT_S)
-            except self.ray.exceptions.RayError as error:
-                raise ValueError(f"ray: node {name} runs no task ({type(error).__name__}): see its logs.") from None
-            check_versions(name, own, there)
 
 
 @cache
@@ -153,16 +178,22 @@ def check_versions(node: str, own: dict[str, str | None], there: dict[str, str |
     for name, here in own.items():
         if there.get(name) != here:
             found = f"has {name} {there[name]}" if there.get(name) else f"lacks {name}"
-            raise ValueError(f"ray: node {node} {found}, the learner {here or 'none'}: install {name} {here} there.")
+            raise ValueError(f"ray: node {node} {found}, this machine {here or 'none'}: install {name} {here} there.")
 
 
 def _check_installed() -> None:
     """:raises ValueError: if Ray is not"""
     if find_spec("ray") is None:
         raise ValueError(
-            "ray: actors need Ray, which is not installed: pip install 'sb3-atari-dqn[ray]', or ray: {address: "
-            "in-process}."
+            "ray: Ray is not installed: pip install 'sb3-atari-dqn[ray]', or go on without it (actors: ray: {address: "
+            "in-process})."
         )
+
+
+def _is_connected() -> bool:
+    """:return: whether the user has connected to a Ray before"""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def check_address(address: str) -> None:

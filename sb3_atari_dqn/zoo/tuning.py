@@ -5,7 +5,9 @@ arguments, both during a trial and when ``--trial-id`` loads one. An algorithm's
 search space differs from the common one.
 """
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,8 @@ COMMON: dict[str, Range | Choice] = {
 # If two processes create the tables at once, the loser fails within milliseconds of the winner's commit.
 _ATTEMPTS = 20
 _PAUSE_S = 0.5
+#: In a text that may not be a URL
+_PASSWORD = re.compile(r":[^:/]*@")
 
 
 def search_space(algorithm: Algorithm, pixels: bool = True, n_step: bool = True) -> list[Range | Choice]:
@@ -163,6 +167,67 @@ def check_trial(storage: str, study_name: str, trial_id: int | None) -> None:
         )
 
 
+def without_password(storage: str) -> tuple[str, str | None]:
+    """
+    :param storage: the zoo's ``--storage``
+    :return: without the password of a PostgreSQL URL, for a command line, and that password, for PGPASSWORD
+    :raises ValueError: if it is no storage
+    """
+    if storage.endswith(".log"):
+        return storage, None
+    url = _url(storage)
+    if url.get_backend_name() != "postgresql":
+        return storage, None
+    if "password" in url.query:
+        raise ValueError("--storage has its password behind the ?: write user:password@host, or set PGPASSWORD")
+    if url.password is None:
+        return storage, None
+    return URL.create(**{**url._asdict(), "password": None}).render_as_string(hide_password=False), str(url.password)
+
+
+def file_of(storage: str) -> Path | None:
+    """
+    :param storage: the zoo's ``--storage``
+    :return: its file, None: it is on a server
+    :raises ValueError: if it is no storage, or in the memory of one process
+    """
+    if storage.endswith(".log"):
+        return Path(storage)
+    url = _url(storage)
+    if url.get_backend_name() != "sqlite":
+        return None
+    if url.database in (None, "", ":memory:"):
+        raise ValueError(f"--storage {storage} is in the memory of one process: give a file, or PostgreSQL")
+    return Path(str(url.database))
+
+
+def with_file(storage: str, file: Path) -> str:
+    """:return: the storage with its file at another path"""
+    return str(file) if storage.endswith(".log") else _url(storage).set(database=str(file)).render_as_string()
+
+
+def problem_with(storage: str) -> str:
+    """:return: why this machine cannot use a storage, empty if it can"""
+    try:
+        prepare_storage(storage)
+    except ValueError as error:
+        return " ".join(str(error).split())[:400]
+    return ""
+
+
+def summary(storage: str, study_name: str) -> str:
+    """:return: what a study has come to, for the user"""
+    opened = _open_journal(storage) if storage.endswith(".log") else RDBStorage(storage)
+    study = optuna.load_study(study_name=study_name, storage=opened)
+    counts = Counter(trial.state.name.lower() for trial in study.trials)
+    lines = [f"Study {study_name}: {', '.join(f'{n} {state}' for state, n in counts.items()) or 'no trials'}"]
+    if counts["complete"]:
+        best = study.best_trial
+        lines += [f"Best: trial {best.number}, value {best.value:g}"]
+        lines += [f"  {name}: {value}" for name, value in best.params.items()]
+    return "\n".join(lines)
+
+
 def _open_existing(storage: str) -> BaseStorage:
     if storage.endswith(".log"):
         if not Path(storage).is_file():
@@ -185,10 +250,11 @@ def _open_journal(path: str) -> BaseStorage:
 def _url(storage: str) -> URL:
     try:
         return make_url(storage)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError):
+        shown = _PASSWORD.sub(":***@", storage)
         raise ValueError(
-            f"--storage {storage!r} is neither a journal file (name.log) nor a database URL such as sqlite:///name.db"
-        ) from error
+            f"--storage {shown!r} is neither a journal file (name.log) nor a database URL such as sqlite:///name.db"
+        ) from None
 
 
 def _is_a_race(error: Exception) -> bool:
@@ -199,4 +265,9 @@ def _is_a_race(error: Exception) -> bool:
 
 def _redacted(storage: str) -> str:
     """The storage URL for messages, without its password."""
-    return storage if storage.endswith(".log") else _url(storage).render_as_string(hide_password=True)
+    if storage.endswith(".log"):
+        return storage
+    url = _url(storage)
+    if "password" in url.query:
+        url = url.update_query_dict({"password": "***"})
+    return url.render_as_string(hide_password=True)

@@ -60,8 +60,8 @@ def test_games_that_do_not_come_out_even(settings, n_envs, message):
 @pytest.mark.parametrize(
     ("there", "message"),
     [
-        ({"Python": "3.12", "ray": "2.60.0"}, r"node 10.0.0.2 has Python 3.12, the learner 3.11"),
-        ({"Python": "3.11", "ray": None}, r"node 10.0.0.2 lacks ray, the learner 2.60.0: install ray 2.60.0 there"),
+        ({"Python": "3.12", "ray": "2.60.0"}, r"node 10.0.0.2 has Python 3.12, this machine 3.11"),
+        ({"Python": "3.11", "ray": None}, r"node 10.0.0.2 lacks ray, this machine 2.60.0: install ray 2.60.0 there"),
         ({"Python": "3.11"}, "lacks ray"),
     ],
 )

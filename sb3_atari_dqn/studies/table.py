@@ -17,8 +17,8 @@ from sb3_atari_dqn.plotting.runs import NothingToDraw, RunLog, read_run
 from sb3_atari_dqn.plotting.statistics import running_mean
 from sb3_atari_dqn.reports.protocol import COLUMNS as PROTOCOL
 from sb3_atari_dqn.reports.protocol import EVALUATION, as_cells, protocol_of
-from studies.plan import Run
-from studies.record import Place, active_seconds, as_text, seconds_trained
+from sb3_atari_dqn.studies.plan import Run
+from sb3_atari_dqn.studies.record import Place, active_seconds, as_text
 
 COLUMNS = (
     *("study", "algorithm", "setting", "game", "seed", "step", "frames", "score", "episodes", "seconds", "state"),
@@ -111,28 +111,3 @@ def _start(folder: Path) -> float:
     """:return: when the first monitor file was begun, seconds since the epoch"""
     heads = [path.open(encoding="utf-8").readline() for path in folder.glob("*monitor.csv")]
     return min(float(json.loads(head.lstrip("#"))["t_start"]) for head in heads)
-
-
-def status(runs: Sequence[Run], folder: Path, now: float) -> str:
-    """:return: a line for each run, and what is done and left"""
-    lines, done = [], 0
-    for run in runs:
-        place = Place(run, folder)
-        record, log = place.record(), log_of(place)
-        steps = 0.0 if log is None else float(log.episodes.env_steps[-1])
-        done += record.ended is not None
-        score = "" if log is None else f", score {running_mean(log.episodes.returns, run.window)[-1]:.1f}"
-        hours = seconds_trained(record, now) / 3600
-        lines.append(f"{run.name}: {_state(place)}, {steps:,.0f} of {run.steps:,} steps{score}, {hours:.2f} h")
-    return "\n".join([*lines, f"{done} of {len(runs)} runs done, {len(runs) - done} left"])
-
-
-def _state(place: Place) -> str:
-    record = place.record()
-    if record.ended:
-        return f"done ({record.ended})"
-    if not record.periods:
-        return "not begun"
-    if record.periods[-1][1] is None:
-        return "running, or cut off"
-    return f"failed with status {record.status}, see {place.log}" if record.status else "stopped"

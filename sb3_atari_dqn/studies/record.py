@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sb3_atari_dqn.files import replacing
-from studies.plan import Run
+from sb3_atari_dqn.studies.plan import Run
 
 #: How runs end; a run that has not ended has state "partial" or "not begun".
 STEPS, GOAL, HOURS = "steps", "goal", "hours"
@@ -28,7 +28,8 @@ class Record:
     :param threads: of torch and OpenMP
     :param periods: begin and end of every process, seconds since the epoch; the end is None while it runs
     :param ended: "steps", "goal", "hours", or None
-    :param status: of the last process that ended by itself
+    :param status: of the last process that ended by itself; negative: it was killed by this signal
+    :param settings: that the run began with; empty in records of older versions
     """
 
     commits: list[str] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Record:
     periods: list[list[float | None]] = field(default_factory=list)
     ended: str | None = None
     status: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 class Place:
@@ -63,11 +65,21 @@ class Place:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self._json} is damaged ({error}): repair it, or remove it with its run") from error
 
+    def check_settings(self) -> None:
+        """:raises ValueError: if the run began with other settings than its study declares now"""
+        began = self.record().settings
+        now = json.loads(json.dumps(self.run.settings, default=str))
+        if changed := [key for key in now if began and began.get(key) != now[key]]:
+            raise ValueError(
+                f"{self.run.name} began with other {', '.join(changed)} ({began[changed[0]]!r}) than the study has now "
+                f"({now[changed[0]]!r}): give the changed setting another name, or use another folder with --runs"
+            )
+
     def save(self, record: Record) -> None:
         """:param record: replaces the file"""
         self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._json) as file:
-            file.write(f"{json.dumps(asdict(record), indent=1)}\n".encode())
+            file.write(f"{json.dumps(asdict(record), indent=1, default=str)}\n".encode())
 
     @property
     def run_folder(self) -> Path | None:
@@ -76,7 +88,7 @@ class Place:
         return max(found)[1] if found else None
 
     def _folders(self) -> Sequence[Path]:
-        pattern = re.compile(re.escape(self.run.env) + r"_\d+")
+        pattern = re.compile(re.escape(self.run.env.replace("/", "-")) + r"_\d+")  # as the zoo names it
         above = self.folder / self.run.algorithm
         return [path for path in above.iterdir() if pattern.fullmatch(path.name)] if above.is_dir() else []
 

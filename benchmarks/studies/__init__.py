@@ -1,1 +1,0 @@
-"""Studies: named lists of runs of the zoo that can be stopped and continued, and their tables."""

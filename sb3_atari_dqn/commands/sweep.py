@@ -1,0 +1,182 @@
+"""``python -m sb3_atari_dqn sweep STUDY.yml``: algorithms x games x seeds, on this machine or on a Ray cluster."""
+
+import argparse
+import fcntl
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sb3_atari_dqn.commands.errors import report, report_user_errors
+from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
+from sb3_atari_dqn.studies.job import Job
+from sb3_atari_dqn.studies.plan import Run, name_of, runs_of, studies
+from sb3_atari_dqn.studies.progress import Display, status
+from sb3_atari_dqn.studies.runner import Local, Pool, Runner
+from sb3_atari_dqn.studies.table import write_table
+from sb3_atari_dqn.studies.training import Training
+
+_EXPLANATION = """\
+Train every setting of a study on every game with every seed. Each run is a training of the zoo in a process of its own.
+Ctrl-C or SIGTERM stops all of them with a checkpoint each, and the same command continues them, exactly; what failed or
+was lost is run again. Run folders go to RUNS/NAME, and NAME.csv there has a row per run and point of its curve.
+
+With --ray, runs share the CPUs of a cluster. The folder of the runs must then be on a file system that every node has
+under the same path.
+"""
+
+_EXAMPLES = """\
+examples:
+  python -m sb3_atari_dqn sweep study.yml --parallel 2
+  python -m sb3_atari_dqn sweep study.yml --ray HEAD:6379 --runs /shared/sweeps
+  python -m sb3_atari_dqn sweep study.yml --status
+  python -m sb3_atari_dqn report sweeps/NAME/NAME.csv
+
+docs/sweeps.md describes the file of studies.
+"""
+
+RUNS = Path("sweeps")
+_LOCK = ".lock"
+
+
+class _Screen(Display):
+    """
+    The table in the terminal, and the one in the file.
+
+    :param runs: of a study
+    :param folder: of the study
+    :param out: CSV, written anew whenever a run ends
+    """
+
+    def __init__(self, runs: Sequence[Run], folder: Path, out: Path) -> None:
+        super().__init__(runs, folder)
+        self._runs, self._folder, self._out = runs, folder, out
+
+    def ended(self, job: Job, text: str) -> None:
+        """An error here must not stop the other runs; at the end it is raised."""
+        super().ended(job, text)
+        try:
+            write_table(self._runs, self._folder, self._out)
+        except (ValueError, OSError) as error:
+            self.note(f"{self._out} was not written: {error}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """
+    :param arguments: as typed after ``sweep``
+    :raises SystemExit: with status 2 and one line on a user error, 1 if a run failed, 130 if it was stopped
+    """
+    args = _parser().parse_args(arguments)
+    with report_user_errors("sweep"):
+        if args.list:
+            report("sweep", "\n".join(f"{name}: {about}" for name, about in studies(args.study).items()))
+            return
+        name = name_of(args.name, args.study)
+        runs = runs_of(name, args.study)
+        runs = [run for run in runs if not args.seeds or run.seed in args.seeds]
+        if not runs:
+            raise ValueError(f"{name} has none of the seeds {', '.join(map(str, args.seeds))}")
+    folder = (args.runs / name).absolute()
+    out = args.out or folder / f"{name}.csv"
+    if args.commands:
+        report("sweep", "\n".join(shlex.join(run.begin(folder)) for run in runs))
+    elif args.status:
+        _print_status(runs, folder, out)
+    else:
+        _run(args, runs, folder, out)
+
+
+def _print_status(runs: Sequence[Run], folder: Path, out: Path) -> None:
+    with report_user_errors("sweep"):
+        lines = [status(runs, folder, time.time(), shutil.get_terminal_size().columns)]
+        if folder.is_dir():
+            lines.append(f"{write_table(runs, folder, out)} of {len(runs)} runs are in {out}")
+    report("sweep", "\n".join(lines))
+
+
+def _run(args: argparse.Namespace, runs: Sequence[Run], folder: Path, out: Path) -> None:
+    trainings = [Training(run, folder, args.threads) for run in runs]
+    with ExitStack() as stack:
+        with report_user_errors("sweep"):
+            stack.enter_context(_only_one(folder))
+            for training in trainings:
+                training.place.check_settings()
+            waiting = [training for training in trainings if not training.is_done()]
+            pool = _pool(args, [training.run for training in waiting], folder, stack)
+        screen = _Screen(runs, folder, out)
+        runner = Runner(pool, screen)
+        runner.run(waiting)
+    with report_user_errors("sweep"):
+        write_table(runs, folder, out)
+        screen.finish()
+    report("sweep", f"Wrote {out}")
+    sys.exit(130 if runner.stopped else 1 if runner.failed else 0)
+
+
+def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: ExitStack) -> Pool:
+    """
+    :param stack: ends what the pool needs
+    :raises ValueError: if the runs cannot train here, or on a node
+    """
+    if not runs:
+        return Local(1)
+    from sb3_atari_dqn.zoo.known import check_trainings
+
+    confs = {run.conf for run in runs if run.conf}
+    packages = check_trainings({run.algorithm for run in runs}, confs, {run.env for run in runs})
+    if args.ray is None:
+        return Local(args.parallel or 1)
+    from sb3_atari_dqn.distributed.cluster import Connection
+    from sb3_atari_dqn.studies.ray_pool import RayPool, check_files, check_installed, check_shared
+
+    connection = Connection(args.ray)
+    stack.callback(connection.close)
+    check_shared(connection, folder, "give a folder with --runs that every node has under this path, such as on NFS")
+    check_installed(connection, packages)
+    check_files(connection, {conf for conf in confs if Path(conf).is_file()})
+    return RayPool(connection, args.threads, args.gpus, args.parallel)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """:raises ValueError: if another process runs this study in this folder, or it cannot be written"""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}): give another folder with --runs") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another process runs this study in {folder}: wait for it, or stop it") from None
+        try:
+            yield
+        finally:
+            if [path.name for path in folder.iterdir()] == [_LOCK]:  # nothing has begun
+                shutil.rmtree(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sb3_atari_dqn sweep",
+        description=_EXPLANATION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", type=Path, metavar="STUDY.yml", help="file of studies")
+    parser.add_argument("--name", help="of the study, if the file has several")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="FOLDER", help=f"for run folders (default: {RUNS})")
+    add_pool_options(parser, "run")
+    parser.add_argument(
+        "--parallel", type=int_at_least(1), metavar="N", help="runs at a time (default: 1; with --ray: as many as fit)"
+    )
+    parser.add_argument("--seeds", type=seed, nargs="+", default=[], metavar="SEED", help="only these")
+    parser.add_argument("--status", action="store_true", help="show what is done and what is left; write the CSV")
+    parser.add_argument("--commands", action="store_true", help="print the zoo's commands instead of running them")
+    parser.add_argument("--list", action="store_true", help="list the studies of the file")
+    parser.add_argument("--out", type=Path, metavar="CSV", help="(default: RUNS/NAME/NAME.csv)")
+    return parser
