@@ -58,7 +58,10 @@ KNOWN_TO: dict[str, tuple[str, ...]] = {
     ),
     f"{NAME}.plotting": ("plotting/", "reports/", "commands/plot.py", "studies/"),
     f"{NAME}.reports": ("reports/", "commands/report.py", "studies/table.py"),
-    f"{NAME}.replay": ("replay/", "algorithms/", "learners/cuda_graph.py", "__init__.py"),
+    # Actors compute TD errors of the n-step returns that the replay memory gives.
+    f"{NAME}.replay": (
+        *("replay/", "algorithms/", "learners/cuda_graph.py", "distributed/td_errors.py", "__init__.py"),
+    ),
 }
 
 # What files must not import, whatever it is used for.
