@@ -21,7 +21,12 @@ PACKAGES = ("ray", "sb3-atari-dqn", "torch", "numpy", "ale-py", "stable-baseline
 
 #: A Ray of our own listens on this machine's loopback only, and answers only who knows its token. Ray has the former
 #: as a setting for desktop systems, which it reads when it is imported (ray 2.60, `ray_constants.ENABLE_RAY_CLUSTER`).
-_PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+#: Its processes get as much of a busy machine as the learner, where Ray's have nice level 15.
+_PRIVATE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+}
 
 _CONNECT_TIMEOUT_S, _PROBE_TIMEOUT_S, _CPUS_TIMEOUT_S = 5.0, 60.0, 10.0
 #: Memory for blocks and weights on their way, on this machine

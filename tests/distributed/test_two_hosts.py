@@ -40,6 +40,7 @@ class Hosts:
         keep = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self._ray_files = tempfile.mkdtemp(prefix="ray")  # short: sockets lie in it
         self.env = {**keep, "HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_TMPDIR": self._ray_files}
+        self.env["RAY_worker_niceness"] = "0"  # on busy machines actors would starve beside the learner
         for name in self._names.values():
             self._ip("netns", "add", name)
         cable = [f"veth{side}{os.getpid()}" for side in "ab"]
