@@ -17,7 +17,7 @@ from typing import Any, cast
 from zlib import crc32
 
 os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
-os.environ["RAY_worker_niceness"] = "0"  # on busy machines actors would starve beside the learner
+os.environ.update({"RAY_worker_niceness": "0"})  # on busy machines actors would starve beside the learner
 
 import numpy as np
 from ray.cluster_utils import Cluster

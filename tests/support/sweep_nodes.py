@@ -17,7 +17,7 @@ import pytest
 from tests.support.jobs import Events, Script
 
 os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
-os.environ["RAY_worker_niceness"] = "0"  # on busy machines actors would starve beside the learner
+os.environ.update({"RAY_worker_niceness": "0"})  # on busy machines actors would starve beside the learner
 
 _PRIVATE = ["unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 _STORE = 100 * 2**20

@@ -8,7 +8,7 @@ import os
 from typing import Any, cast
 
 os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
-os.environ["RAY_worker_niceness"] = "0"  # on busy machines actors would starve beside the learner
+os.environ.update({"RAY_worker_niceness": "0"})  # on busy machines actors would starve beside the learner
 
 from ray.cluster_utils import Cluster
 
