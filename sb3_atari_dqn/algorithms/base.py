@@ -300,7 +300,7 @@ class ValueBasedAlgorithm(ChosenObjective):
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
             self._record_each(means)
             self._warn_of_divergence(means["mean_q"])
-            self._warn_of_support()
+            self._warn_of_support(means.get("clipped_target", 0.0))
         return bool(means)
 
     def _warn_of_divergence(self, mean_q: float) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     _Host = object
 
+#: Where the support holds the returns, only an error of the network is beyond it.
+_MUCH_CLIPPED = 0.5
+
 _OBJECTIVE = ("values", "values_kwargs", "bootstrap", "bootstrap_kwargs")
 
 
@@ -62,6 +65,8 @@ class ChosenObjective(_Host):
     max_grad_norm: float
     loss: str
     _warned_of_support: bool = False
+    #: Smallest and largest reward stored by this object, before a normalization; empty where nothing counts them
+    _rewards_seen: tuple[float, ...] = ()
     #: Of the replay memory
     _largest_reward_learned_from: Callable[[], float | None]
 
@@ -143,16 +148,43 @@ class ChosenObjective(_Host):
         arguments |= given.pop("features_extractor_kwargs", None) or {}
         return {**self.torso_defaults, **({"features_extractor_kwargs": arguments} if arguments else {})}
 
-    def _warn_of_support(self) -> None:
-        """A categorical distribution has no atoms beyond its support: such returns are learned as its edge."""
-        values, largest = self.policy.q_net.values, self._largest_reward_learned_from()
-        if self._warned_of_support or largest is None or not isinstance(values, CategoricalValues):
+    def _rewards_learned_from(self) -> tuple[float, ...]:
+        """:return: the smallest and the largest reward, or only the largest absolute value; none if even that is unknown"""
+        largest = self._largest_reward_learned_from()
+        normalization = self._vec_normalize_env
+        is_normalized = normalization is not None and normalization.norm_reward  # not those that it was given
+        if largest is None or (is_normalized and self._rewards_seen):
+            return ()
+        return self._rewards_seen or (largest,)
+
+    def _warn_of_support(self, clipped: float) -> None:
+        """
+        A categorical distribution has no atoms beyond its support: such returns are learned as its edge.
+
+        :param clipped: share of the targets' probability beyond the support, mean since the last record
+        """
+        values = self.policy.q_net.values
+        if self._warned_of_support or not isinstance(values, CategoricalValues):
             return
-        if largest > max(values.v_max, -values.v_min):
-            self._warned_of_support = True
-            warnings.warn(
-                f"Rewards of up to {largest:g} are beyond the support of {values!r}, which learns them as its edge: "
-                "give values_kwargs v_min and v_max that hold the returns, or clip or scale the rewards.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        beyond = _beyond_support(self._rewards_learned_from(), values)
+        if beyond is None and clipped < _MUCH_CLIPPED:
+            return
+        self._warned_of_support = True
+        what = f"Rewards of {beyond:g} are" if beyond is not None else f"{clipped:.0%} of the targets' probability is"
+        warnings.warn(
+            f"{what} beyond the support of {values!r}, which learns them as its edge: give values_kwargs v_min and "
+            f"v_max that hold the returns (rewards summed up, with gamma={self.gamma:g}), or clip or scale the rewards.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _beyond_support(rewards: tuple[float, ...], values: CategoricalValues) -> float | None:
+    """
+    :param rewards: the smallest and the largest, or only the largest absolute value
+    :return: the first that the support does not hold
+    """
+    low, high = values.v_min, values.v_max
+    if len(rewards) == 1:
+        low, high = 0, max(high, -low)
+    return next((each for each in rewards if not low <= each <= high), None)

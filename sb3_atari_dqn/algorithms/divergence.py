@@ -19,13 +19,25 @@ MARGIN = 2.0
 #: After a warning, the next one follows only when the values have grown by this factor.
 WORSE = 10.0
 
+#: For so many numbers, a Python loop is faster than a numpy call.
+_FEW = 256
+
 
 def largest(rewards: Iterable[float] | np.ndarray) -> float:
     """:return: the largest absolute value, 0 of none"""
-    numbers = rewards.ravel().tolist() if isinstance(rewards, np.ndarray) and rewards.size <= 256 else rewards
+    numbers = rewards.ravel().tolist() if isinstance(rewards, np.ndarray) and rewards.size <= _FEW else rewards
     if isinstance(numbers, np.ndarray):
         return float(max(numbers.max(), -numbers.min()))
     return max(map(abs, numbers), default=0.0)
+
+
+def extent(rewards: np.ndarray) -> tuple[float, float]:
+    """:return: the smallest and the largest of at least one reward"""
+    numbers = rewards.ravel()
+    if numbers.size > _FEW:
+        return float(numbers.min()), float(numbers.max())
+    few = numbers.tolist()
+    return min(few), max(few)
 
 
 def return_bound(largest_reward: float, gamma: float) -> float:

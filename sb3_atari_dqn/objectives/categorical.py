@@ -70,6 +70,18 @@ class CategoricalValues(Values):
         mixture = (1 - weight) * torch.softmax(chosen_t, dim=1) + weight * target
         return mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log()
 
+    def clipped(self, target: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
+        """
+        :param target: from :meth:`target`, float32 [B, D]
+        :param r_t: n-step returns, float32 [B]
+        :param discount_t: gamma**k, and 0 where the episode terminated, float32 [B]
+        :return: probability of each target at an edge of the support that its returns were shifted beyond, float32 [B]
+        """
+        margin = 1e-4 * (self.v_max - self.v_min)  # of rounding
+        below = r_t + discount_t * self.v_min < self.v_min - margin
+        above = r_t + discount_t * self.v_max > self.v_max + margin
+        return target[:, 0] * below + target[:, -1] * above
+
     def project(self, returns: Tensor, probabilities: Tensor) -> Tensor:
         """
         Split the probability of each return between the two atoms next to it, in proportion to how near they are.

@@ -3,12 +3,15 @@
 What each part computes is tested where it stands; here they meet.
 """
 
+import re
 import warnings
 from typing import Any, cast
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import TrainFreq
 
@@ -256,10 +259,76 @@ def test_the_bootstrap_of_a_saved_model_is_free_and_none_leaves_an_argument_out(
     assert BTR.load(tmp_path / "btr", values_kwargs=None).objective.values == other.objective.values
 
 
+class Rewarded(gym.Env[np.ndarray, int]):
+    """Episodes of 20 steps, which are observed, with the same reward at each."""
+
+    observation_space = spaces.Box(-1, 1, (3,))
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, reward: float) -> None:
+        self.given = reward
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def _seen(self) -> np.ndarray:
+        return np.full(3, self.steps / 20, np.float32)
+
+    def step(self, action):
+        self.steps += 1
+        return self._seen(), self.given, self.steps == 20, False, {}
+
+
+def warnings_of_support(reward: float, options: dict[str, Any]) -> list[str]:
+    settings: dict[str, Any] = {**SMALL, "train_freq": 1, "learning_rate": 1e-2, "target_update_interval": 10}
+    model = C51("MlpPolicy", Rewarded(reward), **{**settings, **options})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.learn(300, log_interval=1)
+    return [str(each.message) for each in caught if "support" in str(each.message)]
+
+
+@pytest.mark.parametrize(
+    ("reward", "v_min", "v_max"), [(-50, 0, 100), (50, -100, 1), (1, 5, 10), (1, -10, -5), (11, -10, 10)]
+)
+def test_each_reward_is_compared_with_its_own_edge_of_the_support(reward, v_min, v_max):
+    (warning,) = warnings_of_support(reward, {"values_kwargs": {"v_min": v_min, "v_max": v_max}})
+    assert f"Rewards of {reward} are beyond the support of CategoricalValues(atoms=51, v_min={v_min}" in warning
+
+
+@pytest.mark.parametrize(
+    ("reward", "options"),
+    [
+        (3, {}),  # up to 55
+        (-3, {}),
+        (3, dict(n_steps=5, gamma=1.0)),
+        (5, dict(n_steps=10)),
+    ],
+)
+def test_returns_beyond_the_support_are_said_though_each_reward_is_within(reward, options):
+    (warning,) = warnings_of_support(reward, options)
+    assert re.search(r"\d+% of the targets' probability is beyond the support .*v_min and v_max that hold", warning)
+
+
+@pytest.mark.parametrize(
+    ("reward", "options"),
+    [
+        (1, {"values_kwargs": {"v_min": 0, "v_max": 40}}),
+        (0, {"values_kwargs": {"v_min": 0, "v_max": 1}}),  # all at an edge, and none beyond it
+        (0.5, {}),
+        (1, dict(gamma=0.8, n_steps=3)),
+    ],
+)
+def test_returns_within_the_support_cause_no_warning(reward, options):
+    assert warnings_of_support(reward, options) == []
+
+
 def test_rewards_beyond_the_support_are_said_once():
     kwargs: dict[str, Any] = dict(values="categorical", values_kwargs={"atoms": 5, "v_min": -0.5, "v_max": 0.5})
     model = ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL, **kwargs)
-    with pytest.warns(RuntimeWarning, match="Rewards of up to 1 are beyond the support of CategoricalValues") as caught:
+    with pytest.warns(RuntimeWarning, match="Rewards of 1 are beyond the support of CategoricalValues") as caught:
         model.learn(200, log_interval=1)
     assert sum("support" in str(each.message) for each in caught) == 1
 
