@@ -1,10 +1,11 @@
 """What an algorithm learns: its class says, and the constructor's `values` and `bootstrap` may say otherwise."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sb3_atari_dqn.algorithms.arguments import check_values_and_bootstrap, takes
+from sb3_atari_dqn.algorithms.saved_objective import choice
 from sb3_atari_dqn.learners.update import LearningRule
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
@@ -22,28 +23,6 @@ else:
 
 #: Where the support holds the returns, only an error of the network is beyond it.
 _MUCH_CLIPPED = 0.5
-
-_OBJECTIVE = ("values", "values_kwargs", "bootstrap", "bootstrap_kwargs")
-
-
-def with_saved_objective(source: Any, saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    :param source: of a saved model, for the message
-    :param saved: its arguments
-    :param given: by the user, to replace some of them; None leaves one out
-    :return: the latter; options in the file are not those of another bootstrap rule
-    :raises ValueError: on other values than the networks were built for
-    """
-    kept = {name: value for name, value in given.items() if value is not None or name not in _OBJECTIVE}
-    for name in ("values", "values_kwargs"):
-        if name in kept and kept[name] != saved.get(name):
-            raise ValueError(
-                f"{source} was saved with {name}={saved.get(name)!r}, not {kept[name]!r}: the networks of a saved "
-                f"model are fixed, omit {name}."
-            )
-    if "bootstrap" in kept:
-        kept.setdefault("bootstrap_kwargs", None)
-    return kept
 
 
 class ChosenObjective(_Host):
@@ -85,20 +64,19 @@ class ChosenObjective(_Host):
         bootstrap_kwargs: dict[str, Any] | None,
     ) -> None:
         """
-        Keep what the user chose; the options of the class belong to its own choice and not to another one.
+        Keep what the user chose; the options of the class belong to its own choice, named or not, and to no other one.
 
         :raises ValueError: if options are not a mapping
         """
         for name, options in (("values_kwargs", values_kwargs), ("bootstrap_kwargs", bootstrap_kwargs)):
             check_options(name, {} if options is None else options)
+        given = {"values": values, "values_kwargs": values_kwargs}
+        given |= {"bootstrap": bootstrap, "bootstrap_kwargs": bootstrap_kwargs}
+        own = {name: getattr(self, name) for name in given}
         if values is not None or values_kwargs is not None:
-            own = self.values_kwargs if values is None else None
-            self.values = self.values if values is None else values
-            self.values_kwargs = {**(own or {}), **(values_kwargs or {})} or None
+            self.values, self.values_kwargs = choice("values", given, own)
         if bootstrap is not None or bootstrap_kwargs is not None:
-            own = self.bootstrap_kwargs if bootstrap is None else None
-            self.bootstrap = self.bootstrap if bootstrap is None else bootstrap
-            self.bootstrap_kwargs = {**(own or {}), **(bootstrap_kwargs or {})} or None
+            self.bootstrap, self.bootstrap_kwargs = choice("bootstrap", given, own)
 
     def make_values(self) -> Values:
         """:return: how this algorithm represents returns; called once, when the networks are built"""

@@ -23,7 +23,7 @@ from sb3_atari_dqn.algorithms.arguments import (
     under_new_names,
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
-from sb3_atari_dqn.algorithms.chosen_objective import with_saved_objective
+from sb3_atari_dqn.algorithms.saved_objective import with_saved_objective
 from sb3_atari_dqn.algorithms.model_sizes import check_sizes, knows_sizes
 from sb3_atari_dqn.checkpoints.model_files import (
     ModelPath,
@@ -250,7 +250,7 @@ class SavedModels(_Host):
 
 
 def _objective_of(cls: type[ValueBasedAlgorithm]) -> dict[str, Any]:
-    return {"values": cls.values, "values_kwargs": cls.values_kwargs}
+    return {name: getattr(cls, name) for name in ("values", "values_kwargs", "bootstrap", "bootstrap_kwargs")}
 
 
 def _converted(

@@ -15,14 +15,15 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import TrainFreq
 
-from sb3_atari_dqn import BTR, C51, ClassicDQN, DataEfficientRainbow, MunchausenDQN, RainbowDQN
+from sb3_atari_dqn import BTR, C51, IQN, ClassicDQN, DataEfficientRainbow, MunchausenDQN, RainbowDQN
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
 from sb3_atari_dqn.catalogue import ALGORITHMS as ALL
 from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.objectives.bootstrap import Double, Munchausen
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
-from sb3_atari_dqn.objectives.quantile import QuantileValues
+from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, QuantileValues
+from sb3_atari_dqn.objectives.scalar import ScalarValues
 from tests.support.environments import Catch, ImageAndVector
 from tests.support.tape import let_capture, record_on_tape
 
@@ -234,6 +235,10 @@ def test_what_does_not_go_together_is_said_at_construction(arguments, message):
         ({"values": "quantile"}, "was saved with values='categorical', not 'quantile': the networks .* omit values"),
         ({"values_kwargs": {"atoms": 21}}, "was saved with values_kwargs=None, not {'atoms': 21}"),
         ({"values_kwargs": {"v_max": 20}}, "the networks of a saved model are fixed, omit values_kwargs"),
+        ({"values": CategoricalValues(v_max=20)}, "was saved with values='categorical', not CategoricalValues"),
+        ({"values": np.array([1, 2])}, r"values must be one of .*, got array\(\[1, 2\]\)"),
+        ({"values": "categorical", "values_kwargs": {"atoms": 2}}, "was saved with values_kwargs=None, not"),
+        ({"values_kwargs": [("atoms", 51)]}, "values_kwargs must be a mapping"),
     ],
 )
 def test_the_values_of_a_saved_model_are_fixed(change, message, tmp_path):
@@ -243,6 +248,64 @@ def test_the_values_of_a_saved_model_are_fixed(change, message, tmp_path):
     for read in (lambda: C51.load(tmp_path / "model", **change), lambda: C51.import_(tmp_path / "export", **change)):
         with pytest.raises(ValueError, match=message):
             read()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "saved", "change", "wanted"),
+    [
+        (C51, {}, {"values_kwargs": {}}, CategoricalValues()),
+        (C51, {}, {"values_kwargs": {"atoms": 51}}, CategoricalValues()),
+        (C51, {}, {"values": CategoricalValues()}, CategoricalValues()),
+        (C51, {"values_kwargs": {"atoms": 21}}, {"values_kwargs": {"v_max": 10}}, CategoricalValues(21)),
+        (C51, {"values": CategoricalValues(21)}, {"values": "categorical"}, CategoricalValues(21)),
+        (IQN, {"values_kwargs": {"predicted": 8}}, {"values_kwargs": {"acting": 4}}, ImplicitQuantileValues(8, 64, 4)),
+        (BTR, {}, {"values": "implicit"}, ImplicitQuantileValues(8, 8, 8)),
+        (ClassicDQN, {}, {"values_kwargs": {"error": "mse"}}, ScalarValues("mse")),
+    ],
+)
+def test_values_that_mean_the_same_networks_are_taken(algorithm, saved, change, wanted, tmp_path):
+    model = algorithm("MlpPolicy", "CartPole-v1", **SMALL, **saved)
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "export", onnx=False)
+    for read, path in ((algorithm.load, "model"), (algorithm.import_, "export")):
+        again = read(tmp_path / path, **change)
+        assert again.policy.q_net.values == again.objective.values == wanted
+        for name, weights in model.q_net.state_dict().items():
+            assert torch.equal(again.q_net.state_dict()[name], weights)
+
+
+@pytest.mark.parametrize(
+    ("saved", "change", "wanted"),
+    [
+        ({"alpha": 0.1, "tau": 0.2}, {"bootstrap_kwargs": {"alpha": 0.3}}, Munchausen(0.3, 0.2)),
+        ({"alpha": 0.1, "tau": 0.2}, {"bootstrap": "munchausen"}, Munchausen(0.1, 0.2)),
+        ({"alpha": 0.1, "tau": 0.2}, {"bootstrap": "munchausen", "bootstrap_kwargs": {"tau": 0.5}}, Munchausen(0.1, 0.5)),
+        ({"alpha": 0.1, "tau": 0.2}, {"bootstrap": Munchausen()}, Munchausen()),
+        (Munchausen(0.1, 0.2), {"bootstrap_kwargs": {"alpha": 0.3}}, Munchausen(0.3, 0.2)),
+        (Munchausen(0.1, 0.2), {"bootstrap": "munchausen"}, Munchausen(0.1, 0.2)),
+    ],
+)
+def test_options_of_a_saved_bootstrap_stay_as_long_as_the_rule_does(saved, change, wanted, tmp_path):
+    given: dict[str, Any] = {"bootstrap_kwargs": saved} if isinstance(saved, dict) else {"bootstrap": saved}
+    model = MunchausenDQN("MlpPolicy", "CartPole-v1", **SMALL, **given)
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "export", onnx=False)
+    for read, path in ((MunchausenDQN.load, "model"), (MunchausenDQN.import_, "export")):
+        assert read(tmp_path / path, **change).objective.bootstrap == wanted
+
+
+def test_the_options_of_a_class_stay_where_its_own_choice_is_named():
+    class Own(MunchausenDQN):
+        bootstrap_kwargs = {"tau": 0.2}
+
+    named = Own("MlpPolicy", "CartPole-v1", bootstrap="munchausen", buffer_size=100)
+    assert named.objective.bootstrap == Munchausen(tau=0.2)
+    btr = BTR("MlpPolicy", "CartPole-v1", values="implicit", buffer_size=100)
+    assert btr.objective.values == ImplicitQuantileValues(8, 8, 8)
+    some = BTR("MlpPolicy", "CartPole-v1", values="implicit", values_kwargs={"acting": 4}, buffer_size=100)
+    assert some.objective.values == ImplicitQuantileValues(8, 8, 4)
+    given = BTR("MlpPolicy", "CartPole-v1", values=ImplicitQuantileValues(), buffer_size=100)
+    assert given.objective.values == ImplicitQuantileValues()
 
 
 def test_the_bootstrap_of_a_saved_model_is_free_and_none_leaves_an_argument_out(tmp_path):
