@@ -38,6 +38,7 @@ from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.update import Update
+from sb3_atari_dqn.networks.generators import seed_generators
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, QPolicy
 from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule, LinearRateOverSteps
 from sb3_atari_dqn.validation import check_known, renamed_value
@@ -149,6 +150,7 @@ class ValueBasedAlgorithm(ChosenObjective):
     def _set_up_parts(self) -> None:
         """What belongs to the policy that was just built."""
         self._learner = None
+        self.policy.set_training_mode(False)  # its noise is for updates and collection, which turn it on
         if self.learner == "fast":
             check_policy(self.policy, self.precision)
         self.explorer = EpsilonGreedy(exploration_of(self), cast(spaces.Discrete, self.action_space), self.seed)
@@ -177,8 +179,9 @@ class ValueBasedAlgorithm(ChosenObjective):
 
     def set_random_seed(self, seed: int | None = None) -> None:
         super().set_random_seed(seed)
-        if seed is not None and "explorer" in vars(self):
+        if seed is not None and "explorer" in vars(self):  # otherwise there are no networks yet
             self.explorer.seed(seed)
+            seed_generators(self.policy, seed)
 
     def predict(
         self,

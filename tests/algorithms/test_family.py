@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import TrainFreq
 
@@ -415,6 +416,44 @@ def test_a_model_is_loaded_without_a_learning_rate_as_the_zoo_does_to_play(tmp_p
     model = ClassicDQN.load(tmp_path / "model", env=make_vec_env("CartPole-v1"), custom_objects=replaced, device="cpu")
     model.learn(150, reset_num_timesteps=False)
     assert model.policy.optimizer.param_groups[0]["lr"] == 0
+
+
+@pytest.mark.parametrize("name", [*ALGORITHMS])
+def test_a_seed_given_later_determines_all_that_is_drawn(name):
+    def trained(seed: int) -> list[torch.Tensor]:
+        settings: dict[str, Any] = {**SMALL, "seed": seed, "train_freq": 1, "learning_starts": 20}
+        model = ALGORITHMS[name].import_class()("MlpPolicy", "CartPole-v1", **settings)
+        for parameter in model.policy.parameters():  # a weight of each its own, and the same in both models
+            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
+        model.set_random_seed(5)
+        return parameters(model.learn(40))
+
+    assert all(torch.equal(a, b) for a, b in zip(trained(0), trained(1), strict=True))
+
+
+@pytest.mark.parametrize("learner", ["reference", "fast"])
+def test_the_networks_of_a_model_answer_without_noise_unless_they_learn_or_collect(learner, tmp_path):
+    model = RainbowDQN("MlpPolicy", "CartPole-v1", learner=learner, **SMALL)
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "export", onnx=False)
+    loaded = RainbowDQN.load(tmp_path / "model", env=model.get_env())
+    imported = RainbowDQN.import_(tmp_path / "export")
+    observations = torch.randn(4, 4)
+    for each in (model, loaded, imported, loaded.learn(40)):
+        assert torch.equal(each.q_net(observations), each.q_net(observations))
+        assert torch.equal(each.q_net_target(observations), each.q_net_target(observations))
+    assert not torch.equal(model.q_net(observations), loaded.q_net(observations))  # it has learned
+
+    class Interrupts(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.n_calls == 30:
+                raise KeyboardInterrupt
+            return True
+
+    with pytest.raises(KeyboardInterrupt):
+        imported.set_env(model.get_env())
+        imported.learn(40, Interrupts())
+    assert torch.equal(imported.q_net(observations), imported.q_net(observations))
 
 
 def test_generators_of_the_networks_are_part_of_the_state_of_a_training():
