@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sb3_atari_dqn.algorithms.arguments import check_values_and_bootstrap, takes
 from sb3_atari_dqn.algorithms.saved_objective import choice
 from sb3_atari_dqn.learners.update import LearningRule
+from sb3_atari_dqn.networks.torsos import resolve_torso
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
-from sb3_atari_dqn.objectives.names import resolve_bootstrap, resolve_values
+from sb3_atari_dqn.objectives.checks import rehearse
+from sb3_atari_dqn.objectives.names import VALUES, resolve_bootstrap, resolve_values
 from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.scalar import ScalarValues
@@ -70,7 +72,7 @@ class ChosenObjective(_Host):
         """
         for name, options in (("values_kwargs", values_kwargs), ("bootstrap_kwargs", bootstrap_kwargs)):
             check_options(name, {} if options is None else options)
-        given = {"values": values, "values_kwargs": values_kwargs}
+        given: dict[str, Any] = {"values": values, "values_kwargs": values_kwargs}
         given |= {"bootstrap": bootstrap, "bootstrap_kwargs": bootstrap_kwargs}
         own = {name: getattr(self, name) for name in given}
         if values is not None or values_kwargs is not None:
@@ -98,6 +100,8 @@ class ChosenObjective(_Host):
             raise ValueError("policy_kwargs: values is an argument of the algorithm itself: pass values= beside it.")
         values, bootstrap = self.make_values(), resolve_bootstrap(self.bootstrap, self.bootstrap_kwargs)
         check_values_and_bootstrap(type(self).__name__, values, bootstrap)
+        if type(values) not in VALUES.values():
+            rehearse(values, int(self.action_space.n), self.device)  # type: ignore[attr-defined]
         Objective(values, bootstrap)  # raises if they do not go together
         unset = ("head", None), ("features_extractor_class", None)
         given = {name: value for name, value in self.policy_kwargs.items() if (name, value) not in unset}
@@ -115,19 +119,28 @@ class ChosenObjective(_Host):
     def _torso(self, given: dict[str, Any]) -> dict[str, Any]:
         """
         :param given: by the user, of whose `features_extractor_kwargs` each replaces one of the algorithm's
-        :return: the algorithm's torso, unless the user names another one
+        :return: the algorithm's torso, named by the user or not, unless the user names another one
         """
         is_ours = issubclass(self.policy_class, QPolicy) and self.policy_class.takes_images()
-        if not is_ours or given.get("features_extractor_class") is not None:
+        named = given.get("features_extractor_class")
+        if not is_ours or (named is not None and not self._is_own_torso(named)):
             return {}
         arguments = dict(self.torso_defaults.get("features_extractor_kwargs", {}))
         if given.get("net_arch") is not None:
             arguments.pop("hidden_size", None)  # both size the hidden layer of the head
-        arguments |= given.pop("features_extractor_kwargs", None) or {}
+        if (options := given.pop("features_extractor_kwargs", None)) is not None:
+            check_options("features_extractor_kwargs", options)
+            if "features_dim" in options:  # another name of it
+                arguments.pop("hidden_size", None)
+            arguments |= options
         return {**self.torso_defaults, **({"features_extractor_kwargs": arguments} if arguments else {})}
 
+    def _is_own_torso(self, named: Any) -> bool:
+        own = self.torso_defaults.get("features_extractor_class")
+        return own is not None and resolve_torso(named) is resolve_torso(own)
+
     def _rewards_learned_from(self) -> tuple[float, ...]:
-        """:return: the smallest and the largest reward, or only the largest absolute value; none if even that is unknown"""
+        """:return: the smallest and the largest reward, or only the largest absolute value; empty if that is unknown"""
         largest = self._largest_reward_learned_from()
         normalization = self._vec_normalize_env
         is_normalized = normalization is not None and normalization.norm_reward  # not those that it was given
@@ -151,7 +164,7 @@ class ChosenObjective(_Host):
         what = f"Rewards of {beyond:g} are" if beyond is not None else f"{clipped:.0%} of the targets' probability is"
         warnings.warn(
             f"{what} beyond the support of {values!r}, which learns them as its edge: give values_kwargs v_min and "
-            f"v_max that hold the returns (rewards summed up, with gamma={self.gamma:g}), or clip or scale the rewards.",
+            f"v_max that hold the returns (sums of rewards, with gamma={self.gamma:g}), or clip or scale the rewards.",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -5,7 +5,7 @@ import io
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,8 +23,8 @@ from sb3_atari_dqn.algorithms.arguments import (
     under_new_names,
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
-from sb3_atari_dqn.algorithms.saved_objective import with_saved_objective
 from sb3_atari_dqn.algorithms.model_sizes import check_sizes, knows_sizes
+from sb3_atari_dqn.algorithms.saved_objective import with_saved_objective
 from sb3_atari_dqn.checkpoints.model_files import (
     ModelPath,
     SavedModel,
@@ -155,21 +155,24 @@ class SavedModels(_Host):
         elif isinstance(rng := attributes.get("exploration_rng"), np.random.Generator):  # of version 0.1.0
             self.explorer.load_state_dict({"generator": generator_state(rng)})
 
-    @staticmethod
-    def _with_pace(attributes: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _with_pace(cls, attributes: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """
         :param attributes: of the file
         :param kwargs: given to `load()`; None leaves an argument out, as in the constructor
-        :return: the latter, with SB3's pace where nothing says how often to learn
+        :return: the latter, with the pace of the class, or SB3's, where nothing says how often to learn
         :raises ValueError: if there are two paces
         """
         saved_ratio = {**attributes, **renamed_attributes(attributes)}.get("replay_ratio")
         ratio = kwargs.get("replay_ratio", saved_ratio)
         check_single_pace(ratio, kwargs.get("train_freq"), kwargs.get("gradient_steps"))
         sb3 = {"train_freq": SB3_TRAIN_FREQ, "gradient_steps": SB3_GRADIENT_STEPS}
+        parameters = signature(cls.__init__).parameters  # of a class of the user's, any
+        own = {name: parameters[name].default for name in sb3.keys() & parameters.keys()}
+        default = {**sb3, **{name: value for name, value in own.items() if value not in (None, Parameter.empty)}}
         given = {name: value for name, value in kwargs.items() if not (name in sb3 and value is None)}
         is_reset = ratio is None and (saved_ratio is not None or len(given) < len(kwargs))
-        return {**sb3, **given} if is_reset else given
+        return {**default, **given} if is_reset else given
 
     @classmethod
     def _check_policy_kwargs(cls, path: ModelPath, given: dict[str, Any] | None, attributes: dict[str, Any]) -> None:

@@ -36,7 +36,9 @@ def choice(argument: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> C
     name, own_options = own_chosen, own.get(f"{argument}_kwargs") or {}
     if not isinstance(own_chosen, str):
         name = next((name for name, kind in _KNOWN[argument].items() if type(own_chosen) is kind), own_chosen)
-        own_options = {} if name is own_chosen else {each.name: getattr(own_chosen, each.name) for each in fields(own_chosen)}
+        own_options = (
+            {} if name is own_chosen else {each.name: getattr(own_chosen, each.name) for each in fields(own_chosen)}
+        )
     if chosen is None or (isinstance(chosen, str) and isinstance(name, str) and chosen == name):
         return name, {**own_options, **options} or None
     return chosen, dict(options) or None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sb3_atari_dqn.objectives.outputs import Network, Values, chosen_output
-from sb3_atari_dqn.validation import check_between
+from sb3_atari_dqn.validation import as_float
 
 
 class Bootstrapped(NamedTuple):
@@ -104,9 +104,9 @@ class Munchausen:
     clip: float = -1.0
 
     def __post_init__(self) -> None:
-        check_between("alpha", self.alpha, 0, 1)
-        check_between("tau", self.tau, 1e-6, 1e6)  # beyond, quotients of float32 action values are not finite
-        check_between("clip", self.clip, -1e6, 0)
+        # Beyond the bounds of tau, quotients of float32 action values are not finite.
+        for name, low, high in (("alpha", 0, 1), ("tau", 1e-6, 1e6), ("clip", -1e6, 0)):
+            object.__setattr__(self, name, as_float(name, getattr(self, name), low, high))
 
     def __call__(self, values: Values, online: Network, target: Network, batch: Any) -> Bootstrapped:
         both = target(_joined(batch.observations, batch.next_observations), values.target_fractions)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sb3_atari_dqn.objectives.outputs import MOST_OUTPUTS, Distribution, Outputs, Values
-from sb3_atari_dqn.validation import as_int, check_between
+from sb3_atari_dqn.validation import as_float, as_int
 
 _LARGEST_RETURN = 1e12  # far beyond any game
 
@@ -33,7 +33,8 @@ class CategoricalValues(Values):
     def __post_init__(self) -> None:
         object.__setattr__(self, "atoms", as_int("atoms", self.atoms, 2, MOST_OUTPUTS))
         for name in ("v_min", "v_max"):
-            check_between(name, getattr(self, name), -_LARGEST_RETURN, _LARGEST_RETURN)
+            edge = as_float(name, getattr(self, name), -_LARGEST_RETURN, _LARGEST_RETURN)
+            object.__setattr__(self, name, edge)
         if not (self.v_max - self.v_min) / self.atoms > 1e-6 * max(abs(self.v_min), abs(self.v_max)):
             raise ValueError(
                 f"v_min={self.v_min!r} must be below v_max={self.v_max!r}, by enough for {self.atoms} atoms that "

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Bootstrapped, Greedy, Munchausen
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
+from sb3_atari_dqn.objectives.checks import check_losses, check_shape
 from sb3_atari_dqn.objectives.outputs import Network, Values, chosen_output
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 
@@ -79,9 +80,11 @@ class Objective:
             )
         outputs, bonus = bootstrapped
         n_outputs = self.values.target_fractions or self.values.n_outputs
-        _check_shape(self.bootstrap, "its outputs", outputs, (len(batch.rewards), n_outputs))
+        check_shape(self.bootstrap, "its outputs", outputs, (len(batch.rewards), n_outputs))
         r_t = batch.rewards.squeeze(1) if bonus is None else batch.rewards.squeeze(1) + bonus
-        return self.values.target(outputs, r_t, self._discounts(batch))
+        targets = self.values.target(outputs, r_t, self._discounts(batch))
+        check_shape(self.values, "the result of target()", targets, (len(batch.rewards), None))
+        return targets
 
     def _discounts(self, batch: Any) -> Tensor:
         """:return: gamma**k, and 0 where the episode terminated, float32 [B]"""
@@ -97,11 +100,11 @@ class Objective:
         outputs = online(batch.observations, self.values.online_fractions)
         n, n_actions = len(batch.actions), outputs.per_action.shape[1]
         n_outputs = self.values.online_fractions or self.values.n_outputs
-        _check_shape(self.values, "the outputs of the head", outputs.per_action, (n, n_actions, n_outputs))
+        check_shape(self.values, "the outputs of the head", outputs.per_action, (n, n_actions, n_outputs))
         chosen_tm1 = chosen_output(outputs.per_action, batch.actions.long().squeeze(1))
-        losses, priorities = self.values.loss(chosen_tm1, outputs.fractions, targets)
-        _check_shape(self.values, "the losses of loss()", losses, (n,))
-        _check_shape(self.values, "the priorities of loss()", priorities, (n,))
+        learned = self.values.loss(chosen_tm1, outputs.fractions, targets)
+        check_losses(self.values, learned, n)
+        losses, priorities = learned
         weights = getattr(batch, "weights", None)
         loss = (losses if weights is None else losses * weights.squeeze(1)).mean()
         statistics = [loss.detach(), self._mean_of_chosen(outputs, batch), priorities.mean()]
@@ -114,13 +117,3 @@ class Objective:
     def _mean_of_chosen(self, outputs: Any, batch: Any) -> Tensor:
         """:return: mean action value of the actions taken, scalar"""
         return self.values.mean(outputs).gather(1, batch.actions.long()).mean()
-
-
-def _check_shape(owner: Any, what: str, tensor: Tensor, wanted: tuple[int, ...]) -> None:
-    """
-    A wrong shape would broadcast and train something else.
-
-    :raises ValueError: naming both shapes
-    """
-    if tuple(tensor.shape) != wanted:
-        raise ValueError(f"{owner!r}: {what} must have shape {wanted}, got {tuple(tensor.shape)}.")

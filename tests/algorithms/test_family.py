@@ -5,6 +5,8 @@ What each part computes is tested where it stands; here they meet.
 
 import re
 import warnings
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, cast
 
 import gymnasium as gym
@@ -16,16 +18,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import TrainFreq
 
-from sb3_atari_dqn import BTR, C51, IQN, ClassicDQN, DataEfficientRainbow, MunchausenDQN, RainbowDQN
+from sb3_atari_dqn import BTR, C51, IQN, QRDQN, ClassicDQN, DataEfficientRainbow, MunchausenDQN, RainbowDQN
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
 from sb3_atari_dqn.catalogue import ALGORITHMS as ALL
 from sb3_atari_dqn.networks.generators import generators
-from sb3_atari_dqn.objectives.bootstrap import Double, Munchausen
+from sb3_atari_dqn.networks.torsos import ImpalaTorso
+from sb3_atari_dqn.objectives.bootstrap import Bootstrapped, Double, Munchausen
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
 from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, QuantileValues
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from tests.support.environments import Catch, ImageAndVector
+from tests.support.environments import Catch, ImageAndVector, NatureCatch
 from tests.support.tape import let_capture, record_on_tape
 
 # PQN, which replays nothing, has tests of its own.
@@ -175,6 +178,26 @@ def test_a_pace_that_the_user_gives_replaces_that_of_the_algorithm(pace):
         assert (model.replay_ratio, frequency, model.gradient_steps) == wanted
 
 
+@pytest.mark.parametrize("left_out", [["train_freq"], ["gradient_steps"], ["train_freq", "gradient_steps"]])
+def test_none_leaves_out_an_argument_and_the_class_decides(left_out, tmp_path):
+    nothing: dict[str, Any] = dict.fromkeys(left_out)
+
+    @constructor_defaults(train_freq=2, exploration="linear")
+    class Own(DataEfficientRainbow):
+        pass
+
+    for algorithm, frequency in ((DataEfficientRainbow, 1), (ClassicDQN, 4), (Own, 2)):
+        model = algorithm("MlpPolicy", "CartPole-v1", buffer_size=50, **nothing)
+        assert cast(TrainFreq, model.train_freq).frequency == frequency
+        model.save(tmp_path / "model")
+        assert cast(TrainFreq, algorithm.load(tmp_path / "model", **nothing).train_freq).frequency == frequency
+        other = algorithm("MlpPolicy", "CartPole-v1", buffer_size=50, replay_ratio=0.5, **nothing)
+        assert (other.replay_ratio, other.gradient_steps) == (0.5, 0)
+    by_position = DataEfficientRainbow("MlpPolicy", "CartPole-v1", 1e-4, 50, 100, 32, 1.0, 0.99, None)
+    assert cast(TrainFreq, by_position.train_freq).frequency == 1
+    assert Own("MlpPolicy", "CartPole-v1", buffer_size=50, exploration=None).exploration is None  # it means none
+
+
 def test_defaults_of_arguments_that_do_not_exist_are_refused_at_definition():
     with pytest.raises(TypeError, match="The constructor of Misspelled has no argument n_step"):
 
@@ -231,6 +254,172 @@ def test_what_does_not_go_together_is_said_at_construction(arguments, message):
 
 
 @pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"head": ""}, "Unknown head ''"),
+        ({"head": []}, "head must be one of dueling, linear or a complete subclass"),
+        ({"head": 0}, "head must be one of dueling, linear"),
+        ({"activation_fn": ""}, "Unknown activation ''"),
+        ({"features_extractor_class": ""}, "Unknown torso .* ''"),
+        ({"features_extractor_kwargs": "x"}, "features_extractor_kwargs must be a mapping .* got 'x'"),
+        ({"features_extractor_kwargs": 5}, "features_extractor_kwargs must be a mapping .* got 5"),
+        ({"features_extractor_kwargs": []}, r"features_extractor_kwargs must be a mapping .* got \[\]"),
+        ({"features_extractor_kwargs": [["width", 1]]}, "features_extractor_kwargs must be a mapping"),
+        ({"optimizer_kwargs": [["eps", 1]]}, "optimizer_kwargs must be a mapping"),
+        ({"net_arch": 8}, r"net_arch must be a list of .* such as \[64, 64\] .* got 8"),
+        ({"net_arch": "8"}, "net_arch must be a list of the units of each hidden layer.* got '8'"),
+        ({"net_arch": {"pi": [3]}}, "net_arch must be a list of the units"),
+        ({"net_arch": [-1]}, r"each number of units in net_arch=\[-1\] must be at least 1, got -1"),
+        ({"net_arch": [0]}, "must be at least 1, got 0"),
+        ({"net_arch": ["8"]}, "must be an integer, got '8'"),
+        ({"net_arch": [8.5]}, "must be an integer, got 8.5"),
+        ({"net_arch": [True]}, "must be an integer, got True"),
+        ({"net_arch": [10**12]}, "must be at most 1000000"),
+        ({"n_quantiles": 50}, r"n_quantiles=50 is sb3-contrib's name: .* values_kwargs={'quantiles': 50}"),
+        ({"lr_schedule": 1}, "Unknown key 'lr_schedule' in policy_kwargs"),
+    ],
+)
+@pytest.mark.parametrize(("algorithm", "policy"), [(IQN, "MlpPolicy"), (BTR, "CnnPolicy"), (QRDQN, "MultiInputPolicy")])
+def test_policy_kwargs_of_another_kind_are_refused_in_one_sentence(algorithm, policy, given, message):
+    env = {"MlpPolicy": "CartPole-v1", "CnnPolicy": Catch(), "MultiInputPolicy": ImageAndVector()}[policy]
+    with pytest.raises(ValueError, match=message):
+        algorithm(policy, env, policy_kwargs=given, buffer_size=100)
+
+
+def test_units_are_whole_numbers_of_any_type():
+    model = QRDQN("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": (8.0, np.int64(4))}, buffer_size=100)
+    assert [each.out_features for each in model.q_net.q_net if isinstance(each, torch.nn.Linear)][:2] == [8, 4]
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong", "near"),
+    [
+        ("values", "quantiles", "quantile"),
+        ("bootstrap", "dobule", "double"),
+        ("policy_kwargs", {"head": "duelling"}, "dueling"),
+        ("replay", "prioritised", "prioritized"),
+    ],
+)
+def test_a_misspelled_name_is_answered_with_the_nearest(argument, wrong, near):
+    with pytest.raises(ValueError, match=rf"known: .*{near}.* \(did you mean '{near}'\?\)\."):
+        ClassicDQN("MlpPolicy", "CartPole-v1", **{argument: wrong})
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"normalization": "layer"}, "policy_kwargs 'normalization' is for the hidden layers here"),
+        ({"hidden_size": 8}, "policy_kwargs 'net_arch' is for the hidden layers here"),
+        ({"width": 2}, "has no options; omit it"),
+    ],
+)
+def test_options_of_a_torso_for_vectors_name_the_key_that_is_meant(options, hint):
+    with pytest.raises(ValueError, match=hint):
+        QRDQN("MlpPolicy", "CartPole-v1", policy_kwargs={"features_extractor_kwargs": options}, buffer_size=100)
+
+
+@pytest.mark.parametrize("named", ["impala", ImpalaTorso])
+def test_naming_the_torso_of_the_class_changes_nothing(named):
+    def networks(policy_kwargs: dict[str, Any]) -> dict[str, torch.Size]:
+        model = BTR("CnnPolicy", NatureCatch(), policy_kwargs=policy_kwargs, buffer_size=100)
+        return {name: weights.shape for name, weights in model.q_net.state_dict().items()}
+
+    own = networks({})
+    assert networks({"features_extractor_class": named}) == own
+    narrow: dict[str, Any] = {"features_extractor_kwargs": {"width": 1}}
+    assert networks({"features_extractor_class": named, **narrow}) == networks(narrow) != own
+    other = networks({"features_extractor_class": "nature"})
+    assert not any("original" in name for name in other)  # no spectral norm
+
+
+@pytest.mark.parametrize(
+    ("arguments", "of"),
+    [
+        (dict(bootstrap="munchausen", bootstrap_kwargs={"alpha": Fraction(1, 2), "tau": Fraction(1, 10)}), "bootstrap"),
+        (dict(values="categorical", values_kwargs={"v_min": Fraction(-10), "v_max": np.float64(5)}), "values"),
+        (dict(gamma=Fraction(9, 10), learning_rate=Fraction(1, 1000), max_grad_norm=Fraction(10)), "gamma"),
+        (dict(exploration_final_eps=Fraction(1, 10), tau=Fraction(1, 2), target_update_interval=1), "tau"),
+    ],
+)
+def test_numbers_of_any_type_become_numbers_that_torch_knows(arguments, of):
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", **{**SMALL, **arguments}).learn(40)
+    assert "Fraction" not in repr(getattr(model.objective, of, model.tau))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(optimize_memory_usage="yes"), "optimize_memory_usage must be True or False, got 'yes'"),
+        (dict(learning_rate=float("inf")), "learning_rate must be a number in .*, got inf"),
+        (dict(replay_buffer_kwargs=0), "replay_buffer_kwargs must be a mapping .* got 0"),
+        (dict(policy_kwargs=[["head", "dueling"]]), "policy_kwargs must be a mapping"),
+        (dict(values_kwargs={"error": ["x"]}), r"Unknown loss \['x'\]; known: huber, mse"),
+        (dict(values="categorical", values_kwargs={"atoms": 1001}), "atoms must be at most 1000, got 1001"),
+        (dict(values="implicit", values_kwargs={"predicted": 10_000}), "predicted must be at most 1000, got 10000"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_in_one_sentence(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ClassicDQN("MlpPolicy", "CartPole-v1", **{**SMALL, **arguments})
+
+
+@dataclass(frozen=True)
+class Custom(ScalarValues):
+    """Expected returns, one method of which returns something else."""
+
+    method: str = ""
+    result: Any = None
+
+    def _or(self, method: str, own: Any) -> Any:
+        return own if method != self.method else self.result(own) if callable(self.result) else self.result
+
+    def mean(self, outputs):
+        return self._or("mean", super().mean(outputs))
+
+    def target(self, chosen_t, r_t, discount_t):
+        return self._or("target", super().target(chosen_t, r_t, discount_t))
+
+    def loss(self, chosen_tm1, fractions, target):
+        return self._or("loss", super().loss(chosen_tm1, fractions, target))
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "message"),
+    [
+        ("target", lambda own: own[:1], r"target\(\) of 3 samples must have shape \(3, any\), got \(1, 1\)"),
+        ("target", lambda own: own[:, 0], r"target\(\) of 3 samples must have shape \(3, any\), got \(3,\)"),
+        ("target", lambda own: own.numpy(), "target.* must be a tensor of shape .*, got a ndarray"),
+        ("mean", lambda own: torch.cat([own, own[:, :1]], 1), r"mean\(\) .* must have shape \(3, 2\), got \(3, 3\)"),
+        ("mean", lambda own: own.unsqueeze(2), r"mean\(\) of 3 states and 2 actions must have shape \(3, 2\)"),
+        ("mean", None, r"mean\(\) .* must be a tensor of shape \(3, 2\), got a NoneType"),
+        ("loss", None, r"loss\(\) must return two tensors, the losses and the priorities .*, got a NoneType"),
+        ("loss", lambda own: own[0], r"loss\(\) must return two tensors, .* got a Tensor"),
+        ("loss", lambda own: (own[0].detach(), own[1]), "the losses of loss.* have no gradient .* without detach"),
+        ("loss", lambda own: (own[0], own[1].mean()), r"the priorities of loss\(\) must have shape \(3,\), got \(\)"),
+    ],
+)
+def test_values_of_the_users_own_are_tried_before_anything_is_built_on_them(method, result, message):
+    with pytest.raises(ValueError, match=message):
+        ClassicDQN("MlpPolicy", "CartPole-v1", values=Custom(method=method, result=result), **SMALL)
+
+
+def test_trying_values_draws_from_no_generator_that_others_use():
+    models = [ClassicDQN("MlpPolicy", "CartPole-v1", values=values, **SMALL) for values in (Custom(), "scalar")]
+    assert all(torch.equal(a, b) for a, b in zip(*map(parameters, models), strict=True))
+
+
+def test_bootstrap_outputs_that_are_no_tensor_are_named():
+    def rule(values, online, target, batch):
+        return Bootstrapped(target(batch.next_observations).per_action[:, 0].numpy())
+
+    class Rule:
+        __call__ = staticmethod(rule)
+
+    with pytest.raises(ValueError, match=r"its outputs must be a tensor of shape \(16, 1\), got a ndarray"):
+        ClassicDQN("MlpPolicy", "CartPole-v1", bootstrap=Rule(), **SMALL).learn(30)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"values": "quantile"}, "was saved with values='categorical', not 'quantile': the networks .* omit values"),
@@ -280,7 +469,11 @@ def test_values_that_mean_the_same_networks_are_taken(algorithm, saved, change, 
     [
         ({"alpha": 0.1, "tau": 0.2}, {"bootstrap_kwargs": {"alpha": 0.3}}, Munchausen(0.3, 0.2)),
         ({"alpha": 0.1, "tau": 0.2}, {"bootstrap": "munchausen"}, Munchausen(0.1, 0.2)),
-        ({"alpha": 0.1, "tau": 0.2}, {"bootstrap": "munchausen", "bootstrap_kwargs": {"tau": 0.5}}, Munchausen(0.1, 0.5)),
+        (
+            {"alpha": 0.1, "tau": 0.2},
+            {"bootstrap": "munchausen", "bootstrap_kwargs": {"tau": 0.5}},
+            Munchausen(0.1, 0.5),
+        ),
         ({"alpha": 0.1, "tau": 0.2}, {"bootstrap": Munchausen()}, Munchausen()),
         (Munchausen(0.1, 0.2), {"bootstrap_kwargs": {"alpha": 0.3}}, Munchausen(0.3, 0.2)),
         (Munchausen(0.1, 0.2), {"bootstrap": "munchausen"}, Munchausen(0.1, 0.2)),
@@ -323,7 +516,7 @@ def test_the_bootstrap_of_a_saved_model_is_free_and_none_leaves_an_argument_out(
     assert BTR.load(tmp_path / "btr", values_kwargs=None).objective.values == other.objective.values
 
 
-class Rewarded(gym.Env[np.ndarray, int]):
+class Rewarded(gym.Env[np.ndarray, Any]):
     """Episodes of 20 steps, which are observed, with the same reward at each."""
 
     observation_space = spaces.Box(-1, 1, (3,))
@@ -450,8 +643,8 @@ def test_the_networks_of_a_model_answer_without_noise_unless_they_learn_or_colle
                 raise KeyboardInterrupt
             return True
 
+    imported.set_env(make_vec_env("CartPole-v1"))
     with pytest.raises(KeyboardInterrupt):
-        imported.set_env(model.get_env())
         imported.learn(40, Interrupts())
     assert torch.equal(imported.q_net(observations), imported.q_net(observations))
 
@@ -519,7 +712,7 @@ def test_actions_that_are_not_discrete_are_refused(name):
         (ClassicDQN, {"values": "categorical", "values_kwargs": {"atoms": 1}}, "values_kwargs of 'categorical': atoms"),
         (C51, {"values_kwargs": {"v_min": 3, "v_max": 2}}, "values_kwargs of 'categorical': v_min=3 must be below"),
         (MunchausenDQN, {"bootstrap_kwargs": {"tau": 0}}, "bootstrap_kwargs of 'munchausen': tau"),
-        (ClassicDQN, {"policy_kwargs": {"features_extractor_kwargs": {"width": 2}}}, "FlattenExtractor, which has no"),
+        (ClassicDQN, {"policy_kwargs": {"features_extractor_kwargs": {"width": 2}}}, "FlattenExtractor, .* has no"),
     ],
 )
 def test_bad_options_are_named_with_where_they_belong(algorithm, settings, message):

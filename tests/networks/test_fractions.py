@@ -123,7 +123,7 @@ def test_a_state_of_zeros_has_different_quantiles(net_arch, space, head):
     """The product of the embedding with a raw observation would be the same for all fractions."""
     vector = spaces.Box(-1, 1, (3,))
     image = spaces.Box(0, 255, (1, 36, 36), np.uint8)
-    parts = {"dictionary": {"a": vector}, "partly images": {"a": vector, "b": image}}
+    parts: Any = {"dictionary": {"a": vector}, "partly images": {"a": vector, "b": image}}
     policy_class = MlpPolicy if space == "vector" else MultiInputPolicy
     observed: Any = vector if space == "vector" else spaces.Dict(parts[space])
     options: Any = dict(values=VALUES, head=head, net_arch=net_arch)
