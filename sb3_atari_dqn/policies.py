@@ -176,13 +176,27 @@ class QPolicy(DQNPolicy):
 
         :return: state dict of the networks that it would build, without their memory (on torch's device "meta")
         """
+        return dict(cls._without_memory(*args, **kwargs).q_net.state_dict())
+
+    @classmethod
+    def description(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """
+        Parameters: as for the constructor.
+
+        :return: the same for all arguments that mean the same: its parameters with short names and defaults resolved
+        """
+        parameters = cls._without_memory(*args, **kwargs)._get_constructor_parameters()
+        return {name: value for name, value in parameters.items() if name != "lr_schedule"}
+
+    @classmethod
+    def _without_memory(cls, *args: Any, **kwargs: Any) -> "QPolicy":
 
         class Shapes(cls):  # type: ignore[misc, valid-type]
             def _build(self, lr_schedule: Schedule) -> None:
                 self.q_net = self._new_q_net()
 
         with torch.device("meta"):
-            return dict(Shapes(*args, **kwargs).q_net.state_dict())
+            return Shapes(*args, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         noisy_std = self._head_args["noisy_std"]

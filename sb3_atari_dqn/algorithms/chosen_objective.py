@@ -46,6 +46,8 @@ class ChosenObjective(_Host):
     max_grad_norm: float
     loss: str
     _warned_of_support: bool = False
+    #: What the networks were built for; None if make_values() is the user's and may give a new object each time
+    _built_values: Values | None = None
     #: Smallest and largest reward stored by this object, before a normalization; empty where nothing counts them
     _rewards_seen: tuple[float, ...] = ()
     #: Of the replay memory
@@ -83,6 +85,14 @@ class ChosenObjective(_Host):
     def make_values(self) -> Values:
         """:return: how this algorithm represents returns; called once, when the networks are built"""
         return resolve_values(self.values, self.values_kwargs, self.loss)
+
+    def _check_values_unchanged(self) -> None:
+        """:raises ValueError: if attributes that the networks were built for have changed since"""
+        if self._built_values is not None and (wanted := self.make_values()) != self._built_values:
+            raise ValueError(
+                f"This {type(self).__name__} was built for {self._built_values!r}, and its attributes values, "
+                f"values_kwargs and loss now say {wanted!r}: give them to the constructor of a new model."
+            )
 
     @property
     def objective(self) -> Objective:

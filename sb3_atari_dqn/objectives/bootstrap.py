@@ -1,5 +1,6 @@
 """Bootstrap values of the next state. Pure torch. B: batch, A: actions, D: outputs per action."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -107,6 +108,13 @@ class Munchausen:
         # Beyond the bounds of tau, quotients of float32 action values are not finite.
         for name, low, high in (("alpha", 0, 1), ("tau", 1e-6, 1e6), ("clip", -1e6, 0)):
             object.__setattr__(self, name, as_float(name, getattr(self, name), low, high))
+
+    def largest_bonus(self, n_actions: int) -> float:
+        """
+        :param n_actions: A
+        :return: the largest absolute value that it adds to the return of a step: of the bonus, or of the policy's entropy
+        """
+        return max(self.alpha * -self.clip, self.tau * math.log(n_actions))
 
     def __call__(self, values: Values, online: Network, target: Network, batch: Any) -> Bootstrapped:
         both = target(_joined(batch.observations, batch.next_observations), values.target_fractions)

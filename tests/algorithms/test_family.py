@@ -28,7 +28,7 @@ from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.names import BOOTSTRAPS, VALUES
 from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, QuantileValues
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from tests.support.environments import Catch, ImageAndVector, NatureCatch
+from tests.support.environments import Catch, ImageAndVector, Noise
 from tests.support.tape import let_capture, record_on_tape
 
 # PQN, which replays nothing, has tests of its own.
@@ -321,7 +321,7 @@ def test_options_of_a_torso_for_vectors_name_the_key_that_is_meant(options, hint
 @pytest.mark.parametrize("named", ["impala", ImpalaTorso])
 def test_naming_the_torso_of_the_class_changes_nothing(named):
     def networks(policy_kwargs: dict[str, Any]) -> dict[str, torch.Size]:
-        model = BTR("CnnPolicy", NatureCatch(), policy_kwargs=policy_kwargs, buffer_size=100)
+        model = BTR("CnnPolicy", Noise((42, 42, 1)), policy_kwargs=policy_kwargs, buffer_size=100)
         return {name: weights.shape for name, weights in model.q_net.state_dict().items()}
 
     own = networks({})
@@ -462,6 +462,68 @@ def test_values_that_mean_the_same_networks_are_taken(algorithm, saved, change, 
         assert again.policy.q_net.values == again.objective.values == wanted
         for name, weights in model.q_net.state_dict().items():
             assert torch.equal(again.q_net.state_dict()[name], weights)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "saved", "same", "other"),
+    [
+        (
+            RainbowDQN,
+            {},
+            [{"noisy_std": 0.5}, {"net_arch": [64, 64]}, {"head": "dueling", "noisy": True}],
+            {"net_arch": []},
+        ),
+        (RainbowDQN, {"activation_fn": "elu"}, [{"activation_fn": torch.nn.ELU}], {}),
+        (DataEfficientRainbow, {}, [{"noisy_std": 0.1}], {"noisy_std": 0.5}),
+        (IQN, {"net_arch": (8,)}, [{"net_arch": [8]}], {"net_arch": [9]}),
+    ],
+)
+def test_policy_kwargs_that_mean_the_same_networks_are_taken(algorithm, saved, same, other, tmp_path):
+    model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs=saved, **SMALL)
+    model.save(tmp_path / "model")
+    for each in same:
+        assert algorithm.load(tmp_path / "model", policy_kwargs=each).policy_kwargs == model.policy_kwargs
+    with pytest.raises(ValueError, match="networks of a saved model are fixed, omit policy_kwargs"):
+        algorithm.load(tmp_path / "model", policy_kwargs=other)
+    for bad in ("x", [1]):
+        with pytest.raises(ValueError, match="policy_kwargs must be a mapping"):
+            algorithm.load(tmp_path / "model", policy_kwargs=bad)
+
+
+def test_parameters_for_another_support_are_refused_and_those_for_the_same_taken(tmp_path):
+    saved = C51("MlpPolicy", "CartPole-v1", **SMALL)
+    saved.save(tmp_path / "model")
+    other = ClassicDQN(
+        "MlpPolicy", "CartPole-v1", values="categorical", values_kwargs={"v_min": 0, "v_max": 100}, buffer_size=50
+    )
+    wide = C51("MlpPolicy", "CartPole-v1", values_kwargs={"v_min": 0, "v_max": 100}, buffer_size=50)
+    same = C51("MlpPolicy", "CartPole-v1", values=CategoricalValues(), buffer_size=50)
+    before = parameters(wide)
+    message = (
+        r"The parameters in .* are for CategoricalValues.*Build it with values_kwargs={'v_min': -10.0, 'v_max': 10.0}"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        wide.set_parameters(tmp_path / "model")
+    assert all(torch.equal(a, b) for a, b in zip(before, parameters(wide), strict=True))
+    with (tmp_path / "model.zip").open("rb") as file:
+        same.set_parameters(file)
+    assert all(torch.equal(a, b) for a, b in zip(parameters(saved), parameters(same), strict=True))
+    other.save(tmp_path / "other")
+    with pytest.raises(RuntimeError, match="outputs would mean other returns"):
+        same.set_parameters(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "change", [{"values": "quantile"}, {"values_kwargs": {"atoms": 7}}, {"values": CategoricalValues(7)}]
+)
+def test_a_model_whose_values_were_changed_after_it_was_built_neither_learns_nor_is_saved(change, tmp_path):
+    model = C51("MlpPolicy", "CartPole-v1", **SMALL)
+    vars(model).update(change)
+    for use in (lambda: model.learn(30), lambda: model.save(tmp_path / "model")):
+        with pytest.raises(ValueError, match="was built for CategoricalValues.*constructor of a new model"):
+            use()
+    assert not list(tmp_path.iterdir())
+    assert model.num_timesteps == 0
 
 
 @pytest.mark.parametrize(
@@ -735,6 +797,23 @@ def test_without_noise_and_epsilon_rainbow_says_that_it_does_not_explore():
         RainbowDQN("MlpPolicy", "CartPole-v1", exploration="linear", **quiet)
         DataEfficientRainbow("MlpPolicy", "CartPole-v1", exploration="linear", **quiet)
         RainbowDQN("MlpPolicy", "CartPole-v1", **SMALL)
+
+
+def test_what_a_model_does_not_do_is_said_when_it_is_built_and_not_again_when_it_is_loaded(tmp_path):
+    for number, given in enumerate([{"policy_kwargs": {"noisy": False}}, {"exploration_steps": 500}]):
+        with pytest.warns(RuntimeWarning, match="noisy layers|exploration_steps"):
+            model = RainbowDQN("MlpPolicy", "CartPole-v1", **SMALL, **given)
+        model.save(tmp_path / str(number))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            RainbowDQN.load(tmp_path / str(number))
+    with pytest.warns(RuntimeWarning, match="exploration_steps=9 changes nothing"):
+        RainbowDQN.load(tmp_path / "0", exploration_steps=9)
+
+
+def test_a_precision_that_the_reference_learner_does_not_have_is_told():
+    with pytest.warns(RuntimeWarning, match="precision='bf16' changes nothing: learner='reference'.*learner='fast'"):
+        ClassicDQN("CnnPolicy", Catch(), precision="bf16", **SMALL)
 
 
 def test_random_actions_that_are_planned_and_never_taken_are_told(recwarn):
