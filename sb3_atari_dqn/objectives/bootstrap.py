@@ -112,7 +112,7 @@ class Munchausen:
     def largest_bonus(self, n_actions: int) -> float:
         """
         :param n_actions: A
-        :return: the largest absolute value that it adds to the return of a step: of the bonus, or of the policy's entropy
+        :return: the largest absolute value that it adds to a reward: of the bonus, or of the policy's scaled entropy
         """
         return max(self.alpha * -self.clip, self.tau * math.log(n_actions))
 

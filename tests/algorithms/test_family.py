@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import TrainFreq
@@ -520,7 +521,7 @@ def test_a_model_whose_values_were_changed_after_it_was_built_neither_learns_nor
     model = C51("MlpPolicy", "CartPole-v1", **SMALL)
     vars(model).update(change)
     for use in (lambda: model.learn(30), lambda: model.save(tmp_path / "model")):
-        with pytest.raises(ValueError, match="was built for CategoricalValues.*constructor of a new model"):
+        with pytest.raises(ValueError, match=r"was built for CategoricalValues.*constructor of a new model"):
             use()
     assert not list(tmp_path.iterdir())
     assert model.num_timesteps == 0
@@ -767,6 +768,20 @@ def test_actions_that_are_not_discrete_are_refused(name):
 # --- bad input
 
 
+def test_sb3s_limits_name_the_one_that_was_met():
+    settings: dict[str, Any] = dict(replay="sb3", optimize_memory_usage=True, buffer_size=50)
+    with pytest.raises(ValueError, match="does not work with dictionary observations: leave out replay='sb3'"):
+        RainbowDQN("MultiInputPolicy", ImageAndVector(), n_steps=1, **settings)
+    with pytest.raises(ValueError, match="does not work with n_steps=3: leave out replay='sb3'"):
+        RainbowDQN("MlpPolicy", "CartPole-v1", **settings)
+
+
+@pytest.mark.parametrize("algorithm", [RainbowDQN, BTR])
+def test_a_buffer_class_beside_the_replay_of_the_algorithm_names_the_way_out(algorithm):
+    with pytest.raises(ValueError, match="both choose the buffer: give replay='uniform' with a class of your own"):
+        algorithm("MlpPolicy", "CartPole-v1", replay_buffer_class=ReplayBuffer)
+
+
 @pytest.mark.parametrize(
     ("algorithm", "settings", "message"),
     [
@@ -800,7 +815,8 @@ def test_without_noise_and_epsilon_rainbow_says_that_it_does_not_explore():
 
 
 def test_what_a_model_does_not_do_is_said_when_it_is_built_and_not_again_when_it_is_loaded(tmp_path):
-    for number, given in enumerate([{"policy_kwargs": {"noisy": False}}, {"exploration_steps": 500}]):
+    quiet: list[dict[str, Any]] = [{"policy_kwargs": {"noisy": False}}, {"exploration_steps": 500}]
+    for number, given in enumerate(quiet):
         with pytest.warns(RuntimeWarning, match="noisy layers|exploration_steps"):
             model = RainbowDQN("MlpPolicy", "CartPole-v1", **SMALL, **given)
         model.save(tmp_path / str(number))
@@ -808,7 +824,7 @@ def test_what_a_model_does_not_do_is_said_when_it_is_built_and_not_again_when_it
             warnings.simplefilter("error", RuntimeWarning)
             RainbowDQN.load(tmp_path / str(number))
     with pytest.warns(RuntimeWarning, match="exploration_steps=9 changes nothing"):
-        RainbowDQN.load(tmp_path / "0", exploration_steps=9)
+        RainbowDQN.load(tmp_path / "1", exploration_steps=9)
 
 
 def test_a_precision_that_the_reference_learner_does_not_have_is_told():
