@@ -14,6 +14,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
 from sb3_atari_dqn.networks.activations import resolve_activation
+from sb3_atari_dqn.networks.generators import seed_generators
 from sb3_atari_dqn.networks.heads import CENTERS, Head, resolve_head
 from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.normalization import check_normalization
@@ -147,6 +148,19 @@ class QPolicy(DQNPolicy):
     def takes_images(cls) -> bool:
         """:return: whether it has a torso by default"""
         return issubclass(cls.default_features_extractor, ImageTorso)
+
+    @staticmethod
+    def is_same_torso(one: str | type[BaseFeaturesExtractor], other: str | type[BaseFeaturesExtractor]) -> bool:
+        """
+        :param one: short name or class
+        :param other: likewise
+        :raises ValueError: on an unknown name
+        """
+        return resolve_torso(one) is resolve_torso(other)
+
+    def seed_layers(self, seed: int) -> None:
+        """:param seed: of all generators that layers keep for themselves"""
+        seed_generators(self, seed)
 
     @property
     def first_action(self) -> int:

@@ -38,7 +38,6 @@ from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.update import Update
-from sb3_atari_dqn.networks.generators import seed_generators
 from sb3_atari_dqn.objectives.bootstrap import Greedy, Munchausen
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, QPolicy
@@ -193,7 +192,7 @@ class ValueBasedAlgorithm(ChosenObjective):
         super().set_random_seed(seed)
         if seed is not None and "explorer" in vars(self):  # otherwise there are no networks yet
             self.explorer.seed(seed)
-            seed_generators(self.policy, seed)
+            self.policy.seed_layers(seed)
 
     def predict(
         self,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sb3_atari_dqn.algorithms.arguments import check_values_and_bootstrap, takes
 from sb3_atari_dqn.algorithms.saved_objective import choice
 from sb3_atari_dqn.learners.update import LearningRule
-from sb3_atari_dqn.networks.torsos import resolve_torso
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
 from sb3_atari_dqn.objectives.checks import rehearse
@@ -147,7 +146,7 @@ class ChosenObjective(_Host):
 
     def _is_own_torso(self, named: Any) -> bool:
         own = self.torso_defaults.get("features_extractor_class")
-        return own is not None and resolve_torso(named) is resolve_torso(own)
+        return own is not None and QPolicy.is_same_torso(named, own)
 
     def _rewards_learned_from(self) -> tuple[float, ...]:
         """:return: the smallest and the largest reward, or only the largest absolute value; empty if that is unknown"""
