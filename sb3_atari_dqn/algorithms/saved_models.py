@@ -185,11 +185,18 @@ class SavedModels(_Host):
         """:raises ValueError: if they mean other networks than those in the file, or are none"""
         saved, given = attributes.get("policy_kwargs") or {}, {} if given is None else given
         check_options("policy_kwargs", given)
-        if given != saved and cls._described(saved, attributes) != cls._described(given, attributes):
+        if given != saved and not cls._mean_the_same(saved, given, attributes):
             raise ValueError(
                 f"{path} was saved with policy_kwargs={saved}, and load() was given {given}: the networks of a saved "
                 "model are fixed, omit policy_kwargs."
             )
+
+    @classmethod
+    def _mean_the_same(cls, saved: dict[str, Any], given: dict[str, Any], attributes: dict[str, Any]) -> bool:
+        try:
+            return cls._described(saved, attributes) == cls._described(given, attributes)
+        except ValueError:  # they mean no networks at all
+            return False
 
     @classmethod
     def _described(cls, policy_kwargs: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
