@@ -62,7 +62,7 @@ def measure(make: Callable[[], DuelingDQN], env_steps: int) -> dict[str, Any]:
     with (
         mock.patch.object(fast, "check_update", watch.watching(fast.check_update, "update")),
         mock.patch.object(finite, "check_values", watch.watching(finite.check_values, "acting")),
-        mock.patch.object(replay_memory, "largest", watch.watching(replay_memory.largest, "largest reward")),
+        mock.patch.object(replay_memory, "extent", watch.watching(replay_memory.extent, "largest reward")),
         mock.patch.object(
             replay_memory, "check_transition", watch.watching(replay_memory.check_transition, "vector step")
         ),

@@ -14,6 +14,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
 from sb3_atari_dqn.networks.activations import resolve_activation
+from sb3_atari_dqn.networks.generators import seed_generators
 from sb3_atari_dqn.networks.heads import CENTERS, Head, resolve_head
 from sb3_atari_dqn.networks.image_torso import ImageTorso
 from sb3_atari_dqn.networks.normalization import check_normalization
@@ -22,7 +23,9 @@ from sb3_atari_dqn.networks.torsos import NatureTorso, resolve_torso
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues
 from sb3_atari_dqn.objectives.scalar import ScalarValues
-from sb3_atari_dqn.validation import check_between, check_keys, check_known, checked_flag
+from sb3_atari_dqn.validation import as_int, check_between, check_keys, check_known, check_options, checked_flag
+
+_MOST_UNITS = 1_000_000  # far beyond any use
 
 
 class QPolicy(DQNPolicy):
@@ -83,15 +86,24 @@ class QPolicy(DQNPolicy):
         normalization: str | None = None,
     ) -> None:
         self._has_target = checked_flag("target_network", target_network)
-        values = ScalarValues() if values is None else values
-        head = head or getattr(self, "default_head", "linear")  # policies of 0.1.0 have the attribute
+        values = _checked_values(values)
+        net_arch = checked_net_arch(net_arch)
+        for name, options in (
+            ("features_extractor_kwargs", features_extractor_kwargs),
+            ("optimizer_kwargs", optimizer_kwargs),
+        ):
+            check_options(name, {} if options is None else options)
+        if head is None:
+            head = getattr(self, "default_head", "linear")  # policies of 0.1.0 have the attribute
         head_class = resolve_head(head)
         if rescale_shared_gradient and not head_class.has_streams:
             raise ValueError(f"rescale_shared_gradient needs a head with streams (head='dueling'), got head={head!r}.")
         _check_center(center, values, head_class)
         checked_flag("noisy", noisy)
         noisy_std = _checked_std(noisy, noisy_std)
-        extractor = resolve_torso(features_extractor_class or self.default_features_extractor)
+        if features_extractor_class is None:
+            features_extractor_class = self.default_features_extractor
+        extractor = resolve_torso(features_extractor_class)
         extractor_kwargs = dict(features_extractor_kwargs or {})  # a copy: SB3 writes into it
         if issubclass(extractor, CombinedExtractor) and not isinstance(observation_space, spaces.Dict):
             raise ValueError(
@@ -101,7 +113,7 @@ class QPolicy(DQNPolicy):
         moves_dense = head_class.has_streams or noisy or isinstance(values, ImplicitQuantileValues)
         moves_dense = moves_dense and issubclass(extractor, ImageTorso)
         if extractor is FlattenExtractor:
-            check_keys("features_extractor_kwargs of FlattenExtractor, which has no options", extractor_kwargs, ())
+            _refuse_options(extractor_kwargs)
         if issubclass(extractor, ImageTorso):
             owner = f"features_extractor_kwargs of {extractor.__name__}"
             check_keys(owner, extractor_kwargs, extractor.arguments() | {"features_dim"})
@@ -124,7 +136,7 @@ class QPolicy(DQNPolicy):
             action_space,
             lr_schedule,
             net_arch,
-            resolve_activation(activation_fn or nn.ReLU),
+            resolve_activation(nn.ReLU if activation_fn is None else activation_fn),
             extractor,
             extractor_kwargs,
             normalize_images,
@@ -136,6 +148,19 @@ class QPolicy(DQNPolicy):
     def takes_images(cls) -> bool:
         """:return: whether it has a torso by default"""
         return issubclass(cls.default_features_extractor, ImageTorso)
+
+    @staticmethod
+    def is_same_torso(one: str | type[BaseFeaturesExtractor], other: str | type[BaseFeaturesExtractor]) -> bool:
+        """
+        :param one: short name or class
+        :param other: likewise
+        :raises ValueError: on an unknown name
+        """
+        return resolve_torso(one) is resolve_torso(other)
+
+    def seed_layers(self, seed: int) -> None:
+        """:param seed: of all generators that layers keep for themselves"""
+        seed_generators(self, seed)
 
     @property
     def first_action(self) -> int:
@@ -165,13 +190,27 @@ class QPolicy(DQNPolicy):
 
         :return: state dict of the networks that it would build, without their memory (on torch's device "meta")
         """
+        return dict(cls._without_memory(*args, **kwargs).q_net.state_dict())
+
+    @classmethod
+    def description(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """
+        Parameters: as for the constructor.
+
+        :return: the same for all arguments that mean the same: its parameters with short names and defaults resolved
+        """
+        parameters = cls._without_memory(*args, **kwargs)._get_constructor_parameters()
+        return {name: value for name, value in parameters.items() if name != "lr_schedule"}
+
+    @classmethod
+    def _without_memory(cls, *args: Any, **kwargs: Any) -> "QPolicy":
 
         class Shapes(cls):  # type: ignore[misc, valid-type]
             def _build(self, lr_schedule: Schedule) -> None:
                 self.q_net = self._new_q_net()
 
         with torch.device("meta"):
-            return dict(Shapes(*args, **kwargs).q_net.state_dict())
+            return Shapes(*args, **kwargs)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         noisy_std = self._head_args["noisy_std"]
@@ -199,7 +238,9 @@ def _fit_torso_and_head(
     torso_kwargs.setdefault("normalized_image", not normalize_images)
     if "features_dim" in torso_kwargs:  # what SB3's NatureCNN calls it
         torso_kwargs["hidden_size"] = torso_kwargs.pop("features_dim")
-    activation = activation_fn or torso_kwargs.get("activation") or torso.default_activation
+    activation = activation_fn
+    if activation is None:
+        activation = torso_kwargs.get("activation") or torso.default_activation
     if not moves_dense:
         return ([] if net_arch is None else net_arch), activation
 
@@ -213,6 +254,47 @@ def _fit_torso_and_head(
             f"hidden_size={wanted!r} and net_arch={net_arch} both size the hidden layer of the head; give one."
         )
     return net_arch, activation
+
+
+def checked_net_arch(net_arch: Any) -> list[int] | None:
+    """
+    :param net_arch: as the user gave it
+    :return: units of each hidden layer; None for the default
+    :raises ValueError: if it is no list of whole numbers
+    """
+    if net_arch is None:
+        return None
+    if not isinstance(net_arch, list | tuple):
+        raise ValueError(
+            f"net_arch must be a list of the units of each hidden layer, such as [64, 64] ([] for none), got "
+            f"{net_arch!r}."
+        )
+    return [as_int(f"each number of units in net_arch={net_arch!r}", units, 1, _MOST_UNITS) for units in net_arch]
+
+
+def _checked_values(values: Any) -> Values:
+    """:raises ValueError: if they are no object"""
+    if values is None:
+        return ScalarValues()
+    if isinstance(values, type) or not isinstance(values, Values):
+        raise ValueError(
+            f"values must be an object such as QuantileValues(), got {values!r}; short names are for the algorithm, "
+            "which passes the object to its policy."
+        )
+    return values
+
+
+def _refuse_options(options: dict[str, Any]) -> None:
+    """:raises ValueError: if there are any, for an extractor without"""
+    for name, value in options.items():
+        ours = {"hidden_size": "net_arch", "features_dim": "net_arch", "activation": "activation_fn"}.get(name, name)
+        hint = "omit it"
+        if ours in ("net_arch", "activation_fn", "normalization"):
+            hint = f"what it is for torsos of images, policy_kwargs {ours!r} is for the hidden layers here"
+        raise ValueError(
+            f"{name}={value!r} in features_extractor_kwargs: FlattenExtractor, which vectors go through, has no "
+            f"options; {hint}."
+        )
 
 
 def _normalization_of(torso: Any, torso_kwargs: dict[str, Any]) -> str:
@@ -240,7 +322,7 @@ def _check_center(center: str, values: Values, head: type[Head]) -> None:
     if not head.has_streams:
         raise ValueError(f"center={center!r} needs head='dueling'.")
     if values.n_outputs == 1:
-        raise ValueError(f"center={center!r} needs values with several outputs per action, {values!r} has one.")
+        raise ValueError(f"center={center!r} needs several outputs per action; those of {values!r} have one.")
 
 
 class MlpPolicy(QPolicy):

@@ -16,7 +16,13 @@ def check_known(argument: str, name: Any, known: Collection[str]) -> None:
     :raises ValueError: if the name is unknown; the message lists the valid ones
     """
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"Unknown {argument} {name!r}; known: {', '.join(sorted(known))}.")
+        raise ValueError(f"Unknown {argument} {name!r}; known: {', '.join(sorted(known))}{_hint(name, known)}.")
+
+
+def _hint(name: Any, known: Collection[str]) -> str:
+    """:return: a similar name as a question, if there is one"""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def check_keys(owner: str, keys: Iterable[str], known: Collection[str]) -> None:
@@ -148,6 +154,14 @@ def check_between(argument: str, value: Any, low: float, high: float, above_low:
     is_number = isinstance(value, Real) and not isinstance(value, bool)  # numpy's scalars too, its arrays not
     if not (is_number and (low < value if above_low else low <= value) and value <= high):
         raise ValueError(f"{wanted}, got {value!r}.")
+
+
+def as_float(argument: str, value: Any, low: float, high: float, above_low: bool = False) -> float:
+    """
+    :return: the value, as a Python number if it is of another type; parameters and errors: see :func:`check_between`
+    """
+    check_between(argument, value, low, high, above_low)
+    return value if type(value) in (int, float) else float(value)
 
 
 def check_finite(argument: str, value: Any) -> None:

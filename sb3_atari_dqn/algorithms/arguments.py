@@ -3,11 +3,20 @@
 import math
 from collections.abc import Collection, Mapping
 from inspect import Parameter, signature
+from numbers import Real
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from sb3_atari_dqn.objectives.outputs import Values
-from sb3_atari_dqn.validation import as_int, check_between, check_keys, check_known, renamed, renamed_value
+from sb3_atari_dqn.validation import (
+    as_int,
+    check_between,
+    check_keys,
+    check_known,
+    check_options,
+    renamed,
+    renamed_value,
+)
 
 LEARNERS = ("reference", "fast")
 MAX_REPLAY_RATIO = 1000  # far beyond any use
@@ -28,7 +37,16 @@ WHOLE_NUMBERS = {
 #: Their numbers in [0, 1].
 SHARES = ("gamma", "tau", "exploration_initial_eps", "exploration_final_eps")
 
+#: All of their numbers that need not be whole.
+REAL_NUMBERS = (
+    *SHARES,
+    *("learning_rate", "learning_rate_final", "max_grad_norm", "exploration_fraction", "exploration_decay_rate"),
+    "replay_ratio",
+)
+
 _INFINITE = float("inf")
+_LARGEST_RATE = 1e30  # SB3 would compute with an infinite one
+_PLAIN = int | float
 _FUNCTIONS = FunctionType | MethodType | BuiltinFunctionType
 
 #: Names of version 0.1.0, accepted for one more release.
@@ -75,6 +93,20 @@ def whole_numbers(model: Any, least: Mapping[str, int]) -> dict[str, int]:
     return numbers
 
 
+def real_numbers(model: Any, names: Collection[str]) -> dict[str, Any]:
+    """
+    :param model: see :func:`whole_numbers`
+    :param names: of arguments
+    :return: those that are real numbers of another type, such as fractions, as float: torch does not compute with them
+    """
+    values = {name: getattr(model, name) for name in names}
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, Real) and not isinstance(value, _PLAIN)
+    }
+
+
 def check_real_numbers(model: Any, shares: Collection[str]) -> None:
     """
     :param model: see :func:`whole_numbers`
@@ -82,7 +114,7 @@ def check_real_numbers(model: Any, shares: Collection[str]) -> None:
     :raises ValueError: on the first number outside its bounds
     """
     if not callable(model.learning_rate):
-        check_between("learning_rate", model.learning_rate, 0, _INFINITE)
+        check_between("learning_rate", model.learning_rate, 0, _LARGEST_RATE)
     for name in shares:
         check_between(name, getattr(model, name), 0, 1)
     for name in ("max_grad_norm", "exploration_fraction"):
@@ -127,7 +159,14 @@ def check_policy_class(model: Any, base: type) -> None:
             f"{policy_class.__module__}.{policy_class.__name__}; name one of "
             f"{', '.join(model.policy_aliases)} or derive from {base.__name__}."
         )
+    check_options("policy_kwargs", model.policy_kwargs)
+    if "n_quantiles" in model.policy_kwargs:
+        raise ValueError(
+            f"policy_kwargs n_quantiles={model.policy_kwargs['n_quantiles']!r} is sb3-contrib's name: here it is an "
+            f"option of the values, values_kwargs={{'quantiles': {model.policy_kwargs['n_quantiles']!r}}}."
+        )
     known = {name for owner in (base, policy_class) for name in signature(owner.__init__).parameters}  # type: ignore[misc]
+    known -= {"self", "args", "kwargs", "observation_space", "action_space", "lr_schedule"}  # not the user's to give
     check_keys("policy_kwargs", model.policy_kwargs, known)
     check_keys(f"{model.algorithm}.policy_defaults", model.policy_defaults, known)
 

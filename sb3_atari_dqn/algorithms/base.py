@@ -39,6 +39,8 @@ from sb3_atari_dqn.learners.fast import FastLearner, check_policy
 from sb3_atari_dqn.learners.precision import PRECISIONS
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.update import Update
+from sb3_atari_dqn.objectives.bootstrap import Greedy, Munchausen
+from sb3_atari_dqn.objectives.scalar import ScalarValues
 from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, QPolicy
 from sb3_atari_dqn.schedules import EXPLORATIONS, EpsilonSchedule, LinearRateOverSteps
 from sb3_atari_dqn.validation import check_known, renamed_value
@@ -116,6 +118,13 @@ class ValueBasedAlgorithm(ChosenObjective):
         check_known("precision", self.precision, (*PRECISIONS, "auto"))
         check_policy_class(self, QPolicy)
         self._warn_of_no_exploration()
+        if self.learner == "reference" and self.precision == "bf16":
+            warnings.warn(
+                "precision='bf16' changes nothing: learner='reference' computes in float32. Give learner='fast', or "
+                "omit precision.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _warn_of_no_exploration(self) -> None:
         if (self.exploration or "none") != "none":
@@ -132,7 +141,8 @@ class ValueBasedAlgorithm(ChosenObjective):
         elif self.exploration_steps is not None:
             warnings.warn(
                 f"exploration_steps={self.exploration_steps} changes nothing: this {name} takes no random actions "
-                "(exploration='none'). Give exploration='linear' for both, or omit exploration_steps.",
+                "(exploration='none'). Give exploration='linear' for both, or omit exploration_steps; ignore this if a "
+                "configuration for several algorithms gives it.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -150,6 +160,9 @@ class ValueBasedAlgorithm(ChosenObjective):
     def _set_up_parts(self) -> None:
         """What belongs to the policy that was just built."""
         self._learner = None
+        if type(self).make_values is ChosenObjective.make_values:
+            self._built_values = self.make_values()
+        self.policy.set_training_mode(False)  # its noise is for updates and collection, which turn it on
         if self.learner == "fast":
             check_policy(self.policy, self.precision)
         self.explorer = EpsilonGreedy(exploration_of(self), cast(spaces.Discrete, self.action_space), self.seed)
@@ -178,8 +191,9 @@ class ValueBasedAlgorithm(ChosenObjective):
 
     def set_random_seed(self, seed: int | None = None) -> None:
         super().set_random_seed(seed)
-        if seed is not None and "explorer" in vars(self):
+        if seed is not None and "explorer" in vars(self):  # otherwise there are no networks yet
             self.explorer.seed(seed)
+            self.policy.seed_layers(seed)
 
     def predict(
         self,
@@ -223,6 +237,7 @@ class ValueBasedAlgorithm(ChosenObjective):
     # --- learning
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        self._check_values_unchanged()
         if self.largest_reward is None and self._n_updates == 0:
             self.largest_reward = 0.0
         if self.env is not None:
@@ -283,8 +298,8 @@ class ValueBasedAlgorithm(ChosenObjective):
         except NonFiniteUpdate as error:
             raise ValueError(
                 f"Update {self._n_updates + 1}, at environment step {self.num_timesteps}, has {error}: the training "
-                "has diverged, and the parameters are those before this update. Lower learning_rate, scale or clip "
-                f"the rewards, or use loss='huber'.{checkpoint_hint(self)}"
+                "has diverged, and the parameters are those before this update. "
+                f"{self._ways_out('scale or clip the rewards')}{checkpoint_hint(self)}"
             ) from error
         self._n_updates += 1
         self._log.add(update.statistics)
@@ -312,7 +327,7 @@ class ValueBasedAlgorithm(ChosenObjective):
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
             self._record_each(means)
             self._warn_of_divergence(means["mean_q"])
-            self._warn_of_support()
+            self._warn_of_support(means.get("clipped_target", 0.0))
         return bool(means)
 
     def _warn_of_divergence(self, mean_q: float) -> None:
@@ -322,11 +337,28 @@ class ValueBasedAlgorithm(ChosenObjective):
         largest = self._largest_reward_learned_from()
         if largest is None:
             return
-        usual = max(divergence.return_bound(largest, self.gamma), self._first_mean_q)
+        bootstrap, n_actions = self.objective.bootstrap, int(cast(spaces.Discrete, self.action_space).n)
+        bonus = bootstrap.largest_bonus(n_actions) if isinstance(bootstrap, Munchausen) else 0.0
+        usual = max(divergence.return_bound(largest + bonus, self.gamma), self._first_mean_q)
         if largest > 0 and divergence.is_worth_a_warning(mean_q, usual, self._warned_of_q):
             self._warned_of_q = abs(mean_q)
-            text = divergence.warning(mean_q, largest, self.gamma, self.num_timesteps, self._n_updates)
-            warnings.warn(f"{text}{checkpoint_hint(self)}", RuntimeWarning, stacklevel=2)
+            text = divergence.warning(mean_q, largest, bonus, self.gamma, self.num_timesteps, self._n_updates)
+            ways_out = self._ways_out("clip the rewards", *self._ways_to_stable_targets())
+            warnings.warn(f"{text} {ways_out}{checkpoint_hint(self)}", RuntimeWarning, stacklevel=2)
+
+    def _ways_out(self, *others: str) -> str:
+        """:return: what to do about numbers that grow, of which this model does not do it already, as a sentence"""
+        ways = ["lower learning_rate", *others]
+        if self.policy.q_net.values == ScalarValues("mse"):
+            ways.append("use loss='huber'")
+        text = f"{', '.join(ways[:-1])} or {ways[-1]}."
+        return text[0].upper() + text[1:]
+
+    def _ways_to_stable_targets(self) -> list[str]:
+        if self.policy.q_net_target is None:
+            return []
+        double = ["use bootstrap='double'"] if isinstance(self.objective.bootstrap, Greedy) else []
+        return ["raise target_update_interval", *double]
 
     def loss_totals(self) -> tuple[int, float]:
         """:return: number of updates of this object, and the sum of their losses; the logs are not disturbed"""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from inspect import signature
+from inspect import signature, unwrap
 from typing import Any, TypeVar
 
 _Class = TypeVar("_Class", bound=type)
@@ -14,7 +14,8 @@ _PACES = ({"train_freq", "gradient_steps"}, {"replay_ratio", "updates_per_transi
 def constructor_defaults(**defaults: Any) -> Callable[[_Class], _Class]:
     """
     Class decorator: the constructor of the parent, with other defaults; what the user passes goes before them, and
-    before those that say the same in another way (`train_freq` and `replay_ratio`).
+    before those that say the same in another way (`train_freq` and `replay_ratio`). None leaves an argument out where
+    the constructor that is not decorated has it as its default.
 
     :param defaults: arguments of the constructor
     :raises TypeError: if the parent's constructor does not have one of them
@@ -26,11 +27,18 @@ def constructor_defaults(**defaults: Any) -> Callable[[_Class], _Class]:
         if unknown := defaults.keys() - parent.parameters.keys():
             raise TypeError(f"The constructor of {cls.__name__} has no argument {', '.join(sorted(unknown))}.")
 
+        first = signature(unwrap(inherited)).parameters
+        optional = {name for name in defaults if name in first and first[name].default is None}
+
         @wraps(inherited)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            given = parent.bind_partial(self, *args, **kwargs).arguments
+            bound = parent.bind_partial(self, *args, **kwargs)
+            bound.arguments = {
+                name: value for name, value in bound.arguments.items() if value is not None or name not in optional
+            }
+            given = bound.arguments
             own = {name: value for name, value in defaults.items() if name not in {*given, *_replaced_by(given)}}
-            inherited(self, *args, **{**own, **kwargs})
+            inherited(*bound.args, **{**own, **bound.kwargs})
 
         parameters = [
             each.replace(default=defaults.get(name, each.default)) for name, each in parent.parameters.items()

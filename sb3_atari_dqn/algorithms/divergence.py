@@ -19,13 +19,25 @@ MARGIN = 2.0
 #: After a warning, the next one follows only when the values have grown by this factor.
 WORSE = 10.0
 
+#: For so many numbers, a Python loop is faster than a numpy call.
+_FEW = 256
+
 
 def largest(rewards: Iterable[float] | np.ndarray) -> float:
     """:return: the largest absolute value, 0 of none"""
-    numbers = rewards.ravel().tolist() if isinstance(rewards, np.ndarray) and rewards.size <= 256 else rewards
+    numbers = rewards.ravel().tolist() if isinstance(rewards, np.ndarray) and rewards.size <= _FEW else rewards
     if isinstance(numbers, np.ndarray):
         return float(max(numbers.max(), -numbers.min()))
     return max(map(abs, numbers), default=0.0)
+
+
+def extent(rewards: np.ndarray) -> tuple[float, float]:
+    """:return: the smallest and the largest of at least one reward"""
+    numbers = rewards.ravel()
+    if numbers.size > _FEW:
+        return float(numbers.min()), float(numbers.max())
+    few = numbers.tolist()
+    return min(few), max(few)
 
 
 def return_bound(largest_reward: float, gamma: float) -> float:
@@ -46,15 +58,17 @@ def is_worth_a_warning(mean_q: float, usual: float, warned_at: float) -> bool:
     return MARGIN * usual < abs(mean_q) and abs(mean_q) >= WORSE * warned_at
 
 
-def warning(mean_q: float, largest_reward: float, gamma: float, step: int, update: int) -> str:
+def warning(mean_q: float, largest_reward: float, bonus: float, gamma: float, step: int, update: int) -> str:
     """
+    :param bonus: that the bootstrap rule adds to a reward at most, absolute value
     :param step: environment steps so far
     :param update: updates so far
     Other parameters: see :func:`return_bound` and :func:`is_worth_a_warning`
-    :return: one message, with the way out
+    :return: one sentence
     """
+    bonuses = f" and bonuses of at most {bonus:.3g}" if bonus else ""
+    bound = return_bound(largest_reward + bonus, gamma)
     return (
         f"The Q-values diverge: their mean is {mean_q:.4g} at step {step} (update {update}), but rewards of at most "
-        f"{largest_reward:g} with gamma={gamma:g} give no return beyond {return_bound(largest_reward, gamma):.4g}. "
-        "Lower learning_rate, raise target_update_interval, clip the rewards, or use DoubleDQN or loss='huber'."
+        f"{largest_reward:g}{bonuses} with gamma={gamma:g} give no return beyond {bound:.4g}."
     )

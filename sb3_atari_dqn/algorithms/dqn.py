@@ -11,6 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
 from sb3_atari_dqn.algorithms.arguments import (
+    REAL_NUMBERS,
     SB3_GRADIENT_STEPS,
     SB3_TRAIN_FREQ,
     SHARES,
@@ -19,6 +20,7 @@ from sb3_atari_dqn.algorithms.arguments import (
     check_real_numbers,
     check_replay_ratio,
     check_single_pace,
+    real_numbers,
     under_new_names,
     whole_numbers,
 )
@@ -34,7 +36,7 @@ from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.scalar import LOSSES
 from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.replay.kinds import REPLAY_KINDS, check_own_buffer
-from sb3_atari_dqn.validation import check_device, check_known
+from sb3_atari_dqn.validation import check_device, check_known, check_options, checked_flag
 
 SelfDQN = TypeVar("SelfDQN", bound="ClassicDQN")
 
@@ -149,6 +151,7 @@ class ClassicDQN(ResumedTraining, SavedModels, LearningFromReplay, ReplayMemory,
         _init_setup_model: bool = True,
     ) -> None:
         check_device(device)
+        check_options("replay_buffer_kwargs", {} if replay_buffer_kwargs is None else replay_buffer_kwargs)
         name = type(self).__name__
         paces = {"replay_ratio": replay_ratio, "updates_per_transition": updates_per_transition}
         given = {"learner": learner, **{key: value for key, value in paces.items() if value is not None}}
@@ -220,6 +223,7 @@ class ClassicDQN(ResumedTraining, SavedModels, LearningFromReplay, ReplayMemory,
         for old in ("updates_per_transition", "updates_owed", "exploration_rng", "exploration_schedule"):
             attributes.pop(old, None)
         attributes.update(whole_numbers(self, WHOLE_NUMBERS))
+        attributes.update(real_numbers(self, REAL_NUMBERS))
         self.train_freq = as_train_freq(self.train_freq, self.n_envs)
         if self.replay_ratio is not None:
             self.train_freq, self.gradient_steps = (1, "step"), 0  # SB3's loop then makes no updates
@@ -228,6 +232,8 @@ class ClassicDQN(ResumedTraining, SavedModels, LearningFromReplay, ReplayMemory,
     def _check_arguments(self) -> None:
         """:raises ValueError: on the first bad argument; called at construction and at load"""
         check_real_numbers(self, SHARES)
+        checked_flag("optimize_memory_usage", self.optimize_memory_usage)
+        check_options("replay_buffer_kwargs", self.replay_buffer_kwargs)
         check_known("loss", self.loss, LOSSES)
         self._check_parts()
         check_known("replay", self.replay, REPLAY_KINDS)

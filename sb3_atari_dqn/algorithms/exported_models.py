@@ -11,8 +11,8 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from torch import Tensor
 
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
-from sb3_atari_dqn.algorithms.chosen_objective import with_saved_objective
 from sb3_atari_dqn.algorithms.onnx_files import missing_packages, write_onnx
+from sb3_atari_dqn.algorithms.saved_objective import with_saved_objective
 from sb3_atari_dqn.algorithms.vocabulary import VOCABULARY
 from sb3_atari_dqn.checkpoints import export_files
 from sb3_atari_dqn.checkpoints.brief import brief

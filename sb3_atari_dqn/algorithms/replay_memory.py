@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
-from sb3_atari_dqn.algorithms.divergence import largest
+from sb3_atari_dqn.algorithms.divergence import extent
 from sb3_atari_dqn.algorithms.normalization import NormalizationSnapshot, starting_anew
 from sb3_atari_dqn.algorithms.replay_state import obstacle
 from sb3_atari_dqn.checkpoints.allowed_names import UnsafeFile, allow, trusts
@@ -48,6 +48,7 @@ class ReplayMemory(_Host):
 
     replay: str
     largest_reward: float | None
+    _rewards_seen: tuple[float, ...]
     _building = False
     _given_seed: int | None = None  # by the user, not by a file
     _normalization = NormalizationSnapshot(None)
@@ -74,7 +75,7 @@ class ReplayMemory(_Host):
         return model
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_given_seed"]
+        return [*super()._excluded_save_params(), "_given_seed", "_rewards_seen"]
 
     @property
     def replay_buffer(self) -> ReplayBuffer:
@@ -170,7 +171,7 @@ class ReplayMemory(_Host):
         hooks_of(self.replay_buffer).learning_starts(normalizes)
         self._normalization.take()
         if self.largest_reward is not None and (size := self.replay_buffer.size()):  # it may have been loaded
-            self.largest_reward = max(self.largest_reward, largest(self.replay_buffer.rewards[:size]))
+            self._see(self.replay_buffer.rewards[:size])
         return prepared
 
     def _largest_reward_learned_from(self) -> float | None:
@@ -204,7 +205,13 @@ class ReplayMemory(_Host):
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
         self._normalization.take()
         if self.largest_reward is not None:
-            self.largest_reward = max(self.largest_reward, largest(rewards))
+            self._see(rewards)
+
+    def _see(self, rewards: np.ndarray) -> None:
+        """:param rewards: that this model learns from, before a normalization"""
+        low, high = extent(rewards)
+        self._rewards_seen = min((low, *self._rewards_seen)), max((high, *self._rewards_seen))
+        self.largest_reward = max(cast(float, self.largest_reward), high, -low)
 
     @contextmanager
     def _starting_anew(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ import io
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,19 +18,21 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_atari_dqn.algorithms.arguments import (
     SB3_GRADIENT_STEPS,
     SB3_TRAIN_FREQ,
+    check_policy_class,
     check_single_pace,
     renamed_attributes,
     under_new_names,
 )
 from sb3_atari_dqn.algorithms.base import ValueBasedAlgorithm
-from sb3_atari_dqn.algorithms.chosen_objective import with_saved_objective
 from sb3_atari_dqn.algorithms.model_sizes import check_sizes, knows_sizes
+from sb3_atari_dqn.algorithms.saved_objective import with_saved_objective
 from sb3_atari_dqn.checkpoints.model_files import (
     ModelPath,
     SavedModel,
     add_safe_part,
     destination,
     is_sb3_dqn,
+    read_attributes,
     read_model,
     read_weights,
     refuse_foreign,
@@ -38,11 +40,13 @@ from sb3_atari_dqn.checkpoints.model_files import (
     replacing,
 )
 from sb3_atari_dqn.checkpoints.state import generator_state
-from sb3_atari_dqn.networks.heads import resolve_head
 from sb3_atari_dqn.objectives.bootstrap import Greedy
+from sb3_atari_dqn.objectives.categorical import CategoricalValues
+from sb3_atari_dqn.objectives.names import resolve_values
+from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.policies_0_1_0 import DUELING
 from sb3_atari_dqn.replay.kinds import SB3_BUFFERS
-from sb3_atari_dqn.validation import check_device
+from sb3_atari_dqn.validation import check_device, check_options
 
 _Self = TypeVar("_Self", bound="SavedModels")
 
@@ -61,7 +65,7 @@ class SavedModels(_Host):
     exploration_state: dict[str, Any]
 
     def _excluded_save_params(self) -> list[str]:
-        own = "_replay_buffer", "_learner", "_log", "_normalization", "explorer", "_continuation"
+        own = "_replay_buffer", "_learner", "_log", "_normalization", "explorer", "_continuation", "_built_values"
         return [*super()._excluded_save_params(), *own]
 
     def save(self, path: ModelPath, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
@@ -72,6 +76,7 @@ class SavedModels(_Host):
         :param exclude: attributes to leave out
         :param include: attributes to keep although SB3 leaves them out
         """
+        self._check_values_unchanged()
         self.exploration_state = self.explorer.state_dict()
         content = io.BytesIO()
         super().save(content, exclude, include)
@@ -111,17 +116,18 @@ class SavedModels(_Host):
         else:
             refuse_foreign(path, attributes, cls.__name__)
         kwargs = under_new_names(f"{cls.__name__}.load()", kwargs)
+        told = bool({"policy_kwargs", "exploration", "exploration_steps"} & kwargs.keys())
         refuse_unknown(kwargs, {*attributes, *signature(cls.__init__).parameters}, cls.__name__)
         kwargs = with_saved_objective(path, {**_objective_of(cls), **attributes}, cls._with_pace(attributes, kwargs))
         if "policy_kwargs" in kwargs:
-            cls._check_policy_kwargs(path, kwargs.pop("policy_kwargs"), attributes)
+            cls._check_policy_kwargs(path, kwargs.pop("policy_kwargs"), {**attributes, **replaced, **kwargs})
         if kwargs.get("replay_buffer_kwargs", {}) is None:
             kwargs["replay_buffer_kwargs"] = {}
         kwargs = {**renamed_attributes(attributes), **kwargs}
         if saved.n_weights is not None:
             cls._check_n_weights(path, saved.n_weights, {**attributes, **replaced, **kwargs})
         custom_objects = {**saved.attributes, **replaced, **(custom_objects or {})}
-        with _without_deprecations():
+        with _without_deprecations(), _without_warnings_of_exploration(not told):
             model = super().load(saved.archive, env, device, custom_objects, print_system_info, force_reset, **kwargs)
         if kwargs.get("seed") is None:
             model._restore_exploration(attributes)
@@ -155,36 +161,56 @@ class SavedModels(_Host):
         elif isinstance(rng := attributes.get("exploration_rng"), np.random.Generator):  # of version 0.1.0
             self.explorer.load_state_dict({"generator": generator_state(rng)})
 
-    @staticmethod
-    def _with_pace(attributes: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _with_pace(cls, attributes: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """
         :param attributes: of the file
         :param kwargs: given to `load()`; None leaves an argument out, as in the constructor
-        :return: the latter, with SB3's pace where nothing says how often to learn
+        :return: the latter, with the pace of the class, or SB3's, where nothing says how often to learn
         :raises ValueError: if there are two paces
         """
         saved_ratio = {**attributes, **renamed_attributes(attributes)}.get("replay_ratio")
         ratio = kwargs.get("replay_ratio", saved_ratio)
         check_single_pace(ratio, kwargs.get("train_freq"), kwargs.get("gradient_steps"))
         sb3 = {"train_freq": SB3_TRAIN_FREQ, "gradient_steps": SB3_GRADIENT_STEPS}
+        parameters = signature(cls.__init__).parameters  # of a class of the user's, any
+        own = {name: parameters[name].default for name in sb3.keys() & parameters.keys()}
+        default = {**sb3, **{name: value for name, value in own.items() if value not in (None, Parameter.empty)}}
         given = {name: value for name, value in kwargs.items() if not (name in sb3 and value is None)}
         is_reset = ratio is None and (saved_ratio is not None or len(given) < len(kwargs))
-        return {**sb3, **given} if is_reset else given
+        return {**default, **given} if is_reset else given
 
     @classmethod
     def _check_policy_kwargs(cls, path: ModelPath, given: dict[str, Any] | None, attributes: dict[str, Any]) -> None:
-        """:raises ValueError: if they mean other networks than those in the file"""
-
-        def resolved(policy_kwargs: dict[str, Any]) -> dict[str, Any]:
-            full = {**cls.policy_defaults, **policy_kwargs}
-            return {**full, "head": resolve_head(full.get("head") or "linear")}
-
-        saved = attributes.get("policy_kwargs") or {}
-        if resolved(given or {}) != resolved(saved):
+        """:raises ValueError: if they mean other networks than those in the file, or are none"""
+        saved, given = attributes.get("policy_kwargs") or {}, {} if given is None else given
+        check_options("policy_kwargs", given)
+        if given != saved and not cls._mean_the_same(saved, given, attributes):
             raise ValueError(
                 f"{path} was saved with policy_kwargs={saved}, and load() was given {given}: the networks of a saved "
                 "model are fixed, omit policy_kwargs."
             )
+
+    @classmethod
+    def _mean_the_same(cls, saved: dict[str, Any], given: dict[str, Any], attributes: dict[str, Any]) -> bool:
+        try:
+            return cls._described(saved, attributes) == cls._described(given, attributes)
+        except ValueError:  # they mean no networks at all
+            return False
+
+    @classmethod
+    def _described(cls, policy_kwargs: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+        """:return: what the arguments mean, as far as that is known without running code of the user's"""
+        policy_kwargs = {name: value for name, value in policy_kwargs.items() if name != "device"}
+        policy_class: Any = attributes.get("policy_class")
+        if not knows_sizes(policy_class, policy_kwargs):
+            return policy_kwargs
+        check_sizes(attributes.get("observation_space"), policy_kwargs)
+        unbuilt: Any = cls(policy_class, None, device="cpu", _init_setup_model=False)  # type: ignore[call-arg]
+        vars(unbuilt).update({**attributes, "policy_kwargs": policy_kwargs})
+        check_policy_class(unbuilt, QPolicy)
+        spaces = attributes["observation_space"], attributes["action_space"]
+        return dict(policy_class.description(*spaces, lambda _: 0.0, **unbuilt._complete_policy_kwargs()))
 
     @classmethod
     def _equals_sb3_dqn(cls) -> bool:
@@ -237,6 +263,8 @@ class SavedModels(_Host):
         """
         given = load_path_or_dict
         weights: Any = given if isinstance(given, dict) else read_weights(given, trust)
+        if not isinstance(given, dict):
+            self._check_same_support(given, trust)
         self._learner = None  # it may hold copies of parameters, some of which change even if an error follows
         try:
             super().set_parameters(weights, exact_match, device)
@@ -248,9 +276,29 @@ class SavedModels(_Host):
                 f"policy_kwargs they come from. {error}"
             ) from error
 
+    def _check_same_support(self, path: ModelPath, trust: bool | None) -> None:
+        """:raises RuntimeError: if the file says that its outputs mean other returns; shapes do not tell"""
+        values = self.policy.q_net.values
+        if not isinstance(values, CategoricalValues):
+            return
+        try:
+            attributes = read_attributes(path, trust=trust)
+        except ValueError:  # weights are all that is needed
+            return
+        saved = {**(_objective_of(type(self)) if attributes.get("algorithm") == self.algorithm else {}), **attributes}
+        if "values" not in saved:
+            return
+        theirs = resolve_values(saved["values"], saved.get("values_kwargs"), saved.get("loss", "huber"))
+        if isinstance(theirs, CategoricalValues) and theirs.atoms == values.atoms and theirs != values:
+            raise RuntimeError(
+                f"The parameters in {path} are for {theirs!r}, and this {self.algorithm} has {values!r}: the same "
+                f"outputs would mean other returns. Build it with values_kwargs={{'v_min': {theirs.v_min!r}, 'v_max': "
+                f"{theirs.v_max!r}}}."
+            )
+
 
 def _objective_of(cls: type[ValueBasedAlgorithm]) -> dict[str, Any]:
-    return {"values": cls.values, "values_kwargs": cls.values_kwargs}
+    return {name: getattr(cls, name) for name in ("values", "values_kwargs", "bootstrap", "bootstrap_kwargs")}
 
 
 def _converted(
@@ -281,6 +329,16 @@ def _converted(
             stacklevel=3,
         )
     return saved, {**attributes, **replaced}, replaced
+
+
+@contextmanager
+def _without_warnings_of_exploration(known: bool) -> Iterator[None]:
+    """:param known: whether the arguments that are warned of are those of the file: its model has said it"""
+    with warnings.catch_warnings():
+        if known:
+            for said in (".*explores by its noisy layers", "exploration_steps=.* changes nothing"):
+                warnings.filterwarnings("ignore", said, RuntimeWarning)
+        yield
 
 
 @contextmanager

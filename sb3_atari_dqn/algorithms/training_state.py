@@ -210,12 +210,14 @@ def _pending_values(logger: Any) -> State:
 @contextmanager
 def prepared_callbacks(model: Any, callback: Any) -> Iterator[None]:
     """
-    Tell those callbacks that want to know it, before the environments are reset and when learn() is left.
+    Tell those callbacks that want to know it, before the environments are reset and when learn() is left, which leaves
+    the policy in evaluation mode.
 
     :param model: about to be trained
     :param callback: as given to learn()
     """
     with ExitStack() as stack:
+        stack.callback(model.policy.set_training_mode, False)  # the last update left it on
         for each in list(all_callbacks(callback)):
             if hasattr(each, "prepare") and hasattr(each, "finish"):
                 stack.callback(each.finish)

@@ -101,7 +101,8 @@ class DataEfficientRainbow(RainbowDQN):
 class BTR(ClassicDQN):
     """
     Beyond The Rainbow: implicit quantiles, Munchausen, a dueling head with noisy layers, an IMPALA torso of double
-    width with spectral norm and max-pooling, 3-step returns and prioritized replay.
+    width with spectral norm and max-pooling (those in dictionaries go through SB3's NatureCNN), 3-step returns and
+    prioritized replay.
 
     Source: Clark et al. 2024. Deviations: those of :class:`ClassicDQN`, :class:`IQN` and :class:`MunchausenDQN`.
     """

@@ -29,6 +29,13 @@ def _seeded(device: torch.device | str, seed: int | None = None) -> torch.Genera
     return torch.Generator(device).manual_seed(seed)
 
 
+def seed_generators(network: nn.Module, seed: int) -> None:
+    """:param seed: of what all generators in the network are seeded from, each with a number of its own"""
+    draws = torch.Generator().manual_seed(seed)
+    for generator in generators(network):
+        generator.manual_seed(int(torch.randint(2**62, (), generator=draws)))
+
+
 def generators(network: nn.Module) -> list[torch.Generator]:
     """:return: the random generators that layers keep as attributes, beside those of torch, each once"""
     values = (value for module in network.modules() for value in vars(module).values())

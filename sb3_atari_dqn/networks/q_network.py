@@ -12,7 +12,7 @@ from stable_baselines3.dqn.policies import QNetwork
 from torch import Tensor, nn
 
 from sb3_atari_dqn.finite import check_values
-from sb3_atari_dqn.networks.fractions import FractionEmbedding
+from sb3_atari_dqn.networks.fractions import FractionEmbedding, learns_features, split_at_product
 from sb3_atari_dqn.networks.gradient import scale_gradient
 from sb3_atari_dqn.networks.heads import Head, HeadSize, LinearHead
 from sb3_atari_dqn.networks.image_torso import ImageTorso
@@ -73,8 +73,8 @@ class HeadedQNetwork(QNetwork):
         self.noisy_std, self.center, self.normalization = noisy_std, center, normalization
         features_dim, hidden = self.features_dim, self.net_arch
         self.embedding: FractionEmbedding | None = None
-        if isinstance(self.values, ImplicitQuantileValues):  # before the last hidden layer
-            before, hidden = hidden[:-1], hidden[-1:]
+        if isinstance(self.values, ImplicitQuantileValues):
+            before, hidden = split_at_product(hidden, learns_features(self.features_extractor))
             self.embedding = FractionEmbedding(features_dim, before, self.activation_fn, self.values.cosines)
             features_dim = self.embedding.features_dim
         n_actions, n_outputs = int(self.action_space.n), self.values.n_outputs

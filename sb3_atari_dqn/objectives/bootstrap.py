@@ -1,5 +1,6 @@
 """Bootstrap values of the next state. Pure torch. B: batch, A: actions, D: outputs per action."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sb3_atari_dqn.objectives.outputs import Network, Values, chosen_output
-from sb3_atari_dqn.validation import check_between
+from sb3_atari_dqn.validation import as_float
 
 
 class Bootstrapped(NamedTuple):
@@ -104,9 +105,16 @@ class Munchausen:
     clip: float = -1.0
 
     def __post_init__(self) -> None:
-        check_between("alpha", self.alpha, 0, 1)
-        check_between("tau", self.tau, 1e-6, 1e6)  # beyond, quotients of float32 action values are not finite
-        check_between("clip", self.clip, -1e6, 0)
+        # Beyond the bounds of tau, quotients of float32 action values are not finite.
+        for name, low, high in (("alpha", 0, 1), ("tau", 1e-6, 1e6), ("clip", -1e6, 0)):
+            object.__setattr__(self, name, as_float(name, getattr(self, name), low, high))
+
+    def largest_bonus(self, n_actions: int) -> float:
+        """
+        :param n_actions: A
+        :return: the largest absolute value that it adds to a reward: of the bonus, or of the policy's scaled entropy
+        """
+        return max(self.alpha * -self.clip, self.tau * math.log(n_actions))
 
     def __call__(self, values: Values, online: Network, target: Network, batch: Any) -> Bootstrapped:
         both = target(_joined(batch.observations, batch.next_observations), values.target_fractions)

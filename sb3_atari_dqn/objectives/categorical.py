@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sb3_atari_dqn.objectives.outputs import MOST_OUTPUTS, Distribution, Outputs, Values
-from sb3_atari_dqn.validation import as_int, check_between
+from sb3_atari_dqn.validation import as_float, as_int
 
 _LARGEST_RETURN = 1e12  # far beyond any game
 
@@ -33,7 +33,8 @@ class CategoricalValues(Values):
     def __post_init__(self) -> None:
         object.__setattr__(self, "atoms", as_int("atoms", self.atoms, 2, MOST_OUTPUTS))
         for name in ("v_min", "v_max"):
-            check_between(name, getattr(self, name), -_LARGEST_RETURN, _LARGEST_RETURN)
+            edge = as_float(name, getattr(self, name), -_LARGEST_RETURN, _LARGEST_RETURN)
+            object.__setattr__(self, name, edge)
         if not (self.v_max - self.v_min) / self.atoms > 1e-6 * max(abs(self.v_min), abs(self.v_max)):
             raise ValueError(
                 f"v_min={self.v_min!r} must be below v_max={self.v_max!r}, by enough for {self.atoms} atoms that "
@@ -69,6 +70,18 @@ class CategoricalValues(Values):
         """:return: logits of the mixture of the two distributions, float32 [B, D]"""
         mixture = (1 - weight) * torch.softmax(chosen_t, dim=1) + weight * target
         return mixture.clamp(min=torch.finfo(mixture.dtype).tiny).log()
+
+    def clipped(self, target: Tensor, r_t: Tensor, discount_t: Tensor) -> Tensor:
+        """
+        :param target: from :meth:`target`, float32 [B, D]
+        :param r_t: n-step returns, float32 [B]
+        :param discount_t: gamma**k, and 0 where the episode terminated, float32 [B]
+        :return: probability of each target at an edge of the support that its returns were shifted beyond, float32 [B]
+        """
+        margin = 1e-4 * (self.v_max - self.v_min)  # of rounding
+        below = r_t + discount_t * self.v_min < self.v_min - margin
+        above = r_t + discount_t * self.v_max > self.v_max + margin
+        return target[:, 0] * below + target[:, -1] * above
 
     def project(self, returns: Tensor, probabilities: Tensor) -> Tensor:
         """

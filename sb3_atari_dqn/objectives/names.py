@@ -39,7 +39,7 @@ def resolve_values(values: Any, options: Mapping[str, Any] | None, loss: str) ->
             raise ValueError(f"loss={loss!r} and values_kwargs={options!r} both choose a loss; give one.")
         options = {"error": loss, **options}
     elif loss != "huber":
-        raise ValueError(f"loss={loss!r} is one of values='scalar'; values={values!r} have their own, leave it out.")
+        raise ValueError(f"loss={loss!r} is one of values='scalar'; values={values!r} has its own, leave it out.")
     if not isinstance(values, str | Values) or isinstance(values, type):
         raise ValueError(
             f"values must be one of {', '.join(VALUES)}, or an object such as QuantileValues(), got {values!r}."

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from sb3_atari_dqn.objectives.bootstrap import Bootstrap, Bootstrapped, Greedy, Munchausen
+from sb3_atari_dqn.objectives.categorical import CategoricalValues
+from sb3_atari_dqn.objectives.checks import check_losses, check_shape
 from sb3_atari_dqn.objectives.outputs import Network, Values, chosen_output
 from sb3_atari_dqn.objectives.scalar import ScalarValues
 
@@ -43,8 +45,8 @@ class Objective:
     bootstrap: Bootstrap = field(default_factory=Greedy)
     gamma: float = 0.99
 
-    #: Names of the statistics that :meth:`loss` returns, in order.
-    statistics: ClassVar[tuple[str, ...]] = ("loss", "mean_q", "mean_abs_td_error")
+    #: Whether its batches hold the rewards that the targets were made of
+    sees_rewards: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if isinstance(self.bootstrap, Munchausen) and not self.values.outputs_are_returns:
@@ -52,6 +54,16 @@ class Objective:
                 f"Munchausen averages the outputs of all actions, which those of {self.values!r} are not made for; "
                 "take scalar, quantile or implicit values, or another bootstrap."
             )
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Names of the statistics that :meth:`loss` returns, in order."""
+        always = ("loss", "mean_q", "mean_abs_td_error")
+        return (*always, "clipped_target") if self._clips else always
+
+    @property
+    def _clips(self) -> bool:
+        return self.sees_rewards and isinstance(self.values, CategoricalValues)
 
     @torch.no_grad()
     def targets(self, online: Network, target: Network | None, batch: Any) -> Tensor:
@@ -68,11 +80,16 @@ class Objective:
             )
         outputs, bonus = bootstrapped
         n_outputs = self.values.target_fractions or self.values.n_outputs
-        _check_shape(self.bootstrap, "its outputs", outputs, (len(batch.rewards), n_outputs))
-        gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
-        discount_t = (1 - batch.dones) * gamma
+        check_shape(self.bootstrap, "its outputs", outputs, (len(batch.rewards), n_outputs))
         r_t = batch.rewards.squeeze(1) if bonus is None else batch.rewards.squeeze(1) + bonus
-        return self.values.target(outputs, r_t, discount_t.squeeze(1))
+        targets = self.values.target(outputs, r_t, self._discounts(batch))
+        check_shape(self.values, "the result of target()", targets, (len(batch.rewards), None))
+        return targets
+
+    def _discounts(self, batch: Any) -> Tensor:
+        """:return: gamma**k, and 0 where the episode terminated, float32 [B]"""
+        gamma = self.gamma if batch.discounts is None else batch.discounts  # gamma**k for n-step returns
+        return ((1 - batch.dones) * gamma).squeeze(1)
 
     def loss(self, online: Network, batch: Any, targets: Tensor) -> Step:
         """
@@ -83,28 +100,20 @@ class Objective:
         outputs = online(batch.observations, self.values.online_fractions)
         n, n_actions = len(batch.actions), outputs.per_action.shape[1]
         n_outputs = self.values.online_fractions or self.values.n_outputs
-        _check_shape(self.values, "the outputs of the head", outputs.per_action, (n, n_actions, n_outputs))
+        check_shape(self.values, "the outputs of the head", outputs.per_action, (n, n_actions, n_outputs))
         chosen_tm1 = chosen_output(outputs.per_action, batch.actions.long().squeeze(1))
-        losses, priorities = self.values.loss(chosen_tm1, outputs.fractions, targets)
-        _check_shape(self.values, "the losses of loss()", losses, (n,))
-        _check_shape(self.values, "the priorities of loss()", priorities, (n,))
+        learned = self.values.loss(chosen_tm1, outputs.fractions, targets)
+        check_losses(self.values, learned, n)
+        losses, priorities = learned
         weights = getattr(batch, "weights", None)
         loss = (losses if weights is None else losses * weights.squeeze(1)).mean()
-        mean_q = self._mean_of_chosen(outputs, batch)
-        statistics = torch.stack([loss.detach(), mean_q, priorities.mean()])
-        return Step(loss, losses.detach(), priorities, statistics)
+        statistics = [loss.detach(), self._mean_of_chosen(outputs, batch), priorities.mean()]
+        if self._clips:
+            values = cast(CategoricalValues, self.values)
+            statistics.append(values.clipped(targets, batch.rewards.squeeze(1), self._discounts(batch)).mean())
+        return Step(loss, losses.detach(), priorities, torch.stack(statistics))
 
     @torch.no_grad()
     def _mean_of_chosen(self, outputs: Any, batch: Any) -> Tensor:
         """:return: mean action value of the actions taken, scalar"""
         return self.values.mean(outputs).gather(1, batch.actions.long()).mean()
-
-
-def _check_shape(owner: Any, what: str, tensor: Tensor, wanted: tuple[int, ...]) -> None:
-    """
-    A wrong shape would broadcast and train something else.
-
-    :raises ValueError: naming both shapes
-    """
-    if tuple(tensor.shape) != wanted:
-        raise ValueError(f"{owner!r}: {what} must have shape {wanted}, got {tuple(tensor.shape)}.")

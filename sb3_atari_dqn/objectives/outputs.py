@@ -4,8 +4,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-#: Atoms, quantiles or fractions per action; far beyond any use. A file may ask for any number of them.
-MOST_OUTPUTS = 10_000
+#: Atoms, quantiles or fractions per action; far beyond any use. A file may ask for any number of them, and losses hold
+#: their pairs: 4 MB for each sample.
+MOST_OUTPUTS = 1_000
 
 
 class Outputs(NamedTuple):

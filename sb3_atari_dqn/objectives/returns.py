@@ -1,7 +1,7 @@
 """Lambda-returns: targets from a whole rollout. Pure torch. T: vector steps, N: environments, D: outputs per action."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,8 @@ def lambda_returns(
 @dataclass(frozen=True)
 class ReturnObjective(Objective):
     """An objective whose targets come with the batch, computed before: it needs no target network."""
+
+    sees_rewards: ClassVar[bool] = False
 
     def targets(self, online: Network, target: Network | None, batch: Any) -> Tensor:
         """:return: the batch's `targets`, [B, D']"""

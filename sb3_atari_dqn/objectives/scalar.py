@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sb3_atari_dqn.objectives.outputs import Outputs, Values
+from sb3_atari_dqn.validation import check_known
 
 
 def _check_ranks(function: str, **expected: tuple[Tensor, int]) -> None:
@@ -86,8 +87,7 @@ class ScalarValues(Values):
     n_outputs: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if self.error not in LOSSES:
-            raise ValueError(f"Unknown loss {self.error!r}; known: {', '.join(sorted(LOSSES))}.")
+        check_known("loss", self.error, LOSSES)
 
     def mean(self, outputs: Outputs) -> Tensor:
         """:return: the outputs themselves, [B, A]"""

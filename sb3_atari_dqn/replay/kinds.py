@@ -157,9 +157,10 @@ def _sb3_buffer(model: Any, kwargs: dict[str, Any]) -> ReplayChoice:
 def _check_memory_optimization(is_dict: bool, n_steps: int, kwargs: dict[str, Any]) -> None:
     """:raises ValueError: where SB3 cannot leave out the next observations (SB3 #934 for the timeouts)"""
     if is_dict or n_steps > 1:
+        trouble = "dictionary observations" if is_dict else f"n_steps={n_steps}"
         raise ValueError(
-            f"SB3's optimize_memory_usage=True works neither with dictionary observations nor with n_steps={n_steps} > "
-            "1: leave out replay='sb3', whose limit this is, or set it to False."
+            f"SB3's optimize_memory_usage=True does not work with {trouble}: leave out replay='sb3', whose limit this "
+            "is, or set it to False."
         )
     if kwargs.get("handle_timeout_termination", True):
         raise ValueError(
@@ -183,7 +184,10 @@ def check_own_buffer(buffer_class: Any, kind: str) -> None:
             f"its short name in replay= ({known})."
         )
     if kind != "uniform":
-        raise ValueError(f"replay={kind!r} and replay_buffer_class={buffer_class.__name__} both choose; give one.")
+        raise ValueError(
+            f"replay={kind!r} and replay_buffer_class={buffer_class.__name__} both choose the buffer: give "
+            "replay='uniform' with a class of your own, or omit the class."
+        )
 
 
 def warn_of_ignored_n_steps(buffer_class: type[ReplayBuffer] | None, n_steps: int) -> None:

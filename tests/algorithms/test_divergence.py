@@ -6,10 +6,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_dqn import ClassicDQN, DuelingDQN
+from sb3_atari_dqn import QRDQN, ClassicDQN, DuelingDQN, MunchausenDQN
 from sb3_atari_dqn.algorithms.divergence import is_worth_a_warning, largest, return_bound
 
 SMALL: dict[str, Any] = dict(buffer_size=2000, learning_starts=100, batch_size=32, seed=0, device="cpu")
@@ -100,6 +101,39 @@ def test_values_of_a_network_that_was_just_initialized_are_no_divergence_however
     assert warnings_of(model, 150) == []
     assert model.largest_reward == pytest.approx(1e-6)
     assert log(model, 5.0) != [], "these are"
+
+
+def test_the_entropy_that_munchausen_adds_is_part_of_what_is_possible():
+    """Soft values of a policy that is nearly uniform are about tau * log(2) / (1 - gamma) = 693."""
+    soft: dict[str, Any] = {"bootstrap_kwargs": {"tau": 10.0}, "target_update_interval": 1, "tau": 0.05}
+    model = MunchausenDQN("MlpPolicy", Scaled(1e-3), **{**SMALL, **soft})
+    model.learn(120)
+    assert log(model, 1300.0) == []
+    (text,) = log(model, 1500.0)
+    assert "rewards of at most 0.001 and bonuses of at most 6.93 with gamma=0.99 give no return beyond 693.2." in text
+    cold = MunchausenDQN("MlpPolicy", Scaled(1e-3), **SMALL)
+    cold.learn(120)
+    assert len(log(cold, 1300.0)) == 1, "alpha * clip bounds it"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "ways"),
+    [
+        (ClassicDQN, {}, "raise target_update_interval or use bootstrap='double'."),
+        (ClassicDQN, {"loss": "mse"}, "use bootstrap='double' or use loss='huber'."),
+        (DuelingDQN, {}, "clip the rewards or raise target_update_interval."),
+        (QRDQN, {"bootstrap": "double"}, "clip the rewards or raise target_update_interval."),
+    ],
+)
+def test_the_way_out_is_one_that_the_model_can_take(algorithm, given, ways):
+    model = algorithm("MlpPolicy", Scaled(1.0), **{**SMALL, **given}).learn(120)
+    (text,) = log(model, 1e9)
+    assert ways in text
+    with torch.no_grad():
+        model.replay_buffer.rewards[:] = np.nan
+    with pytest.raises(ValueError, match=r"has diverged.* Lower learning_rate.*rewards") as caught:
+        model.train(1, 8)
+    assert ("loss='huber'" in str(caught.value)) == (given == {"loss": "mse"})
 
 
 def test_rewards_that_are_all_zero_tell_nothing():

@@ -465,7 +465,10 @@ def test_the_users_buffer_arguments_stay_untouched():
 
 
 def test_two_choices_of_the_buffer_are_refused():
-    with pytest.raises(ValueError, match="replay='other' and replay_buffer_class=OwnBuffer both choose"):
+    with pytest.raises(
+        ValueError,
+        match="replay='other' and replay_buffer_class=OwnBuffer both choose the buffer: give replay='uniform'",
+    ):
         check_own_buffer(OwnBuffer, "other")
 
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from sb3_atari_dqn.networks.fractions import FractionEmbedding
 from sb3_atari_dqn.networks.generators import generators
 from sb3_atari_dqn.objectives.bootstrap import Double, Greedy, Minto, Munchausen
 from sb3_atari_dqn.objectives.objective import Objective
 from sb3_atari_dqn.objectives.quantile import ImplicitQuantileValues, midpoints
-from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy
+from sb3_atari_dqn.policies import CnnPolicy, MlpPolicy, MultiInputPolicy
 from tests.support.batches import N_ACTIONS, batch, images, make_policy
 
 VALUES = ImplicitQuantileValues(predicted=5, targets=7, acting=3, cosines=6)
@@ -113,6 +114,32 @@ def test_without_images_hidden_layers_but_the_last_stand_before_the_product():
     ]
     assert embedding.linear.out_features == 20
     assert (head[0].in_features, head[0].out_features) == (20, 30)
+
+
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+@pytest.mark.parametrize("space", ["vector", "dictionary", "partly images"])
+@pytest.mark.parametrize("net_arch", [[32], [32, 16], None])
+def test_a_state_of_zeros_has_different_quantiles(net_arch, space, head):
+    """The product of the embedding with a raw observation would be the same for all fractions."""
+    vector = spaces.Box(-1, 1, (3,))
+    image = spaces.Box(0, 255, (1, 36, 36), np.uint8)
+    parts: Any = {"dictionary": {"a": vector}, "partly images": {"a": vector, "b": image}}
+    policy_class = MlpPolicy if space == "vector" else MultiInputPolicy
+    observed: Any = vector if space == "vector" else spaces.Dict(parts[space])
+    options: Any = dict(values=VALUES, head=head, net_arch=net_arch)
+    policy: Any = policy_class(observed, spaces.Discrete(3), lambda _: 1e-4, **options)
+    raw = policy.q_net.extract_features(policy.obs_to_tensor(observed.sample())[0], policy.q_net.features_extractor)
+    quantiles = policy.q_net.eval()._outputs(torch.zeros_like(raw)).per_action
+    assert (quantiles.amax(dim=2) > quantiles.amin(dim=2)).all()
+
+
+def test_raw_observations_need_a_layer_before_the_product_and_learned_features_none():
+    with pytest.raises(ValueError, match=r"net_arch=\[\] leaves no layer between .*such as net_arch=\[64\]"):
+        make_policy(MlpPolicy, values=VALUES, net_arch=[])
+    nature: Any = make_policy(CnnPolicy, values=VALUES, net_arch=[16]).q_net
+    assert (isinstance(nature.embedding.hidden, torch.nn.Identity), nature.q_net[0].out_features) == (True, 16)
+    direct: Any = make_policy(CnnPolicy, values=VALUES, net_arch=[]).q_net
+    assert (isinstance(direct.embedding.hidden, torch.nn.Identity), len(direct.q_net)) == (True, 1)
 
 
 def test_the_center_over_outputs_needs_outputs():

@@ -170,6 +170,7 @@ def test_rescaling_multiplies_the_torsos_gradient_alone_by_one_over_root_two():
 @pytest.mark.parametrize(
     ("policy_class", "space", "kwargs", "message"),
     [
+        (MlpPolicy, VECTOR, {"values": "quantile"}, "values must be an object such as QuantileValues.*got 'quantile'"),
         (CnnPolicy, IMAGE, {"head": "duelling"}, "Unknown head 'duelling'; known: dueling, linear"),
         (
             CnnPolicy,

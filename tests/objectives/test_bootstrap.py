@@ -171,9 +171,9 @@ def unchecked() -> QuantileValues:
         (lambda: resolve_values(QuantileValues(), {"quantiles": 3}, "huber"), "belong to a short name"),
         (
             lambda: resolve_values("implicit", {"acting": 10**9}, "huber"),
-            "acting must be at most 10000, got 1000000000",
+            "acting must be at most 1000, got 1000000000",
         ),
-        (lambda: resolve_values(unchecked(), None, "huber"), "quantiles must be at most 10000, got 1000000000"),
+        (lambda: resolve_values(unchecked(), None, "huber"), "quantiles must be at most 1000, got 1000000000"),
         (lambda: resolve_bootstrap(3, {"tau": 1}), "belong to a short name"),
         (lambda: resolve_bootstrap("double", {"tau": 1}), "bootstrap='double' has no options, got bootstrap_kwargs"),
         (lambda: resolve_bootstrap("munchausen", {"tau": "x"}), "tau must be a number"),

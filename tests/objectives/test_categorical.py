@@ -49,6 +49,25 @@ def test_a_return_is_split_between_the_atoms_next_to_it(value, expected):
 
 
 @pytest.mark.parametrize(
+    ("reward", "discount", "expected"),
+    [
+        (0.0, 1.0, 0.0),  # on the edges, not beyond them
+        (2.0, 0.0, 0.0),
+        (0.0, 0.9, 0.0),
+        (1.0, 1.0, 0.6),  # above: the two largest returns arrive at the upper edge
+        (-3.0, 0.0, 1.0),  # below: all of it
+        (0.5, 0.9, 0.3 + 0.4 * 0.3),  # 2 moves to 2.3, and 1 to 1.4, a share of 0.4 of the way to the edge
+    ],
+)
+def test_the_clipped_probability_is_that_at_an_edge_which_returns_were_shifted_beyond(reward, discount, expected):
+    probabilities = torch.tensor([[0.1, 0.2, 0.1, 0.3, 0.3]])
+    r_t, discount_t = torch.tensor([reward]), torch.tensor([discount])
+    target = FIVE.target(probabilities.log(), r_t, discount_t)
+    clipped = FIVE.clipped(target, r_t, discount_t).item()
+    assert clipped == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
     "values", [FIVE, CategoricalValues(), CategoricalValues(2, 0, 1), CategoricalValues(51, 0, 100)]
 )
 def test_the_projection_equals_a_loop_over_the_atoms(values):
