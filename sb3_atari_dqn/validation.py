@@ -129,7 +129,8 @@ def as_int(argument: str, value: Any, minimum: int, maximum: int | None = None) 
     :raises ValueError: if it is not an integer, below the minimum or above the maximum
     """
     try:
-        is_whole = not isinstance(value, str | bool) and int(value) == value
+        is_flag = isinstance(value, bool) or getattr(value, "dtype", None) == "bool"  # numpy's too
+        is_whole = not isinstance(value, str) and not is_flag and int(value) == value
     except (TypeError, ValueError, OverflowError):
         is_whole = False
     if not is_whole:

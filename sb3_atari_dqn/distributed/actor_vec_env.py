@@ -38,6 +38,7 @@ from sb3_atari_dqn.distributed.rounds import Rounds
 from sb3_atari_dqn.distributed.settings import FREE_RUNNING, IN_PROCESS, ActorSettings
 from sb3_atari_dqn.validation import as_int
 
+_MOST_SEED = 2**32 - 1
 _NOT_PLAYED = "its actors choose their actions: pass it to an algorithm of sb3_atari_dqn and call learn()"
 
 
@@ -80,6 +81,7 @@ class ActorVecEnv(VecEnv):
         ray: ActorSettings | Mapping[str, Any] | str = ActorSettings(),  # noqa: B008
     ) -> None:
         n_envs = as_int("n_envs", n_envs, 1)
+        seed = None if seed is None else as_int("seed", seed, 0, _MOST_SEED)
         self.settings = ActorSettings.of(ray).divided(n_envs)
         trial = NativeAtariVecEnv(env_id, 1, 0, None, env_kwargs, preset=preset, n_stack=n_stack)  # checks the rest
         space: Any = trial.observation_space
@@ -96,6 +98,8 @@ class ActorVecEnv(VecEnv):
         trial.close()
         self._cluster = None if self.settings.address == IN_PROCESS else Cluster(self.settings)
         self._rounds: Rounds | None = None
+        self._policy: PolicySpec | None = None  # that the actors were built for
+        self._is_open = True
         self._behaviour: Behaviour | None = None
         self._forget()
         self.seed(seed)
@@ -113,13 +117,20 @@ class ActorVecEnv(VecEnv):
 
         :param model: whose policy the actors follow
         :raises ValueError: if they cannot build it
+        :raises RuntimeError: after :meth:`close`
         """
         if self.settings.mode == FREE_RUNNING:
             check_takes_other_games(model)
+        self._check_open()
         self._behaviour = Behaviour(model, self.num_envs, self.settings)
+        policy = self._behaviour.policy()
+        if self._rounds is not None and policy != self._policy:  # those of the model before end
+            self._rounds.actors.close()
+            self._rounds = None
         if self._rounds is None:
-            make_actors = partial(self._make_actors, self._behaviour.policy())
-            self._rounds = Rounds(self.settings, make_actors, self._frame_shape)
+            self._rounds = Rounds(self.settings, partial(self._make_actors, policy), self._frame_shape)
+            self._policy = policy
+            model._last_obs = None  # they have played nothing: the training begins with a reset
 
     def _make_actors(self, policy: PolicySpec, recall: Recall) -> Actors:
         if self._cluster is None:
@@ -133,6 +144,7 @@ class ActorVecEnv(VecEnv):
         :return: uint8 [N, K * C, H, W]
         :raises RuntimeError: before :meth:`act_for`
         """
+        self._check_open()
         rounds, games = self._connected(), self.num_envs // self._groups
         self._forget()
         self._stacks = rounds.reset(self._seeds[::games])
@@ -187,6 +199,7 @@ class ActorVecEnv(VecEnv):
 
     def close(self) -> None:
         """End the actors, and Ray where it was started for them; a second call does nothing."""
+        self._is_open = False
         if self._rounds is not None:
             self._rounds.actors.close()
             self._rounds = None
@@ -211,6 +224,11 @@ class ActorVecEnv(VecEnv):
     @property
     def _frame_shape(self) -> tuple[int, ...]:
         return self._channels, *self.observation_space.shape[1:]  # type: ignore[index]
+
+    def _check_open(self) -> None:
+        """:raises RuntimeError: after :meth:`close`"""
+        if not self._is_open:
+            raise RuntimeError(f"This {type(self).__name__} is closed: create another one.")
 
     def _connected(self) -> Rounds:
         if self._rounds is None:

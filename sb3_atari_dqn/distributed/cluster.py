@@ -5,16 +5,19 @@ Ray Core is imported here only, and only when a training asks for it.
 
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from sb3_atari_dqn.distributed.settings import AUTO, LOCAL, ActorSettings
+from sb3_atari_dqn.distributed.settings import AUTO, IN_PROCESS, LOCAL, ActorSettings
 
 #: Of which the learner and every node must have the same: numbers, games and messages depend on them
 PACKAGES = ("ray", "sb3-atari-dqn", "torch", "numpy", "ale-py", "stable-baselines3", "gymnasium")
@@ -101,11 +104,12 @@ class Connection:
             options["include_dashboard"] = False
         else:
             options["address"] = address
+        self._own = True  # from here on: an interrupted start leaves processes behind otherwise
         try:
-            self.ray.init(**options)
+            with _signals_as_they_are():
+                self.ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ValueError(f"ray: {_connection_problem(address, error)}") from None
-        self._own = True
 
     def _check_resources(self) -> None:
         """:raises ValueError: if the cluster has too few for what it is wanted for"""
@@ -167,6 +171,21 @@ class Cluster(Connection):
         return int(self.ray.available_resources().get("CPU", 0))
 
 
+@contextmanager
+def _signals_as_they_are() -> Iterator[None]:
+    """`ray.init` takes SIGTERM over, with which a training writes a checkpoint (ray 2.60, `worker.connect`)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
 @cache
 def _token() -> str:
     """:return: one per process: Ray reads it once"""
@@ -201,9 +220,9 @@ def _is_connected() -> bool:
     return ray is not None and ray.is_initialized()
 
 
-def check_address(address: str) -> None:
-    """:raises ValueError: if it is no address, or nothing answers there"""
-    if address == AUTO:
+def check_address_form(address: str) -> None:
+    """:raises ValueError: if it is no address; what may be a password is not repeated"""
+    if address in (AUTO, LOCAL, IN_PROCESS):
         return
     if "://" in address or "@" in address:
         raise ValueError(
@@ -212,7 +231,15 @@ def check_address(address: str) -> None:
         )
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"ray: address {address!r} is not HOST:PORT, {LOCAL!r}, {AUTO!r} or 'in-process'.")
+        raise ValueError(f"ray: address {address!r} is not HOST:PORT, {LOCAL!r} or {AUTO!r}.")
+
+
+def check_address(address: str) -> None:
+    """:raises ValueError: if it is no address, or nothing answers there"""
+    check_address_form(address)
+    if address == AUTO:
+        return
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sb3_atari_dqn.distributed.cluster import check_address_form
+
 _OPTION = "--ray"
 _PARAMS = ("-params", "--hyperparams")
 
@@ -11,13 +13,18 @@ def with_actors(command: str, arguments: Sequence[str]) -> list[str]:
     :param command: of the zoo
     :param arguments: as typed after it
     :return: without ``--ray``, and with ``ray.address`` among the hyperparameters
-    :raises ValueError: if the option has no address, or the command does not train
+    :raises ValueError: if the option has no address, a wrong or a second one, or the command does not train
     """
     rest, address = _without_option(arguments)
+    if any(each.startswith("ray") and ("@" in each or "://" in each) for each in rest):
+        check_address_form("://")  # before the zoo prints it
     if address is None:
         return rest
+    check_address_form(address)
     if command != "train":
         raise ValueError(f"{_OPTION} {address}: only train has actors")
+    if any(each.startswith("ray.address:") for each in rest):
+        raise ValueError(f"{_OPTION} {address} and ray.address both give an address: leave one out")
     given = f"ray.address:{address!r}"
     for name in _PARAMS:
         if name in rest:  # the zoo takes the last -params alone

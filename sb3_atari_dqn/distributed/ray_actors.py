@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,13 @@ class _Process:
 
     :param handle: of Ray
     :param starting: answers to what it was asked before its first order
-    :param lost: why the process before it was lost, and when that was noticed
+    :param lost: when the loss of the process before it was noticed; None: it is back, or nothing was lost
     :param failures: of its predecessors since the last answer
     """
 
     handle: Any
     starting: list[Any] = field(default_factory=list)
-    lost: tuple[str, float] | None = None
+    lost: float | None = None
     failures: int = 0
 
 
@@ -113,11 +114,18 @@ class RayActors:
         answers = [self._open[group][0].answer for group in groups]
         if not self._ray.wait(answers, num_returns=1, timeout=self._settings.timeout_s)[0]:
             for number in {group % self._settings.actors for group in groups}:
-                self._replace(number, self._ray.exceptions.GetTimeoutError())
+                self._late(number)
         self._replace_lost()
         by_answer = {self._open[group][0].answer: group for group in groups}
         there, _ = self._ray.wait(list(by_answer), num_returns=len(by_answer), timeout=0)
         return [by_answer[each] for each in there]
+
+    def _late(self, number: int) -> None:
+        """Called after `timeout_s` without an answer; the start of a process does not count."""
+        if self._processes[number].starting:
+            self._until_started(number)
+        else:
+            self._replace(number, self._ray.exceptions.GetTimeoutError())
 
     def take(self, group: int) -> Reply:
         start = time.perf_counter()
@@ -244,12 +252,13 @@ class RayActors:
             )
         self._ray.kill(old.handle, no_restart=True)  # it may only be slow, or cut off
         new = self._processes[number] = self._started(number)
-        new.lost = old.lost or (_first_line(error), time.perf_counter())
-        new.failures = old.failures + 1
+        new.lost, new.failures = old.lost or time.perf_counter(), old.failures + 1
+        print(f"Actor {number} was lost ({_first_line(error)}): another process plays its games again", flush=True)
         for group in self._groups[number]:
             if (state := self._recall(group)) is not None:
                 new.starting.append(new.handle.restore.remote(group, state))
-            for call in self._open[group]:
+        for calls in zip_longest(*([(group, call) for call in self._open[group]] for group in self._groups[number])):
+            for group, call in filter(None, calls):  # the oldest of all groups first, as they were sent
                 call.answer = getattr(new.handle, call.method).remote(group, *call.arguments)
 
     def _replace_lost(self) -> None:
@@ -270,9 +279,9 @@ class RayActors:
         process = self._processes[number]
         process.failures = 0
         if process.lost is not None:
-            (why, when), process.lost = process.lost, None
-            self.replaced_in_s.append(time.perf_counter() - when)
-            print(f"Actor {number} was lost ({why}) and replaced in {self.replaced_in_s[-1]:.1f} s")
+            self.replaced_in_s.append(time.perf_counter() - process.lost)
+            process.lost = None
+            print(f"Actor {number} is back after {self.replaced_in_s[-1]:.1f} s", flush=True)
         self._start_spares()
 
     def _explained(self, number: int, error: Any) -> Exception:

@@ -14,7 +14,7 @@ LOCK_STEP, FREE_RUNNING = "lock-step", "free-running"
 EXPLORATIONS = ("schedule", "ladder")
 #: Groups by default: 1, 2 or 4 actors then play the same games
 _GROUPS = 4
-_MOST_STEPS, _MOST_AHEAD, _MOST_SPARES = 4096, 64, 64
+_MOST_ACTORS, _MOST_STEPS, _MOST_AHEAD, _MOST_SPARES = 10_000, 4096, 64, 64
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ActorSettings:
                 f"ray: address must be {LOCAL!r}, {AUTO!r}, {IN_PROCESS!r} or HOST:PORT, got {self.address!r}."
             )
         whole = {
-            "actors": as_int("ray: actors", self.actors, 1),
+            "actors": as_int("ray: actors", self.actors, 1, _MOST_ACTORS),
             "block_steps": as_int("ray: block_steps", self.block_steps, 1, _MOST_STEPS),
             "blocks_ahead": as_int("ray: blocks_ahead", self.blocks_ahead, 0, _MOST_AHEAD),
             "max_staleness": as_int("ray: max_staleness", self.max_staleness, 1),
@@ -104,6 +104,16 @@ class ActorSettings:
         check_options("ray", options)
         check_keys("ray", options, {each.name for each in fields(cls)})
         return cls(**options)
+
+    def described(self, n_envs: int) -> str:
+        """
+        :param n_envs: N
+        :return: who plays, in words; after :meth:`divided`
+        """
+        groups = f"{self.mode}, {n_envs} games in {self.groups} groups"
+        if self.address == IN_PROCESS:
+            return f"Games in blocks, played by this process: {groups}"
+        return f"Actors: {self.actors} on Ray ({self.address}), {groups}"
 
     def divided(self, n_envs: int) -> "ActorSettings":
         """

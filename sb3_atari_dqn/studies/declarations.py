@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,6 +107,12 @@ def _protocol(where: str, protocol: Any) -> dict[str, Any]:
 def _params(where: str, params: Any) -> dict[str, Any]:
     if not isinstance(params, dict) or not all(isinstance(key, str) for key in params):
         raise ValueError(f"{where}: params must be a mapping such as {{gamma: 0.99}}, got {params!r}")
+    for key, own in (("seed", "seeds"), ("n_timesteps", "steps")):
+        if key in params:
+            raise ValueError(f"{where}: {key} is no hyperparameter here: the study has {own}")
+    for key, value in params.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{where}: {key} of params must be finite, got {value}")
     return params
 
 

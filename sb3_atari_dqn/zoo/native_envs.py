@@ -55,7 +55,8 @@ def wanted(manager: Any, eval_env: bool) -> bool:
 def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> VecEnv:
     """Native counterpart of ``ExperimentManager.create_envs``, with the frame stack; on actors if so configured."""
     ((wrapper, overrides),) = manager.native_envs.wrappers
-    if manager.verbose > 0:
+    by_actors = manager.native_envs.ray is not None and not eval_env
+    if manager.verbose > 0 and not by_actors:
         print(f"Native environments: {n_envs} in C++, stacking {manager.frame_stack or 1} frames")
     arguments: dict[str, Any] = {
         "env_id": manager.env_name.gym_id,
@@ -66,11 +67,14 @@ def create(manager: Any, n_envs: int, eval_env: bool, no_log: bool) -> VecEnv:
         "preset": wrapper.preset.with_overrides(overrides),
         "n_stack": manager.frame_stack or 1,
     }
-    if manager.native_envs.ray is None or eval_env:
+    if not by_actors:
         return NativeAtariVecEnv(**arguments)
     from sb3_atari_dqn.distributed.actor_vec_env import ActorVecEnv
 
-    return ActorVecEnv(**arguments, ray=manager.native_envs.ray)
+    env = ActorVecEnv(**arguments, ray=manager.native_envs.ray)
+    if manager.verbose > 0:
+        print(f"{env.settings.described(n_envs)}, stacking {env.n_stack} frames")
+    return env
 
 
 def _obstacle(manager: Any) -> str | None:

@@ -189,6 +189,41 @@ def test_other_algorithms_and_users_cannot_step_the_games():
     env.close()
 
 
+@pytest.mark.parametrize("other", [{"algorithm": RainbowDQN}, {"gamma": 0.5, "n_steps": 2}])
+def test_actors_follow_the_model_that_learns(other):
+    """Of another network, and of other returns; then the first one again, which begins anew."""
+    env = actor_env(initial_priorities=True)
+    first = learner(env)
+    first.learn(80)
+    second = learner(env, **other)
+    second.learn(80)
+    assert env._policy == env._behaviour.policy()
+    assert env._policy.returns == (second.n_steps, second.gamma)
+    actors = env._rounds.actors
+    second.learn(40, reset_num_timesteps=False)
+    assert env._rounds.actors is actors  # the same model goes on with its games
+    first.learn(80, reset_num_timesteps=False)
+    assert first.num_timesteps == 160
+    env.close()
+
+
+def test_a_closed_environment_says_so():
+    env = actor_env()
+    model = learner(env)
+    model.learn(40)
+    env.close()
+    env.close()
+    for wrong in (lambda: model.learn(40), lambda: model.learn(40, reset_num_timesteps=False), env.reset):
+        with pytest.raises(RuntimeError, match="ActorVecEnv is closed: create another one"):
+            wrong()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, float("nan"), "4", 2**40])
+def test_a_bad_seed_is_named(seed):
+    with pytest.raises(ValueError, match="seed must be"):
+        actor_env(seed=seed)
+
+
 def test_wrappers_that_actors_would_not_see_are_refused():
     env = VecMonitor(actor_env())
     with pytest.raises(ValueError, match="VecMonitor is wrapped around ActorVecEnv"):

@@ -78,17 +78,22 @@ def test_a_killed_actor_is_replaced_and_the_run_is_the_same(cluster, capsys):
     assert env.statistics()["actors_replaced"] == 3
     env.close()
     assert_same(ours, trained())
-    assert "Actor 1 was lost (its process ended) and replaced in" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Actor 1 was lost (its process ended): another process plays its games again" in printed
+    assert printed.count("is back after") == 3
 
 
-def test_an_actor_that_hangs_is_replaced(cluster):
-    env = actor_env(address="local", timeout_s=5.0)
+@pytest.mark.parametrize("mode", ["lock-step", "free-running"])
+def test_an_actor_that_hangs_is_replaced_though_that_takes_longer_than_the_timeout(cluster, mode):
+    env = actor_env(address="local", timeout_s=3.0, spares=0, mode=mode)
     model = learner(env)
     model.learn(120, callback=At(60, lambda: os.kill(pid_of(env, 0), signal.SIGSTOP)))
     model.learn(120, reset_num_timesteps=False)
-    assert env.statistics()["actors_replaced"] == 1
+    assert env.statistics()["actors_replaced"] >= 1  # on a busy machine, a block may take a second too
     ours = results(model)
     env.close()
+    if mode == "free-running":
+        return
     other = actor_env()
     twin = learner(other)
     twin.learn(120)
@@ -135,6 +140,12 @@ def test_too_few_cpus_are_named(cluster):
     n = len(os.sched_getaffinity(0))
     with pytest.raises(ValueError, match=rf"{n + 1} actors take {n + 1} CPUs, and {n} of the cluster's {n} are free"):
         actor_env(address="local", actors=n + 1, groups=n + 1, n_envs=n + 1)
+
+
+def test_signals_stay_those_of_the_program(cluster):
+    """Ray takes SIGTERM over when it starts; a training writes a checkpoint then."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_closing_frees_the_cpus(cluster):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from sb3_atari_dqn.distributed.cluster import check_versions
@@ -21,6 +22,13 @@ from sb3_atari_dqn.distributed.settings import ActorSettings
         ({"compress": "yes"}, "ray: compress must be True or False"),
         ({"cpus_per_actor": 0}, "ray: cpus_per_actor"),
         ({"timeout_s": 0}, "ray: timeout_s"),
+        ({"mode": "async"}, "Unknown mode of ray 'async'; known: free-running, lock-step"),
+        ({"mode": "free-running", "blocks_ahead": 8}, "max_staleness=8 must be more than blocks_ahead=8"),
+        ({"max_staleness": 0}, "ray: max_staleness must be at least 1"),
+        ({"spares": -1}, "ray: spares must be at least 0"),
+        ({"spares": np.bool_(True)}, "ray: spares must be an integer"),
+        ({"actors": 10**30}, "ray: actors must be at most 10000"),
+        ({"initial_priorities": 1}, "ray: initial_priorities must be True or False"),
         (["local"], "ray must be a mapping"),
         (7, "ray must be a mapping"),
     ],
@@ -95,6 +103,21 @@ def test_the_option_becomes_a_hyperparameter(arguments, expected):
 def test_the_option_needs_an_address(arguments):
     with pytest.raises(ValueError, match="--ray needs an address"):
         with_actors("train", arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ray", "user:secret@head:6379"], "credentials in addresses are not supported"),
+        (["-params", "ray.address:'ray://user:secret@head:1'"], "credentials in addresses are not supported"),
+        (["--ray", "head"], "'head' is not HOST:PORT, 'local' or 'auto'"),
+        (["--ray", "local", "-params", "ray.address:'auto'"], "--ray local and ray.address both give an address"),
+    ],
+)
+def test_wrong_addresses_are_refused_before_the_zoo_prints_them(arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        with_actors("train", arguments)
+    assert "secret" not in str(caught.value)
 
 
 def test_only_training_has_actors():
