@@ -116,8 +116,8 @@ class TrainingState(_Host):
         self.explorer.load_state_dict(state["exploration"])
         load_generator_state(self.action_space.np_random, state["actions"])
         self._log.load_state_dict({key: value for key, value in state["log"].items() if key != "pending"})
+        let_actors_follow(self)  # which may ask for new episodes
         self._load_loop_state(state["loop"])
-        let_actors_follow(self)
         first = load_env_state(cast(Any, self.env), state["env"])
         if first is not None:  # new episodes
             self._last_obs = first  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 import sys
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,7 +193,7 @@ def test_other_algorithms_and_users_cannot_step_the_games():
 @pytest.mark.parametrize("other", [{"algorithm": RainbowDQN}, {"gamma": 0.5, "n_steps": 2}])
 def test_actors_follow_the_model_that_learns(other):
     """Of another network, and of other returns; then the first one again, which begins anew."""
-    env = actor_env(initial_priorities=True)
+    env: Any = actor_env(initial_priorities=True)
     first = learner(env)
     first.learn(80)
     second = learner(env, **other)
