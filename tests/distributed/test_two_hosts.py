@@ -152,6 +152,6 @@ def test_a_node_with_another_version_is_named(hosts, tmp_path):
     done = hosts.run("trainer", *command)
     assert done.returncode != 0
     last = (done.stdout + done.stderr).strip().splitlines()[-1]
-    assert "node 10.77.0.2 has gymnasium 0.0.1, the learner" in last
+    assert "node 10.77.0.2 has gymnasium 0.0.1, this machine" in last
     assert "install gymnasium" in last
     assert not list(tmp_path.glob("dqn_rainbow"))

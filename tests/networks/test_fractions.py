@@ -143,5 +143,8 @@ def test_raw_observations_need_a_layer_before_the_product_and_learned_features_n
 
 
 def test_the_center_over_outputs_needs_outputs():
-    with pytest.raises(ValueError, match="center='actions and outputs' needs values with several outputs per action"):
+    with pytest.raises(
+        ValueError,
+        match="center='actions and outputs' needs several outputs per action; those of ImplicitQuantileValues",
+    ):
         make_policy(values=VALUES, head="dueling", center="actions and outputs")

@@ -100,6 +100,15 @@ def test_a_killed_job_is_tried_again_and_given_up_without_progress(pool, tmp_pat
     assert "never: was killed by SIGKILL 3 times without progress: failed, often for lack of memory" in events.lines
 
 
+@pytest.fixture
+def closed_terminals_are_heard() -> Iterator[None]:
+    """Also where the tests run under nohup, which makes a program ignore them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("closed_terminals_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_what_runs_once_and_begins_nothing_more(pool, tmp_path, number):
     jobs = [Script(name, UNTIL_STOPPED, tmp_path) for name in "ab"]
