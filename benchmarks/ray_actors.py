@@ -2,9 +2,10 @@
 
     python benchmarks/ray_actors.py
 
-Measures in one run, on Pong: the learner's ingest from prepared blocks; training steps/s where the environments are the
-bound (few updates), in this process, with one actor and with two; bytes per step; how long the learner waits. From
-these it computes the number of actors that one learner can take, by its ingest and by a network of 1 Gbit/s.
+Measures in one run, on Pong: the learner's ingest from prepared blocks; training steps/s where the environments are
+the bound (few updates), in this process, with one actor and with two, on all cores and on one core each; bytes per
+step; how long the learner waits. From these it computes the number of actors that one learner can take, by its ingest
+and by a network of 1 Gbit/s.
 """
 
 import argparse
@@ -24,6 +25,8 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "in process": {"address": "in-process"},
     "1 actor": {"address": "local", "actors": 1},
     "2 actors": {"address": "local", "actors": 2},
+    "1 actor on one core": {"address": "local", "actors": 1},
+    "2 actors on one core each": {"address": "local", "actors": 2},
     "2 actors, free-running": {"address": "local", "actors": 2, "mode": "free-running"},
     "2 actors, compressed": {"address": "local", "actors": 2, "compress": True},
 }
@@ -32,9 +35,16 @@ BACKENDS: dict[str, dict[str, Any]] = {
 class Clock(BaseCallback):
     """Notes when a warm-up is over."""
 
-    def __init__(self, warm_up: int) -> None:
+    def __init__(self, warm_up: int, pins: bool) -> None:
         super().__init__()
-        self._warm_up, self.start, self.first = warm_up, 0.0, 0
+        self._warm_up, self._pins, self.start, self.first = warm_up, pins, 0.0, 0
+
+    def _on_training_start(self) -> None:
+        """With pins, each actor stands for a node of one core."""
+        actors = cast(Any, self.training_env)._rounds.actors
+        for core, actor in enumerate(actors.processes() if self._pins else ()):
+            for thread in os.listdir(f"/proc/{actor['pid']}/task"):
+                os.sched_setaffinity(int(thread), {core})
 
     def _on_step(self) -> bool:
         if not self.start and self.num_timesteps >= self._warm_up:
@@ -49,9 +59,9 @@ def model_in(env: Any, steps: int) -> DoubleDQN:
     return DoubleDQN("CnnPolicy", env, buffer_size=2 * steps, n_steps=3, learner="fast", seed=0, **pace)  # type: ignore[arg-type]
 
 
-def training(settings: dict[str, Any], n_envs: int, steps: int) -> dict[str, float]:
+def training(settings: dict[str, Any], n_envs: int, steps: int, pins: bool) -> dict[str, float]:
     env = ActorVecEnv(GAME, n_envs, 0, ray=settings)
-    clock = Clock(steps // 4)
+    clock = Clock(steps // 4, pins)
     try:
         model_in(env, steps).learn(steps, callback=clock)
         seconds, learned = time.perf_counter() - clock.start, steps - clock.first
@@ -59,7 +69,8 @@ def training(settings: dict[str, Any], n_envs: int, steps: int) -> dict[str, flo
     finally:
         env.close()
     found = {"steps_per_s": learned / seconds}
-    if waited:
+    if "actor_wait_s" in waited:
+        found["max_staleness"] = waited["max_staleness"]
         found["learner_waits_share"] = waited["actor_wait_s"] / seconds
         found["bytes_per_step"] = waited["received_mb"] * 1e6 / learned
     return found
@@ -103,9 +114,10 @@ def main() -> None:
     result["load_before"] = os.getloadavg()[0]
     result["ingest_steps_per_s"] = ingest(arguments.n_envs, 8)
     result["training"] = {
-        name: training(settings, arguments.n_envs, arguments.steps) for name, settings in BACKENDS.items()
+        name: training(settings, arguments.n_envs, arguments.steps, "one core" in name)
+        for name, settings in BACKENDS.items()
     }
-    one = result["training"]["1 actor"]
+    one = result["training"]["1 actor on one core"]
     result["growth_on_paper"] = growth(
         result["ingest_steps_per_s"], one["steps_per_s"], float(np.ceil(one["bytes_per_step"]))
     )

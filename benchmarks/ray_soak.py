@@ -74,6 +74,7 @@ class Record(BaseCallback):
 
     def check_memory(self, buffer: Any) -> None:
         """What transitions lead to is what the games showed; not looked at after a life was lost."""
+        buffer.n_steps = 1  # the observation that follows at once
         for step, expected in enumerate(self.reached):
             places = np.arange(len(expected))
             steps = np.full(len(expected), step)
