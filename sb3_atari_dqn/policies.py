@@ -260,7 +260,7 @@ def checked_net_arch(net_arch: Any) -> list[int] | None:
     """
     :param net_arch: as the user gave it
     :return: units of each hidden layer; None for the default
-    :raises ValueError: if it is no list of whole numbers
+    :raises ValueError: if it is not a list of whole numbers
     """
     if net_arch is None:
         return None
@@ -273,7 +273,7 @@ def checked_net_arch(net_arch: Any) -> list[int] | None:
 
 
 def _checked_values(values: Any) -> Values:
-    """:raises ValueError: if they are no object"""
+    """:raises ValueError: if they are not objects"""
     if values is None:
         return ScalarValues()
     if isinstance(values, type) or not isinstance(values, Values):

@@ -221,7 +221,7 @@ def _is_connected() -> bool:
 
 
 def check_address_form(address: str) -> None:
-    """:raises ValueError: if it is no address; what may be a password is not repeated"""
+    """:raises ValueError: if it is not an address; what may be a password is not repeated"""
     if address in (AUTO, LOCAL, IN_PROCESS):
         return
     if "://" in address or "@" in address:
@@ -235,7 +235,7 @@ def check_address_form(address: str) -> None:
 
 
 def check_address(address: str) -> None:
-    """:raises ValueError: if it is no address, or nothing answers there"""
+    """:raises ValueError: if it is not an address, or nothing answers there"""
     check_address_form(address)
     if address == AUTO:
         return

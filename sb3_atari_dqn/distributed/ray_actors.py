@@ -272,7 +272,7 @@ class RayActors:
             except self._losses as error:
                 self._replace(number, error)
             except self._ray.exceptions.RayTaskError:
-                pass  # is told when it is taken
+                pass  # raised when it is taken
 
     def _is_back(self, number: int) -> None:
         """Called after each answer."""
