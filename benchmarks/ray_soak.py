@@ -25,9 +25,9 @@ from report import circumstances, write
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_dqn import ActorVecEnv, DoubleDQN, NativeAtariVecEnv
+from sb3_atari_dqn.distributed.settings import ActorSettings
 
 GAME, SEED = "BreakoutNoFrameskip-v4", 5
-_BLOCK_STEPS = 16
 _NODE: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 * 2**20}
 
 
@@ -51,14 +51,15 @@ class Record(BaseCallback):
             self.reached[-1].append(step[3])
         return True
 
-    def check_games(self, block_steps: int) -> int:
+    def check_games(self, settings: ActorSettings) -> int:
         """
-        :param block_steps: of a block
+        :param settings: with which they were played
         :return: steps that were compared
         """
         compared = 0
         for game in sorted({game for game, _ in self.blocks}):
             env = NativeAtariVecEnv(GAME, 1, seed=SEED + game)
+            env.reload_after = settings.reload_after
             env.reset()
             for which in sorted(each for each in self.blocks if each[0] == game):
                 for action, *expected in self.blocks[which]:
@@ -67,7 +68,7 @@ class Record(BaseCallback):
                     found = [float(rewards[0]), bool(dones[0]), crc32(last.tobytes())]
                     assert found == expected, f"game {game}, block {which[1]}: {found}, stored {expected}"
                     compared += 1
-                if len(self.blocks[which]) < block_steps:
+                if len(self.blocks[which]) < settings.block_steps:
                     break  # the training ended within it, and perhaps within the one that stood beside it
             env.close()
         return compared
@@ -125,7 +126,7 @@ def model_in(env: Any, steps: int) -> DoubleDQN:
 
 
 def games(**ray: Any) -> ActorVecEnv:
-    return ActorVecEnv(GAME, 4, SEED, ray={"block_steps": _BLOCK_STEPS, **ray})
+    return ActorVecEnv(GAME, 4, SEED, ray={"block_steps": 16, **ray})
 
 
 def main() -> None:
@@ -149,7 +150,7 @@ def main() -> None:
     result: dict[str, Any] = circumstances("ray", "torch", "numpy", "ale-py")
     result |= {"load": os.getloadavg()[0], "mode": arguments.mode, "killed": killer.killed, "steps": steps}
     result |= {"seconds": time.perf_counter() - start, "replaced_in_s": [round(each, 2) for each in replaced]}
-    result["steps_checked"] = record.check_games(_BLOCK_STEPS)
+    result["steps_checked"] = record.check_games(env.settings)
     memory: Any = model.replay_buffer
     record.check_memory(memory)
     if arguments.mode == "lock-step":

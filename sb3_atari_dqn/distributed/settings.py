@@ -20,8 +20,8 @@ _MOST_ACTORS, _MOST_STEPS, _MOST_AHEAD, _MOST_SPARES = 10_000, 4096, 64, 64
 @dataclass(frozen=True)
 class ActorSettings:
     """
-    Results depend on `mode`, `groups`, `block_steps`, `blocks_ahead`, `exploration` and `initial_priorities`; in
-    lock-step not on the others.
+    Results depend on `mode`, `groups`, `block_steps`, `blocks_ahead`, `exploration`, `initial_priorities` and
+    `reload_after`; in lock-step not on the others.
 
     :param address: "local" (a Ray of our own, on this machine only), "auto" (the cluster that runs on this machine),
         HOST:PORT of a cluster, or "in-process": the same blocks without Ray
