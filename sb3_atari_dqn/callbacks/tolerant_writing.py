@@ -1,4 +1,4 @@
-"""A full disk does not end a training: log files of SB3 that cannot be written are told of, and tried again.
+"""A full disk does not end a training: log files of SB3 that cannot be written are reported, and tried again.
 
 SB3's monitors, loggers and evaluations let an OSError through, in the middle of a step. What a monitor could not write
 stays in the buffer of its file, and is written with its next row.

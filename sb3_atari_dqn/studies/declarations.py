@@ -109,7 +109,7 @@ def _params(where: str, params: Any) -> dict[str, Any]:
         raise ValueError(f"{where}: params must be a mapping such as {{gamma: 0.99}}, got {params!r}")
     for key, own in (("seed", "seeds"), ("n_timesteps", "steps")):
         if key in params:
-            raise ValueError(f"{where}: {key} is no hyperparameter here: the study has {own}")
+            raise ValueError(f"{where}: params cannot have {key}: give {own} to the study")
     for key, value in params.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{where}: {key} of params must be finite, got {value}")

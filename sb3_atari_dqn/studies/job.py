@@ -118,6 +118,29 @@ class Process:
         return Outcome(FAILED, f"failed with status {status}: {last_line(self._log)} (log: {self._log})")
 
 
+class ProcessAttempt:
+    """The end of an attempt that is one process."""
+
+    #: What asks the process to end soon
+    stop_signal: signal.Signals
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ask it to end soon, and to keep what it has; can be called more than once."""
+        if self._process is not None and not self._stopped:
+            self._process.signal(self.stop_signal)
+        self._stopped = True
+
+    def kill(self) -> None:
+        """End it now."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.kill()
+
+
 def last_line(log: Path) -> str:
     """:return: the last line with text in a log, shortened"""
     with log.open("rb") as file:

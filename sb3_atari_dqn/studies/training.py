@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sb3_atari_dqn.checkpoints.lock import FolderLock
 from sb3_atari_dqn.studies import origin
-from sb3_atari_dqn.studies.job import DONE, FAILED, STOPPED, Outcome, Process
+from sb3_atari_dqn.studies.job import DONE, FAILED, STOPPED, Outcome, Process, ProcessAttempt
 from sb3_atari_dqn.studies.plan import Run, resume
 from sb3_atari_dqn.studies.record import GOAL, HOURS, STEPS, Place, Record, seconds_trained
 
@@ -60,17 +60,21 @@ class Training:
         return TrainingAttempt(self, death_signal)
 
 
-class TrainingAttempt:
+class TrainingAttempt(ProcessAttempt):
     """
+    Stopped, it writes a checkpoint first.
+
     :param job: of this attempt
     :param death_signal: that its process gets if this one ends
     """
 
+    stop_signal = signal.SIGTERM
+
     def __init__(self, job: Training, death_signal: int) -> None:
+        super().__init__()
         self._job, self._place, self._death_signal = job, job.place, death_signal
-        self._process: Process | None = None
         self._record = Record()
-        self._stopped = self._out_of_time = False
+        self._out_of_time = False
         self._last_wait = time.monotonic() + _RELEASE_S
 
     def poll(self) -> Outcome | None:
@@ -82,18 +86,6 @@ class TrainingAttempt:
             self._check_time()
             return None
         return self._ended(self._process, status)
-
-    def stop(self) -> None:
-        """Let it write a checkpoint, and end."""
-        if self._process is not None and not self._stopped:
-            self._process.signal(signal.SIGTERM)
-        self._stopped = True
-
-    def kill(self) -> None:
-        """End it now."""
-        self._stopped = True
-        if self._process is not None:
-            self._process.kill()
 
     def _begin(self) -> Outcome | None:
         if self._stopped:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_atari_dqn.studies.job import DONE, STOPPED, Outcome, Process
+from sb3_atari_dqn.studies.job import DONE, STOPPED, Outcome, Process, ProcessAttempt
 
 _TRIAL = re.compile(rb"Trial \d+ (?:finished|pruned|failed)")  # as Optuna logs them
 
@@ -55,15 +55,19 @@ class Worker:
         return [sys.executable, "-m", "sb3_atari_dqn", "train", *self.arguments, "-optimize", *trials, *reports]
 
 
-class WorkerAttempt:
+class WorkerAttempt(ProcessAttempt):
     """
+    Stopped, it lets Optuna note the trial as failed; killed, the trial stays as it is.
+
     :param job: of this attempt
     :param death_signal: that its process gets if this one ends
     """
 
+    stop_signal = signal.SIGINT
+
     def __init__(self, job: Worker, death_signal: int) -> None:
-        self._job, self._stopped = job, False
-        self._process: Process | None = None
+        super().__init__()
+        self._job = job
         if job.share is None or job.progress < job.share:
             environment = {} if job.password is None else {"PGPASSWORD": job.password}
             self._process = Process(job.command(), job.log, job.threads, death_signal, environment)
@@ -78,18 +82,6 @@ class WorkerAttempt:
         if status == 0 or self._process is None:
             return Outcome(DONE, f"done, {self._job.progress} trials")
         return self._process.failure(status)
-
-    def stop(self) -> None:
-        """Optuna notes the trial as failed."""
-        if self._process is not None and not self._stopped:
-            self._process.signal(signal.SIGINT)
-        self._stopped = True
-
-    def kill(self) -> None:
-        """End it now; its trial stays as it is."""
-        self._stopped = True
-        if self._process is not None:
-            self._process.kill()
 
 
 def shares(trials: int, workers: int) -> Sequence[int]:

@@ -91,7 +91,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"hours": 0}, "study tiny: hours must be a number in (0, 8760], got 0"),
     ({"params": ["gamma:1"]}, "study tiny: params must be a mapping such as {gamma: 0.99}, got ['gamma:1']"),
     ({"params": {"gamma": float("nan")}}, "study tiny: gamma of params must be finite, got nan"),
-    ({"params": {"seed": 3}}, "study tiny: seed is no hyperparameter here: the study has seeds"),
+    ({"params": {"seed": 3}}, "study tiny: params cannot have seed: give seeds to the study"),
     ({"settings": {"algorithm": "dqn"}}, "study tiny: settings must be a list"),
     ({"settings": ["dqn"]}, "study tiny: a setting must be a mapping with algorithm, got 'dqn'"),
     ({"settings": [{"conf": "short"}]}, "study tiny: a setting has no algorithm: add it"),
