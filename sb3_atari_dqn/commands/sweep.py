@@ -2,19 +2,21 @@
 
 import argparse
 import fcntl
+import os
 import shlex
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sb3_atari_dqn.commands.errors import report, report_user_errors
-from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
+from sb3_atari_dqn.commands.options import add_pool_options, check_pool_options, int_at_least, seed
 from sb3_atari_dqn.studies.job import Job
 from sb3_atari_dqn.studies.plan import Run, name_of, runs_of, studies
 from sb3_atari_dqn.studies.progress import Display, status
+from sb3_atari_dqn.studies.record import Place
 from sb3_atari_dqn.studies.runner import Local, Pool, Runner
 from sb3_atari_dqn.studies.table import write_table
 from sb3_atari_dqn.studies.training import Training
@@ -72,15 +74,16 @@ def main(arguments: Sequence[str]) -> None:
     args = _parser().parse_args(arguments)
     with report_user_errors("sweep"):
         if args.list:
-            report("sweep", "\n".join(f"{name}: {about}" for name, about in studies(args.study).items()))
+            found = studies(args.study).items()
+            report("sweep", "\n".join(f"{name}: {about}" if about else name for name, about in found))
             return
+        check_pool_options(args)
         name = name_of(args.name, args.study)
-        runs = runs_of(name, args.study)
-        runs = [run for run in runs if not args.seeds or run.seed in args.seeds]
-        if not runs:
-            raise ValueError(f"{name} has none of the seeds {', '.join(map(str, args.seeds))}")
-    folder = (args.runs / name).absolute()
-    out = args.out or folder / f"{name}.csv"
+        runs = _chosen(name, runs_of(name, args.study), args.seeds)
+        folder = (args.runs / name).absolute()
+        out = args.out or folder / f"{name}.csv"
+        if args.out:
+            _check_out(args.out)
     if args.commands:
         report("sweep", "\n".join(shlex.join(run.begin(folder)) for run in runs))
     elif args.status:
@@ -89,12 +92,62 @@ def main(arguments: Sequence[str]) -> None:
         _run(args, runs, folder, out)
 
 
+def _chosen(name: str, runs: Sequence[Run], seeds: Sequence[int]) -> Sequence[Run]:
+    """:raises ValueError: if the study lacks a seed"""
+    known = dict.fromkeys(run.seed for run in runs)
+    if missing := [str(seed) for seed in seeds if seed not in known]:
+        raise ValueError(f"{name} has no seed {', '.join(missing)}; it has {', '.join(map(str, known))}")
+    return [run for run in runs if not seeds or run.seed in seeds]
+
+
+def _check_out(out: Path) -> None:
+    """:raises ValueError: if the table could not be written in the end"""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{out} cannot be written ({error.strerror}): give another file with --out") from error
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise ValueError(f"{out} is a folder, or its folder is not writable: give another file with --out")
+
+
 def _print_status(runs: Sequence[Run], folder: Path, out: Path) -> None:
     with report_user_errors("sweep"):
-        lines = [status(runs, folder, time.time(), shutil.get_terminal_size().columns)]
+        lines = [status(runs, folder, time.time(), shutil.get_terminal_size().columns, _running(runs, folder))]
         if folder.is_dir():
-            lines.append(f"{write_table(runs, folder, out)} of {len(runs)} runs are in {out}")
+            lines.append(
+                f"{write_table(runs, folder, out)} of {len(runs)} runs, those with a finished episode, are in {out}"
+            )
+        lines += [each for run in runs if (each := _change_of(Place(run, folder)))][:1]
     report("sweep", "\n".join(lines))
+
+
+def _running(runs: Sequence[Run], folder: Path) -> set[str]:
+    """:return: names of the runs that another process of ours trains at this moment"""
+    if not _is_locked(folder / _LOCK):
+        return set()
+    since = (folder / _LOCK).stat().st_mtime  # when that process began
+    periods = {run.name: Place(run, folder).record().periods for run in runs}
+    return {name for name, found in periods.items() if found and found[-1][1] is None and (found[-1][0] or 0) >= since}
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def _change_of(place: Place) -> str:
+    """:return: what keeps a run from going on, empty if nothing does"""
+    try:
+        place.check_settings()
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _run(args: argparse.Namespace, runs: Sequence[Run], folder: Path, out: Path) -> None:
@@ -123,10 +176,13 @@ def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: Ex
     """
     if not runs:
         return Local(1)
+    from sb3_atari_dqn.zoo.configuration import check_names
     from sb3_atari_dqn.zoo.known import check_trainings
 
     confs = {run.conf for run in runs if run.conf}
     packages = check_trainings({run.algorithm for run in runs}, confs, {run.env for run in runs})
+    for run in runs:
+        check_names(run.algorithm, run.params)
     if args.ray is None:
         return Local(args.parallel or 1)
     from sb3_atari_dqn.distributed.cluster import Connection
@@ -143,9 +199,10 @@ def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: Ex
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """:raises ValueError: if another process runs this study in this folder, or it cannot be written"""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("w")
+        lock = (folder / _LOCK).open("a")
     except OSError as error:
         raise ValueError(f"{folder} cannot be written ({error.strerror}): give another folder with --runs") from error
     with lock:
@@ -153,11 +210,20 @@ def _only_one(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"another process runs this study in {folder}: wait for it, or stop it") from None
+        os.utime(lock.fileno())  # for --status
         try:
             yield
         finally:
             if [path.name for path in folder.iterdir()] == [_LOCK]:  # nothing has begun
                 shutil.rmtree(folder)
+                _remove_empty(made[1:])
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """:param folders: the innermost first"""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,8 +241,9 @@ def _parser() -> argparse.ArgumentParser:
         "--parallel", type=int_at_least(1), metavar="N", help="runs at a time (default: 1; with --ray: as many as fit)"
     )
     parser.add_argument("--seeds", type=seed, nargs="+", default=[], metavar="SEED", help="only these")
-    parser.add_argument("--status", action="store_true", help="show what is done and what is left; write the CSV")
-    parser.add_argument("--commands", action="store_true", help="print the zoo's commands instead of running them")
-    parser.add_argument("--list", action="store_true", help="list the studies of the file")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--status", action="store_true", help="show what is done and what is left; write the CSV")
+    instead.add_argument("--commands", action="store_true", help="print the zoo's commands instead of running them")
+    instead.add_argument("--list", action="store_true", help="list the studies of the file")
     parser.add_argument("--out", type=Path, metavar="CSV", help="(default: RUNS/NAME/NAME.csv)")
     return parser

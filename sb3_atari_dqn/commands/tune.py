@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sb3_atari_dqn.commands.errors import report, report_user_errors
-from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
+from sb3_atari_dqn.commands.options import add_pool_options, check_pool_options, int_at_least, seed
 from sb3_atari_dqn.studies.progress import EventLog
 from sb3_atari_dqn.studies.runner import Local, Pool, Runner
-from sb3_atari_dqn.studies.trials import Worker, shares
+from sb3_atari_dqn.studies.trials import Worker, count, shares
 
 _EXPLANATION = """\
 Tune hyperparameters with several workers, which share the trials of one Optuna study. A worker is the zoo's
@@ -73,7 +73,7 @@ class _Screen(EventLog):
         ended = sum(worker.progress for worker in self._workers)
         if ended > self._ended:
             self._ended = ended
-            self.note(f"{ended} trials have ended")
+            self.note(f"{count(ended, 'trial')} ended so far")
 
 
 def _make(folder: Path) -> None:
@@ -89,9 +89,11 @@ def _workers(args: argparse.Namespace, rest: Sequence[str]) -> list[Worker]:
     :return: at most as many as there are trials
     :raises ValueError: if they cannot begin, or could not share a study
     """
+    from sb3_atari_dqn.zoo.configuration import check_names
     from sb3_atari_dqn.zoo.known import check_trainings
     from sb3_atari_dqn.zoo.tuning import file_of, prepare_storage, with_file, without_password
 
+    check_pool_options(args)
     if not (args.storage and args.study_name):
         raise ValueError("workers share a study through its storage: give --storage and --study-name")
     if (file := file_of(args.storage)) is not None:
@@ -99,8 +101,11 @@ def _workers(args: argparse.Namespace, rest: Sequence[str]) -> list[Worker]:
     storage, password = without_password(args.storage)
     confs = {args.conf} if args.conf else set()
     args.packages = check_trainings({args.algo}, confs, {args.env})
+    check_names(args.algo, (text.partition(":")[0] for text in args.params))
     prepare_storage(args.storage)
     common = ["--algo", args.algo, "--env", args.env, *(["-conf", args.conf] if args.conf else []), *rest]
+    common += ["-n", str(args.n_timesteps)] if args.n_timesteps else []
+    common += ["-params", *args.params] if args.params else []
     common += ["--storage", storage, "--study-name", args.study_name]
     parts: Sequence[int | None] = shares(args.n_trials, args.workers)
     if args.max_total_trials is not None:
@@ -150,6 +155,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--algo", required=True, help="as of train, like all below")
     parser.add_argument("--env", required=True)
     parser.add_argument("-conf", "--conf-file", dest="conf")
+    parser.add_argument("-n", "--n-timesteps", type=int_at_least(1), metavar="N", help="environment steps of a trial")
+    parser.add_argument("-params", "--hyperparams", dest="params", nargs="+", default=[], metavar="KEY:VALUE")
     parser.add_argument("--storage", help="of the study; of a password in it, nothing is printed")
     parser.add_argument("--study-name")
     parser.add_argument("--n-trials", type=int_at_least(1), default=500, help="of all workers together (default: 500)")

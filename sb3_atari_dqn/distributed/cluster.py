@@ -32,6 +32,8 @@ _PRIVATE = {
 }
 
 _CONNECT_TIMEOUT_S, _PROBE_TIMEOUT_S, _CPUS_TIMEOUT_S = 5.0, 60.0, 10.0
+#: What a machine needs to join a cluster with a token
+_TOKEN = "copy ~/.ray/auth_token from its head to this machine, and export RAY_AUTH_MODE=token"
 #: Memory for blocks and weights on their way, on this machine
 _STORE_BYTES = 512 * 2**20
 
@@ -108,7 +110,7 @@ class Connection:
         try:
             with _signals_as_they_are():
                 self.ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
             raise ValueError(f"ray: {_connection_problem(address, error)}") from None
 
     def _check_resources(self) -> None:
@@ -245,7 +247,7 @@ def check_address(address: str) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ValueError(
-            f"ray: no cluster at {address} ({reason}): start one with ray start --head, or set address to {LOCAL!r}."
+            f"ray: no cluster at {address} ({reason}): start one with ray start --head, or take {LOCAL!r} as address."
         ) from None
 
 
@@ -254,8 +256,10 @@ def _connection_problem(address: str, error: Exception) -> str:
     if "ersion mismatch" in text:
         return f"the cluster runs another Ray or Python than this process ({text[:300]}): install the same on both."
     if address == AUTO:
-        return f"no cluster runs on this machine: start one with ray start --head, or set address to {LOCAL!r}."
-    return f"cannot join the cluster ({type(error).__name__}: {text[:300]})"
+        return f"no cluster runs on this machine: start one with ray start --head, or take {LOCAL!r} as address."
+    if "oken" in type(error).__name__ + text:
+        return f"the cluster's token is missing or wrong here ({text[:120]}): {_TOKEN}."
+    return f"cannot join the cluster ({type(error).__name__}: {text[:300]}). If it has a token: {_TOKEN}."
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str | None]:

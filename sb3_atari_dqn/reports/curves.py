@@ -186,7 +186,7 @@ def read_study(path: Path, measured: str = TRAINING) -> tuple[list[Curve], list[
             raise ValueError(f"it has no column {', '.join(missing)}")
         found = [_Row.read(cells, reader.line_num) for cells in reader]
     if not found:
-        raise NothingToDraw(f"{path} has no rows: run the study first")
+        raise NothingToDraw(f"{path} has no rows: run the study until its first episodes have ended")
     is_mixed = len({row.protocol.measured for row in found}) > 1
     groups: dict[tuple[str, ...], list[_Row]] = {row.key: [] for row in found}
     for row in found:

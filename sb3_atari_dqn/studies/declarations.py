@@ -25,7 +25,7 @@ _DEFAULTS: dict[str, Any] = {
 _OF_SETTINGS = ("algorithm", "conf", "setting", "params")
 _OF_PROTOCOLS = ("env", "params")
 _GAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)  # becomes part of file names
-_LARGEST_SEED, _MOST_HOURS = 2**32 - 1, 24 * 365
+_LARGEST_SEED, _MOST_STEPS, _MOST_HOURS = 2**32 - 1, 10**15, 24 * 365
 
 
 def read_studies(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -72,7 +72,7 @@ def checked_study(name: str, study: Any, protocols: Mapping[str, Any]) -> dict[s
             )
     seeds = _distinct(f"{where}: seeds", found["seeds"])
     found["seeds"] = [as_int(f"{where}: seeds", seed, 0, _LARGEST_SEED) for seed in seeds]
-    found["steps"] = as_int(f"{where}: steps", found["steps"], 1)
+    found["steps"] = as_int(f"{where}: steps", found["steps"], 1, _MOST_STEPS)
     found["window"] = as_int(f"{where}: window", found["window"], 1)
     found["evaluation_games"] = as_int(f"{where}: evaluation_games", found["evaluation_games"], 0)
     if found["goal"] is not None:

@@ -40,8 +40,8 @@ class RayPool:
         if self._room() == 0:
             most = max((node["Resources"].get("CPU", 0) for node in self._nodes()), default=0)
             raise ValueError(
-                f"ray: --threads and --gpus take {_listed(self._wanted)}, and no node of the cluster has that (most "
-                f"CPUs: {most:.0f}): lower them, or add a node (ray start --address=...)."
+                f"ray: a process takes {_listed(self._wanted)}, and no node of the cluster has that (most CPUs: "
+                f"{most:.0f}): lower --threads or --gpus, or add a node (ray start --address=...)."
             )
 
     def has_room(self) -> bool:

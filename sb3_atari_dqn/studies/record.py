@@ -65,9 +65,17 @@ class Place:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self._json} is damaged ({error}): repair it, or remove it with its run") from error
 
+    @property
+    def continues(self) -> bool:
+        """Whether the run goes on from a checkpoint; it begins anew otherwise"""
+        return self.run.resumable and self.checkpoint_steps is not None
+
     def check_settings(self) -> None:
-        """:raises ValueError: if the run began with other settings than its study declares now"""
-        began = self.record().settings
+        """:raises ValueError: if a run that has ended or goes on began with other settings than its study has now"""
+        record = self.record()
+        if record.ended is None and not self.continues:
+            return
+        began = record.settings
         now = json.loads(json.dumps(self.run.settings, default=str))
         if changed := [key for key in now if began and began.get(key) != now[key]]:
             raise ValueError(

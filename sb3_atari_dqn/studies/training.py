@@ -54,7 +54,7 @@ class Training:
         return record.ended is not None
 
     def announcement(self) -> str:
-        return f"continues from step {self.progress:,}" if _continues(self.place) else "begins"
+        return f"continues from step {self.progress:,}" if self.place.continues else "begins"
 
     def attempt(self, death_signal: int) -> TrainingAttempt:
         return TrainingAttempt(self, death_signal)
@@ -110,7 +110,7 @@ class TrainingAttempt(ProcessAttempt):
 
     def _command(self, run_folder: Path | None) -> tuple[list[str], Record]:
         place = self._place
-        if run_folder is not None and _continues(place):
+        if run_folder is not None and place.continues:
             record = place.record()
             place.close_period(record)
             return resume(run_folder), record
@@ -138,10 +138,6 @@ class TrainingAttempt(ProcessAttempt):
             outcome = process.failure(status)
         place.save(record)
         return outcome if record.ended is None else Outcome(DONE, f"done ({record.ended})")
-
-
-def _continues(place: Place) -> bool:
-    return place.run.resumable and place.run_folder is not None and place.checkpoint_steps is not None
 
 
 def _is_trained(run_folder: Path) -> bool:

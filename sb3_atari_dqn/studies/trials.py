@@ -42,7 +42,7 @@ class Worker:
         return len(_TRIAL.findall(self.log.read_bytes())) if self.log.is_file() else 0
 
     def announcement(self) -> str:
-        left = "" if self.share is None else f", {max(self.share - self.progress, 0)} trials"
+        left = "" if self.share is None else f", {count(max(self.share - self.progress, 0), 'trial')}"
         return f"begins{left} (log: {self.log})"
 
     def attempt(self, death_signal: int) -> WorkerAttempt:
@@ -80,8 +80,13 @@ class WorkerAttempt(ProcessAttempt):
         if self._stopped:
             return Outcome(STOPPED, "stopped")
         if status == 0 or self._process is None:
-            return Outcome(DONE, f"done, {self._job.progress} trials")
+            return Outcome(DONE, f"done, {count(self._job.progress, 'trial')}")
         return self._process.failure(status)
+
+
+def count(number: int, noun: str) -> str:
+    """:return: such as "1 trial", "2 trials" """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def shares(trials: int, workers: int) -> Sequence[int]:

@@ -7,7 +7,7 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import yaml
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_dqn import validation
+from sb3_atari_dqn.algorithms.arguments import under_new_names
 from sb3_atari_dqn.callbacks import RunCallback
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.distributed.settings import ActorSettings
@@ -25,6 +26,12 @@ from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
 
 #: Constructor arguments that the zoo sets itself, from the command line.
 _SET_BY_THE_ZOO = {"self", "env", "tensorboard_log", "seed", "verbose", "device", "_init_setup_model"}
+
+#: Keys that the zoo and this package take out of a configuration before they construct an algorithm.
+_OF_THE_ZOO = {
+    *("n_timesteps", "n_envs", "frame_stack", "normalize", "env_wrapper", "vec_env_wrapper", "env_kwargs"),
+    *("monitor_kwargs", "callback", "native_envs", "ray", "checkpoint_freq"),
+}
 
 #: Integer keys of the zoo, with their minimum.
 _WHOLE_NUMBERS = {"n_envs": 1, "frame_stack": 1}
@@ -215,6 +222,18 @@ def check_keys(algo: str, config: str, hyperparams: dict[str, Any]) -> None:
         hyperparams,
         _arguments(ALGORITHMS[algo].import_class()) - _SET_BY_THE_ZOO,
     )
+
+
+def check_names(algo: str, names: Iterable[str]) -> None:
+    """
+    :param algo: the zoo's name; keys of algorithms that are not ours are not checked
+    :param names: of keys, as ``-params`` has them
+    :raises ValueError: on a key that belongs neither to the zoo nor to the algorithm; suggests a similar one
+    """
+    if algo in ALGORITHMS:
+        keys = under_new_names("-params", dict.fromkeys(name.partition(".")[0] for name in names))
+        known = _arguments(ALGORITHMS[algo].import_class()) - _SET_BY_THE_ZOO | _OF_THE_ZOO
+        validation.check_keys(f"the hyperparameters of {algo}", keys, known)
 
 
 def _arguments(cls: type) -> set[str]:

@@ -218,7 +218,10 @@ def problem_with(storage: str) -> str:
 def summary(storage: str, study_name: str) -> str:
     """:return: what a study has come to, for the user"""
     opened = _open_journal(storage) if storage.endswith(".log") else RDBStorage(storage)
-    study = optuna.load_study(study_name=study_name, storage=opened)
+    try:
+        study = optuna.load_study(study_name=study_name, storage=opened)
+    except KeyError:
+        return f"Study {study_name}: not there yet, since no worker came as far as its first trial"
     counts = Counter(trial.state.name.lower() for trial in study.trials)
     lines = [f"Study {study_name}: {', '.join(f'{n} {state}' for state, n in counts.items()) or 'no trials'}"]
     if counts["complete"]:

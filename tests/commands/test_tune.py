@@ -39,7 +39,7 @@ def test_a_worker_that_was_lost_runs_the_trials_that_are_left(tmp_path):
     )
     assert job.progress == 3
     assert "1" in job.command()[-3]
-    assert job.announcement() == f"begins, 1 trials (log: {job.log})"
+    assert job.announcement() == f"begins, 1 trial (log: {job.log})"
     assert "--n-trials" not in worker(tmp_path, None).command()
 
 
@@ -75,6 +75,9 @@ def test_a_password_is_no_part_of_the_command():
         (["--storage", "a.log", "--study-name", "s", "--algo", "dqn_quer"], "Unknown algorithm 'dqn_quer'; known: "),
         (["--storage", "a.log", "--study-name", "s", "--env", "CartPol-v1"], "Unknown environment 'CartPol-v1'; did"),
         (["--storage", "a.log", "--study-name", "s", "--ray", "127.0.0.1:1"], "ray: no cluster at 127.0.0.1:1"),
+        (["--storage", "a.log", "--study-name", "s", "--ray", "in-process"], "--ray in-process is for the actors"),
+        (["--storage", "a.log", "--study-name", "s", "--gpus", "0.5"], "--gpus 0.5 divides the GPUs of a cluster"),
+        (["--storage", "a.log", "--study-name", "s", "-params", "gama:0.9"], "Unknown key 'gama' in the hyperparam"),
     ],
 )
 def test_what_cannot_be_tuned_is_said_before_anything_begins(runs, capsys, options, says):
@@ -84,6 +87,12 @@ def test_what_cannot_be_tuned_is_said_before_anything_begins(runs, capsys, optio
     assert output.count("\n") == 1
     assert "secret" not in output
     assert list(runs.iterdir()) == []
+
+
+@pytest.mark.parametrize("storage", ["study.log", "sqlite:///study.db"])
+def test_workers_that_all_failed_leave_no_study(runs, storage):
+    tuning.prepare_storage(storage)
+    assert tuning.summary(storage, "s") == "Study s: not there yet, since no worker came as far as its first trial"
 
 
 @pytest.mark.slow

@@ -258,11 +258,14 @@ def test_the_outcome_is_read_from_the_runs_own_files(tmp_path):
     assert place.outcome() == "goal"
 
 
-def test_a_run_is_not_continued_with_other_settings(tmp_path):
+@pytest.mark.parametrize("ended", [None, "steps"])
+def test_a_run_is_not_continued_with_other_settings(tmp_path, ended):
     (run,) = runs_of("tiny", declared(tmp_path))
     place = Place(run, tmp_path)
     place.check_settings()  # not begun
-    place.save(Record(settings=run.settings))
+    place.save(Record(settings=run.settings, ended=ended))
+    if ended is None:
+        (place.folder / "dqn_qr/PongNoFrameskip-v4_1/checkpoints/000001-step500").mkdir(parents=True)
     place.check_settings()
     for changes, says in (
         ({"steps": 2000}, "began with other steps (1000) than the study has now (2000)"),
@@ -272,8 +275,15 @@ def test_a_run_is_not_continued_with_other_settings(tmp_path):
         (other,) = runs_of("tiny", declared(tmp_path, **changes))
         with pytest.raises(ValueError, match=re.escape(f"dqn_qr short, Pong, seed 0 {says}")):
             Place(other, tmp_path).check_settings()
-    place.save(Record(periods=[[0.0, 1.0]]))  # of an older version
+    place.save(Record(periods=[[0.0, 1.0]], ended=ended))  # of an older version
     place.check_settings()
+
+
+def test_what_failed_before_its_first_checkpoint_begins_anew_with_corrected_settings(tmp_path):
+    (wrong,) = runs_of("tiny", declared(tmp_path, params={"gamma": 2}))
+    Place(wrong, tmp_path).save(Record(settings=wrong.settings, periods=[[0.0, 1.0]], status=1))
+    (corrected,) = runs_of("tiny", declared(tmp_path))
+    Place(corrected, tmp_path).check_settings()
 
 
 def test_a_damaged_record_is_named(tmp_path):
@@ -373,6 +383,25 @@ def test_a_study_that_is_done_does_nothing(tmp_path, capsys):
     assert (status, "6 of 6 done\n" in output, "begins" in output) == (0, True, False)
 
 
+def test_another_terminal_sees_what_runs_and_what_was_cut_off_before(tmp_path, capsys):
+    file = declared(tmp_path, settings=[{"algorithm": "dqn_qr"}, {"algorithm": "dqn_dueling"}])
+    for run, start in zip(runs_of("tiny", file), (time.time() - 100, time.time() + 1), strict=True):
+        Place(run, tmp_path / "tiny").save(Record(["a"], ["b"], 1, [[start, None]]))
+    with sweep._only_one(tmp_path / "tiny"):
+        _, output = told(capsys, file, "--runs", tmp_path, "--status")
+    assert re.search(r"dqn_qr +Pong +0  cut off", output)
+    assert re.search(r"dqn_dueling +Pong +0  running", output)
+    _, output = told(capsys, file, "--runs", tmp_path, "--status")
+    assert "0 of 2 done, 2 cut off\n" in output
+
+
+def test_the_status_says_that_a_changed_study_would_not_go_on(tmp_path, capsys):
+    (run,) = runs_of("tiny", declared(tmp_path))
+    Place(run, tmp_path / "tiny").save(Record(["a"], ["b"], 1, [[0.0, 9.0]], ended="steps", settings=run.settings))
+    _, output = told(capsys, declared(tmp_path, steps=2000), "--runs", tmp_path, "--status")
+    assert "dqn_qr short, Pong, seed 0 began with other steps (1000) than the study has now (2000)" in output
+
+
 def test_one_program_at_a_time_runs_a_study(tmp_path, capsys):
     folder = tmp_path / "tiny"
     folder.mkdir()
@@ -386,7 +415,14 @@ def test_one_program_at_a_time_runs_a_study(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "options", "says"),
     [
-        ({}, ["--seeds", "7"], "tiny has none of the seeds 7"),
+        ({}, ["--seeds", "0", "7"], "tiny has no seed 7; it has 0"),
+        ({}, ["--gpus", "1"], "--gpus 1 divides the GPUs of a cluster: add --ray, or leave it out"),
+        ({}, ["--ray", "in-process"], "--ray in-process is for the actors of one training: leave it out"),
+        ({}, ["--out", "/proc/version/x.csv"], "/proc/version/x.csv cannot be written"),
+        ({}, ["--out", "/proc"], "/proc is a folder"),
+        ({"params": {"buffersize": 3}}, [], "Unknown key 'buffersize' in the hyperparameters of dqn_qr; did you mean"),
+        ({"params": {"policy_kwarg.head": "x"}}, [], "Unknown key 'policy_kwarg'"),
+        ({"steps": 10**16}, [], "study tiny: steps must be at most"),
         ({"settings": [{"algorithm": "dqn_quer"}]}, [], "Unknown algorithm 'dqn_quer'; known: a2c, "),
         ({"settings": [{"algorithm": "dqn_qr", "conf": "shrt"}]}, [], "Unknown conf 'shrt'; known: "),
         ({"games": ["Pung"]}, [], "Unknown environment 'PungNoFrameskip-v4'; did you mean PongNoFrameskip-v4?"),
@@ -402,7 +438,7 @@ def test_what_cannot_train_is_said_before_anything_is_written(tmp_path, capsys, 
     assert output.startswith(f"sweep: error: {says}")
     assert output.count("\n") == 1
     assert "secret" not in output
-    assert not list(tmp_path.glob("runs/*"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_projects_studies_are_started_by_their_names(capsys, monkeypatch):
