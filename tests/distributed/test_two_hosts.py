@@ -132,11 +132,13 @@ def test_a_training_has_actors_on_both(hosts, tmp_path):
     assert not hosts.actors("player")
 
 
-def test_without_the_token_nobody_gets_in(hosts, tmp_path):
+@pytest.mark.parametrize("mode", ["token", "disabled"])  # the file was not copied; the export was forgotten
+def test_without_the_token_nobody_gets_in_and_is_told_how(hosts, tmp_path, mode):
     command = [*TRAIN, "--env", "BreakoutNoFrameskip-v4", "-n", "200", "-f", str(tmp_path), "-params", *SMALL]
-    done = hosts.run("player", *command, HOME=str(tmp_path))
+    done = hosts.run("player", *command, HOME=str(tmp_path), RAY_AUTH_MODE=mode)
     assert done.returncode != 0
-    assert "oken" in done.stdout + done.stderr
+    last = (done.stdout + done.stderr).strip().splitlines()[-1]
+    assert "copy ~/.ray/auth_token from its head to this machine, and export RAY_AUTH_MODE=token" in last
     assert not list(tmp_path.glob("dqn_rainbow"))
 
 
