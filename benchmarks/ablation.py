@@ -111,7 +111,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "1-step returns": {"n_steps": 1},
     "uniform replay": {"replay": "uniform"},
     "soft target (tau 0.005)": {"target_update_interval": 4, "tau": 0.005},
-    "constant learning rate": {"learning_rate_steps": None, "learning_rate_final": None},
+    "constant learning rate": {"learning_rate_steps": None, "learning_rate_final": 0.0},
 }
 
 
