@@ -89,22 +89,22 @@ def _profiles(result: Mapping[str, Any]) -> Figure:
 
 
 def _curves(result: Mapping[str, Any]) -> Figure:
-    figure = _new(12, 4.4)
-    left, right = figure.subplots(1, 2, sharey=True)
+    panels = 2 if result["by_hours"] else 1  # without wall-clock times, frames alone
+    figure = _new(12 if panels == 2 else 7, 4.4)
+    left, *rest = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     colours = _colours(result)
     for label, line in result["by_frames"].items():
         _line(left, line["along"], line, colours[label], marked(result, label), label in result["published"])
-    for label, line in result["by_hours"].items():
-        _line(right, line["along"], line, colours[label], marked(result, label))
     games = result["games"]
     about = games[0] if len(games) == 1 else f"{len(games)} games"
     left.set(xlabel="frames", ylabel=f"IQM of human-normalised scores, {about}", xlim=(0, result["frames"]))
     left.xaxis.set_major_formatter(FuncFormatter(short_number))
-    right.set(xlabel="wall-clock time (hours)")
-    right.set_xlim(left=0)
-    if not result["by_hours"]:
-        right.text(0.5, 0.5, "no wall-clock times", ha="center", transform=right.transAxes, color="0.4")
-    for axes in (left, right):
+    for right in rest:
+        for label, line in result["by_hours"].items():
+            _line(right, line["along"], line, colours[label], marked(result, label))
+        right.set(xlabel="wall-clock time (hours)")
+        right.set_xlim(left=0)
+    for axes in (left, *rest):
         _plain(axes)
     handles = [
         Line2D([], [], color=colours[label], lw=2.5, ls=_DOTS if label in result["published"] else "-",
