@@ -66,16 +66,3 @@ def add_pool_options(parser: argparse.ArgumentParser, job: str) -> None:
     parser.add_argument("--ray", metavar="ADDRESS", help="on a Ray cluster: HOST:PORT, auto, or local")
     parser.add_argument("--threads", type=int_at_least(1), default=1, metavar="N", help=f"CPUs of a {job} (default: 1)")
     parser.add_argument("--gpus", type=share, default=0.0, metavar="N", help=f"of a {job}, with --ray, such as 0.25")
-
-
-def check_pool_options(args: argparse.Namespace) -> None:
-    """:raises ValueError: on an address that is none, or an option that would be ignored"""
-    if args.ray is not None:
-        from sb3_atari_dqn.distributed.cluster import check_address_form
-        from sb3_atari_dqn.distributed.settings import IN_PROCESS
-
-        if args.ray == IN_PROCESS:
-            raise ValueError(f"--ray {IN_PROCESS} is for the actors of one training: leave it out to run here")
-        check_address_form(args.ray)
-    elif args.gpus:
-        raise ValueError(f"--gpus {args.gpus:g} divides the GPUs of a cluster: add --ray, or leave it out")

@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sb3_atari_dqn.commands.errors import report, report_user_errors
-from sb3_atari_dqn.commands.options import add_pool_options, check_pool_options, int_at_least, seed
+from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
 from sb3_atari_dqn.studies.job import Job
 from sb3_atari_dqn.studies.plan import Run, name_of, runs_of, studies
 from sb3_atari_dqn.studies.progress import Display, status
+from sb3_atari_dqn.studies.ray_pool import RayPool, check_files, check_installed, check_options, check_shared
 from sb3_atari_dqn.studies.record import Place
 from sb3_atari_dqn.studies.runner import Local, Pool, Runner
 from sb3_atari_dqn.studies.table import write_table
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
             found = studies(args.study).items()
             report("sweep", "\n".join(f"{name}: {about}" if about else name for name, about in found))
             return
-        check_pool_options(args)
+        check_options(args.ray, args.gpus)
         name = name_of(args.name, args.study)
         runs = _chosen(name, runs_of(name, args.study), args.seeds)
         folder = (args.runs / name).absolute()
@@ -186,7 +187,6 @@ def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: Ex
     if args.ray is None:
         return Local(args.parallel or 1)
     from sb3_atari_dqn.distributed.cluster import Connection
-    from sb3_atari_dqn.studies.ray_pool import RayPool, check_files, check_installed, check_shared
 
     connection = Connection(args.ray)
     stack.callback(connection.close)

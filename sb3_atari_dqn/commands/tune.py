@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sb3_atari_dqn.commands.errors import report, report_user_errors
-from sb3_atari_dqn.commands.options import add_pool_options, check_pool_options, int_at_least, seed
+from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
 from sb3_atari_dqn.studies.progress import EventLog
+from sb3_atari_dqn.studies.ray_pool import RayPool, check_installed, check_options, check_shared
 from sb3_atari_dqn.studies.runner import Local, Pool, Runner
 from sb3_atari_dqn.studies.trials import Worker, count, shares
 
@@ -93,7 +94,7 @@ def _workers(args: argparse.Namespace, rest: Sequence[str]) -> list[Worker]:
     from sb3_atari_dqn.zoo.known import check_trainings
     from sb3_atari_dqn.zoo.tuning import file_of, prepare_storage, with_file, without_password
 
-    check_pool_options(args)
+    check_options(args.ray, args.gpus)
     if not (args.storage and args.study_name):
         raise ValueError("workers share a study through its storage: give --storage and --study-name")
     if (file := file_of(args.storage)) is not None:
@@ -127,7 +128,6 @@ def _pool(args: argparse.Namespace, stack: ExitStack) -> Pool:
     if args.ray is None:
         return Local(args.workers)
     from sb3_atari_dqn.distributed.cluster import Connection
-    from sb3_atari_dqn.studies.ray_pool import RayPool, check_installed, check_shared
     from sb3_atari_dqn.zoo.tuning import file_of, problem_with
 
     connection = Connection(args.ray)

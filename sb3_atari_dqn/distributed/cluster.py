@@ -236,6 +236,13 @@ def check_address_form(address: str) -> None:
         raise ValueError(f"ray: address {address!r} is not HOST:PORT, {LOCAL!r} or {AUTO!r}.")
 
 
+def check_cluster(address: str) -> None:
+    """:raises ValueError: if it is not the address of a cluster"""
+    if address == IN_PROCESS:
+        raise ValueError(f"--ray {IN_PROCESS} is for the actors of one training: leave it out to run here")
+    check_address_form(address)
+
+
 def check_address(address: str) -> None:
     """:raises ValueError: if it is not an address, or nothing answers there"""
     check_address_form(address)

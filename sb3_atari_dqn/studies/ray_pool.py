@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sb3_atari_dqn.distributed.cluster import Connection
+from sb3_atari_dqn.distributed.cluster import Connection, check_cluster
 from sb3_atari_dqn.studies.job import FAILED, LOST, STOPPED, Job, Outcome
 
 _PAUSE_S = 0.2
@@ -101,6 +101,18 @@ def carry_out(job: Job) -> Outcome:
         return outcome
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def check_options(address: str | None, gpus: float) -> None:
+    """
+    :param address: of a cluster, None: jobs run on this machine
+    :param gpus: of a job
+    :raises ValueError: on an address that is none, or GPUs that would be ignored
+    """
+    if address is not None:
+        check_cluster(address)
+    elif gpus:
+        raise ValueError(f"--gpus {gpus:g} divides the GPUs of a cluster: add --ray, or leave it out")
 
 
 def check_shared(connection: Connection, folder: Path, way_out: str) -> None:

@@ -293,7 +293,7 @@ def test_a_csv_with_a_bad_cell_names_it(runs, capsys, name, cell, says):
 @pytest.mark.parametrize("text", ["", "\n", ",".join(REQUIRED) + "\n", ",".join(REQUIRED) + "\ndqn"])
 def test_an_empty_csv_is_an_error(runs, capsys, text):
     Path("s.csv").write_text(text)
-    assert "s.csv has no rows: run the study first" in error_of(capsys, "s.csv")
+    assert "s.csv has no rows: run the study until its first episodes have ended" in error_of(capsys, "s.csv")
 
 
 def test_a_csv_with_a_short_row_names_it(runs, capsys):

@@ -189,7 +189,7 @@ def test_an_error_before_the_process_starts_is_told(connection, tmp_path):
 @needs_ray
 @pytest.mark.parametrize(("threads", "gpus", "says"), [(512, 0.0, "512 CPU"), (1, 512.0, "1 CPU and 512 GPU")])
 def test_what_no_node_has_is_said_before_anything_begins(connection, threads, gpus, says):
-    with pytest.raises(ValueError, match=f"take {says}, and no node of the cluster has that"):
+    with pytest.raises(ValueError, match=f"takes {says}, and no node of the cluster has that"):
         RayPool(connection, threads, gpus)
 
 
@@ -247,7 +247,7 @@ def test_two_workers_on_ray_share_a_tuning_study(connection, runs, capsys):
         tune.main([*zoo, "--storage", "study.log", "--study-name", "s", "--workers", "2", "--ray", "local"])
     output = capsys.readouterr().out
     assert ended.value.code == 0, output
-    assert output.count("done, 1 trials") == 2
+    assert output.count("done, 1 trial") == 2
     assert "Study s: 2 complete\nBest: trial " in output
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("study.log"))
     first, second = optuna.load_study(study_name="s", storage=storage).trials
