@@ -103,12 +103,9 @@ def _chosen(name: str, runs: Sequence[Run], seeds: Sequence[int]) -> Sequence[Ru
 
 def _check_out(out: Path) -> None:
     """:raises ValueError: if the table could not be written in the end"""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{out} cannot be written ({error.strerror}): give another file with --out") from error
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise ValueError(f"{out} is a folder, or its folder is not writable: give another file with --out")
+    above = next(path for path in out.absolute().parents if path.exists())  # the others are made when it is written
+    if out.is_dir() or not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"{out} cannot be written: give another file with --out")
 
 
 def _print_status(runs: Sequence[Run], folder: Path, out: Path) -> None:

@@ -165,6 +165,17 @@ def test_published_scores_are_laid_over_at_equal_frames(runs, capsys):
     assert "cleanrl:pqn has no published score of Pong at 4,000,000 frames" in capsys.readouterr().out
 
 
+def test_a_study_without_times_has_no_panel_of_hours(runs):
+    def width(**more):
+        result = result_of(study(runs / "s.csv", rows(**more)))
+        with Image.open("out/curves.png") as picture:
+            return bool(result["by_hours"]), picture.width
+
+    (with_hours, wide), (without, narrow) = width(), width(seconds="")
+    assert (with_hours, without) == (True, False)
+    assert narrow < 0.7 * wide
+
+
 def test_a_run_that_reached_its_goal_counts_with_its_last_score(runs, capsys):
     early = rows(seed=0, scores=(-20, 18), state="goal")
     late = rows(seed=1, scores=(-20, -20, 0, 10), state="steps")

@@ -420,7 +420,7 @@ def test_one_program_at_a_time_runs_a_study(tmp_path, capsys):
         ({}, ["--gpus", "1"], "--gpus 1 divides the GPUs of a cluster: add --ray, or leave it out"),
         ({}, ["--ray", "in-process"], "--ray in-process is for the actors of one training: leave it out"),
         ({}, ["--out", "/proc/version/x.csv"], "/proc/version/x.csv cannot be written"),
-        ({}, ["--out", "/proc"], "/proc is a folder"),
+        ({}, ["--out", "/proc"], "/proc cannot be written"),
         ({"params": {"buffersize": 3}}, [], "Unknown key 'buffersize' in the hyperparameters of dqn_qr; did you mean"),
         ({"params": {"policy_kwarg.head": "x"}}, [], "Unknown key 'policy_kwarg'"),
         ({"steps": 10**16}, [], "study tiny: steps must be at most"),
