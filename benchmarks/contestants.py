@@ -18,7 +18,18 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
-from sb3_atari_dqn import BTR, C51, IQN, QRDQN, ClassicDQN, DuelingDQN, MunchausenDQN, NatureAtari, RainbowDQN
+from sb3_atari_dqn import (
+    BTR,
+    C51,
+    IQN,
+    QRDQN,
+    ClassicDQN,
+    DataEfficientRainbow,
+    DuelingDQN,
+    MunchausenDQN,
+    NatureAtari,
+    RainbowDQN,
+)
 from sb3_atari_dqn.atari import NativeAtariVecEnv
 from sb3_atari_dqn.objectives.objective import Objective
 
@@ -145,6 +156,7 @@ def _family() -> dict[str, Contestant]:
         "dqn_munchausen": _fast(MunchausenDQN),
         "dqn_rainbow": _fast(RainbowDQN, **of_rainbow),
         "dqn_rainbow without noise": _fast(RainbowDQN, **of_rainbow, policy_kwargs={"noisy": False}),
+        "dqn_der": _fast(DataEfficientRainbow, **of_rainbow),
         "dqn_btr": _fast(BTR, **plain),
         "dqn_dueling, as in profile short": _fast(DuelingDQN, policy_kwargs=normed),
         "dqn_qr, as in profile short": _fast(QRDQN, bootstrap="double", policy_kwargs=normed),

@@ -247,7 +247,7 @@ def test_two_workers_on_ray_share_a_tuning_study(connection, runs, capsys):
         tune.main([*zoo, "--storage", "study.log", "--study-name", "s", "--workers", "2", "--ray", "local"])
     output = capsys.readouterr().out
     assert ended.value.code == 0, output
-    assert output.count("done, 1 trial") == 2
+    assert output.count("done, 1 trial\n") == 2
     assert "Study s: 2 complete\nBest: trial " in output
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("study.log"))
     first, second = optuna.load_study(study_name="s", storage=storage).trials

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from sb3_atari_dqn.catalogue import ALGORITHMS
-from sb3_atari_dqn.zoo.configuration import nest
+from sb3_atari_dqn.zoo.configuration import check_names, nest
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
 from tests.support.commands import TINY_ATARI, train, zoo
 
@@ -40,6 +40,14 @@ def test_configurations_hold_no_text_to_be_evaluated(algo):
     for settings in yaml.safe_load(config_path(algo).read_text()).values():
         for key in evaluated & set(settings):
             assert not isinstance(settings[key], str), f"{algo}: {key} is a string that the zoo would eval"
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_key_of_a_shipped_configuration_is_known_as_one_of_params(algo):
+    for settings in yaml.safe_load(config_path(algo).read_text()).values():
+        check_names(algo, settings)
+        with pytest.raises(ValueError, match="Unknown key 'nn_timesteps'"):
+            check_names(algo, [*settings, "nn_timesteps"])
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
