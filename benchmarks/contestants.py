@@ -156,7 +156,9 @@ def _family() -> dict[str, Contestant]:
         "dqn_munchausen": _fast(MunchausenDQN),
         "dqn_rainbow": _fast(RainbowDQN, **of_rainbow),
         "dqn_rainbow without noise": _fast(RainbowDQN, **of_rainbow, policy_kwargs={"noisy": False}),
-        "dqn_der": _fast(DataEfficientRainbow, **of_rainbow),
+        "dqn_der": _fast(
+            DataEfficientRainbow, **of_rainbow, policy_kwargs={"features_extractor_class": "data_efficient"}
+        ),
         "dqn_btr": _fast(BTR, **plain),
         "dqn_dueling, as in profile short": _fast(DuelingDQN, policy_kwargs=normed),
         "dqn_qr, as in profile short": _fast(QRDQN, bootstrap="double", policy_kwargs=normed),
