@@ -36,12 +36,12 @@ def check_profile(profile: str, algo: str, given: Collection[str]) -> None:
     :raises ValueError: if the profile is for other algorithms; says which one to use
     """
     owner = _owner(profile)
+    general = profile.partition("_")[2] if owner else profile
+    own = f"{_short(algo)}_{general}"
     if owner and owner != algo:
-        raise ValueError(
-            f"-conf {profile} is for {owner}, not for {algo}: use -conf {profile.partition('_')[2]}, or --algo {owner}"
-        )
-    own = f"{_short(algo)}_{profile}"
-    if own in profiles():
+        instead = own if own in profiles() else general
+        raise ValueError(f"-conf {profile} is for {owner}, not for {algo}: use -conf {instead}, or --algo {owner}")
+    if not owner and own in profiles():
         raise ValueError(f"-conf {profile} is not for {algo}, which has a profile of its own: use -conf {own}")
     defaults, settings = _constructor_defaults(algo), _settings(profile)
     if "buffer_size" in settings and "buffer_size" not in defaults:

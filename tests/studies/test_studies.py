@@ -48,7 +48,7 @@ def declared(folder: Path, **changes) -> Path:
 
 
 def test_the_studies_of_the_project_are_there():
-    of_pqn = {"pqn_ten_million", "pqn_parts"}
+    of_pqn = {"pqn_ten_million", "pqn_parts", "pong_pqn"}
     assert {"pong_short", "pong_peers", "four_million_frames", "switches", *of_pqn} <= set(studies(OURS))
 
 

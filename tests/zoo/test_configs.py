@@ -14,7 +14,8 @@ ENVS = {
     "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
     "default": ("Acrobot-v1", TINY_FLAT),
 }
-ALGORITHM_OF_PROFILE = {"btr_short": "dqn_btr"}
+ALGORITHM_OF_PROFILE = {"btr_short": "dqn_btr", "pqn_short": "dqn_pqn"}
+TINY_ROLLOUT = ("n_envs:2", "n_steps:16", "batch_size:8")
 MARKS = {"ChromeDino-v0": pytest.mark.browser}
 ENTRIES = [
     pytest.param(algo, entry, marks=MARKS.get(entry, ()))
@@ -28,7 +29,7 @@ ENTRIES = [
 def test_every_shipped_configuration_trains(runs, algo, entry):
     env, tiny = ENVS.get(entry, (entry, TINY_FLAT))
     if algo == "dqn_pqn":
-        tiny = ("n_envs:2", "n_steps:16", "batch_size:8")
+        tiny = TINY_ROLLOUT
     printed = train("--algo", algo, "--env", env, "-n", "200", "--eval-freq", "-1", "-params", *tiny)
     assert f"hyperparams/{algo}.yml" in printed
     assert (runs / f"logs/{algo}/{env}_1/{env}.zip").is_file()
@@ -58,11 +59,11 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_trains_by_its_short_name_and_plays(runs, name):
-    few = ("n_envs:2", "replay_ratio:0.1")
     algo = ALGORITHM_OF_PROFILE.get(name, "dqn_dueling")
+    few = TINY_ROLLOUT if algo == "dqn_pqn" else (*TINY_ATARI, "n_envs:2", "replay_ratio:0.1")
     printed = train(
         *("--algo", algo, "--env", "PongNoFrameskip-v4", "-conf", name),
-        *("-n", "200", "--eval-freq", "-1", "-params", *TINY_ATARI, *few),
+        *("-n", "200", "--eval-freq", "-1", "-params", *few),
     )
     assert f"hyperparams/profiles/{name}.yml" in printed
     assert (runs / f"logs/{algo}/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip").is_file()
@@ -74,10 +75,9 @@ def test_every_profile_trains_by_its_short_name_and_plays(runs, name):
 
 @pytest.mark.parametrize("name", profiles())
 def test_a_profile_keeps_the_samples_per_transition_of_the_shipped_configuration(name):
-    profile, shipped = (
-        yaml.safe_load(path.read_text())["atari"] for path in (profiles()[name], config_path("dqn_dueling"))
-    )
-    samples = [each["batch_size"] * each["replay_ratio"] for each in (profile, shipped)]
+    shipped = config_path("dqn_pqn" if name == "pqn_short" else "dqn_dueling")
+    settings = [yaml.safe_load(path.read_text())["atari"] for path in (profiles()[name], shipped)]
+    samples = [each.get("n_epochs") or each["batch_size"] * each["replay_ratio"] for each in settings]
     assert samples[0] == samples[1]
 
 

@@ -14,13 +14,19 @@ from tests.support.commands import TINY_ATARI, files, train
 from tests.support.environments import Noise
 
 PARTS = ("values", "values_kwargs", "bootstrap", "bootstrap_kwargs", "policy_kwargs", "gamma", "n_steps", "replay")
+#: Algorithms with a profile of their own.
+OWN = {"dqn_btr": "btr_short", "dqn_pqn": "pqn_short"}
 #: Pairs that are refused, and the way out that the message gives.
 REFUSED = {
-    **{("btr_short", algo): "-conf short, or --algo dqn_btr" for algo in ALGORITHMS if algo != "dqn_btr"},
-    ("short", "dqn_btr"): "-conf btr_short",
+    **{
+        (own, algo): f"-conf {OWN.get(algo, 'short')}, or --algo {owner}"
+        for owner, own in OWN.items()
+        for algo in ALGORITHMS
+        if algo != owner
+    },
+    **{("short", algo): f"-conf {own}" for algo, own in OWN.items()},
     ("short", "dqn_der"): "replay_ratio:1.0",
     ("large_batch", "dqn_der"): "replay_ratio:1.0",
-    ("short", "dqn_pqn"): "omit -conf",
     ("large_batch", "dqn_pqn"): "omit -conf",
 }
 PAIRS = [(profile, algo) for profile in profiles() for algo in ALGORITHMS]
@@ -36,13 +42,14 @@ def parts_of(model):
     """:return: what makes an algorithm, of a built model"""
     head, noisy = type(model.q_net.q_net).__name__, any("oisy" in type(each).__name__ for each in model.q_net.modules())
     torso = type(model.q_net.features_extractor).__name__
-    objective = {"values": model.values, "values_kwargs": model.values_kwargs, "bootstrap": model.bootstrap}
-    rest = {"gamma": model.gamma, "exploration": model.exploration, "n_steps": model.n_steps, "replay": model.replay}
-    return {**objective, **rest, "head": head, "noisy": noisy, "torso": torso}
+    names = ("values", "values_kwargs", "bootstrap", "gamma", "exploration", "n_steps", "replay")
+    arguments = {name: getattr(model, name, None) for name in names}
+    return {**arguments, "head": head, "noisy": noisy, "torso": torso}
 
 
 def build(algo, **options):
-    return ALGORITHMS[algo].import_class()("CnnPolicy", Noise((44, 44, 1)), buffer_size=100, **options)
+    memory = {} if algo == "dqn_pqn" else {"buffer_size": 100}
+    return ALGORITHMS[algo].import_class()("CnnPolicy", Noise((44, 44, 1)), **memory, **options)
 
 
 @pytest.mark.parametrize(("profile", "algo"), [pair for pair in PAIRS if pair not in REFUSED])
