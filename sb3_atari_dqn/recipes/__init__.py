@@ -1,5 +1,7 @@
 """Recipes reproduce published tutorials: one module each, with ``recipe`` (metadata) and ``hyperparams`` (RL Zoo).
 
+``NAME_improved`` keeps what the agent of ``NAME`` sees and does, and changes how it learns.
+
 ``python -m rl_zoo3.train --algo ALGO --env ENV -conf sb3_atari_dqn.recipes.NAME`` trains one. Pure data, without heavy
 imports.
 """
@@ -9,7 +11,16 @@ from importlib import import_module
 
 from sb3_atari_dqn.validation import check_known
 
-NAMES = ("pong_elu", "mspacman_skip16", "mspacman_ram", "space_invaders_dueling", "chrome_dino")
+NAMES = (
+    "pong_elu",
+    "pong_elu_improved",
+    "mspacman_skip16",
+    "mspacman_skip16_improved",
+    "mspacman_ram",
+    "space_invaders_dueling",
+    "space_invaders_dueling_improved",
+    "chrome_dino",
+)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import yaml
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -22,13 +23,17 @@ from sb3_atari_dqn.atari import VecRepeatFirstStack
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.networks.heads import HEADS
 from sb3_atari_dqn.networks.torsos import PrintedEluTorso
+from sb3_atari_dqn.objectives.bootstrap import Double
 from sb3_atari_dqn.objectives.outputs import Outputs
 from sb3_atari_dqn.recipes import NAMES, Recipe, find
+from sb3_atari_dqn.zoo.packaged_configs import profiles
 from sb3_atari_dqn.zoo.training_env import training_env
 from tests.support.commands import train
 from tests.support.environments import Noise
 
-ATARI = [name for name in NAMES if name != "chrome_dino"]  # that one in test_zoo_dino.py
+IMPROVED = [name for name in NAMES if name.endswith("_improved")]
+#: chrome_dino in test_zoo_dino.py; the improved recipes have the environments of these
+ATARI = [name for name in NAMES if name != "chrome_dino" and name not in IMPROVED]
 
 TINY = ("learning_starts:40", "buffer_size:500", "batch_size:8")
 
@@ -47,6 +52,7 @@ def given(name: str, *, env, cls=None, **changes):
         "vec_env_wrapper",
         "frame_stack",
         "native_envs",
+        "n_envs",
         "n_timesteps",
         "callback",
     )
@@ -196,7 +202,7 @@ def test_a_recipe_says_what_it_is(name):
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'pong'.*chrome_dino, mspacman_ram, mspacman_skip16, pong_elu, space"):
+    with pytest.raises(ValueError, match=rf"'pong'.*{', '.join(sorted(NAMES))}"):
         find("pong")
 
 
@@ -227,6 +233,43 @@ def test_games_are_filmed_saved_and_logged_as_the_author_does(name, steps, writt
 def test_the_best_mean_of_100_games_of_ms_pacman_is_kept():
     for name in ("mspacman_skip16", "mspacman_ram"):
         assert {"sb3_atari_dqn.callbacks.SaveOnBestTrainingMean": {"window": 100}} in settings(name)["callback"]
+
+
+# --- The improved recipes
+
+
+@pytest.mark.parametrize("name", IMPROVED)
+def test_an_improved_recipe_has_the_environment_of_its_author_but_for_the_unit_of_its_rewards(name):
+    own, author = settings(name), settings(name.removesuffix("_improved"))
+    for key in ("env_kwargs", "vec_env_wrapper", "frame_stack", "native_envs"):
+        assert own.get(key) == author.get(key)
+    wrappers = [each if isinstance(each, dict) else {each: {}} for each in own["env_wrapper"]]
+    assert [name for each in wrappers for name in each] == author["env_wrapper"]
+    assert {key for each in wrappers for options in each.values() for key in options} <= {"reward_scale"}
+
+
+@pytest.mark.parametrize("name", IMPROVED)
+def test_an_improved_recipe_learns_as_the_profile_short(name, pixels):
+    short = yaml.safe_load(profiles()["short"].read_text(encoding="utf-8"))["atari"]
+    of_the_recipe = {"env_wrapper", "frame_stack", "n_timesteps", "policy_kwargs", "bootstrap"}
+    own = settings(name)
+    assert {key: own.get(key) for key in short if key not in of_the_recipe} == {
+        key: value for key, value in short.items() if key not in of_the_recipe
+    }
+    torso, short_torso = (each["policy_kwargs"]["features_extractor_kwargs"] for each in (own, short))
+    assert short_torso.items() <= torso.items()
+    assert own["policy_kwargs"]["optimizer_kwargs"] == short["policy_kwargs"]["optimizer_kwargs"]
+    assert isinstance(given(name, env=pixels(4)).objective.bootstrap, Double)
+
+
+@pytest.mark.parametrize("name", IMPROVED)
+def test_an_improved_recipe_keeps_the_torso_of_its_author(name, pixels):
+    def layers(recipe: str) -> list[tuple[int, ...]]:
+        policy = given(recipe, env=pixels(4)).policy
+        kinds = torch.nn.Conv2d | torch.nn.Linear
+        return [tuple(layer.weight.shape) for layer in policy.q_net.modules() if isinstance(layer, kinds)]
+
+    assert layers(name) == layers(name.removesuffix("_improved"))
 
 
 # --- Pong
