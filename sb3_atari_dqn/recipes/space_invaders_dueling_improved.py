@@ -1,4 +1,4 @@
-"""Space Invaders as in ``space_invaders_dueling``, without its dead units: the same observations, torso and streams.
+"""Space Invaders as in ``space_invaders_dueling``, learning sooner: the same observations, torso and streams.
 
 ``docs/recipes/space_invaders_dueling.md`` gives the reason for each change.
 """
