@@ -1,4 +1,4 @@
-"""Ms. Pac-Man as in ``mspacman_skip16``, with what it needs to learn in an hour: the same observations and torso.
+"""Ms. Pac-Man as in ``mspacman_skip16``, learning sooner: the same observations and torso.
 
 ``docs/recipes/mspacman_skip16.md`` gives the reason for each change.
 """
@@ -24,10 +24,5 @@ hyperparams: dict[str, dict[str, Any]] = {
         # square.
         env_wrapper=[{"sb3_atari_dqn.atari.MsPacmanSkip16Atari": {"reward_scale": 0.01}}],
         n_timesteps=500_000,
-        policy_kwargs={
-            "features_extractor_class": "nature_stride2",
-            "features_extractor_kwargs": {"normalization": "layer", "center_images": True},
-            "optimizer_kwargs": {"eps": 1.5e-4},
-        },
     )
 }

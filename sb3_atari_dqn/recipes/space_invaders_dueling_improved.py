@@ -23,14 +23,5 @@ hyperparams: dict[str, dict[str, Any]] = {
         # An invader is worth 5 to 30 and the saucer 200.
         env_wrapper=[{"sb3_atari_dqn.atari.SpaceInvadersDuelingAtari": {"reward_scale": 0.05}}],
         n_timesteps=500_000,
-        policy_kwargs={
-            "features_extractor_class": "dqn2013",
-            "features_extractor_kwargs": {
-                "initialization": "he_normal",
-                "normalization": "layer",
-                "center_images": True,
-            },
-            "optimizer_kwargs": {"eps": 1.5e-4},
-        },
     )
 }

@@ -202,7 +202,11 @@ def test_a_recipe_says_what_it_is(name):
 
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=rf"'pong'.*{', '.join(sorted(NAMES))}"):
+    known = (
+        "chrome_dino, mspacman_ram, mspacman_skip16, mspacman_skip16_improved, pong_elu, pong_elu_improved, "
+        "space_invaders_dueling, space_invaders_dueling_improved"
+    )
+    with pytest.raises(ValueError, match=f"'pong'.*{known}"):
         find("pong")
 
 
