@@ -49,13 +49,14 @@ class _Screen(Display):
     """
     The table in the terminal, and the one in the file.
 
-    :param runs: of a study
+    :param chosen: the runs of a study that are shown
+    :param runs: all of the study, for the file
     :param folder: of the study
     :param out: CSV, written anew whenever a run ends
     """
 
-    def __init__(self, runs: Sequence[Run], folder: Path, out: Path) -> None:
-        super().__init__(runs, folder)
+    def __init__(self, chosen: Sequence[Run], runs: Sequence[Run], folder: Path, out: Path) -> None:
+        super().__init__(chosen, folder)
         self._runs, self._folder, self._out = runs, folder, out
 
     def ended(self, job: Job, text: str) -> None:
@@ -80,25 +81,36 @@ def main(arguments: Sequence[str]) -> None:
             return
         check_options(args.ray, args.gpus)
         name = name_of(args.name, args.study)
-        runs = _chosen(name, runs_of(name, args.study), args.seeds)
+        runs = runs_of(name, args.study)
+        chosen = _chosen(name, runs, args.seeds, args.games)
         folder = (args.runs / name).absolute()
         out = args.out or folder / f"{name}.csv"
         if args.out:
             _check_out(args.out)
     if args.commands:
-        report("sweep", "\n".join(shlex.join(run.begin(folder)) for run in runs))
+        report("sweep", "\n".join(shlex.join(run.begin(folder)) for run in chosen))
     elif args.status:
-        _print_status(runs, folder, out)
+        _print_status(chosen, runs, folder, out)
     else:
-        _run(args, runs, folder, out)
+        _run(args, chosen, runs, folder, out)
 
 
-def _chosen(name: str, runs: Sequence[Run], seeds: Sequence[int]) -> Sequence[Run]:
-    """:raises ValueError: if the study lacks a seed"""
-    known = dict.fromkeys(run.seed for run in runs)
-    if missing := [str(seed) for seed in seeds if seed not in known]:
-        raise ValueError(f"{name} has no seed {', '.join(missing)}; it has {', '.join(map(str, known))}")
-    return [run for run in runs if not seeds or run.seed in seeds]
+def _chosen(name: str, runs: Sequence[Run], seeds: Sequence[int], games: Sequence[str]) -> Sequence[Run]:
+    """
+    :return: the runs of these seeds and games; of all, where none are given
+    :raises ValueError: if the study lacks one of them
+    """
+    _check_chosen(name, "seed", seeds, [run.seed for run in runs])
+    _check_chosen(name, "game", games, [run.game for run in runs])
+    return [run for run in runs if run.seed in (seeds or [run.seed]) and run.game in (games or [run.game])]
+
+
+def _check_chosen(name: str, what: str, chosen: Sequence[object], known: Sequence[object]) -> None:
+    """:raises ValueError: if the study lacks one"""
+    if missing := [str(each) for each in chosen if each not in known]:
+        raise ValueError(
+            f"{name} has no {what} {', '.join(missing)}; it has {', '.join(map(str, dict.fromkeys(known)))}"
+        )
 
 
 def _check_out(out: Path) -> None:
@@ -108,14 +120,14 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"{out} cannot be written: give another file with --out")
 
 
-def _print_status(runs: Sequence[Run], folder: Path, out: Path) -> None:
+def _print_status(chosen: Sequence[Run], runs: Sequence[Run], folder: Path, out: Path) -> None:
     with report_user_errors("sweep"):
-        lines = [status(runs, folder, time.time(), shutil.get_terminal_size().columns, _running(runs, folder))]
+        lines = [status(chosen, folder, time.time(), shutil.get_terminal_size().columns, _running(chosen, folder))]
         if folder.is_dir():
             lines.append(
                 f"{write_table(runs, folder, out)} of {len(runs)} runs, those with a finished episode, are in {out}"
             )
-        lines += [each for run in runs if (each := _change_of(Place(run, folder)))][:1]
+        lines += [each for run in chosen if (each := _change_of(Place(run, folder)))][:1]
     report("sweep", "\n".join(lines))
 
 
@@ -148,8 +160,12 @@ def _change_of(place: Place) -> str:
     return ""
 
 
-def _run(args: argparse.Namespace, runs: Sequence[Run], folder: Path, out: Path) -> None:
-    trainings = [Training(run, folder, args.threads) for run in runs]
+def _run(args: argparse.Namespace, chosen: Sequence[Run], runs: Sequence[Run], folder: Path, out: Path) -> None:
+    """
+    :param chosen: those of the study to train
+    :param runs: all of it, for its table
+    """
+    trainings = [Training(run, folder, args.threads) for run in chosen]
     with ExitStack() as stack:
         with report_user_errors("sweep"):
             stack.enter_context(_only_one(folder))
@@ -157,7 +173,7 @@ def _run(args: argparse.Namespace, runs: Sequence[Run], folder: Path, out: Path)
                 training.place.check_settings()
             waiting = [training for training in trainings if not training.is_done()]
             pool = _pool(args, [training.run for training in waiting], folder, stack)
-        screen = _Screen(runs, folder, out)
+        screen = _Screen(chosen, runs, folder, out)
         runner = Runner(pool, screen)
         runner.run(waiting)
     with report_user_errors("sweep"):
@@ -238,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
         "--parallel", type=int_at_least(1), metavar="N", help="runs at a time (default: 1; with --ray: as many as fit)"
     )
     parser.add_argument("--seeds", type=seed, nargs="+", default=[], metavar="SEED", help="only these")
+    parser.add_argument("--games", nargs="+", default=[], metavar="GAME", help="only these")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--status", action="store_true", help="show what is done and what is left; write the CSV")
     instead.add_argument("--commands", action="store_true", help="print the zoo's commands instead of running them")

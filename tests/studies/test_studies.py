@@ -24,7 +24,7 @@ from sb3_atari_dqn.studies.plan import name_of, runs_of, studies
 from sb3_atari_dqn.studies.record import Place, Record, active_seconds
 from sb3_atari_dqn.studies.table import COLUMNS, POINTS, rows, write_table
 from tests.support import markers
-from tests.support.fake_runs import START, write_goal_evaluations, write_run
+from tests.support.fake_runs import START, games, write_goal_evaluations, write_run
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 OURS = BENCHMARKS / "studies.yml"
@@ -384,6 +384,26 @@ def test_a_study_that_is_done_does_nothing(tmp_path, capsys):
     assert (status, "6 of 6 done\n" in output, "begins" in output) == (0, True, False)
 
 
+def test_only_some_games_and_seeds_are_run_and_the_table_has_all(tmp_path, capsys):
+    file = declared(tmp_path, games=["Pong", "Breakout"], seeds=[0, 1])
+    for run in runs_of("tiny", file):
+        place = Place(run, tmp_path / "tiny")
+        place.save(Record(["a"], ["b"], 1, [[START, START + 9]], ended="steps", settings=run.settings))
+        write_run(place.folder / run.algorithm / f"{run.env}_1", games(2), algo=run.algorithm, env=run.env)
+    only = [file, "--runs", tmp_path, "--games", "Breakout", "--seeds", "1"]
+    _, printed = told(capsys, *only, "--commands")
+    assert printed.count("\n") == 1
+    assert "--env BreakoutNoFrameskip-v4 " in printed
+    assert "--seed 1 " in printed
+    for options in (["--status"], []):
+        (tmp_path / "tiny/tiny.csv").unlink(missing_ok=True)
+        status, output = told(capsys, *only, *options)
+        assert status == 0
+        assert "1 of 1 done" in output
+        found = {(row["game"], row["seed"]) for row in table_of(tmp_path)}
+        assert found == {(game, seed) for game in ("Pong", "Breakout") for seed in "01"}
+
+
 def test_another_terminal_sees_what_runs_and_what_was_cut_off_before(tmp_path, capsys):
     file = declared(tmp_path, settings=[{"algorithm": "dqn_qr"}, {"algorithm": "dqn_dueling"}])
     for run, start in zip(runs_of("tiny", file), (time.time() - 100, time.time() + 1), strict=True):
@@ -417,6 +437,7 @@ def test_one_program_at_a_time_runs_a_study(tmp_path, capsys):
     ("changes", "options", "says"),
     [
         ({}, ["--seeds", "0", "7"], "tiny has no seed 7; it has 0"),
+        ({"games": ["Pong", "Qbert"]}, ["--games", "Pong", "pong"], "tiny has no game pong; it has Pong, Qbert"),
         ({}, ["--gpus", "1"], "--gpus 1 divides the GPUs of a cluster: add --ray, or leave it out"),
         ({}, ["--ray", "in-process"], "--ray in-process is for the actors of one training: leave it out"),
         ({}, ["--out", "/proc/version/x.csv"], "/proc/version/x.csv cannot be written"),
