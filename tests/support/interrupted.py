@@ -94,11 +94,13 @@ def contents(model: ClassicDQN) -> dict[str, Any]:
 
 
 def rows(folder: Path) -> dict[str, Any]:
-    """:return: of monitor and CSV files the rows without clocks, of an evaluation its arrays"""
+    """:return: of monitor and CSV files that are not empty the rows without clocks, of an evaluation its arrays"""
     found: dict[str, Any] = {}
     for path in sorted(folder.glob("*.csv")):
         with path.open(newline="") as file:
             lines = [line for line in csv.reader(file) if not line[0].startswith("#")]
+        if not lines:  # just created: the head is not written yet
+            continue
         clocks = [index for index, name in enumerate(lines[0]) if name in ("t", "seconds") or name.startswith("time/")]
         found[path.name] = [[each for index, each in enumerate(line) if index not in clocks] for line in lines]
     for path in folder.glob("*.npz"):
