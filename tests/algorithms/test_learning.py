@@ -1,11 +1,11 @@
 """Learning, end to end: probes in seconds, a pixel game and CartPole in less than a minute each."""
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewardThreshold
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
@@ -71,20 +71,22 @@ def test_dueling_dqn_learns_to_catch_from_pixels():
         policy_kwargs={"features_extractor_kwargs": {"hidden_size": 64}},
     )  # fmt: skip
     untrained = mean_score(model, NatureCatch())
-    model.learn(2_500)
+    model.learn(2_000)
     assert untrained < 0
     assert mean_score(model, NatureCatch()) >= 0.9
 
 
 @pytest.mark.slow
 def test_classic_dqn_balances_the_pole():
+    """Games are played together, for training and evaluation: one by one they would take most of the time."""
     model = ClassicDQN(
-        "MlpPolicy", "CartPole-v1", learning_rate=lambda remaining: 2e-3 * remaining, buffer_size=50_000,
-        learning_starts=500, batch_size=64, train_freq=64, gradient_steps=32, target_update_interval=10,
-        exploration_fraction=0.16, exploration_final_eps=0.04, policy_kwargs={"net_arch": [128, 128]}, seed=0,
-        device="cpu",
+        "MlpPolicy", make_vec_env("CartPole-v1", 8, seed=0), learning_rate=lambda remaining: 2e-3 * remaining,
+        buffer_size=50_000, learning_starts=500, batch_size=64, train_freq=8, gradient_steps=32,
+        target_update_interval=10, exploration_fraction=0.16, exploration_final_eps=0.04,
+        policy_kwargs={"net_arch": [128, 128]}, seed=0, device="cpu",
     )  # fmt: skip
     stop = StopTrainingOnRewardThreshold(reward_threshold=475)
-    evaluation = EvalCallback(Monitor(gym.make("CartPole-v1")), stop, n_eval_episodes=10, eval_freq=2_000, verbose=0)
+    games = make_vec_env("CartPole-v1", 10, seed=0)
+    evaluation = EvalCallback(games, stop, n_eval_episodes=10, eval_freq=2_000 // 8, verbose=0)
     model.learn(50_000, callback=evaluation)
     assert evaluation.best_mean_reward >= 475
