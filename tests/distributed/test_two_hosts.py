@@ -135,7 +135,9 @@ def test_a_training_has_actors_on_both(hosts, tmp_path):
 @pytest.mark.parametrize("mode", ["token", "disabled"])  # the file was not copied; the export was forgotten
 def test_without_the_token_nobody_gets_in_and_is_told_how(hosts, tmp_path, mode):
     command = [*TRAIN, "--env", "BreakoutNoFrameskip-v4", "-n", "200", "-f", str(tmp_path), "-params", *SMALL]
-    done = hosts.run("player", *command, HOME=str(tmp_path), RAY_AUTH_MODE=mode)
+    # a second each: without a token, Ray takes the refusal for a head that is still starting
+    retries = {"RAY_NUM_REDIS_GET_RETRIES": "3"}
+    done = hosts.run("player", *command, HOME=str(tmp_path), RAY_AUTH_MODE=mode, **retries)
     assert done.returncode != 0
     last = (done.stdout + done.stderr).strip().splitlines()[-1]
     assert "copy ~/.ray/auth_token from its head to this machine, and export RAY_AUTH_MODE=token" in last
