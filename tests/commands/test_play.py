@@ -40,8 +40,7 @@ def logs(tmp_path_factory):
     """Runs of several algorithms: dueling Pong with two checkpoints, and CartPole with and without action values."""
     folder = tmp_path_factory.mktemp("logs")
     to = ("-f", str(folder), *BRIEF)
-    tiny = (*TINY_ATARI, "n_envs:2")
-    train("--algo", "dqn_dueling", "--env", PONG, "-n", "40", "--save-freq", "20", *to, "-params", *tiny)
+    train("--algo", "dqn_dueling", "--env", PONG, "-n", "40", "--save-freq", "20", *to, "-params", *TINY_ATARI)
     train(
         "--algo", "ppo", "--env", "CartPole-v1", "-n", "32", *to, "-params", "n_steps:4", "batch_size:8", "n_epochs:1"
     )

@@ -14,13 +14,15 @@ from unittest import mock
 from tests.support import markers, warm
 
 # Buffers and budgets small enough for a test; everything else as configured.
-TINY_ATARI = (
+TINY = (
     "learning_starts:150",
     "buffer_size:500",
     "batch_size:8",
     "target_update_interval:100",
     "exploration_steps:100",
 )
+# Few games, too: to load one takes as long as to learn from it.
+TINY_ATARI = (*TINY, "n_envs:2")
 
 
 def zoo(command: str, *args: str, python: str = sys.executable, **options: Any) -> subprocess.CompletedProcess[str]:

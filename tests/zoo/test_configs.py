@@ -6,12 +6,12 @@ import yaml
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.zoo.configuration import check_names, nest
 from sb3_atari_dqn.zoo.packaged_configs import config_path, profiles
-from tests.support.commands import TINY_ATARI, train, zoo
+from tests.support.commands import TINY, TINY_ATARI, train, zoo
 
 TINY_FLAT = ("learning_starts:20", "buffer_size:500", "batch_size:8", "train_freq:4", "gradient_steps:1")
 ENVS = {
     "atari": ("PongNoFrameskip-v4", TINY_ATARI),
-    "ChromeDino-v0": ("ChromeDino-v0", TINY_ATARI),
+    "ChromeDino-v0": ("ChromeDino-v0", TINY),
     "default": ("Acrobot-v1", TINY_FLAT),
 }
 ALGORITHM_OF_PROFILE = {"btr_short": "dqn_btr", "pqn_short": "dqn_pqn"}
@@ -60,7 +60,7 @@ def test_configurations_cover_atari_cartpole_and_everything_else(algo):
 @pytest.mark.parametrize("name", profiles())
 def test_every_profile_trains_by_its_short_name_and_plays(runs, name):
     algo = ALGORITHM_OF_PROFILE.get(name, "dqn_dueling")
-    few = TINY_ROLLOUT if algo == "dqn_pqn" else (*TINY_ATARI, "n_envs:2", "replay_ratio:0.1")
+    few = TINY_ROLLOUT if algo == "dqn_pqn" else (*TINY_ATARI, "replay_ratio:0.1")
     printed = train(
         *("--algo", algo, "--env", "PongNoFrameskip-v4", "-conf", name),
         *("-n", "200", "--eval-freq", "-1", "-params", *few),

@@ -156,7 +156,7 @@ def test_the_saved_model_has_the_parts_of_its_algorithm(runs, algo):
     tiny = [each for each in TINY_ATARI if not each.startswith("exploration")]
     train(
         *("--algo", algo, "--env", "PongNoFrameskip-v4", "-conf", "short", "-n", "200", "--eval-freq", "-1"),
-        *("-params", *tiny, "n_envs:2", "replay_ratio:0.1"),
+        *("-params", *tiny, "replay_ratio:0.1"),
     )
     run = runs / f"logs/{algo}/PongNoFrameskip-v4_1"
     cls = ALGORITHMS[algo].import_class()

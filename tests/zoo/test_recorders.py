@@ -68,7 +68,7 @@ def pong(tmp_path_factory):
     printed = {}
     for name, params in recorded.items():
         # "auto" measures which precision is faster here, and may choose another one for the next run
-        given = ("-params", *TINY_ATARI, "n_envs:2", "precision:'fp32'", *params)
+        given = ("-params", *TINY_ATARI, "precision:'fp32'", *params)
         printed[name] = train(*OURS, "-f", str(folder / name), *given)
     return {name: (folder / name / "dqn_dueling/PongNoFrameskip-v4_1", printed[name]) for name in recorded}
 

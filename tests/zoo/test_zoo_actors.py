@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from sb3_atari_dqn import PQN, DuelingDQN
-from tests.support.commands import TINY_ATARI, files, shell, train
+from tests.support.commands import TINY, files, shell, train
 
 PONG = ("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4")
 SHORT = (*PONG, "-n", "192", "--eval-freq", "-1", "--seed", "1")
@@ -14,7 +14,7 @@ IN_PROCESS = ("ray.address:'in-process'", "ray.block_steps:8", "n_envs:4")
 
 @pytest.mark.slow
 def test_a_run_on_actors_has_the_files_of_any_other(runs):
-    train(*SHORT, "-params", *IN_PROCESS, *TINY_ATARI)
+    train(*SHORT, "-params", *IN_PROCESS, *TINY)
     folder = runs / "logs/dqn_dueling/PongNoFrameskip-v4_1"
     model = DuelingDQN.load(folder / "PongNoFrameskip-v4.zip", device="cpu")
     assert model.num_timesteps == 192
@@ -25,7 +25,7 @@ def test_a_run_on_actors_has_the_files_of_any_other(runs):
 
 @pytest.mark.slow
 def test_the_option_of_our_own_command_reaches_the_run(runs):
-    shell("train", "--ray", "in-process", *SHORT, "-params", "n_envs:4", *TINY_ATARI)
+    shell("train", "--ray", "in-process", *SHORT, "-params", "n_envs:4", *TINY)
     config = runs / "logs/dqn_dueling/PongNoFrameskip-v4_1/PongNoFrameskip-v4/config.yml"
     assert "address: in-process" in config.read_text()
 
@@ -52,5 +52,5 @@ def test_pqn_trains_on_actors(runs):
 def test_a_wrong_configuration_is_one_sentence_and_leaves_no_folder(runs, monkeypatch, arguments, message):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=message):
-        train(*SHORT, "-params", *arguments, *TINY_ATARI)
+        train(*SHORT, "-params", *arguments, *TINY)
     assert files(runs) == []

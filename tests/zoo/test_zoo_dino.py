@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sb3_atari_dqn import ClassicDQN
-from tests.support.commands import TINY_ATARI, run, train, zoo
+from tests.support.commands import TINY, run, train, zoo
 from tests.support.dino import comes_true
 
 pytestmark = pytest.mark.browser
@@ -22,7 +22,7 @@ DINO = ("--algo", "dqn_dueling", "--env", "ChromeDino-v0")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dino")
     evaluation = ("--eval-freq", "200", "--eval-episodes", "1", "--eval-env-kwargs", "max_episode_steps:20")
-    result = zoo("train", *DINO, "-n", "400", "--seed", "1", *evaluation, "-params", *TINY_ATARI, cwd=folder)
+    result = zoo("train", *DINO, "-n", "400", "--seed", "1", *evaluation, "-params", *TINY, cwd=folder)
     assert result.returncode == 0, result.stdout
     return folder
 

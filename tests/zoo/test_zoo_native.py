@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
     (folder / "path" / "sitecustomize.py").write_text(NO_ORDINARY_GAMES)
     result = zoo(
         *("train", *PONG, "-n", "400", "--seed", "1", "--eval-freq", "300", "--eval-episodes", "1"),
-        *("--eval-env-kwargs", "max_num_frames_per_episode:400", "-params", "n_envs:2", *TINY_ATARI),
+        *("--eval-env-kwargs", "max_num_frames_per_episode:400", "-params", *TINY_ATARI),
         cwd=folder,
         env={"PYTHONPATH": os.pathsep.join([str(folder / "path"), os.environ.get("PYTHONPATH", "")])},
     )
@@ -72,7 +72,7 @@ def test_a_new_run_in_ordinary_environments_begins_with_a_native_one_and_back(ru
     assert "Loading replay buffer" in printed
     assert "Native" not in printed
     printed = train(*SHORT, "-i", f"{folder}_2/PongNoFrameskip-v4.zip", "-params", *tiny)
-    assert "Native environments: 8 in C++" in printed
+    assert "Native environments: 2 in C++" in printed
 
 
 def configuration(folder, **changes) -> str:

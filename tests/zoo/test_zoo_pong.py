@@ -12,19 +12,19 @@ import pytest
 import torch as th
 
 from sb3_atari_dqn import DuelingDQN
-from tests.support.commands import TINY_ATARI, run, zoo
+from tests.support.commands import TINY, TINY_ATARI, run, zoo
 
 PONG = ("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with one short run of the main job."""
+    """A folder with one short run of the main job, with as many games as are configured."""
     folder = tmp_path_factory.mktemp("pong")
     result = zoo(
         *("train", *PONG, "-n", "400", "--seed", "1", "-P", "--tensorboard-log", "runs", "--save-freq", "200"),
         *("--eval-freq", "300", "--eval-episodes", "1", "--eval-env-kwargs", "max_num_frames_per_episode:800"),
-        *("--log-interval", "1", "-params", *TINY_ATARI),
+        *("--log-interval", "1", "-params", *TINY),
         cwd=folder,
         fresh=True,
     )
@@ -74,7 +74,7 @@ def test_record_video_writes_a_video_that_shows_the_game(trained):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_model(tmp_path):
-    tiny = ("--eval-freq", "-1", "-params", *TINY_ATARI, "n_envs:1")
+    tiny = ("--eval-freq", "-1", "-params", *TINY, "n_envs:1")
     command = [sys.executable, "-m", "rl_zoo3.train", *PONG, *tiny]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     monitor = tmp_path / "logs/dqn_dueling/PongNoFrameskip-v4_1/0.monitor.csv"
