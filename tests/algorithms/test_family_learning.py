@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.catalogue import ALGORITHMS as ALL
@@ -45,7 +45,7 @@ def test_it_balances_the_pole(name):
     algorithm = ALGORITHMS[name].import_class()
     model = algorithm("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [64, 64]}, **settings)
     model.learn(3_000)
-    assert mean_return(model, model.get_env(), 5) > 60
+    assert mean_return(model, make_vec_env("CartPole-v1", 5, seed=0), 5) > 60
 
 
 class TwoPoints(gym.Env):
@@ -112,4 +112,4 @@ def test_it_learns_to_catch_from_pixels(name):
     algorithm = ALGORITHMS[name].import_class()
     model = algorithm("CnnPolicy", SmallCatch(), policy_kwargs=torso, precision="fp32", **settings)
     model.learn(1_500)
-    assert mean_return(model, Monitor(SmallCatch()), 50) > 0.5
+    assert mean_return(model, make_vec_env(SmallCatch, 10, seed=0), 50) > 0.5
