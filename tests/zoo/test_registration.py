@@ -5,6 +5,8 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,13 +52,11 @@ def copy_sources(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["wheel", "editable"])
-def installed(request, tmp_path_factory) -> Path:
-    """The interpreter of an environment with our package and nothing of this checkout on its path."""
-    folder = tmp_path_factory.mktemp(request.param)
+def install(kind: str, folder: Path) -> Path:
+    """:return: the interpreter of an environment with our package and nothing of this checkout on its path"""
     python, sources = make_venv(folder / "venv"), copy_sources(folder / "sources")
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed")
-    if request.param == "wheel":
+    if kind == "wheel":
         pip(python, "install", *options, str(sources))
         shutil.rmtree(sources)
     else:
@@ -64,11 +64,26 @@ def installed(request, tmp_path_factory) -> Path:
     return python
 
 
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory) -> Callable[[str], Path]:
+    """Installs each kind once."""
+    return cache(lambda kind: install(kind, tmp_path_factory.mktemp(kind)))
+
+
+@pytest.fixture(params=["wheel", "editable"])
+def installed(request, environments) -> Path:
+    return environments(request.param)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [*ZOO_COMMANDS, "cli"])
-def test_every_command_of_the_zoo_knows_our_algorithms(installed, runs, command):
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [*(("wheel", command) for command in (*ZOO_COMMANDS, "cli")), ("editable", "train"), ("editable", "cli")],
+)
+def test_every_command_of_the_zoo_knows_our_algorithms(environments, runs, kind, command):
+    """An editable install differs in where the files lie, which the commands do not know."""
     arguments = ("train", "--help") if command == "cli" else ("--help",)
-    result = zoo(command, *arguments, python=str(installed))
+    result = zoo(command, *arguments, python=str(environments(kind)))
     assert result.returncode == 0, result.stdout
     assert set(ALGORITHMS) <= set(result.stdout.replace(",", " ").replace("}", " ").replace("{", " ").split())
 
