@@ -102,15 +102,18 @@ def _chosen(name: str, runs: Sequence[Run], seeds: Sequence[int], games: Sequenc
     """
     _check_chosen(name, "seed", seeds, [run.seed for run in runs])
     _check_chosen(name, "game", games, [run.game for run in runs])
-    return [run for run in runs if run.seed in (seeds or [run.seed]) and run.game in (games or [run.game])]
+    return [run for run in runs if (not seeds or run.seed in seeds) and (not games or run.game in games)]
 
 
 def _check_chosen(name: str, what: str, chosen: Sequence[object], known: Sequence[object]) -> None:
-    """:raises ValueError: if the study lacks one"""
+    """
+    :param what: is chosen
+    :param known: those of all runs
+    :raises ValueError: if the study lacks one
+    """
     if missing := [str(each) for each in chosen if each not in known]:
-        raise ValueError(
-            f"{name} has no {what} {', '.join(missing)}; it has {', '.join(map(str, dict.fromkeys(known)))}"
-        )
+        names = ", ".join(str(each) for each in dict.fromkeys(known))
+        raise ValueError(f"{name} has no {what} {', '.join(missing)}; it has {names}")
 
 
 def _check_out(out: Path) -> None:

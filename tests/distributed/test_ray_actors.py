@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_closing_frees_the_cpus(cluster):
     n = len(os.sched_getaffinity(0))
     env = actor_env(address="local", actors=n, groups=n, n_envs=n, spares=0)
     env.act_for(learner(env))
-    assert cluster.ray.available_resources().get("CPU", 0) < n
+    wait_until(lambda: cluster.ray.available_resources().get("CPU", 0) < n)  # Ray reports them a moment later
     env.close()
     wait_until(lambda: cluster.ray.available_resources().get("CPU") == n)
 
@@ -182,9 +183,12 @@ def test_strangers_on_this_machine_are_refused(cluster):
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
     ) as stranger:
         assert stranger.stdout is not None
+        limit = threading.Timer(90, stranger.kill)  # one that is told nothing would wait for ever
+        limit.start()
         printed = ""
         while "InvalidAuthToken" not in printed and (line := stranger.stdout.readline()):
             printed += line
+        limit.cancel()
         stranger.kill()  # Ray would try again and again
         printed += stranger.communicate()[0]
     assert "InvalidAuthToken" in printed

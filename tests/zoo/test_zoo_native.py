@@ -10,7 +10,7 @@ from stable_baselines3.common.monitor import load_results
 
 from sb3_atari_dqn import DuelingDQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv
-from tests.support.commands import TINY_ATARI, files, train, zoo
+from tests.support.commands import TINY, TINY_ATARI, files, train, zoo
 
 PONG = ("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4")
 SHORT = (*PONG, "-n", "160", "--eval-freq", "-1")
@@ -64,7 +64,7 @@ def test_later_scripts_take_the_run_in_ordinary_environments(trained, command):
 
 @pytest.mark.slow
 def test_a_new_run_in_ordinary_environments_begins_with_a_native_one_and_back(runs):
-    tiny = (*TINY_ATARI, "checkpoint_freq:0")
+    tiny = (*TINY, "checkpoint_freq:0")
     train(*SHORT, "--save-replay-buffer", "-params", *tiny)
     folder = "logs/dqn_dueling/PongNoFrameskip-v4"
     printed = train(*SHORT, "-i", f"{folder}_1/PongNoFrameskip-v4.zip", "--save-replay-buffer", "-params", *tiny,
@@ -72,7 +72,7 @@ def test_a_new_run_in_ordinary_environments_begins_with_a_native_one_and_back(ru
     assert "Loading replay buffer" in printed
     assert "Native" not in printed
     printed = train(*SHORT, "-i", f"{folder}_2/PongNoFrameskip-v4.zip", "-params", *tiny)
-    assert "Native environments: 2 in C++" in printed
+    assert "Native environments: 8 in C++" in printed
 
 
 def configuration(folder, **changes) -> str:
