@@ -183,7 +183,7 @@ def test_strangers_on_this_machine_are_refused(cluster):
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
     ) as stranger:
         assert stranger.stdout is not None
-        limit = threading.Timer(90, stranger.kill)  # one that is told nothing would wait for ever
+        limit = threading.Timer(90, stranger.kill)  # without an answer it would wait for ever
         limit.start()
         printed = ""
         while "InvalidAuthToken" not in printed and (line := stranger.stdout.readline()):
