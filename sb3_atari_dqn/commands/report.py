@@ -11,7 +11,7 @@ from sb3_atari_dqn.commands.errors import report as print_report
 from sb3_atari_dqn.commands.options import int_at_least
 from sb3_atari_dqn.reports.analysis import analyse
 from sb3_atari_dqn.reports.curves import WINDOW, only, read_curves
-from sb3_atari_dqn.reports.folder import NUMBERS, check_folder, write_folder
+from sb3_atari_dqn.reports.folder import NUMBERS, PAGE, check_folder, write_folder
 from sb3_atari_dqn.reports.markdown import written
 from sb3_atari_dqn.reports.protocol import EVALUATION, TRAINING
 from sb3_atari_dqn.reports.published import find, published_systems
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     page = written(result, list(pictures), args.title)
     numbers = json.dumps(result, indent=1, allow_nan=False)
     with report_user_errors("report"):
-        write_folder(args.out, {**pictures, "report.md": page.encode(), NUMBERS: f"{numbers}\n".encode()})
+        write_folder(args.out, {**pictures, PAGE: page.encode(), NUMBERS: f"{numbers}\n".encode()})
     notes = [*skipped, *result["marks"]["decisive"].values(), *result["marks"]["minor"].values(), *result["remarks"]]
     print_report("report", "\n".join([*notes, f"Wrote {args.out}"]), written=str(args.out))
 

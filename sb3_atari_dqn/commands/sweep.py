@@ -64,7 +64,7 @@ class _Screen(Display):
         super().ended(job, text)
         try:
             write_table(self._runs, self._folder, self._out)
-        except (ValueError, OSError) as error:
+        except OSError as error:
             self.note(f"{self._out} was not written: {error}")
 
 
@@ -127,9 +127,8 @@ def _print_status(chosen: Sequence[Run], runs: Sequence[Run], folder: Path, out:
     with report_user_errors("sweep"):
         lines = [status(chosen, folder, time.time(), shutil.get_terminal_size().columns, _running(chosen, folder))]
         if folder.is_dir():
-            lines.append(
-                f"{write_table(runs, folder, out)} of {len(runs)} runs, those with a finished episode, are in {out}"
-            )
+            written, left_out = write_table(runs, folder, out)
+            lines += [f"{written} of {len(runs)} runs, those with a finished episode, are in {out}", *left_out]
         lines += [each for run in chosen if (each := _change_of(Place(run, folder)))][:1]
     report("sweep", "\n".join(lines))
 
@@ -180,9 +179,9 @@ def _run(args: argparse.Namespace, chosen: Sequence[Run], runs: Sequence[Run], f
         runner = Runner(pool, screen)
         runner.run(waiting)
     with report_user_errors("sweep"):
-        write_table(runs, folder, out)
+        _, left_out = write_table(runs, folder, out)
         screen.finish()
-    report("sweep", f"Wrote {out}")
+    report("sweep", "\n".join([*left_out, f"Wrote {out}"]))
     sys.exit(130 if runner.stopped else 1 if runner.failed else 0)
 
 

@@ -6,21 +6,26 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-#: Holds the numbers of a report; a folder with it is replaced by the next report of the same name.
-NUMBERS = "report.json"
+from sb3_atari_dqn.reports.markdown import FIGURES
+
+NUMBERS, PAGE = "report.json", "report.md"
+#: A folder that holds nothing else is replaced by the next report of the same name.
+_FILES = {NUMBERS, PAGE, *FIGURES}
 
 
 def check_folder(path: Path) -> None:
     """
     :param path: folder to be written later; the folder above it is created
-    :raises ValueError: if it could not be written, or holds other things than a report
+    :raises ValueError: if it could not be written, holds other things than a report, or is the working directory
     """
     try:
         place = Path(os.path.realpath(path))
         if place.exists() and not place.is_dir():
             raise ValueError(f"{path} is a file: give another folder with -o")
-        if place.is_dir() and any(place.iterdir()) and not (place / NUMBERS).is_file():
-            raise ValueError(f"{path} holds other things than a report: give another folder with -o")
+        if place.is_dir() and (others := {each.name for each in place.iterdir()} - _FILES):
+            raise ValueError(f"{path} holds other things than a report ({min(others)}): give another folder with -o")
+        if place == Path.cwd():  # a folder is replaced by a new one, and a shell is in the old one
+            raise ValueError(f"{path} is the working directory: give another folder with -o")
         place.parent.mkdir(parents=True, exist_ok=True)
         _unfinished(place).rmdir()
     except OSError as error:

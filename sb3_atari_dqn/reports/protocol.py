@@ -163,13 +163,17 @@ def _cell(name: str, text: str) -> Any:
         if text not in ("true", "false"):
             raise ValueError(f"{name} is {text!r}, expected true, false or an empty cell")
         return text == "true"
+    if name == "noops":
+        if not text.isdecimal():
+            raise ValueError(f"{name} is {text!r}, expected a whole number of at least 0, or an empty cell")
+        return int(text)
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= (float("inf") if name == "noops" else 1):
-        raise ValueError(f"{name} is {text!r}, expected a number of at least 0, or an empty cell")
-    return int(value) if name == "noops" else value
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {text!r}, expected a number from 0 to 1, or an empty cell")
+    return value
 
 
 def check_comparable(systems: Mapping[str, Protocol]) -> None:

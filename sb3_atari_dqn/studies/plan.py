@@ -74,7 +74,7 @@ class Run:
             "conf": self.conf,
             "env": self.env,
             "steps": self.steps,
-            "params": {**self.params, **self._callback()},
+            "params": {**self.params, **self._callbacks()},
         }
 
     def begin(self, folder: Path) -> list[str]:
@@ -89,12 +89,15 @@ class Run:
         params = self.settings["params"]
         return command + (["-params", *(f"{key}:{value!r}" for key, value in params.items())] if params else [])
 
-    def _callback(self) -> dict[str, Any]:
+    def _callbacks(self) -> dict[str, Any]:
+        """:return: of the declaration, and behind them the one that stops at the goal"""
         if self.goal is None:
             return {}
         stop = {"mean_return": self.goal, "episodes": self.window, "verbose": 1}
         stop |= {"evaluation_games": self.evaluation_games} if self.evaluation_games else {}
-        return {"callback": [{"sb3_atari_dqn.callbacks.StopAtReturn": stop}]}
+        declared = self.params.get("callback") or []
+        declared = declared if isinstance(declared, list) else [declared]
+        return {"callback": [*declared, {"sb3_atari_dqn.callbacks.StopAtReturn": stop}]}
 
 
 def resume(run_folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from sb3_atari_dqn.plotting.statistics import running_mean
 from sb3_atari_dqn.studies.job import Job
 from sb3_atari_dqn.studies.plan import Run
 from sb3_atari_dqn.studies.record import GOAL, Place, Record, seconds_trained
-from sb3_atari_dqn.studies.table import log_of
+from sb3_atari_dqn.studies.table import episode_seconds, log_of
 
 RUNNING, WAITING, FAILED, STOPPED, DONE = "running", "waiting", "failed", "stopped", "done"
 _CUT_OFF = "cut off"
@@ -63,7 +63,7 @@ def line_of(place: Place, running: bool, now: float) -> Line:
         f"{share:.0%}" if 0 < share < 1 else f"{steps:,.0f}" if steps else "",
         "" if log is None else _score(log, run.window),
         _hours(seconds) if seconds else "",
-        _hours(left) if running and (left := _seconds_left(log, run.steps)) else "",
+        _hours(left) if running and (left := _seconds_left(log, record, run.steps)) else "",
     )
     return Line(state, share, cells)
 
@@ -91,11 +91,11 @@ def _score(log: RunLog, window: int) -> str:
     return f"{score:,.1f}" if abs(score) < 1e5 else f"{score:.2e}"
 
 
-def _seconds_left(log: RunLog | None, total: int) -> float:
+def _seconds_left(log: RunLog | None, record: Record, total: int) -> float:
     """:return: at the speed of the second half of the run"""
     if log is None:
         return 0.0
-    steps, seconds = log.episodes.env_steps, log.episodes.seconds
+    steps, seconds = log.episodes.env_steps, episode_seconds(log, record)
     half = len(steps) // 2
     speed = (steps[-1] - steps[half]) / max(seconds[-1] - seconds[half], 1e-9)
     return float(max(total - steps[-1], 0) / speed) if speed > 0 else 0.0
@@ -168,7 +168,9 @@ def _colored(text: str, line: Line) -> str:
     state = line.cells[_HEAD.index("state")]
     color = _COLORS.get(state)
     place = text.rfind(state)
-    return text if color is None else f"{text[:place]}\x1b[{color}m{state}\x1b[0m{text[place + len(state) :]}"
+    if color is None or place < 0:  # the terminal is too narrow for it
+        return text
+    return f"{text[:place]}\x1b[{color}m{state}\x1b[0m{text[place + len(state) :]}"
 
 
 class EventLog:

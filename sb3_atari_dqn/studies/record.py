@@ -14,7 +14,7 @@ import numpy as np
 from sb3_atari_dqn.files import replacing
 from sb3_atari_dqn.studies.plan import Run
 
-#: How runs end; a run that has not ended has state "partial" or "not begun".
+#: How runs end; a run that has not ended has state "partial" in tables.
 STEPS, GOAL, HOURS = "steps", "goal", "hours"
 _CHECKPOINT = re.compile(r"\d+-step(\d+)")
 _AT_GOAL = re.compile(r"^Stopped at \d+ steps: a mean return", re.MULTILINE)
@@ -24,7 +24,7 @@ _AT_GOAL = re.compile(r"^Stopped at \d+ steps: a mean return", re.MULTILINE)
 class Record:
     """
     :param commits: of the code, of every process
-    :param machine: likewise
+    :param machines: likewise
     :param threads: of torch and OpenMP
     :param periods: begin and end of every process, seconds since the epoch; the end is None while it runs
     :param ended: "steps", "goal", "hours", or None

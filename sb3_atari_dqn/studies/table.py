@@ -18,7 +18,7 @@ from sb3_atari_dqn.plotting.statistics import running_mean
 from sb3_atari_dqn.reports.protocol import COLUMNS as PROTOCOL
 from sb3_atari_dqn.reports.protocol import EVALUATION, as_cells, protocol_of
 from sb3_atari_dqn.studies.plan import Run
-from sb3_atari_dqn.studies.record import Place, active_seconds, as_text
+from sb3_atari_dqn.studies.record import Place, Record, active_seconds, as_text
 
 COLUMNS = (
     *("study", "algorithm", "setting", "game", "seed", "step", "frames", "score", "episodes", "seconds", "state"),
@@ -28,25 +28,29 @@ POINTS = 50  # of a run: a study of 50 runs is about 400 kB
 PARTIAL = "partial"
 
 
-def write_table(runs: Sequence[Run], folder: Path, out: Path) -> int:
+def write_table(runs: Sequence[Run], folder: Path, out: Path) -> tuple[int, list[str]]:
     """
     :param runs: of a study
     :param folder: of the study
     :param out: CSV; replaced when it is complete
-    :return: number of runs in it
+    :return: number of runs in it, and for each that had to be left out a sentence why
     """
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
-    written = 0
+    written, left_out = 0, []
     for run in runs:
-        found = list(rows(Place(run, folder)))
+        try:
+            found = list(rows(Place(run, folder)))
+        except ValueError as error:
+            left_out.append(f"{out.name} lacks {run.name}: {error}")
+            continue
         table.writerows(found)
         written += bool(found)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as file:
         file.write(text.getvalue().encode())
-    return written
+    return written, left_out
 
 
 def log_of(place: Place) -> RunLog | None:
@@ -60,6 +64,11 @@ def log_of(place: Place) -> RunLog | None:
         return None
 
 
+def episode_seconds(log: RunLog, record: Record) -> np.ndarray:
+    """:return: seconds of training until the end of each episode, without pauses between processes [n]"""
+    return active_seconds(record, _start(log.path) + log.episodes.seconds)
+
+
 def rows(place: Place) -> Iterator[dict[str, Any]]:
     """:return: of one run, none before its first episode has ended"""
     log, record, run = log_of(place), place.record(), place.run
@@ -69,7 +78,7 @@ def rows(place: Place) -> Iterator[dict[str, Any]]:
         raise ValueError(f"{log.path} does not say how many frames a step has: which wrapper is in its config.yml?")
     episodes, held = log.episodes, sum(log.settings.frames_held) / 2
     scores = running_mean(episodes.returns, run.window)
-    seconds = active_seconds(record, _start(log.path) + episodes.seconds)
+    seconds = episode_seconds(log, record)
     same = {
         "study": run.study, "algorithm": run.algorithm, "setting": run.setting, "game": run.game, "seed": run.seed,
         "state": record.ended or PARTIAL, **as_cells(protocol_of(log.settings)),

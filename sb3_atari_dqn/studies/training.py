@@ -15,6 +15,8 @@ from sb3_atari_dqn.studies.record import GOAL, HOURS, STEPS, Place, Record, seco
 
 #: Seconds that the process of a lost attempt may take to end; a lost machine keeps its locks on NFS for about 90
 _RELEASE_S = 120.0
+#: Of a training that ended as it was asked to: by our checkpoint, by SIGTERM before that, or killed.
+_AS_ASKED = {128 + signal.SIGTERM, -signal.SIGTERM, -signal.SIGKILL}
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,12 @@ class TrainingAttempt(ProcessAttempt):
         place, record = self._place, self._record
         place.close_period(record, time.time())
         outcome = Outcome(STOPPED, "stopped")
+        as_asked = status in _AS_ASKED
         if status == 0:
             record.ended = GOAL if place.outcome() == GOAL else STEPS
-        elif self._out_of_time:
+        elif self._out_of_time and as_asked:
             record.ended = HOURS
-        elif not self._stopped:
+        elif not (self._stopped and as_asked):  # such as a disk that is too full for its checkpoint
             record.status = status
             outcome = process.failure(status)
         place.save(record)

@@ -1,5 +1,6 @@
 """``python -m sb3_atari_dqn report``."""
 
+import contextlib
 import csv
 import json
 import time
@@ -329,7 +330,13 @@ def test_a_former_report_is_replaced_and_other_folders_are_not(runs, capsys):
     assert files(runs / "new") == ["out", *sorted(f"out/{name}" for name in (*FIGURES, "report.json", "report.md"))]
     Path("mine").mkdir()
     Path("mine/thesis.tex").write_text("")
-    assert "mine holds other things than a report" in error_of(capsys, table, "-o", "mine")
+    assert "mine holds other things than a report (thesis.tex): give" in error_of(capsys, table, "-o", "mine")
+    Path("new/out/notes.txt").write_text("")  # beside a report, or beside another program's report.json
+    assert "new/out holds other things than a report (notes.txt): give" in error_of(capsys, table, "-o", "new/out")
+    assert Path("new/out/notes.txt").is_file()
+    Path("empty").mkdir()
+    with contextlib.chdir("empty"):
+        assert ". is the working directory: give another folder with -o" in error_of(capsys, f"../{table}", "-o", ".")
     assert "s.csv is a file" in error_of(capsys, table, "-o", "s.csv")
     assert "s.csv/out cannot be written" in error_of(capsys, table, "-o", "s.csv/out")
 

@@ -99,7 +99,10 @@ def test_cells_of_a_csv_hold_a_protocol(protocol):
 
 @pytest.mark.parametrize(
     ("name", "cell"),
-    [("measured", "test"), ("sticky", "2"), ("sticky", "nan"), ("life_loss", "maybe"), ("clip", "1"), ("noops", "-1")],
+    [
+        *[("measured", "test"), ("sticky", "2"), ("sticky", "nan"), ("life_loss", "maybe"), ("clip", "1")],
+        *[("noops", "-1"), ("noops", "inf"), ("noops", "2.5")],
+    ],
 )
 def test_cells_that_are_none_of_their_column_are_named(name, cell):
     with pytest.raises(ValueError, match=f"{name} is '{cell}', expected"):

@@ -59,6 +59,14 @@ def test_a_run_that_trains_says_what_is_left(tmp_path):
     assert line.cells[5] == "-18.5"
 
 
+def test_pauses_do_not_count_in_what_is_left(tmp_path):
+    place = Place(run(), tmp_path)
+    episodes = [(-21.0, 400, 10.0), (-21.0, 400, 20.0), (-21.0, 400, 100.0), (-20.0, 400, 10_200.0)]
+    write_run(place.folder / "dqn_qr" / f"{place.run.env}_1", episodes, algo="dqn_qr", seed=0)
+    place.save(Record(periods=[[START, START + 150], [START + 10_150, None]]))
+    assert line_of(place, True, START + 10_300).cells[-1] == "0:10"  # 600 steps at 100 steps in 100 s
+
+
 def lines(states: str) -> list[Line]:
     names = {"d": "done", "r": "running", "w": "waiting", "f": "failed"}
     rest = ("1", "", "", "")
@@ -75,6 +83,11 @@ def test_the_table_fits_the_width(width):
     assert max(map(len, table)) <= width
     assert all(state in row for row, state in zip(table[2:], ("done", "running", "waiting", "failed"), strict=True))
     assert table[0].startswith("a_study_with_a_long_name [#####....")
+
+
+def test_a_terminal_too_narrow_for_the_state_shows_no_color():
+    assert drawn("s", lines("r"), 20, color=True) == drawn("s", lines("r"), 20)
+    assert "\x1b[36mrunning\x1b[0m" in drawn("s", lines("r"), 80, color=True)[2]
 
 
 def test_names_are_shortened_where_there_is_no_room():

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -20,9 +21,10 @@ import yaml
 
 from sb3_atari_dqn.commands import sweep
 from sb3_atari_dqn.reports.curves import REQUIRED, read_study
-from sb3_atari_dqn.studies.plan import name_of, runs_of, studies
+from sb3_atari_dqn.studies.plan import Run, name_of, runs_of, studies
 from sb3_atari_dqn.studies.record import Place, Record, active_seconds
 from sb3_atari_dqn.studies.table import COLUMNS, POINTS, rows, write_table
+from sb3_atari_dqn.studies.training import Training
 from tests.support import markers
 from tests.support.fake_runs import START, games, write_goal_evaluations, write_run
 
@@ -62,7 +64,7 @@ def test_every_declared_study_can_be_run(name):
         assert command[1:6] == ["-m", "sb3_atari_dqn", "train", "--algo", run.algorithm]
         for text in command[command.index("-params") + 1 :] if "-params" in command else ():
             key, _, value = text.partition(":")
-            assert eval(value) == {**run.params, **run._callback()}[key]  # as the zoo does
+            assert eval(value) == {**run.params, **run._callbacks()}[key]  # as the zoo does
 
 
 def test_pong_stops_at_its_goal_and_five_games_are_sticky():
@@ -73,6 +75,16 @@ def test_pong_stops_at_its_goal_and_five_games_are_sticky():
         f"{game}NoFrameskip-v0" for game in ("Pong", "Breakout", "SpaceInvaders", "MsPacman", "Qbert")
     }
     assert {run.steps for run in sticky} == {1_000_000}
+
+
+def test_the_goal_is_added_to_the_callbacks_of_a_study(tmp_path):
+    def callbacks(declared_ones) -> list:
+        (run,) = runs_of("tiny", declared(tmp_path, goal=18, params={"callback": declared_ones}))
+        return run.settings["params"]["callback"]
+
+    stop = {"sb3_atari_dqn.callbacks.StopAtReturn": {"mean_return": 18, "episodes": 2, "verbose": 1}}
+    assert callbacks("a.B") == ["a.B", stop]
+    assert callbacks(["a.B", {"a.C": {"n": 1}}]) == ["a.B", {"a.C": {"n": 1}}, stop]
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -197,7 +209,7 @@ def test_the_table_has_a_row_per_point_with_protocol_and_origin(tmp_path):
     last = found[-1]
     assert (last["state"], last["commit"], last["machine"]) == ("steps", "abc", "a machine")
     assert (last["sticky"], last["life_loss"], last["measured"]) == ("0.0", "true", "training")
-    assert write_table([place.run], tmp_path, tmp_path / "new/t.csv") == 1
+    assert write_table([place.run], tmp_path, tmp_path / "new/t.csv") == (1, [])
     (curve,), _ = read_study(tmp_path / "new/t.csv")
     assert (curve.system, curve.game, curve.scores.tolist()) == ("dqn_qr short", "Pong", [-21.0, -20.0, -18.0])
 
@@ -220,6 +232,24 @@ def test_evaluations_that_confirm_a_goal_are_rows_of_their_own_protocol(tmp_path
     assert (curve.scores.tolist(), curve.at_goal, curve.protocol.measured) == ([16.5, 18.5], True, "evaluation")
     (curve,), _ = read_study(tmp_path / "t.csv")
     assert (curve.scores.tolist(), curve.at_goal, curve.protocol.measured) == ([19.0, 19.0], True, "training")
+
+
+def test_a_run_without_frames_is_left_out_of_the_table_and_the_others_are_not(tmp_path, capsys):
+    changes = {"games": ["Pong", "Breakout"], "params": {}}
+    folder = tmp_path / "tiny"
+    for run, config in zip(
+        runs_of("tiny", declared(tmp_path, **changes)), ({"env_wrapper": ["a.B"]}, None), strict=True
+    ):
+        place = Place(run, folder)
+        write_run(place.folder / run.algorithm / f"{run.env}_1", [(1.0, 400, 10.0)], config=config, env=run.env)
+        place.save(Record(["a"], ["b"], 1, [[START, START + 9]], ended="steps", settings=run.settings))
+    status, output = told(capsys, declared(tmp_path, **changes), "--runs", tmp_path, "--status")
+    assert status == 0
+    assert "2 of 2 done" in output
+    assert "tiny.csv lacks dqn_qr short, Pong, seed 0: " in output
+    assert "does not say how many frames a step has: which wrapper is in its config.yml?" in output
+    assert [row["game"] for row in table_of(tmp_path)] == ["Breakout"]
+    assert told(capsys, declared(tmp_path, **changes), "--runs", tmp_path) == (0, mock.ANY)
 
 
 def test_long_runs_are_thinned_and_keep_their_last_episode(tmp_path):
@@ -374,6 +404,26 @@ def test_a_study_is_killed_stopped_and_continued_and_makes_one_table(tmp_path, c
     assert steps == sorted(steps)
     assert steps[-1] > stopped_at
     assert {row["state"] for row in found} == {"steps"}
+
+
+@pytest.mark.parametrize("hours", [None, 1e-9])
+def test_a_training_that_fails_when_it_is_stopped_has_failed(tmp_path, hours):
+    """As on a disk that is too full for its checkpoint."""
+    (run,) = runs_of("tiny", declared(tmp_path, hours=hours))
+    waits = "signal.signal(15, lambda *_: sys.exit('disk full')); print(1, flush=True); time.sleep(60)"
+    training = Training(run, tmp_path, 1)
+    with mock.patch.object(Run, "begin", return_value=[sys.executable, "-c", f"import signal, sys, time; {waits}"]):
+        attempt = training.attempt(signal.SIGKILL)
+        assert attempt.poll() is None
+    while not training.place.log.read_text():
+        time.sleep(0.01)
+    if hours is None:
+        attempt.stop()
+    while (outcome := attempt.poll()) is None:
+        time.sleep(0.01)
+    assert outcome.state == "failed"
+    assert "failed with status 1: disk full" in outcome.text
+    assert (training.place.record().ended, training.place.record().status) == (None, 1)
 
 
 def test_a_study_that_is_done_does_nothing(tmp_path, capsys):
