@@ -139,7 +139,7 @@ def _fast(algorithm: type[Any], **options: Any) -> Contestant:
 
 
 def _family() -> dict[str, Contestant]:
-    """:return: the algorithms of the catalogue with their networks and objectives, at one pace; and their parts"""
+    """:return: the algorithms with a replay memory, with their networks and objectives, at one pace; and their parts"""
     plain: dict[str, Any] = {"replay": "uniform", "n_steps": 1}  # SB3's, for all
     of_rainbow = {**plain, "exploration": "linear"}  # noise costs the same with it
     dueling: dict[str, Any] = {"head": "dueling"}

@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--envs", nargs="+", default=["PongNoFrameskip-v4", "BreakoutNoFrameskip-v4"])
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=[*CONTESTANTS, *FAMILY])
     parser.add_argument(
-        "--family", action="store_true", help="every algorithm of the catalogue, instead of contestants"
+        "--family", action="store_true", help="the algorithms with a replay memory, instead of contestants"
     )
     parser.add_argument("--windows", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1_000, help="environment steps per window")

@@ -3,7 +3,7 @@
 Importing this package costs next to nothing: every public name is loaded on first use.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 TYPE_CHECKING = False  # typing's own constant would cost an import; type checkers know the name
 
