@@ -3,8 +3,8 @@
     GOMP_SPINCOUNT=10000 python benchmarks/update.py
 
 The models alternate, one update at a time. Plain PyTorch code adds the optimizations between SB3's update and our fast
-learner one by one. The first convolution comes last,
-as it is and after space-to-depth, as in the fast learner; and `torch.compile`, which we did not adopt.
+learner one by one. The first convolution comes last, as it is and after space-to-depth, as in the fast learner; and
+`torch.compile`, which we did not adopt.
 """
 
 import argparse
