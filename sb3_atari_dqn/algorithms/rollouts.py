@@ -125,10 +125,9 @@ class OverlappedRollouts(_Host):
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As in SB3, whose loop asks here."""
-        if (played := actions_of_actors(self)) is None:
-            return super()._sample_action(learning_starts, action_noise, n_envs)
-        return played, played
+        """SB3's loop asks here, and gets what ours plays: SB3's own would be those of :meth:`predict`, without noise."""
+        actions = self._choose_actions(learning_starts, n_envs)
+        return actions, actions
 
     def _explore(self, observations: Any) -> np.ndarray:
         """:return: actions [N]"""
