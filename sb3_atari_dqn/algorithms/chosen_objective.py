@@ -43,7 +43,7 @@ class ChosenObjective(_Host):
     policy: QPolicy
     gamma: float
     max_grad_norm: float
-    loss: str
+    loss: str | None
     _warned_of_support: bool = False
     #: What the networks were built for; None if make_values() is the user's and may give a new object each time
     _built_values: Values | None = None

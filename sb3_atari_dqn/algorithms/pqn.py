@@ -37,7 +37,6 @@ from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.algorithms.training_state import prepared_callbacks
 from sb3_atari_dqn.finite import check_observations, check_transition
 from sb3_atari_dqn.learners.update import GreedyChoice
-from sb3_atari_dqn.objectives.names import resolve_values
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.returns import ReturnObjective
 from sb3_atari_dqn.objectives.scalar import LOSSES
@@ -146,7 +145,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         self.batch_size: int = batch_size  # type: ignore[assignment]  # resolved below
         self.gamma, self.q_lambda = gamma, q_lambda
         self.max_grad_norm = max_grad_norm
-        self.loss = loss  # type: ignore[assignment]
+        self.loss = loss
         self._choose_objective(values, values_kwargs, None, None)
         self.learning_rate_steps, self.learning_rate_final = learning_rate_steps, learning_rate_final
         self.exploration, self.exploration_fraction = exploration, exploration_fraction
@@ -205,10 +204,6 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         checked_flag("overlap", self.overlap)
         if self.env is not None:
             check_rollout(self.n_envs, self.n_steps, self.batch_size)
-
-    def make_values(self) -> Values:
-        error = self.loss or ("mse" if self.values == "scalar" else "huber")
-        return resolve_values(self.values, self.values_kwargs, error)
 
     @property
     def objective(self) -> ReturnObjective:

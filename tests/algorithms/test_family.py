@@ -733,8 +733,7 @@ def test_noise_explores_however_the_pace_is_given(name, learner):
     for first, one, other in zip(before, noise(in_sb3s_loop), noise(in_ours), strict=True):
         assert torch.equal(one, other)
         assert not torch.equal(one, first)
-    actions = (each.replay_buffer.actions[:60] for each in (in_sb3s_loop, in_ours))
-    assert np.array_equal(*actions)
+    assert np.array_equal(in_sb3s_loop.replay_buffer.actions[:60], in_ours.replay_buffer.actions[:60])
 
 
 def test_generators_of_the_networks_are_part_of_the_state_of_a_training():

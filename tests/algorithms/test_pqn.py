@@ -238,6 +238,37 @@ def test_a_saved_model_acts_as_before_and_learns_on(tmp_path, values):
     imported.learn(64, log_interval=None)
 
 
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        ("scalar", {"values": "scalar"}),
+        ("scalar", {"values_kwargs": {"error": "huber"}}),
+        ("scalar", {"loss": "huber"}),
+        ("categorical", {"values_kwargs": {"atoms": 11}}),
+        ("quantile", {"values": "quantile"}),
+        ("implicit", {"values_kwargs": {"acting": 8}}),
+    ],
+)
+def test_a_file_is_opened_with_the_same_values_and_the_options_that_may_change(tmp_path, values, settings):
+    """No loss was given: the file says None, as the constructor does."""
+    model = cartpole(values=values, values_kwargs=VALUES[values])
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "exported", onnx=False)
+    expected = cartpole(
+        **{"values": values, **settings, "values_kwargs": VALUES[values] | settings.get("values_kwargs", {})}
+    )
+    for opened in (PQN.load(tmp_path / "model", **settings), PQN.import_(tmp_path / "exported", **settings)):
+        assert torch.equal(parameters(opened), parameters(model))
+        assert opened.policy.q_net.values == expected.policy.q_net.values
+        opened.set_parameters(tmp_path / "model")
+
+
+def test_weights_for_another_support_are_refused(tmp_path):
+    cartpole(values="categorical").save(tmp_path / "model")
+    with pytest.raises(RuntimeError, match="Build it with values_kwargs={'v_min': -10"):
+        cartpole(values="categorical", values_kwargs={"v_max": 50}).set_parameters(tmp_path / "model")
+
+
 def test_another_algorithm_does_not_open_the_file(tmp_path):
     from sb3_atari_dqn import ClassicDQN
 
