@@ -58,7 +58,8 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
 
     Source: Gallici et al. 2024, algorithm 2. Deviations: truncated episodes bootstrap from their last state; the loss
     is the squared error, not half of it; layer norm of images is over channels and pixels, with a gain and a bias per
-    channel; weights are initialized as SB3 does. With `overlap` the updates with a rollout are made, in equal parts,
+    channel; images in dictionaries go through SB3's NatureCNN, which has no layer norm; weights are initialized as SB3
+    does. With `overlap` the updates with a rollout are made, in equal parts,
     while the environments step through the next one: its first action is chosen without any of them, its last one with
     nearly all; the action values in the targets are those at the time of acting.
 

@@ -125,7 +125,7 @@ class OverlappedRollouts(_Host):
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """SB3's loop asks here, and gets what ours plays: SB3's own would be those of :meth:`predict`, without noise."""
+        """SB3's loop asks here and plays what ours plays; its own choice is that of :meth:`predict`, without noise."""
         actions = self._choose_actions(learning_starts, n_envs)
         return actions, actions
 

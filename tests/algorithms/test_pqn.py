@@ -14,11 +14,13 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from torch import nn
 
 from sb3_atari_dqn import PQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv
 from sb3_atari_dqn.callbacks import LogDeadUnits, SaveCheckpoints
-from tests.support.environments import ImageAndVector, SmallCatch
+from sb3_atari_dqn.networks.torsos import NatureTorso
+from tests.support.environments import Catch, ImageAndVector, SmallCatch
 from tests.support.interrupted import assert_same_after_kills
 
 SMALL: dict[str, Any] = dict(n_steps=8, batch_size=16, learning_rate=1e-3, seed=3, device="cpu")
@@ -122,6 +124,28 @@ def test_it_needs_no_target_network_and_stores_two_rollouts():
     assert model.policy.q_net_target is None
     assert not any("target" in name for name in model.policy.state_dict())
     assert model.rollout_buffer.size() == 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("policy", "env", "settings"),
+    [
+        *[("MlpPolicy", "CartPole-v1", {"values": values, "values_kwargs": VALUES[values]}) for values in VALUES],
+        ("MlpPolicy", "CartPole-v1", {"policy_kwargs": {"net_arch": [8]}, "values": "implicit"}),
+        ("CnnPolicy", Catch, {}),
+        ("CnnPolicy", Catch, {"policy_kwargs": {"features_extractor_class": "nature"}}),
+        ("CnnPolicy", Catch, {"policy_kwargs": {"features_extractor_class": NatureTorso}}),
+        ("CnnPolicy", Catch, {"values": "implicit", "policy_kwargs": {"net_arch": [8, 8]}}),
+    ],
+)
+def test_every_layer_but_the_last_is_normalized(policy, env, settings):
+    """But for the embedding of fractions, whose inputs are cosines."""
+    network = PQN(policy, make_vec_env(env, 2), **SMALL, **settings).policy.q_net
+    before = [network.embedding.hidden] if network.embedding else []
+    layers = [layer for part in (network.features_extractor, *before, network.q_net) for layer in part.modules()]
+    kinds = [each for each in layers if isinstance(each, nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm)]
+    are_norms = [isinstance(each, nn.LayerNorm | nn.GroupNorm) for each in kinds]
+    assert len(kinds) >= 3
+    assert are_norms == [False, True] * (len(kinds) // 2) + [False]
 
 
 # --- learning
@@ -265,7 +289,7 @@ def test_a_file_is_opened_with_the_same_values_and_the_options_that_may_change(t
 
 def test_weights_for_another_support_are_refused(tmp_path):
     cartpole(values="categorical").save(tmp_path / "model")
-    with pytest.raises(RuntimeError, match="Build it with values_kwargs={'v_min': -10"):
+    with pytest.raises(RuntimeError, match=r"Build it with values_kwargs=\{'v_min': -10"):
         cartpole(values="categorical", values_kwargs={"v_max": 50}).set_parameters(tmp_path / "model")
 
 
