@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
@@ -200,6 +201,54 @@ def test_normalized_observations_are_those_that_the_policy_saw():
     assert np.abs(model.rollout_buffer.observations_at(np.arange(16), np.zeros(16, int)).numpy()).max() < 10
 
 
+# --- several trainings
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_schedules_follow_the_present_training_from_its_first_rollout_on(tmp_path, overlap):
+    class Watch(BaseCallback):
+        def _on_training_start(self) -> None:
+            self.rates: list[float] = []
+            self.epsilons: list[float] = []
+
+        def _on_step(self) -> bool:
+            self.epsilons.append(self.model.exploration_rate)
+            return True
+
+        def _on_rollout_end(self) -> None:
+            self.rates.append(self.model.policy.optimizer.param_groups[0]["lr"])
+
+    model, watch = (
+        cartpole(overlap=overlap, learning_rate=LinearSchedule(1.0, 0.0, 1.0), exploration_fraction=1.0),
+        Watch(),
+    )
+    model.learn(128, watch)
+    assert watch.rates == [1.0, 0.75, 0.5, 0.25]
+    model.save(tmp_path / "model")
+    for again in (model, PQN.load(tmp_path / "model", model.get_env(), device="cpu")):
+        again.learn(128, watch)
+        assert (watch.rates[0], watch.epsilons[0]) == (1.0, 1.0)
+    model.learn(128, watch, reset_num_timesteps=False)
+    assert watch.rates == [0.5, 0.375, 0.25, 0.125]
+
+
+@pytest.mark.parametrize("n_steps", [4, 16])
+def test_rollouts_of_another_length_are_learned_from_as_by_a_new_model(n_steps):
+    def recorded(model: PQN) -> list[Any]:
+        model._update_with = batches.append  # type: ignore[method-assign]
+        model.set_random_seed(7)
+        model.learn(128, log_interval=None)
+        return batches[-16:]
+
+    batches: list[Any] = []
+    changed = cartpole()
+    recorded(changed)
+    changed.n_steps = n_steps
+    for one, other in zip(recorded(changed), recorded(cartpole(n_steps=n_steps)), strict=True):
+        assert torch.equal(one.observations, other.observations)
+        assert torch.equal(one.targets, other.targets)
+
+
 # --- being stopped
 
 
@@ -243,6 +292,24 @@ def test_a_checkpoint_between_rollouts_continues_exactly(tmp_path):
     # The schedules of the first part ended at 128 steps
     assert continued.num_timesteps == straight.num_timesteps == 256
     assert continued._n_updates == straight._n_updates
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_after_an_update_that_is_not_finite_other_rollouts_are_learned_from(overlap):
+    class Huge(Counting):
+        reward = 1e30
+
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, self.reward, *rest
+
+    model = PQN("MlpPolicy", DummyVecEnv([Huge] * 2), **SMALL, **NETWORK, overlap=overlap)
+    with pytest.raises(ValueError, match="the training has diverged"):
+        model.learn(64, log_interval=None)
+    Huge.reward = 1.0
+    model.set_env(DummyVecEnv([Huge] * 2))
+    model.learn(64, log_interval=None)
+    assert model._n_updates > 0
 
 
 # --- files
@@ -336,6 +403,25 @@ def test_minibatches_fit_a_rollout_of_any_size_unless_they_are_given(n_envs, n_s
     model = PQN("MlpPolicy", make_vec_env("CartPole-v1", n_envs), n_steps=n_steps)
     assert model.batch_size == batch_size
     model.learn(n_envs * n_steps)
+
+
+def test_without_a_batch_size_minibatches_fit_the_environments_of_a_loaded_model_too(tmp_path):
+    for name, settings in (("fitted", {"batch_size": None}), ("given", {"batch_size": 32})):
+        model = cartpole(**settings)
+        model.save(tmp_path / name)
+        model.export(tmp_path / f"{name}_exported", onnx=False)
+    one = make_vec_env("CartPole-v1", 1)
+    for opened in (PQN.load(tmp_path / "fitted", one), PQN.import_(tmp_path / "fitted_exported", one)):
+        assert opened.batch_size == 8
+        opened.learn(16)
+        opened.n_steps = 16
+        assert opened.learn(16).batch_size == 16
+    for open_again in (
+        lambda: PQN.load(tmp_path / "given", one),
+        lambda: PQN.import_(tmp_path / "given_exported", one),
+    ):
+        with pytest.raises(ValueError, match=r"the 8 transitions of a rollout \(1 environment times .*batch_size=None"):
+            open_again()
 
 
 def test_a_rollout_of_one_transition_is_refused():
