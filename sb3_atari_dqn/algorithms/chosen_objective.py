@@ -145,7 +145,8 @@ class ChosenObjective(_Host):
         return {**self.torso_defaults, **({"features_extractor_kwargs": arguments} if arguments else {})}
 
     def _is_own_torso(self, named: Any) -> bool:
-        own = self.torso_defaults.get("features_extractor_class", self.policy_class.default_features_extractor)
+        policy_class: Any = self.policy_class
+        own = self.torso_defaults.get("features_extractor_class", policy_class.default_features_extractor)
         return QPolicy.is_same_torso(named, own)
 
     def _rewards_learned_from(self) -> tuple[float, ...]:

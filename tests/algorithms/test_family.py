@@ -810,6 +810,11 @@ def test_a_buffer_class_beside_the_replay_of_the_algorithm_names_the_way_out(alg
     ("algorithm", "settings", "message"),
     [
         (ClassicDQN, {"policy_kwargs": {"noisy_std": 0.1}}, "noisy_std=0.1 needs noisy=True"),
+        (
+            ClassicDQN,
+            {"policy_kwargs": {"target_network": False}},
+            "target_network=False: ClassicDQN .* omit it, or use PQN",
+        ),
         (ClassicDQN, {"values": "categorical", "values_kwargs": {"atoms": 1}}, "values_kwargs of 'categorical': atoms"),
         (C51, {"values_kwargs": {"v_min": 3, "v_max": 2}}, "values_kwargs of 'categorical': v_min=3 must be below"),
         (MunchausenDQN, {"bootstrap_kwargs": {"tau": 0}}, "bootstrap_kwargs of 'munchausen': tau"),

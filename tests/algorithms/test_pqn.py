@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -212,7 +212,7 @@ def test_schedules_follow_the_present_training_from_its_first_rollout_on(tmp_pat
             self.epsilons: list[float] = []
 
         def _on_step(self) -> bool:
-            self.epsilons.append(self.model.exploration_rate)
+            self.epsilons.append(cast(PQN, self.model).exploration_rate)
             return True
 
         def _on_rollout_end(self) -> None:
@@ -235,7 +235,7 @@ def test_schedules_follow_the_present_training_from_its_first_rollout_on(tmp_pat
 @pytest.mark.parametrize("n_steps", [4, 16])
 def test_rollouts_of_another_length_are_learned_from_as_by_a_new_model(n_steps):
     def recorded(model: PQN) -> list[Any]:
-        model._update_with = batches.append  # type: ignore[method-assign]
+        model._update_with = batches.append  # type: ignore[assignment]
         model.set_random_seed(7)
         model.learn(128, log_interval=None)
         return batches[-16:]
@@ -292,6 +292,16 @@ def test_a_checkpoint_between_rollouts_continues_exactly(tmp_path):
     # The schedules of the first part ended at 128 steps
     assert continued.num_timesteps == straight.num_timesteps == 256
     assert continued._n_updates == straight._n_updates
+
+
+@pytest.mark.parametrize(("log_interval", "logged"), [({}, [32, 64, 96, 128]), ({"log_interval": 2}, [32, 64, 128])])
+def test_a_resumed_training_is_logged_as_often_as_learn_does_it(tmp_path, monkeypatch, log_interval, logged):
+    steps: list[int] = []
+    monkeypatch.setattr(PQN, "_record_speeds", lambda self: steps.append(self.num_timesteps))
+    cartpole().learn(64, SaveCheckpoints(64, folder=tmp_path))
+    env, callback = make_vec_env("CartPole-v1", 4, seed=3), SaveCheckpoints(64, folder=tmp_path)
+    PQN.resume(tmp_path, env, callback, 128, device="cpu", **log_interval)
+    assert steps == logged
 
 
 @pytest.mark.parametrize("overlap", [False, True])
