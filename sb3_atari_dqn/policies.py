@@ -336,7 +336,7 @@ class CnnPolicy(QPolicy):
 
 
 class MultiInputPolicy(QPolicy):
-    """Dictionaries of vectors and images."""
+    """Dictionaries of vectors and images; the latter go through SB3's NatureCNN, without the options of our torsos."""
 
     default_features_extractor = CombinedExtractor
 

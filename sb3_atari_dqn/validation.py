@@ -25,6 +25,11 @@ def _hint(name: Any, known: Collection[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def counted(n: int, noun: str) -> str:
+    """:return: "1 environment", "2 environments" """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def check_keys(owner: str, keys: Iterable[str], known: Collection[str]) -> None:
     """
     :param owner: what the keys belong to, for the message ("policy_kwargs")

@@ -14,6 +14,7 @@ from sb3_atari_dqn.validation import (
     check_keys,
     check_known,
     check_options,
+    counted,
     renamed,
     renamed_value,
 )
@@ -262,8 +263,9 @@ def check_rollout(n_envs: int, n_steps: int, batch_size: int) -> None:
             [*small, *(n_transitions // each for each in small)], key=lambda each: (abs(each - batch_size), each)
         )
         raise ValueError(
-            f"batch_size={batch_size} must divide the {n_transitions} transitions of a rollout ({n_envs} environments "
-            f"times n_steps={n_steps}): take {nearest}, or another n_steps."
+            f"batch_size={batch_size} must divide the {n_transitions} transitions of a rollout "
+            f"({counted(n_envs, 'environment')} times n_steps={n_steps}): take {nearest}, or another n_steps "
+            "(batch_size=None takes the largest that divides them, up to 128)."
         )
 
 

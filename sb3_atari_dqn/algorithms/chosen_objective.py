@@ -43,7 +43,7 @@ class ChosenObjective(_Host):
     policy: QPolicy
     gamma: float
     max_grad_norm: float
-    loss: str
+    loss: str | None
     _warned_of_support: bool = False
     #: What the networks were built for; None if make_values() is the user's and may give a new object each time
     _built_values: Values | None = None
@@ -145,8 +145,9 @@ class ChosenObjective(_Host):
         return {**self.torso_defaults, **({"features_extractor_kwargs": arguments} if arguments else {})}
 
     def _is_own_torso(self, named: Any) -> bool:
-        own = self.torso_defaults.get("features_extractor_class")
-        return own is not None and QPolicy.is_same_torso(named, own)
+        policy_class: Any = self.policy_class
+        own = self.torso_defaults.get("features_extractor_class", policy_class.default_features_extractor)
+        return QPolicy.is_same_torso(named, own)
 
     def _rewards_learned_from(self) -> tuple[float, ...]:
         """:return: the smallest and the largest reward, or only the largest absolute value; empty if that is unknown"""

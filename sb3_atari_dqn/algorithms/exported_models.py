@@ -33,6 +33,8 @@ _NOT_ARGUMENTS = {
     *("self", "policy", "env", "device", "verbose", "tensorboard_log", "updates_per_transition"),
     "_init_setup_model",
 }
+# Those of them that may be given with any model.
+_NOT_OF_A_MODEL = ("verbose", "tensorboard_log")
 
 #: Counters of the training, which a continued one needs; name of the attribute: types
 _COUNTERS: dict[str, tuple[type, ...]] = {
@@ -202,21 +204,22 @@ class ExportedModels(_Host):
         :raises ValueError: if the folder is damaged, another algorithm wrote it, or it names anything unknown
         """
         check_device(device)
-        check_keys(f"{cls.__name__}.import_()", arguments, cls._argument_names())
+        check_keys(f"{cls.__name__}.import_()", arguments, {*cls._argument_names(), *_NOT_OF_A_MODEL})
         folder = Path(folder)
         config = export_files.read_config(folder)
-        model = _understood(folder, lambda: cls._unbuilt(config, env, device, arguments))
-        shapes = _understood(folder, model._network_shapes)
-        network = export_files.read_arrays(folder, config["files"][MODEL], MODEL)
-        _check_fit(folder / MODEL, network, shapes)
-        _understood(folder, model._setup_model)
+        try:
+            model, network = cls._with_network(folder, config, env, device, arguments)
+        except _DoesNotFit as error:
+            if (env is None and not arguments) or not cls._fits_alone(folder, config, device):
+                raise
+            raise error.without(arguments) from None
         model.policy.q_net.load_state_dict(network)
         target = model.policy.q_net_target
         if target is not None:
             target.load_state_dict(network)
         if TRAINING in config["files"]:
             state = export_files.read_arrays(folder, config["files"][TRAINING], TRAINING)
-            _check_fit(folder / TRAINING, _under("target.", state), {} if target is None else shapes)
+            _check_fit(folder / TRAINING, _under("target.", state), {} if target is None else network)
             if target is not None:
                 target.load_state_dict(_under("target.", state))
             optimizer = _understood(folder, lambda: _optimizer_state(model.policy, config["optimizer"], state))
@@ -224,6 +227,35 @@ class ExportedModels(_Host):
         for name in _COUNTERS:
             setattr(model, name, config["counters"][name])
         return model
+
+    @classmethod
+    def _with_network(
+        cls: type[_Self],
+        folder: Path,
+        config: dict[str, Any],
+        env: GymEnv | None,
+        device: torch.device | str,
+        given: dict[str, Any],
+    ) -> tuple[_Self, dict[str, Tensor]]:
+        """
+        :return: a new model, and the weights in the folder, which fit it
+        :raises ValueError: see :meth:`import_`
+        """
+        model = _understood(folder, lambda: cls._unbuilt(config, env, device, given))
+        shapes = _understood(folder, model._network_shapes)
+        network = export_files.read_arrays(folder, config["files"][MODEL], MODEL)
+        _check_fit(folder / MODEL, network, shapes)
+        _understood(folder, model._setup_model)
+        return model, network
+
+    @classmethod
+    def _fits_alone(cls, folder: Path, config: dict[str, Any], device: torch.device | str) -> bool:
+        """:return: whether the folder describes a whole model, so that an error is one of the caller's"""
+        try:
+            cls._with_network(folder, config, None, device, {})
+        except ValueError:
+            return False
+        return True
 
     @classmethod
     def _unbuilt(
@@ -241,6 +273,8 @@ class ExportedModels(_Host):
         if not (isinstance(policy_class, type) and issubclass(policy_class, QPolicy)):
             raise ValueError(f"policy names {brief(config['policy'], 100)}, which is no policy.")
         given = with_saved_objective("the model", saved, given)
+        if given.get("replay_ratio") is not None:  # in place of the folder's own pace
+            saved |= {"train_freq": None, "gradient_steps": None}
         built_from: dict[str, Any] = {**saved, **given, "device": device, "_init_setup_model": False}
         model = cls(policy_class, env, **built_from)
         spaces = {name: decode_space(config[name], name) for name in ("observation_space", "action_space")}
@@ -253,15 +287,31 @@ class ExportedModels(_Host):
         return model
 
 
+class _DoesNotFit(ValueError):
+    """What the folder says, and what was given in place of it, describe no model, or not the one in the folder."""
+
+    def without(self, given: Mapping[str, Any]) -> Exception:
+        """
+        :param given: in place of what the folder says
+        :return: the same if the folder is not to blame
+        """
+        if isinstance(self.__cause__, Exception):
+            return self.__cause__
+        return ValueError(
+            f"The networks of an exported model are fixed, and {', '.join(given)} given to import_() describe others: "
+            "leave out what changes them."
+        )
+
+
 def _understood(folder: Path, build: Callable[[], Any]) -> Any:
-    """:raises ValueError: in place of any error, as a config.json that was written to may lead to any"""
+    """:raises _DoesNotFit: in place of any error, as a config.json that was written to may lead to any"""
     try:
         return build()
     except MemoryError:
         raise
     except Exception as error:
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise ValueError(f"{folder / CONFIG} cannot be read: {kind}{error}") from error
+        raise _DoesNotFit(f"{folder / CONFIG} cannot be read: {kind}{error}") from error
 
 
 def _check_counters(counters: Any) -> None:
@@ -273,11 +323,11 @@ def _check_counters(counters: Any) -> None:
 
 
 def _check_fit(path: Path, arrays: Mapping[str, Tensor], shapes: Mapping[str, Tensor]) -> None:
-    """:raises ValueError: naming the first array that is missing, too much, or of another shape or type"""
+    """:raises _DoesNotFit: naming the first array that is missing, too much, or of another shape or type"""
     for name in sorted({*arrays, *shapes}):
         found, wanted = ("none" if name not in each else _described(each[name]) for each in (arrays, shapes))
         if found != wanted:
-            raise ValueError(
+            raise _DoesNotFit(
                 f"{path} does not fit {CONFIG}: at {name!r:.100} it has {found}, the network described there {wanted}."
             )
 

@@ -37,13 +37,12 @@ from sb3_atari_dqn.algorithms.training_log import TrainingLog
 from sb3_atari_dqn.algorithms.training_state import prepared_callbacks
 from sb3_atari_dqn.finite import check_observations, check_transition
 from sb3_atari_dqn.learners.update import GreedyChoice
-from sb3_atari_dqn.objectives.names import resolve_values
 from sb3_atari_dqn.objectives.outputs import Values
 from sb3_atari_dqn.objectives.returns import ReturnObjective
 from sb3_atari_dqn.objectives.scalar import LOSSES
 from sb3_atari_dqn.policies import QPolicy
 from sb3_atari_dqn.replay.rollout_buffer import RolloutBuffer
-from sb3_atari_dqn.validation import as_int, check_device, check_known, checked_flag
+from sb3_atari_dqn.validation import as_int, check_device, check_known, checked_flag, counted
 
 SelfPQN = TypeVar("SelfPQN", bound="PQN")
 
@@ -59,14 +58,15 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
 
     Source: Gallici et al. 2024, algorithm 2. Deviations: truncated episodes bootstrap from their last state; the loss
     is the squared error, not half of it; layer norm of images is over channels and pixels, with a gain and a bias per
-    channel; weights are initialized as SB3 does. With `overlap` the updates with a rollout are made, in equal parts,
+    channel; images in dictionaries go through SB3's NatureCNN, which has no layer norm; weights are initialized as SB3
+    does. With `overlap` the updates with a rollout are made, in equal parts,
     while the environments step through the next one: its first action is chosen without any of them, its last one with
     nearly all; the action values in the targets are those at the time of acting.
 
     :param policy: "MlpPolicy", "CnnPolicy", "MultiInputPolicy" or a class
     :param env: environment, its name, or a vectorized environment; its actions are discrete
     :param learning_rate: a number, or a function of the remaining progress (1 to 0)
-    :param n_steps: T, vector steps of a rollout
+    :param n_steps: T, vector steps of a rollout; set on a trained model, the updates that are pending are dropped
     :param batch_size: B, transitions per update; divides N * T. None: the largest up to 128 that does
     :param n_epochs: how often each transition is learned from
     :param gamma: discount per environment step
@@ -93,6 +93,8 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
     _counters = (*ValueBasedAlgorithm._counters, "_rollout_is_whole", "_rollouts_since_log")
 
     policy: QPolicy
+    #: What None as batch size has become
+    _fitted_batch_size: int | None = None
 
     def __init__(
         self,
@@ -146,7 +148,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         self.batch_size: int = batch_size  # type: ignore[assignment]  # resolved below
         self.gamma, self.q_lambda = gamma, q_lambda
         self.max_grad_norm = max_grad_norm
-        self.loss = loss  # type: ignore[assignment]
+        self.loss = loss
         self._choose_objective(values, values_kwargs, None, None)
         self.learning_rate_steps, self.learning_rate_final = learning_rate_steps, learning_rate_final
         self.exploration, self.exploration_fraction = exploration, exploration_fraction
@@ -186,15 +188,19 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
 
     def _resolve_arguments(self) -> None:
         """:raises ValueError: on a number that is not whole or too small"""
-        if self.batch_size is None:
-            n_steps = as_int("n_steps", self.n_steps, _WHOLE_NUMBERS["n_steps"])
-            self.batch_size = minibatch_size(self.n_envs, n_steps, _MOST_PER_UPDATE)
+        self._resolve_batch_size()
         vars(self).update(whole_numbers(self, _WHOLE_NUMBERS))
         vars(self).pop("exploration_schedule", None)
         self._take_frame_stacking()
         normalization = self._vec_normalize_env
         if normalization is not None and normalization.norm_obs:
             self.n_stack, self.stack_axis = {}, {}  # frames are another number each time they are normalized
+
+    def _resolve_batch_size(self) -> None:
+        """With None it follows the rollouts, also those of a loaded model in other environments."""
+        if self.batch_size is None or self.batch_size == self._fitted_batch_size:
+            n_steps = as_int("n_steps", self.n_steps, _WHOLE_NUMBERS["n_steps"])
+            self.batch_size = self._fitted_batch_size = minibatch_size(self.n_envs, n_steps, _MOST_PER_UPDATE)
 
     def _check_arguments(self) -> None:
         """:raises ValueError: on the first bad argument; called at construction and at load"""
@@ -205,10 +211,6 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         checked_flag("overlap", self.overlap)
         if self.env is not None:
             check_rollout(self.n_envs, self.n_steps, self.batch_size)
-
-    def make_values(self) -> Values:
-        error = self.loss or ("mse" if self.values == "scalar" else "huber")
-        return resolve_values(self.values, self.values_kwargs, error)
 
     @property
     def objective(self) -> ReturnObjective:
@@ -221,7 +223,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         return ["policy", "policy.optimizer"], []
 
     def _pace_arguments(self) -> dict[str, Any]:
-        return {}
+        return {"batch_size": None} if self.batch_size == self._fitted_batch_size else {}
 
     @classmethod
     def _with_pace(cls, attributes: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -236,6 +238,12 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
             self._rollouts = self._new_rollout_buffer()
         return self._rollouts
 
+    def _fitting_rollout_buffer(self) -> RolloutBuffer:
+        """:return: the last two rollouts, unless `n_steps` was set since: they and their updates are then dropped"""
+        if self.rollout_buffer.rollout_steps != self.n_steps:
+            self._rollouts = self._new_rollout_buffer()
+        return self.rollout_buffer
+
     def _new_rollout_buffer(self) -> RolloutBuffer:
         sizes: Any = (self.n_steps, self.observation_space, self.action_space, self.device, self.n_envs)
         stacking: Any = {"n_stack": self.n_stack or 1, "stack_axis": self.stack_axis or None}
@@ -243,8 +251,8 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
             return RolloutBuffer(*sizes, **stacking, seed=self.seed)
         except MemoryError as error:
             raise MemoryError(
-                f"Two rollouts of n_steps={self.n_steps:,} with {self.n_envs} environments do not fit into memory; "
-                "lower n_steps."
+                f"Two rollouts of n_steps={self.n_steps:,} with {counted(self.n_envs, 'environment')} do not fit into "
+                "memory; lower n_steps."
             ) from error
 
     def set_random_seed(self, seed: int | None = None) -> None:
@@ -293,6 +301,7 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         """
         if self.env is None:
             raise ValueError(f"This {self.algorithm} has no environment to learn in: {GIVE_ENV}.")
+        self._resolve_batch_size()
         vars(self).update(whole_numbers(self, _WHOLE_NUMBERS))  # they may have been set since they were checked
         check_rollout(self.n_envs, self.n_steps, self.batch_size)
         with prepared_callbacks(self, callback):
@@ -318,8 +327,9 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         :return: False if a callback stops the training; the rollout is then forgotten
         """
         callback.on_rollout_start()
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)  # another training's, maybe
         self._update_learning_rate(self.policy.optimizer)
-        buffer, growing = self.rollout_buffer, GrowingRollout(self.gamma)
+        buffer, growing = self._fitting_rollout_buffer(), GrowingRollout(self.gamma)
         self._make_updates(0 if self._rollout_is_whole else buffer.pending_updates)
         self._rollout_is_whole = False
         pending = buffer.pending_updates
@@ -400,10 +410,18 @@ class PQN(ResumedTraining, SavedModels, ValueBasedAlgorithm, BaseAlgorithm):
         return self._get_learner().greedy_choice(observations)
 
     def _make_updates(self, n: int) -> None:
-        """An update stays pending until it is made, and so does one that is interrupted."""
+        """
+        An update stays pending until it is made, and so does one that is interrupted.
+
+        :raises ValueError: see `_update_with`; its rollout is then dropped, or no later training would get past it
+        """
         buffer = self.rollout_buffer
         for _ in range(n):
-            self._update_with(buffer.minibatch())
+            try:
+                self._update_with(buffer.minibatch())
+            except ValueError:
+                buffer.drop_minibatches()
+                raise
             buffer.learned()
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:

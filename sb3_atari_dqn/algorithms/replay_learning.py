@@ -26,6 +26,14 @@ class LearningFromReplay(_Host):
     )
     _n_updates_at_target_update: int
 
+    def _check_parts(self) -> None:
+        super()._check_parts()
+        if not {**self.policy_defaults, **self.policy_kwargs}.get("target_network", True):
+            raise ValueError(
+                f"policy_kwargs target_network=False: {type(self).__name__} takes its targets from a target network; "
+                "omit it, or use PQN, which needs none."
+            )
+
     def _on_step(self) -> None:
         """Called after each vector step: target network and epsilon."""
         self._n_calls += 1

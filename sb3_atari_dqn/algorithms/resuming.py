@@ -1,6 +1,7 @@
 """A training that goes on in another process: built again with the arguments that its checkpoint holds."""
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -43,7 +44,7 @@ class ResumedTraining(TrainingState, ExportedModels):
         env: GymEnv,
         callback: MaybeCallback = None,
         total_timesteps: int | None = None,
-        log_interval: int = 4,
+        log_interval: int | str | None = "default",
         device: torch.device | str = "auto",
         **arguments: Any,
     ) -> _Self:
@@ -54,10 +55,11 @@ class ResumedTraining(TrainingState, ExportedModels):
         :param env: built as the environments of the training were, and not yet reset
         :param callback: those of the training, `SaveCheckpoints` among them, built anew
         :param total_timesteps: environment steps in all, None: as many as planned
-        :param log_interval: as it was
+        :param log_interval: as it was given to learn(); "default": as if none was
         :param device: "auto", "cpu", "cuda", ...
         :param arguments: of the constructor that a checkpoint cannot hold, as they would have to be executed: functions
-            and classes of the user's; a policy is one of them
+            and classes of the user's; a policy is one of them. `verbose` and `tensorboard_log` are not, as logs go
+            on where they were written
         :return: the trained model
         :raises ValueError: if the checkpoint is damaged, the environment, algorithm or an argument does not fit, or
             another process continues this training
@@ -82,6 +84,8 @@ class ResumedTraining(TrainingState, ExportedModels):
         except BaseException:
             archive.close()
             raise
+        if log_interval == "default":
+            log_interval = signature(cast(Any, cls).learn).parameters["log_interval"].default
         left = total - model.num_timesteps
         return cast(Any, model).learn(left, callback=callback, log_interval=log_interval, reset_num_timesteps=False)
 

@@ -34,12 +34,13 @@ _ROUNDING = 1e-9
 
 class OverlappedRollouts(_Host):
     """
-    A mixin for SB3's off-policy algorithms, whose loop it leaves unchanged until `replay_ratio` is set.
+    A mixin for SB3's off-policy algorithms, whose loop makes the updates until `replay_ratio` is set.
 
     Each vector step then adds N * `replay_ratio` to the pending updates, and whole updates are made: right after the
     step, or with `overlap` during the next one. Updates still pending when training stops are made when it continues.
 
-    Deviation from SB3's loop: a transition is stored before the callbacks may stop the training, so that none is lost.
+    Deviations from SB3's loop: the transition at which a callback stops the training is stored too, so that none is
+    lost; in ours, before the callbacks are called. Greedy actions are the learner's, with the noise of noisy layers.
     """
 
     replay_ratio: float | None
@@ -77,12 +78,15 @@ class OverlappedRollouts(_Host):
     ) -> RolloutReturn:
         if self.replay_ratio is None:
             try:
-                return super().collect_rollouts(
+                rollout = super().collect_rollouts(
                     env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
                 )
+                if not rollout.continue_training:
+                    self._store_last_step(replay_buffer, callback.locals, log_interval)
             except BaseException:
                 self._last_obs = None  # perhaps the environments went on: the next learn() resets them
                 raise
+            return rollout
         callback.on_rollout_start()
         actions = self._choose_actions(learning_starts, env.num_envs)
         try:
@@ -99,8 +103,8 @@ class OverlappedRollouts(_Host):
             self._make_pending_updates()
         callback.update_locals(seen)
         go_on = callback.on_step()
+        self._count_episodes(seen["dones"], log_interval)
         if go_on:
-            self._count_episodes(seen["dones"], log_interval)
             callback.on_rollout_end()
         return RolloutReturn(env.num_envs, int(seen["dones"].sum()), go_on)
 
@@ -125,10 +129,9 @@ class OverlappedRollouts(_Host):
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As in SB3, whose loop asks here."""
-        if (played := actions_of_actors(self)) is None:
-            return super()._sample_action(learning_starts, action_noise, n_envs)
-        return played, played
+        """SB3's loop asks here and plays what ours plays; its own choice is that of :meth:`predict`, without noise."""
+        actions = self._choose_actions(learning_starts, n_envs)
+        return actions, actions
 
     def _explore(self, observations: Any) -> np.ndarray:
         """:return: actions [N]"""
@@ -146,10 +149,7 @@ class OverlappedRollouts(_Host):
             self._last_obs = None  # how far they got is unknown: the next learn() resets them
             raise
         self.num_timesteps += env.num_envs
-        self._update_info_buffer(infos, dones)
-        self._store_transition(replay_buffer, actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
-        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        self._on_step()
+        self._take_step(replay_buffer, actions, new_obs, rewards, dones, infos)
         if self.num_timesteps > self.learning_starts:
             self.pending_updates += env.num_envs * cast(float, self.replay_ratio)
         return {
@@ -162,6 +162,32 @@ class OverlappedRollouts(_Host):
             "dones": dones,
             "infos": infos,
         }
+
+    def _store_last_step(self, replay_buffer: ReplayBuffer, seen: dict[str, Any], log_interval: int | None) -> None:
+        """
+        SB3's loop forgets the step at which a callback stops the training, and the next training would go on from the
+        observation before it, in another episode perhaps.
+
+        :param seen: the local variables of the loop, as the callbacks know them
+        """
+        step = (seen[name] for name in ("buffer_actions", "new_obs", "rewards", "dones", "infos"))
+        self._take_step(replay_buffer, *step)
+        self._count_episodes(seen["dones"], log_interval)
+
+    def _take_step(
+        self,
+        replay_buffer: ReplayBuffer,
+        actions: np.ndarray,
+        new_obs: Any,
+        rewards: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """What SB3's loop does with a step."""
+        self._update_info_buffer(infos, dones)
+        self._store_transition(replay_buffer, actions, new_obs, rewards, dones, infos)
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        self._on_step()
 
     def _make_pending_updates(self) -> None:
         """An update is subtracted once it is made: an interrupted one is still pending."""

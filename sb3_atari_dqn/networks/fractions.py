@@ -7,6 +7,7 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, create_mlp
 from torch import Tensor, nn
 
 from sb3_atari_dqn.networks.generators import DrawingLayer
+from sb3_atari_dqn.networks.normalization import norms_of_mlp
 from sb3_atari_dqn.objectives.quantile import midpoints
 
 
@@ -22,13 +23,23 @@ class FractionEmbedding(DrawingLayer):
     :param hidden: units of the layers before the product
     :param activation_fn: after each of these layers
     :param cosines: C
+    :param normalization: of these layers, "none" or "layer"
     """
 
-    def __init__(self, features_dim: int, hidden: list[int], activation_fn: type[nn.Module], cosines: int) -> None:
+    def __init__(
+        self,
+        features_dim: int,
+        hidden: list[int],
+        activation_fn: type[nn.Module],
+        cosines: int,
+        normalization: str = "none",
+    ) -> None:
         super().__init__()
         self.cosines = cosines
         self.features_dim = hidden[-1] if hidden else features_dim
-        self.hidden = nn.Sequential(*create_mlp(features_dim, -1, hidden, activation_fn)) if hidden else nn.Identity()
+        norms = norms_of_mlp(normalization)
+        layers = create_mlp(features_dim, -1, hidden, activation_fn, post_linear_modules=norms)
+        self.hidden = nn.Sequential(*layers) if hidden else nn.Identity()
         self.linear = nn.Linear(cosines, self.features_dim)
 
     def fractions(self, batch_size: int, n: int) -> Tensor:

@@ -11,6 +11,7 @@ from stable_baselines3.common.torch_layers import create_mlp
 from torch import Tensor, nn
 
 from sb3_atari_dqn.networks.noisy import NoisyLinear
+from sb3_atari_dqn.networks.normalization import norms_of_mlp
 from sb3_atari_dqn.validation import check_known, renamed_value
 
 
@@ -49,13 +50,12 @@ class HeadSize(NamedTuple):
 
     def mlp(self, rows: int) -> list[nn.Module]:
         """:param rows: number of rows of D outputs: A, or 1 for the state value"""
-        norms: Any = [nn.LayerNorm] if self.normalization == "layer" else None
         layers = create_mlp(
             self.features_dim,
             rows * self.n_outputs,
             self.net_arch,
             self.activation_fn,
-            post_linear_modules=norms,
+            post_linear_modules=norms_of_mlp(self.normalization),
         )
         return [self._noisy(layer) if isinstance(layer, nn.Linear) else layer for layer in layers]
 

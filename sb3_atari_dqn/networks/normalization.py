@@ -41,6 +41,14 @@ def norm_of_units(name: str, units: int) -> list[nn.Module]:
     return [nn.LayerNorm(units)] if name == "layer" else []
 
 
+def norms_of_mlp(name: str) -> list[type[nn.Module]]:
+    """
+    :param name: "none" or "layer"
+    :return: what SB3's `create_mlp` adds after each hidden layer, before its activation: `post_linear_modules`
+    """
+    return [nn.LayerNorm] if name == "layer" else []
+
+
 def normalize_spectrally(convolution: nn.Conv2d) -> None:
     """
     Divide the kernel, as a matrix with a row per filter, by its largest singular value at each forward pass.

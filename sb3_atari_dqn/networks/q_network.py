@@ -49,7 +49,8 @@ class HeadedQNetwork(QNetwork):
     :param values: representation of returns, which determines the number of outputs per action
     :param noisy_std: initial standard deviation of noisy layers in the head; None: ordinary linear layers
     :param center: what a dueling head takes the mean of the advantages over
-    :param normalization: of the hidden layers of the head, "none" or "layer"
+    :param normalization: of the hidden layers of the head, and of those before the product with quantile fractions:
+        "none" or "layer"
     Other parameters: see SB3's `QNetwork`. An initialization set in the torso also applies to the head.
     """
 
@@ -75,7 +76,8 @@ class HeadedQNetwork(QNetwork):
         self.embedding: FractionEmbedding | None = None
         if isinstance(self.values, ImplicitQuantileValues):
             before, hidden = split_at_product(hidden, learns_features(self.features_extractor))
-            self.embedding = FractionEmbedding(features_dim, before, self.activation_fn, self.values.cosines)
+            cosines = self.values.cosines
+            self.embedding = FractionEmbedding(features_dim, before, self.activation_fn, cosines, normalization)
             features_dim = self.embedding.features_dim
         n_actions, n_outputs = int(self.action_space.n), self.values.n_outputs
         activation_fn = self.activation_fn

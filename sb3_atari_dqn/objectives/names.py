@@ -26,19 +26,20 @@ BOOTSTRAPS: dict[str, type[Any]] = {
 }
 
 
-def resolve_values(values: Any, options: Mapping[str, Any] | None, loss: str) -> Values:
+def resolve_values(values: Any, options: Mapping[str, Any] | None, loss: str | None) -> Values:
     """
     :param values: short name, or the object itself
     :param options: of the named kind
-    :param loss: of scalar values, "huber" or "mse"
+    :param loss: of scalar values, "huber" or "mse"; None: the option `error`, or else "mse"
     :raises ValueError: on an unknown name or option, a bad number, or a loss that the kind does not have
     """
     options = _options("values_kwargs", options)
     if isinstance(values, str) and values == "scalar":
+        loss = options.get("error", "mse") if loss is None else loss
         if loss not in ("huber", options.get("error", loss)):
             raise ValueError(f"loss={loss!r} and values_kwargs={options!r} both choose a loss; give one.")
         options = {"error": loss, **options}
-    elif loss != "huber":
+    elif loss not in (None, "huber"):
         raise ValueError(f"loss={loss!r} is one of values='scalar'; values={values!r} has its own, leave it out.")
     if not isinstance(values, str | Values) or isinstance(values, type):
         raise ValueError(

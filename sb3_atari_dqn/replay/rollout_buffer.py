@@ -145,6 +145,10 @@ class RolloutBuffer(StoredTransitions):
         """An update was made with the minibatch."""
         self._minibatches = self._minibatches[1:]
 
+    def drop_minibatches(self) -> None:
+        """No more updates are made with this rollout."""
+        self._minibatches = self._minibatches[:0]
+
     def _observations(self, steps: np.ndarray, envs: np.ndarray) -> Any:
         """:return: [B, *obs_shape], or a dictionary of such"""
         stacks = {}

@@ -185,6 +185,54 @@ def test_arguments_can_be_replaced(tmp_path):
         ClassicDQN.import_(tmp_path / "out", gama=0.5)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"learning_rate": -1}, "^learning_rate must be a number"),
+        ({"n_steps": "many"}, "^n_steps"),
+        ({"values": "quantile"}, "^the model was saved with values='scalar'"),
+        ({"policy_kwargs": {"net_arch": [8]}}, "^The networks of an exported model are fixed, and policy_kwargs given"),
+        ({"replay_ratio": 0.25, "train_freq": 4}, "^replay_ratio=0.25 and train_freq=4.* both say how often"),
+        ({"env": "MountainCar-v0"}, "^Observation spaces do not match"),
+    ],
+)
+def test_mistakes_of_the_caller_are_not_those_of_the_folder(arguments, told, tmp_path):
+    ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL).export(tmp_path / "out", onnx=False)
+    with pytest.raises(ValueError, match=told):
+        ClassicDQN.import_(tmp_path / "out", device="cpu", **arguments)
+    rewrite(tmp_path / "out", set_at("arguments", "gamma", "high"))
+    with pytest.raises(ValueError, match=r"out/config\.json cannot be read: |does not fit config\.json"):
+        ClassicDQN.import_(tmp_path / "out", device="cpu", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("saved", "given", "pace"),
+    [
+        ({}, {"replay_ratio": 0.25}, (0.25, (1, "step"), 0)),
+        ({"train_freq": 2, "gradient_steps": 3}, {"replay_ratio": 0.5, "overlap": True}, (0.5, (1, "step"), 0)),
+        ({"replay_ratio": 0.5}, {"replay_ratio": None, "train_freq": 8}, (None, (8, "step"), 1)),
+        ({"train_freq": 2, "gradient_steps": 3}, {"train_freq": 8}, (None, (8, "step"), 3)),
+    ],
+)
+def test_the_pace_is_replaced_as_at_load(saved, given, pace, tmp_path):
+    model = ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL, **saved)
+    model.export(tmp_path / "out", onnx=False)
+    model.save(tmp_path / "model")
+    for read in (
+        lambda: ClassicDQN.import_(tmp_path / "out", **given),
+        lambda: ClassicDQN.load(tmp_path / "model", **given),
+    ):
+        again: Any = read()
+        frequency, unit = again.train_freq
+        assert (again.replay_ratio, (frequency, getattr(unit, "value", unit)), again.gradient_steps) == pace
+
+
+def test_what_is_shown_and_logged_is_no_part_of_a_model(tmp_path):
+    ClassicDQN("MlpPolicy", "CartPole-v1", **SMALL).export(tmp_path / "out", onnx=False)
+    model = ClassicDQN.import_(tmp_path / "out", device="cpu", verbose=1, tensorboard_log=str(tmp_path / "runs"))
+    assert (model.verbose, model.tensorboard_log) == (1, str(tmp_path / "runs"))
+
+
 def test_other_programs_read_the_files(tmp_path):
     model = DuelingDQN("MlpPolicy", "CartPole-v1", **SMALL)
     written = model.export(tmp_path / "out", onnx=False, about={"env": "CartPole-v1", "frame_stack": None})

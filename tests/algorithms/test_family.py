@@ -23,6 +23,7 @@ from sb3_atari_dqn import BTR, C51, IQN, QRDQN, ClassicDQN, DataEfficientRainbow
 from sb3_atari_dqn.algorithms.constructor_defaults import constructor_defaults
 from sb3_atari_dqn.catalogue import ALGORITHMS as ALL
 from sb3_atari_dqn.networks.generators import generators
+from sb3_atari_dqn.networks.noisy import noisy_layers
 from sb3_atari_dqn.networks.torsos import ImpalaTorso
 from sb3_atari_dqn.objectives.bootstrap import Bootstrapped, Double, Munchausen
 from sb3_atari_dqn.objectives.categorical import CategoricalValues
@@ -34,6 +35,7 @@ from tests.support.tape import let_capture, record_on_tape
 
 # PQN, which replays nothing, has tests of its own.
 ALGORITHMS = {name: algorithm for name, algorithm in ALL.items() if issubclass(algorithm.import_class(), ClassicDQN)}
+NOISY = [name for name in ALGORITHMS if ALGORITHMS[name].import_class().policy_defaults.get("noisy")]
 VALUES_KWARGS: dict[str, dict[str, Any]] = {
     "scalar": {},
     "categorical": {"atoms": 11},
@@ -712,6 +714,28 @@ def test_the_networks_of_a_model_answer_without_noise_unless_they_learn_or_colle
     assert torch.equal(imported.q_net(observations), imported.q_net(observations))
 
 
+@pytest.mark.parametrize("learner", ["reference", "fast"])
+@pytest.mark.parametrize("name", NOISY)
+def test_noise_explores_however_the_pace_is_given(name, learner):
+    def model(**pace: Any) -> ClassicDQN:
+        algorithm = ALGORITHMS[name].import_class()
+        return algorithm("MlpPolicy", "CartPole-v1", learner=learner, exploration="none", **pace, **SMALL)
+
+    def noise(model: ClassicDQN) -> list[torch.Tensor]:
+        return [layer.generator.get_state() for layer in noisy_layers(model.q_net)]
+
+    in_sb3s_loop, in_ours = model(train_freq=1, gradient_steps=0), model(replay_ratio=1e-6)
+    before = noise(in_ours)
+    in_sb3s_loop.learn(60)
+    in_ours.learn(60)
+    assert in_sb3s_loop._n_updates == in_ours._n_updates == 0
+    assert before
+    for first, one, other in zip(before, noise(in_sb3s_loop), noise(in_ours), strict=True):
+        assert torch.equal(one, other)
+        assert not torch.equal(one, first)
+    assert np.array_equal(in_sb3s_loop.replay_buffer.actions[:60], in_ours.replay_buffer.actions[:60])
+
+
 def test_generators_of_the_networks_are_part_of_the_state_of_a_training():
     def model() -> RainbowDQN:
         return RainbowDQN("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [16]}, **SMALL)
@@ -786,6 +810,11 @@ def test_a_buffer_class_beside_the_replay_of_the_algorithm_names_the_way_out(alg
     ("algorithm", "settings", "message"),
     [
         (ClassicDQN, {"policy_kwargs": {"noisy_std": 0.1}}, "noisy_std=0.1 needs noisy=True"),
+        (
+            ClassicDQN,
+            {"policy_kwargs": {"target_network": False}},
+            "target_network=False: ClassicDQN .* omit it, or use PQN",
+        ),
         (ClassicDQN, {"values": "categorical", "values_kwargs": {"atoms": 1}}, "values_kwargs of 'categorical': atoms"),
         (C51, {"values_kwargs": {"v_min": 3, "v_max": 2}}, "values_kwargs of 'categorical': v_min=3 must be below"),
         (MunchausenDQN, {"bootstrap_kwargs": {"tau": 0}}, "bootstrap_kwargs of 'munchausen': tau"),

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -13,12 +13,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from torch import nn
 
 from sb3_atari_dqn import PQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv
 from sb3_atari_dqn.callbacks import LogDeadUnits, SaveCheckpoints
-from tests.support.environments import ImageAndVector, SmallCatch
+from sb3_atari_dqn.networks.torsos import NatureTorso
+from tests.support.environments import Catch, ImageAndVector, SmallCatch
 from tests.support.interrupted import assert_same_after_kills
 
 SMALL: dict[str, Any] = dict(n_steps=8, batch_size=16, learning_rate=1e-3, seed=3, device="cpu")
@@ -124,6 +127,28 @@ def test_it_needs_no_target_network_and_stores_two_rollouts():
     assert model.rollout_buffer.size() == 2 * 8
 
 
+@pytest.mark.parametrize(
+    ("policy", "env", "settings"),
+    [
+        *[("MlpPolicy", "CartPole-v1", {"values": values, "values_kwargs": VALUES[values]}) for values in VALUES],
+        ("MlpPolicy", "CartPole-v1", {"policy_kwargs": {"net_arch": [8]}, "values": "implicit"}),
+        ("CnnPolicy", Catch, {}),
+        ("CnnPolicy", Catch, {"policy_kwargs": {"features_extractor_class": "nature"}}),
+        ("CnnPolicy", Catch, {"policy_kwargs": {"features_extractor_class": NatureTorso}}),
+        ("CnnPolicy", Catch, {"values": "implicit", "policy_kwargs": {"net_arch": [8, 8]}}),
+    ],
+)
+def test_every_layer_but_the_last_is_normalized(policy, env, settings):
+    """But for the embedding of fractions, whose inputs are cosines."""
+    network = PQN(policy, make_vec_env(env, 2), **SMALL, **settings).policy.q_net
+    before = [network.embedding.hidden] if network.embedding else []
+    layers = [layer for part in (network.features_extractor, *before, network.q_net) for layer in part.modules()]
+    kinds = [each for each in layers if isinstance(each, nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm)]
+    are_norms = [isinstance(each, nn.LayerNorm | nn.GroupNorm) for each in kinds]
+    assert len(kinds) >= 3
+    assert are_norms == [False, True] * (len(kinds) // 2) + [False]
+
+
 # --- learning
 
 
@@ -176,6 +201,54 @@ def test_normalized_observations_are_those_that_the_policy_saw():
     assert np.abs(model.rollout_buffer.observations_at(np.arange(16), np.zeros(16, int)).numpy()).max() < 10
 
 
+# --- several trainings
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_schedules_follow_the_present_training_from_its_first_rollout_on(tmp_path, overlap):
+    class Watch(BaseCallback):
+        def _on_training_start(self) -> None:
+            self.rates: list[float] = []
+            self.epsilons: list[float] = []
+
+        def _on_step(self) -> bool:
+            self.epsilons.append(cast(PQN, self.model).exploration_rate)
+            return True
+
+        def _on_rollout_end(self) -> None:
+            self.rates.append(self.model.policy.optimizer.param_groups[0]["lr"])
+
+    model, watch = (
+        cartpole(overlap=overlap, learning_rate=LinearSchedule(1.0, 0.0, 1.0), exploration_fraction=1.0),
+        Watch(),
+    )
+    model.learn(128, watch)
+    assert watch.rates == [1.0, 0.75, 0.5, 0.25]
+    model.save(tmp_path / "model")
+    for again in (model, PQN.load(tmp_path / "model", model.get_env(), device="cpu")):
+        again.learn(128, watch)
+        assert (watch.rates[0], watch.epsilons[0]) == (1.0, 1.0)
+    model.learn(128, watch, reset_num_timesteps=False)
+    assert watch.rates == [0.5, 0.375, 0.25, 0.125]
+
+
+@pytest.mark.parametrize("n_steps", [4, 16])
+def test_rollouts_of_another_length_are_learned_from_as_by_a_new_model(n_steps):
+    def recorded(model: PQN) -> list[Any]:
+        model._update_with = batches.append  # type: ignore[assignment]
+        model.set_random_seed(7)
+        model.learn(128, log_interval=None)
+        return batches[-16:]
+
+    batches: list[Any] = []
+    changed = cartpole()
+    recorded(changed)
+    changed.n_steps = n_steps
+    for one, other in zip(recorded(changed), recorded(cartpole(n_steps=n_steps)), strict=True):
+        assert torch.equal(one.observations, other.observations)
+        assert torch.equal(one.targets, other.targets)
+
+
 # --- being stopped
 
 
@@ -221,6 +294,34 @@ def test_a_checkpoint_between_rollouts_continues_exactly(tmp_path):
     assert continued._n_updates == straight._n_updates
 
 
+@pytest.mark.parametrize(("log_interval", "logged"), [({}, [32, 64, 96, 128]), ({"log_interval": 2}, [32, 64, 128])])
+def test_a_resumed_training_is_logged_as_often_as_learn_does_it(tmp_path, monkeypatch, log_interval, logged):
+    steps: list[int] = []
+    monkeypatch.setattr(PQN, "_record_speeds", lambda self: steps.append(self.num_timesteps))
+    cartpole().learn(64, SaveCheckpoints(64, folder=tmp_path))
+    env, callback = make_vec_env("CartPole-v1", 4, seed=3), SaveCheckpoints(64, folder=tmp_path)
+    PQN.resume(tmp_path, env, callback, 128, device="cpu", **log_interval)
+    assert steps == logged
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_after_an_update_that_is_not_finite_other_rollouts_are_learned_from(overlap):
+    class Huge(Counting):
+        reward = 1e30
+
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, self.reward, *rest
+
+    model = PQN("MlpPolicy", DummyVecEnv([Huge] * 2), **SMALL, **NETWORK, overlap=overlap)
+    with pytest.raises(ValueError, match="the training has diverged"):
+        model.learn(64, log_interval=None)
+    Huge.reward = 1.0
+    model.set_env(DummyVecEnv([Huge] * 2))
+    model.learn(64, log_interval=None)
+    assert model._n_updates > 0
+
+
 # --- files
 
 
@@ -236,6 +337,37 @@ def test_a_saved_model_acts_as_before_and_learns_on(tmp_path, values):
     assert torch.equal(parameters(imported), parameters(model))
     assert imported.policy.q_net_target is None
     imported.learn(64, log_interval=None)
+
+
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        ("scalar", {"values": "scalar"}),
+        ("scalar", {"values_kwargs": {"error": "huber"}}),
+        ("scalar", {"loss": "huber"}),
+        ("categorical", {"values_kwargs": {"atoms": 11}}),
+        ("quantile", {"values": "quantile"}),
+        ("implicit", {"values_kwargs": {"acting": 8}}),
+    ],
+)
+def test_a_file_is_opened_with_the_same_values_and_the_options_that_may_change(tmp_path, values, settings):
+    """No loss was given: the file says None, as the constructor does."""
+    model = cartpole(values=values, values_kwargs=VALUES[values])
+    model.save(tmp_path / "model")
+    model.export(tmp_path / "exported", onnx=False)
+    expected = cartpole(
+        **{"values": values, **settings, "values_kwargs": VALUES[values] | settings.get("values_kwargs", {})}
+    )
+    for opened in (PQN.load(tmp_path / "model", **settings), PQN.import_(tmp_path / "exported", **settings)):
+        assert torch.equal(parameters(opened), parameters(model))
+        assert opened.policy.q_net.values == expected.policy.q_net.values
+        opened.set_parameters(tmp_path / "model")
+
+
+def test_weights_for_another_support_are_refused(tmp_path):
+    cartpole(values="categorical").save(tmp_path / "model")
+    with pytest.raises(RuntimeError, match=r"Build it with values_kwargs=\{'v_min': -10"):
+        cartpole(values="categorical", values_kwargs={"v_max": 50}).set_parameters(tmp_path / "model")
 
 
 def test_another_algorithm_does_not_open_the_file(tmp_path):
@@ -281,6 +413,25 @@ def test_minibatches_fit_a_rollout_of_any_size_unless_they_are_given(n_envs, n_s
     model = PQN("MlpPolicy", make_vec_env("CartPole-v1", n_envs), n_steps=n_steps)
     assert model.batch_size == batch_size
     model.learn(n_envs * n_steps)
+
+
+def test_without_a_batch_size_minibatches_fit_the_environments_of_a_loaded_model_too(tmp_path):
+    for name, settings in (("fitted", {"batch_size": None}), ("given", {"batch_size": 32})):
+        model = cartpole(**settings)
+        model.save(tmp_path / name)
+        model.export(tmp_path / f"{name}_exported", onnx=False)
+    one = make_vec_env("CartPole-v1", 1)
+    for opened in (PQN.load(tmp_path / "fitted", one), PQN.import_(tmp_path / "fitted_exported", one)):
+        assert opened.batch_size == 8
+        opened.learn(16)
+        opened.n_steps = 16
+        assert opened.learn(16).batch_size == 16
+    for open_again in (
+        lambda: PQN.load(tmp_path / "given", one),
+        lambda: PQN.import_(tmp_path / "given_exported", one),
+    ):
+        with pytest.raises(ValueError, match=r"the 8 transitions of a rollout \(1 environment times .*batch_size=None"):
+            open_again()
 
 
 def test_a_rollout_of_one_transition_is_refused():

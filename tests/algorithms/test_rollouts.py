@@ -404,6 +404,28 @@ def test_environments_in_other_processes_change_nothing():
 # --- stops
 
 
+@pytest.mark.parametrize(
+    "pace", [{"replay_ratio": None}, {"replay_ratio": None, "train_freq": 4}, {}, {"overlap": True}]
+)
+@pytest.mark.parametrize("kind", [{}, {"replay": "prioritized", "n_steps": 3}, {"replay": "sb3"}])
+def test_no_step_is_lost_where_a_callback_stops_the_training(kind, pace):
+    class StopAtEnds(BaseCallback):
+        def _on_step(self):
+            return not self.locals["dones"].any()
+
+    def transitions(callback, times):
+        env = make_vec_env(Noise, 2, seed=3, env_kwargs={"shape": (36, 36, 1)})
+        settings = {"learning_starts": 1000, "policy_kwargs": None, **kind, **pace}
+        model = small(env=env, policy="CnnPolicy", **settings)
+        for _ in range(times):
+            model.learn(24 - model.num_timesteps, callback, reset_num_timesteps=False)
+        assert (model.num_timesteps, model._episode_num) == (24, 8)
+        return model.replay_buffer.sample(64)
+
+    for stopped, straight in zip(transitions(StopAtEnds(), 4), transitions(None, 1), strict=True):
+        np.testing.assert_array_equal(stopped, straight)
+
+
 @BOTH
 def test_a_callback_that_stops_loses_no_transition_and_no_update(overlap):
     model, _ = recorded(2, replay_ratio=0.5, overlap=overlap)
