@@ -117,7 +117,8 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
     with reading(f"{folder} cannot be continued"):
         config = folder / EnvironmentName(arguments["env"]) / "config.yml"
         hyperparams = read_config(config, trust, imported=IMPORTED_TO_TRAIN)
-    archive = training.open_archive(folder / training.FOLDER, keep=2, at=checkpoint_at(place))
+    # SaveCheckpoints of the run says how many are kept, once it takes the archive over.
+    archive = training.open_archive(folder / training.FOLDER, keep=1, at=checkpoint_at(place))
     run = ContinuedRun(folder, archive, arguments, hyperparams)
     try:
         run.check_algorithm()

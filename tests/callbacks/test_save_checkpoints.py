@@ -14,7 +14,7 @@ from stable_baselines3.common.logger import configure
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import LogEpisodes, SaveCheckpoints
-from sb3_atari_dqn.checkpoints.checkpoint import all_in
+from sb3_atari_dqn.checkpoints.checkpoint import all_in, newest
 from sb3_atari_dqn.checkpoints.training import open_archive
 
 
@@ -57,6 +57,23 @@ def test_a_second_learn_goes_on_in_the_same_folder_and_another_training_is_refus
     with pytest.raises(ValueError, match="holds checkpoints of another training"):
         model_of().learn(100, callback=SaveCheckpoints(100, folder=tmp_path))
     assert len(steps_in(tmp_path)) == 2
+
+
+def test_each_training_of_a_callback_gets_its_final_checkpoint(tmp_path):
+    callback = SaveCheckpoints("1h", folder=tmp_path)
+    model = model_of(train_freq=1).learn(100, callback=callback)
+    model.learn(100, callback=callback)
+    assert steps_in(tmp_path) == [100, 100]
+    assert newest(tmp_path / "checkpoints").state("loop")["_n_updates"] == model._n_updates
+
+
+def test_a_continued_training_keeps_as_many_as_its_callback_says(tmp_path):
+    """The command `resume` opens the folder before there is a callback."""
+    model_of(train_freq=1).learn(120, callback=SaveCheckpoints(30, keep=4, folder=tmp_path))
+    model = model_of(train_freq=1)
+    model.continue_from(open_archive(tmp_path / "checkpoints", keep=1), tmp_path)
+    model.learn(30, callback=SaveCheckpoints(30, keep=4, folder=tmp_path), reset_num_timesteps=False)
+    assert steps_in(tmp_path) == [60, 90, 120, 150]
 
 
 def test_it_must_come_first(tmp_path):
@@ -106,6 +123,34 @@ def test_a_signal_in_the_last_rollout_counts_too(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         model_of(train_freq=1).learn(100, callback=callbacks)
     assert steps_in(tmp_path) == [100]
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+def test_a_training_that_begins_while_an_error_is_handled_ends_with_a_checkpoint(tmp_path, number):
+    """The usual way to continue, or else begin: `except FileNotFoundError: learn()`."""
+
+    def begin() -> None:
+        stop = [] if number is None else [Call(100, lambda: signal.raise_signal(number))]
+        try:
+            raise FileNotFoundError
+        except FileNotFoundError:
+            model_of(train_freq=1).learn(100, callback=[SaveCheckpoints("1h", folder=tmp_path), *stop])
+
+    if number is None:
+        begin()
+    else:
+        with pytest.raises(SystemExit):
+            begin()
+    assert steps_in(tmp_path) == [100]
+
+
+def test_the_end_of_the_training_told_twice_writes_nothing_more(tmp_path):
+    """As the zoo does, after an interruption too."""
+    callback = SaveCheckpoints(30, folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        model_of(train_freq=1).learn(100, callback=[callback, Call(50, lambda: signal.raise_signal(signal.SIGINT))])
+    callback.on_training_end()
+    assert steps_in(tmp_path) == [30, 50]
 
 
 def test_other_algorithms_are_refused_with_what_to_use(tmp_path):
