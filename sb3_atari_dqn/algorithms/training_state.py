@@ -98,6 +98,17 @@ class TrainingState(_Host):
         """:return: the frames of the replay memory; None if its state holds everything"""
         return frame_source(self._existing_memory())
 
+    @property
+    def frames_saved_in(self) -> str | None:
+        """The checkpoint with the frames up to it; None: the replay memory is another one, was loaded, or emptied"""
+        return getattr(self._existing_memory(), "saved_in", None)
+
+    @frames_saved_in.setter
+    def frames_saved_in(self, checkpoint: str | None) -> None:
+        buffer = self._existing_memory()
+        if buffer is not None and hasattr(buffer, "saved_in"):
+            buffer.saved_in = checkpoint
+
     def load_state_dict(self, state: dict[str, State], frames: Iterable[Any] = ()) -> None:
         """
         Continue where the state was taken; the next learn() must not reset the number of time steps.

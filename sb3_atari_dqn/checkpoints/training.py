@@ -35,6 +35,7 @@ class Trained(Protocol):
 
     env: Any
     num_timesteps: int
+    frames_saved_in: str | None
 
     @property
     def logger(self) -> Any:
@@ -79,7 +80,10 @@ def write(
         "generators": {name: generator_state(each) for name, each in global_generators().items()},
     }
     meta = {"state_version": STATE_VERSION, **model.identity()}
-    return archive.write(model.num_timesteps, states, meta, model.frame_source())
+    is_other_memory = archive.last is None or model.frames_saved_in != _name(archive.last)
+    checkpoint = archive.write(model.num_timesteps, states, meta, model.frame_source(), whole=is_other_memory)
+    model.frames_saved_in = _name(checkpoint)
+    return checkpoint
 
 
 @dataclass
@@ -150,12 +154,18 @@ def load(archive: CheckpointFolder, model: Trained, run_folder: Path) -> Continu
     record_actions(model.env)
     parts = {name: checkpoint.state(name) for name in checkpoint.manifest.parts if name not in _OWN_PARTS}
     model.load_state_dict(parts, checkpoint.frames())
+    model.frames_saved_in = _name(checkpoint)
     texts = checkpoint.state("files")
     model.set_logger(continued_logger(checkpoint.state("logger"), texts, run_folder))
     model.load_pending_log(parts["log"])
     handles = [*monitor_files(model.env), *logger_files(model.logger)]
     load_text_state(texts, run_folder, handles)
     return Continuation(archive, checkpoint)
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    """:return: of a checkpoint, among those of all trainings"""
+    return str(checkpoint.path.resolve())
 
 
 def _warn_of_other_versions(checkpoint: Checkpoint) -> None:
