@@ -79,11 +79,11 @@ class ResumedTraining(TrainingState, ExportedModels):
                 )
             model = cls(built.pop("policy"), env, device=device, **built)
             model.continue_from(archive, folder)
+            left = total - model.num_timesteps
+            return cast(Any, model).learn(left, callback=callback, log_interval=log_interval, reset_num_timesteps=False)
         except BaseException:
             archive.close()
             raise
-        left = total - model.num_timesteps
-        return cast(Any, model).learn(left, callback=callback, log_interval=log_interval, reset_num_timesteps=False)
 
     @classmethod
     def _decoded_arguments(cls, built: State, given: dict[str, Any], algorithm: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class RunCallback(BaseCallback):
             try:
                 self._take_over()
             except (OSError, ValueError):
-                claims.release(self.folder, self)
+                self.release_folder()
                 raise
             self._own_folder = self.folder.resolve()
 
@@ -159,13 +159,17 @@ class RunCallback(BaseCallback):
 
     def on_training_end(self) -> None:
         super().on_training_end()
-        if self.writes:
-            claims.release(self.folder, self)
+        self.release_folder()
+
+    def release_folder(self) -> None:
+        """Another training may write there now. Learn() of our algorithms calls this when it is left, however it is."""
+        claims.release(self)
 
     def _take_over(self) -> None:
         """Check the files that are already in the folder, and continue them."""
         found = sorted(path for pattern in self.outputs for path in self.folder.glob(pattern) if path.is_file())
-        if found and self.model.num_timesteps == 0:
+        is_continued = self.model.num_timesteps > 0 or getattr(self.model, "continuation", None) is not None
+        if found and not is_continued:
             name = type(self).__name__
             raise ValueError(
                 f"{found[0]} exists already and belongs to another training: give another folder, {name}(folder=...), "

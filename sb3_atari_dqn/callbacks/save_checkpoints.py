@@ -110,7 +110,7 @@ class SaveCheckpoints(RunCallback):
                 "state: use SB3's CheckpointCallback"
             )
         super()._init_callback()
-        self._continuation = cast(Any, self.model).take_continuation()
+        self._continuation = cast(Any, self.model).continuation
         if self._continuation is not None:
             self._archive = self._continuation.archive
             self._archive.keep = self.keep

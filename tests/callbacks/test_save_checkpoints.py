@@ -1,6 +1,8 @@
 """When checkpoints are written, and what happens when they cannot be."""
 
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -74,6 +76,65 @@ def test_a_continued_training_keeps_as_many_as_its_callback_says(tmp_path):
     model.continue_from(open_archive(tmp_path / "checkpoints", keep=1), tmp_path)
     model.learn(30, callback=SaveCheckpoints(30, keep=4, folder=tmp_path), reset_num_timesteps=False)
     assert steps_in(tmp_path) == [60, 90, 120, 150]
+
+
+class AtStart(BaseCallback):
+    """Calls a function when the training starts."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def _on_training_start(self) -> None:
+        self.function()
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def callbacks_in(folder: Path) -> list[BaseCallback]:
+    return [SaveCheckpoints("1h", folder=folder), LogEpisodes(folder=folder)]
+
+
+def test_a_run_that_was_stopped_before_its_first_step_goes_on_with_its_files(tmp_path):
+    stop = AtStart(lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        model_of().learn(100, callback=[*callbacks_in(tmp_path), stop])
+    assert steps_in(tmp_path) == [0]
+    assert (tmp_path / "episodes.csv").is_file()
+    env = make_vec_env("CartPole-v1", seed=1)
+    resumed = ClassicDQN.resume(tmp_path, env, callbacks_in(tmp_path))
+    assert steps_in(tmp_path) == [0, 100]
+    with pytest.raises(ValueError, match=r"episodes\.csv exists already and belongs to another training"):
+        resumed.learn(100, callback=LogEpisodes(folder=tmp_path))
+
+
+def test_a_continuation_that_fails_can_be_tried_again(tmp_path):
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    def resume(*callbacks: BaseCallback) -> None:
+        ClassicDQN.resume(tmp_path, make_vec_env("CartPole-v1", seed=1), list(callbacks), total_timesteps=150)
+
+    model_of().learn(100, callback=callbacks_in(tmp_path))
+    with pytest.raises(ValueError, match="must come first") as held:  # with the model, in its traceback
+        resume(*reversed(callbacks_in(tmp_path)))
+    with pytest.raises(RuntimeError, match="broken") as held_too:
+        resume(*callbacks_in(tmp_path), AtStart(fail))
+    resume(*callbacks_in(tmp_path))
+    assert steps_in(tmp_path) == [100, 152]
+    del held, held_too
+
+
+def test_an_interrupted_training_leaves_its_folder_to_other_processes(tmp_path):
+    callbacks = [*callbacks_in(tmp_path), Call(50, lambda: signal.raise_signal(signal.SIGINT))]
+    with pytest.raises(KeyboardInterrupt):
+        model_of().learn(100, callback=callbacks)
+    claim = (
+        "import sys, pathlib; from sb3_atari_dqn.callbacks.claims import claim; claim(pathlib.Path(sys.argv[1]), set)"
+    )
+    subprocess.run([sys.executable, "-c", claim, str(tmp_path)], check=True)
+    assert len(callbacks) == 3, "they are still there"
 
 
 def test_it_must_come_first(tmp_path):
