@@ -105,6 +105,11 @@ def folder_name(number: int, step: int) -> str:
     return f"{number:06d}-step{step}"
 
 
+def is_folder_name(name: str) -> bool:
+    """:return: whether a checkpoint may have this name"""
+    return _FOLDER.fullmatch(name) is not None
+
+
 def all_in(folder: Path) -> list[tuple[int, int]]:
     """:return: numbers and steps of the complete checkpoints in a folder, in the order in which they were written"""
     matches = (_FOLDER.fullmatch(path.name) for path in folder.iterdir())

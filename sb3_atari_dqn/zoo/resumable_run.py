@@ -92,8 +92,8 @@ def _has_checkpoints(folder: Path) -> bool:
 
 def checkpoint_at(place: Path) -> Path | None:
     """:return: the checkpoint that a path names, or None for the newest"""
-    place = place.absolute()
-    return next((each for each in (place, *place.parents[:1]) if each.parent.name == training.FOLDER), None)
+    places = (training.place_of(each)[1] for each in (place, place.absolute().parent))
+    return next((each for each in places if each is not None), None)
 
 
 def open_run(place: Path, total: int | None = None, trust: bool | None = None) -> ContinuedRun:
