@@ -136,7 +136,7 @@ def check_command_line(folder: Path, arguments: dict[str, Any], trust: bool) -> 
     :param folder: of the run
     :param arguments: of its command line
     :param trust: its modules may be imported
-    :raises ValueError: on a value that is no such word
+    :raises ValueError: on a value that is not such a word
     """
     packages = arguments.get("gym_packages") or []
     if packages and not trust:
@@ -148,7 +148,7 @@ def check_command_line(folder: Path, arguments: dict[str, Any], trust: bool) -> 
     }
     for name, word in words.items():
         if not (isinstance(word, str) and _WORD.fullmatch(word)):
-            raise ValueError(f"{folder}: args.yml has {name} {str(word)[:80]!r}, which is no name: correct it")
+            raise ValueError(f"{folder}: args.yml has {name} {str(word)[:80]!r}, which is not a name: correct it")
     if type(arguments.get("num_threads", -1)) is not int:
         raise ValueError(
             f"{folder}: args.yml has num_threads {str(arguments['num_threads'])[:80]!r}, not a whole number"
