@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[io.BufferedWriter]:
 
     Threads and processes can write the same file concurrently: the last to finish wins, and readers always see one
     complete file. An interruption (such as Ctrl-C) keeps the old file and removes the temporary one; the next write
-    of the same file removes leftovers of killed processes.
+    of the same file removes leftovers of killed processes. After a power cut too, the target is one of both.
 
     :param path: the target; follows links and keeps permissions, a new file gets those of ``open``
     :raises OSError: if it cannot be written
@@ -37,6 +37,7 @@ def replacing(path: Path) -> Iterator[io.BufferedWriter]:
     try:
         with open(unfinished.opened.fileno(), "wb", closefd=False) as file:
             yield file
+        os.fsync(unfinished.opened.fileno())  # else some file systems leave an empty file after a power cut
         unfinished.keep(target)
     finally:
         unfinished.discard()

@@ -12,6 +12,7 @@ from sb3_atari_dqn.algorithms.exported_models import ExportedModels
 from sb3_atari_dqn.algorithms.training_state import TrainingState
 from sb3_atari_dqn.algorithms.vocabulary import VOCABULARY
 from sb3_atari_dqn.checkpoints import training
+from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.callback_states import all_callbacks
 from sb3_atari_dqn.checkpoints.state import State
 from sb3_atari_dqn.validation import as_int, check_device, check_keys
@@ -51,7 +52,7 @@ class ResumedTraining(TrainingState, ExportedModels):
         """
         Continue a training from its newest checkpoint, to its end, exactly as if it had not been stopped.
 
-        :param folder: given to :class:`~sb3_atari_dqn.callbacks.SaveCheckpoints`
+        :param folder: given to :class:`~sb3_atari_dqn.callbacks.SaveCheckpoints`, or one of the checkpoints in it
         :param env: built as the environments of the training were, and not yet reset
         :param callback: those of the training, `SaveCheckpoints` among them, built anew
         :param total_timesteps: environment steps in all, None: as many as planned
@@ -68,26 +69,40 @@ class ResumedTraining(TrainingState, ExportedModels):
         check_device(device)
         if total_timesteps is not None:
             total_timesteps = as_int("total_timesteps", total_timesteps, 1)
-        folder = Path(folder)
-        archive = training.open_archive(folder / training.FOLDER, keep=_keep_of(callback))
+        folder, at = training.place_of(Path(folder))
+        archive = training.open_archive(folder / training.FOLDER, keep=_keep_of(callback), at=at)
         try:
-            checkpoint = archive.after
-            assert checkpoint is not None
-            built = cls._decoded_arguments(checkpoint.state("built"), arguments, checkpoint.meta["algorithm"])
-            total = total_timesteps or int(checkpoint.state("loop")["_total_timesteps"])
-            if total <= checkpoint.step:
-                raise ValueError(
-                    f"{folder} is at step {checkpoint.step:,} already: give a higher total_timesteps than {total:,}."
-                )
-            model = cls(built.pop("policy"), env, device=device, **built)
-            model.continue_from(archive, folder)
+            with training.monitor_files_restored_on_failure(archive, folder):
+                model, left = cls._continued(archive, folder, env, total_timesteps, device, arguments)
+            if log_interval == "default":
+                log_interval = signature(cast(Any, cls).learn).parameters["log_interval"].default
+            return cast(Any, model).learn(left, callback=callback, log_interval=log_interval, reset_num_timesteps=False)
         except BaseException:
             archive.close()
             raise
-        if log_interval == "default":
-            log_interval = signature(cast(Any, cls).learn).parameters["log_interval"].default
-        left = total - model.num_timesteps
-        return cast(Any, model).learn(left, callback=callback, log_interval=log_interval, reset_num_timesteps=False)
+
+    @classmethod
+    def _continued(
+        cls: type[_Self],
+        archive: CheckpointFolder,
+        folder: Path,
+        env: GymEnv,
+        total_timesteps: int | None,
+        device: torch.device | str,
+        arguments: dict[str, Any],
+    ) -> tuple[_Self, int]:
+        """:return: the model as it was at the checkpoint, and the environment steps that are left"""
+        checkpoint = archive.after
+        assert checkpoint is not None
+        built = cls._decoded_arguments(checkpoint.state("built"), arguments, checkpoint.meta["algorithm"])
+        total = total_timesteps or int(checkpoint.state("loop")["_total_timesteps"])
+        if total <= checkpoint.step:
+            raise ValueError(
+                f"{folder} is at step {checkpoint.step:,} already: give a higher total_timesteps than {total:,}."
+            )
+        model = cls(built.pop("policy"), env, device=device, **built)
+        model.continue_from(archive, folder)
+        return model, total - model.num_timesteps
 
     @classmethod
     def _decoded_arguments(cls, built: State, given: dict[str, Any], algorithm: str) -> dict[str, Any]:

@@ -43,7 +43,6 @@ class TrainingState(_Host):
     _memory_identity: Callable[[], State]
     _memory: Callable[[], Any]
     _existing_memory: Callable[[], Any | None]
-    #: From which the next learn() goes on; see :meth:`take_continuation`.
     _continuation: training.Continuation | None = None
 
     def identity(self) -> State:
@@ -68,10 +67,16 @@ class TrainingState(_Host):
         """
         self._continuation = training.load(archive, self, run_folder)
 
-    def take_continuation(self) -> training.Continuation | None:
-        """:return: the checkpoint that this model was just loaded from; the callback that asks brings the rest back"""
-        continuation, self._continuation = self._continuation, None
-        return continuation
+    @property
+    def continuation(self) -> training.Continuation | None:
+        """The checkpoint that this model was loaded from, during the next learn(): a callback brings the rest back"""
+        return self._continuation
+
+    def end_continuation(self) -> None:
+        """Called when learn() is left; another training may continue the run now."""
+        if self._continuation is not None:
+            self._continuation.archive.close()
+            self._continuation = None
 
     def state_dict(self) -> dict[str, State]:
         """
@@ -97,6 +102,17 @@ class TrainingState(_Host):
     def frame_source(self) -> FrameSource | None:
         """:return: the frames of the replay memory; None if its state holds everything"""
         return frame_source(self._existing_memory())
+
+    @property
+    def frames_saved_in(self) -> str | None:
+        """The checkpoint with the frames up to it; None: the replay memory is another one, was loaded, or emptied"""
+        return getattr(self._existing_memory(), "saved_in", None)
+
+    @frames_saved_in.setter
+    def frames_saved_in(self, checkpoint: str | None) -> None:
+        buffer = self._existing_memory()
+        if buffer is not None and hasattr(buffer, "saved_in"):
+            buffer.saved_in = checkpoint
 
     def load_state_dict(self, state: dict[str, State], frames: Iterable[Any] = ()) -> None:
         """
@@ -218,7 +234,10 @@ def prepared_callbacks(model: Any, callback: Any) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.callback(model.policy.set_training_mode, False)  # the last update left it on
+        stack.callback(model.end_continuation)
         for each in list(all_callbacks(callback)):
+            if hasattr(each, "release_folder"):
+                stack.callback(each.release_folder)
             if hasattr(each, "prepare") and hasattr(each, "finish"):
                 stack.callback(each.finish)
                 each.prepare(model, callback)

@@ -48,12 +48,11 @@ def claim(folder: Path, writer: object) -> None:
         weakref.finalize(writer, _close_unused, folder)
 
 
-def release(folder: Path, writer: object) -> None:
-    """The training of this callback has ended; the last callback to release the folder unlocks it."""
-    folder = folder.resolve()
+def release(writer: object) -> None:
+    """The training of this callback has ended; the last callback to release its folder unlocks it."""
     with _guard:
-        if folder in _held:
-            _held[folder].writers.discard(writer)
+        for folder, holding in list(_held.items()):
+            holding.writers.discard(writer)
             _close_unused(folder)
 
 

@@ -25,12 +25,13 @@ def append(path: Path, rows: Sequence[Sequence[Any]]) -> bool:
     :raises OSError: if the rows cannot be written; the file is unchanged then
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with path.open("ab", buffering=0) as file:  # a buffer would write the rest of failed rows when it is closed
         size = file.tell()
+        left = memoryview(_lines(rows if size else [COLUMNS, *rows]))
         try:
-            file.write(_lines(rows if size else [COLUMNS, *rows]))
-            file.flush()
-        except OSError:
+            while left:
+                left = left[file.write(left) :]
+        except BaseException:
             os.ftruncate(file.fileno(), size)
             raise
     return size == 0

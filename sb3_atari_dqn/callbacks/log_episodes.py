@@ -32,7 +32,6 @@ class LogEpisodes(RunCallback):
         self._begun = False
         self._losses = Losses()
         self._started = 0.0
-        self._continues = False
 
     @property
     def _path(self) -> Path:
@@ -51,7 +50,6 @@ class LogEpisodes(RunCallback):
         if not self._continues:
             self._losses = Losses()
             self._losses.mean_since_last(self.model)
-        self._continues = False
 
     def _on_rollout_start(self) -> None:
         self._losses.record(self.model)
@@ -98,7 +96,7 @@ class LogEpisodes(RunCallback):
         self._started = time.time() - state["seconds"]
         self._losses.load_state_dict(state["losses"])
         self._unwritten = [list(row) for row in state["unwritten"]]
-        self._begun = self._continues = True
+        self._begun = True
 
     def _tensorboards(self) -> list[Any]:
         """:return: the TensorBoard writers: SB3's logger would hold the values back until its next dump"""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -29,7 +30,7 @@ class RecordEpisodes(RunCallback):
     - ``source="training"``: episodes 1, n + 1, 2n + 1, ... in the order in which they begin, over all environments,
       with the exploration of the training: ``videos/training_episode_000001.mp4``. Needs environments that render
       (``render_mode="rgb_array"``, also for the native Atari environments). An episode that is unfinished when
-      training ends is discarded.
+      training ends is discarded, and not recorded by a training that continues with it.
     - ``source="evaluation"``: after every n-th training episode, one episode of the current greedy policy in a separate
       environment, while training waits: ``videos/evaluation_episode_000001.mp4``, with the number of the preceding
       training episode.
@@ -78,6 +79,8 @@ class RecordEpisodes(RunCallback):
         self._make_env = make_env
         self.outputs = (f"videos/{source}_episode_*.{format}",)
         self._begun = 0  # training episodes
+        self._numbers: list[int] = []  # of the running one of each environment
+        self._under_way: set[int] = set()  # environments that have made a step in it
         self._recordings: dict[int, tuple[int, Video]] = {}  # environment -> episode number, video
 
     @property
@@ -98,6 +101,20 @@ class RecordEpisodes(RunCallback):
     def _take_over(self) -> None:
         super()._take_over()
         self._begun = max(self._begun, self.n_episodes)
+
+    def _forget(self) -> None:
+        self._numbers = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """:return: which episodes are running, too"""
+        running = {"begun": self._begun, "numbers": list(self._numbers), "under_way": sorted(self._under_way)}
+        return {**super().state_dict(), **running}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """:param state: from `state_dict`, also of a version that knew of no running episodes"""
+        super().load_state_dict(state)
+        self._begun = state.get("begun", self.n_episodes)
+        self._numbers, self._under_way = list(state.get("numbers", ())), set(state.get("under_way", ()))
 
     def _check_training_env(self) -> None:
         modes = set(self.training_env.get_attr("render_mode"))
@@ -137,8 +154,14 @@ class RecordEpisodes(RunCallback):
     def _on_training_start(self) -> None:
         self._drop_all()
         if self.renders_training:
-            for env in range(self.training_env.num_envs):
-                self._begin(env)
+            n_envs = self.training_env.num_envs
+            if len(self._numbers) != n_envs:
+                self._numbers, self._under_way = [0] * n_envs, set()
+                for env in range(n_envs):
+                    self._begin(env)
+            else:
+                for env in set(range(n_envs)) - self._under_way:
+                    self._record(env)
 
     def _on_step(self) -> bool:
         if self.renders_training:
@@ -147,6 +170,7 @@ class RecordEpisodes(RunCallback):
                 self._finish(env)
             for env in [env for env in self._recordings if env not in ended]:
                 self._add_frame(env)
+            self._under_way = set(range(self.training_env.num_envs)).difference(ended)
             for env in ended:
                 self._begin(env)
         return super()._on_step()
@@ -155,10 +179,15 @@ class RecordEpisodes(RunCallback):
         self._drop_all()
 
     def _begin(self, env: int) -> None:
-        """Start an episode: its first frame is available already, because vectorized environments reset themselves."""
         self._begun += 1
-        if (self._begun - 1) % self.every_n_episodes == 0:
-            self._recordings[env] = self._begun, self._new_video()
+        self._numbers[env] = self._begun
+        self._record(env)
+
+    def _record(self, env: int) -> None:
+        """The first frame is available already, because vectorized environments reset themselves."""
+        number = self._numbers[env]
+        if (number - 1) % self.every_n_episodes == 0:
+            self._recordings[env] = number, self._new_video()
             self._add_frame(env)
 
     def _add_frame(self, env: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class RunCallback(BaseCallback):
         self.n_episodes = 0
         self._given_folder = None if folder is None else Path(folder)
         self._own_folder: Path | None = None  # the files in it are ours
+        self._continues = False  # its state was loaded, for the training that begins next
+        self._trained: weakref.ref[Any] | None = None  # the model of the last training
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """
@@ -137,7 +140,7 @@ class RunCallback(BaseCallback):
             try:
                 self._take_over()
             except (OSError, ValueError):
-                claims.release(self.folder, self)
+                self.release_folder()
                 raise
             self._own_folder = self.folder.resolve()
 
@@ -156,16 +159,32 @@ class RunCallback(BaseCallback):
         if self.writes:
             self._own_folder = self.folder.resolve()
         self.n_episodes, self.n_calls = state["n_episodes"], state["n_calls"]
+        self._continues = True
+
+    def on_training_start(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+        is_other_model = self._trained is not None and self._trained() is not self.model
+        if not self._continues and (is_other_model or self.model.num_timesteps == 0):
+            self._forget()
+        self._trained = weakref.ref(self.model)
+        super().on_training_start(locals_, globals_)
+        self._continues = False
+
+    def _forget(self) -> None:
+        """Another training begins: forget what belongs to the last one, but for the files, which go on."""
 
     def on_training_end(self) -> None:
         super().on_training_end()
-        if self.writes:
-            claims.release(self.folder, self)
+        self.release_folder()
+
+    def release_folder(self) -> None:
+        """Another training may write there now. Learn() of our algorithms calls this when it is left, however it is."""
+        claims.release(self)
 
     def _take_over(self) -> None:
         """Check the files that are already in the folder, and continue them."""
         found = sorted(path for pattern in self.outputs for path in self.folder.glob(pattern) if path.is_file())
-        if found and self.model.num_timesteps == 0:
+        is_continued = self.model.num_timesteps > 0 or getattr(self.model, "continuation", None) is not None
+        if found and not is_continued:
             name = type(self).__name__
             raise ValueError(
                 f"{found[0]} exists already and belongs to another training: give another folder, {name}(folder=...), "

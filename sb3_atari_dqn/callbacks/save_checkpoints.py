@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 import weakref
@@ -111,12 +110,14 @@ class SaveCheckpoints(RunCallback):
                 "state: use SB3's CheckpointCallback"
             )
         super()._init_callback()
-        self._continuation = cast(Any, self.model).take_continuation()
+        self._continuation = cast(Any, self.model).continuation
         if self._continuation is not None:
             self._archive = self._continuation.archive
+            self._archive.keep = self.keep
             self._last_written = self.model.num_timesteps
         else:
             self._archive = self._begin()
+            self._last_written = self._size_then = None  # another training may count its steps anew
         self._watched = weakref.ref(self.model)
 
     def _begin(self) -> CheckpointFolder:
@@ -152,8 +153,8 @@ class SaveCheckpoints(RunCallback):
             self._signals.stop()  # type: ignore[union-attr]
 
     def _on_training_end(self) -> None:
-        """The zoo calls this after an interruption, too: then there is nothing to save."""
-        if self._archive is None or self._signals is None or self._signals.stopped or sys.exc_info()[0] is not None:
+        """The zoo calls this once more when learn() has been left, however it was: there is no archive then."""
+        if self._archive is None or self._signals is None:
             return
         if self.model.num_timesteps != self._last_written:
             self._save()

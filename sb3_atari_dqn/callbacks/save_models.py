@@ -64,6 +64,9 @@ class SaveOnBestTrainingMean(RunCallback):
         if path.is_file():
             self.best_mean = max(self.best_mean, _mean_to_beat(path, self.window))
 
+    def _forget(self) -> None:
+        self._scores.clear()
+
     def _on_episode(self, episode: Episode) -> None:
         self._scores.append(episode.score)
         path = self.folder / "best_training_model.zip"

@@ -27,12 +27,10 @@ class SaveProgress(RunCallback):
         super().__init__(folder, verbose)
         self.every_env_steps = as_int("every_env_steps", every_env_steps, 1)
         self._saved_at = 0
-        self._continues = False
 
     def _on_training_start(self) -> None:
         if not self._continues:
             self._saved_at = self.num_timesteps
-        self._continues = False
 
     def _on_step(self) -> bool:
         if self.num_timesteps - self._saved_at >= self.every_env_steps:
@@ -46,7 +44,7 @@ class SaveProgress(RunCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._saved_at, self._continues = state["saved_at"], True
+        self._saved_at = state["saved_at"]
 
     def _save(self) -> None:
         with self._writing(self.folder / "progress.zip"):

@@ -140,6 +140,10 @@ class StopAtReturn(RunCallback):
             raise ValueError("StopAtReturn(evaluation_games=) needs make_envs= outside the zoo's train")
         return build(n)
 
+    def _forget(self) -> None:
+        self._returns.clear()
+        self._evaluated_at = None
+
     def _on_step(self) -> bool:
         super()._on_step()
         # Of the infos, not the model's `ep_info_buffer`: SB3's loop fills that after this call, ours before.

@@ -17,7 +17,6 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.stopped = False
         self._previous: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
@@ -35,7 +34,6 @@ class StopSignals:
         :raises KeyboardInterrupt: after a Ctrl-C, as without us
         :raises SystemExit: after a SIGTERM, with the status that a shell gives to such a process
         """
-        self.stopped = True
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + signal.SIGTERM)

@@ -86,7 +86,8 @@ class CheckpointFolder:
         self._abandoned: set[int] = set()
         try:
             self.after = after(self.folder) if callable(after) else after
-            self._last = None if self.after is None else self.after.manifest
+            #: The checkpoint whose files of frames the next one shares
+            self.last = self.after
             self._enter(self.after)
         except BaseException:
             self.close()
@@ -164,9 +165,9 @@ class CheckpointFolder:
             if isinstance(error, OSError):
                 raise self._explained(step, error) from error
             raise
-        self._last = manifest
+        self.last = Checkpoint(path, manifest)
         self._clean_up()
-        return Checkpoint(path, manifest)
+        return self.last
 
     def _write_frames(
         self, frames: FrameSource | None, whole: bool, written: list[FramesEntry]
@@ -176,7 +177,7 @@ class CheckpointFolder:
             return ()
         folder = self.folder / frame_files.FOLDER
         folder.mkdir(exist_ok=True)
-        last = self._last
+        last = None if self.last is None else self.last.manifest
         kept: tuple[FramesEntry, ...] = ()
         since = 0
         if last is not None and not whole and last.frames_end <= frames.end:
@@ -206,8 +207,8 @@ class CheckpointFolder:
     def _explained(self, step: int, error: OSError) -> OSError:
         way_out = _WAYS_OUT.get(error.errno or 0, "remove the cause")
         last = "there is none before it"
-        if self._last is not None:
-            last = f"the last good one is that of step {self._last.step}"
+        if self.last is not None:
+            last = f"the last good one is that of step {self.last.step}"
         explained = CheckpointNotWritten(
             f"The checkpoint of step {step} could not be written ({error.strerror or error}: "
             f"{error.filename or self.folder}); {last}. Before the next one, {way_out}: {self.folder}"

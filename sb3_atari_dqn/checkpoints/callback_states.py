@@ -1,5 +1,10 @@
-"""The states of the callbacks of a training: ours by their own methods, those of SB3 and others by their attributes."""
+"""The states of the callbacks of a training: ours by their own methods, those of SB3 and others by their attributes.
 
+A class of the user's that extends one of ours has both: the state of ours, and the attributes that it adds.
+"""
+
+import dis
+import functools
 import inspect
 import warnings
 from collections import defaultdict
@@ -18,6 +23,9 @@ _NOT_STATE = LEFT_OUT | {
     *("model", "locals", "globals", "parent", "callback", "callbacks", "callback_on_new_best", "eval_env", "pbar"),
     *("_logger", "verbose", "save_path", "log_path", "best_model_save_path"),
 }
+_PACKAGE = __name__.partition(".")[0]
+#: In the state of a callback of ours, what a class of the user's has added.
+_ADDED = "added attributes"
 
 
 def all_callbacks(callback: Any) -> Iterator[BaseCallback]:
@@ -69,11 +77,10 @@ def load_callback_states(callback: Any, state: State) -> None:
 def why_lost(callback: Any) -> str | None:
     """:return: which callback cannot be continued, and why, in one line; None if all can be"""
     for each in _with_state(callback):
-        if not hasattr(each, "state_dict"):
-            try:
-                attributes(each, _left_out(each))
-            except NotPlain as error:
-                return f"{error}: give {_name(each)} state_dict() and load_state_dict()"
+        try:
+            _attributes(each)
+        except NotPlain as error:
+            return f"{error}: give {_name(each)} state_dict() and load_state_dict()"
     return None
 
 
@@ -88,7 +95,35 @@ def _left_out(callback: BaseCallback) -> frozenset[str]:
         for each in type(callback).__mro__
         if "__init__" in vars(each) and each is not object
     )
-    return _NOT_STATE.union(*arguments)
+    return _NOT_STATE.union(_assigned_by(_with_own_state(callback)), *arguments)
+
+
+def _with_own_state(callback: BaseCallback) -> type:
+    """:return: the class whose state_dict() knows its attributes; without one, the root of all"""
+    return next(
+        each for each in type(callback).__mro__ if "state_dict" in vars(each) or _is_ours(each) or each is object
+    )
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == _PACKAGE
+
+
+@functools.cache
+def _assigned_by(kind: type) -> set[str]:
+    """:return: names of the attributes that the methods of a class, and of those that it extends, assign"""
+    methods = (each for base in kind.__mro__ for each in vars(base).values() if inspect.isfunction(each))
+    return {step.argval for each in methods for step in dis.get_instructions(each) if step.opname == "STORE_ATTR"}
+
+
+def _attributes(callback: BaseCallback) -> State:
+    """
+    :return: of a class without state_dict(), all; of one that inherits it from ours, those that it adds; else none
+    :raises NotPlain: on one that cannot be saved
+    """
+    own = _with_own_state(callback)
+    is_extended = own is not type(callback) and (own is object or _is_ours(own))
+    return attributes(callback, _left_out(callback)) if is_extended else {}
 
 
 def _name(callback: BaseCallback) -> str:
@@ -96,19 +131,21 @@ def _name(callback: BaseCallback) -> str:
 
 
 def _state(callback: Any) -> State | None:
-    if hasattr(callback, "state_dict"):
-        return callback.state_dict()
     try:
-        return attributes(callback, _left_out(callback))
-    except NotPlain:
-        return None  # said at the start of the training
+        added = _attributes(callback)
+    except NotPlain:  # said at the start of the training
+        added = None
+    if not hasattr(callback, "state_dict"):
+        return added
+    return {**callback.state_dict(), _ADDED: added} if added else callback.state_dict()
 
 
 def _load(callback: Any, state: State) -> None:
-    if hasattr(callback, "load_state_dict"):
-        callback.load_state_dict(state)
-    else:
+    if not hasattr(callback, "load_state_dict"):
         load_attributes(callback, state, _left_out(callback))
+        return
+    load_attributes(callback, state.get(_ADDED, {}), _left_out(callback))
+    callback.load_state_dict({name: value for name, value in state.items() if name != _ADDED})
 
 
 def _evaluation(callback: BaseCallback) -> State | None:

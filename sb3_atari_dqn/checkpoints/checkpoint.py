@@ -42,7 +42,7 @@ class Checkpoint:
         except ValueError as error:
             raise DamagedCheckpoint(file, f"{error}.") from error
         if path.resolve().name != (name := folder_name(manifest.number, manifest.step)):
-            raise DamagedCheckpoint(file, f"it belongs into a folder named {name}.")
+            raise DamagedCheckpoint(file, f"it belongs in a folder named {name}.")
         return cls(path, manifest)
 
     @property
@@ -85,7 +85,7 @@ class Checkpoint:
         try:
             return joined(json.loads(text), arrays)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedCheckpoint(path, f"it is no state ({error!r:.200}).") from error
+            raise DamagedCheckpoint(path, f"it is not a state ({error!r:.200}).") from error
 
     def frames(self) -> Iterator[LoadedFrames]:
         """
@@ -103,6 +103,11 @@ class Checkpoint:
 def folder_name(number: int, step: int) -> str:
     """:return: of a checkpoint"""
     return f"{number:06d}-step{step}"
+
+
+def is_folder_name(name: str) -> bool:
+    """:return: whether a checkpoint may have this name"""
+    return _FOLDER.fullmatch(name) is not None
 
 
 def all_in(folder: Path) -> list[tuple[int, int]]:

@@ -94,7 +94,7 @@ def read(folder: Path, entry: FramesEntry) -> Iterator[LoadedFrames]:
     for name, frames in arrays.items():
         key = _KEY.fullmatch(name)
         if key is None or frames.ndim != 2:
-            raise DamagedCheckpoint(path, f"it holds {name!r:.100} of {frames.ndim} dimensions, no frames.")
+            raise DamagedCheckpoint(path, f"it holds {name!r:.100} of {frames.ndim} dimensions, which are not frames.")
         chunks[int(key[1])] = LoadedFrames(key[4], int(key[2]), int(key[3]), frames)
     yield from (chunks[index] for index in sorted(chunks))
 

@@ -22,6 +22,7 @@ from stable_baselines3.common.logger import (
     TensorBoardOutputFormat,
     make_output_format,
 )
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_dqn.checkpoints.env_journal import layers
@@ -93,6 +94,33 @@ def load_text_state(state: State, folder: Path, handles: Iterable[TextIO]) -> No
     for handle in opened:
         handle.flush()
         handle.seek(0, os.SEEK_END)
+
+
+def restore_monitor_files(state: State, folder: Path, handles: Iterable[TextIO] = ()) -> list[Path]:
+    """
+    Bring those monitor files back that environments have overwritten since, as SB3's Monitor does when it is built.
+
+    :param state: from `text_state`
+    :param folder: of the run
+    :param handles: open files, which are left to :func:`load_text_state`
+    :return: what was brought back; what another process still writes there goes over its rows
+    """
+    own = {Path(handle.name).resolve() for handle in handles}
+    found = [(folder / name, name, content) for name, content in state["files"] if name.endswith(Monitor.EXT)]
+    overwritten = [
+        (path, name, content)
+        for path, name, content in found
+        if path.is_file() and path.resolve() not in own and _is_inside(path, folder)
+        if not _have_common_beginning(path, content.tobytes())
+    ]
+    load_text_state({"files": [[name, content] for _, name, content in overwritten]}, folder, [])
+    return [path for path, _, _ in overwritten]
+
+
+def _have_common_beginning(path: Path, before: bytes) -> bool:
+    """:return: False if a file was overwritten; what was cut off, or added, is no matter"""
+    with path.open("rb") as file:
+        return before.startswith(file.read(len(before)))
 
 
 def _relative(path: Path, folder: Path) -> str:

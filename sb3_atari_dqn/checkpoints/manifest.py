@@ -127,7 +127,7 @@ class Manifest:
             values = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"it is not valid JSON ({error})") from error
-        _check(isinstance(values, dict) and values.get("format") == FORMAT, f"it is no {FORMAT}")
+        _check(isinstance(values, dict) and values.get("format") == FORMAT, f"its format is not {FORMAT}")
         found = values.get("format_version")
         if type(found) is int and found != VERSION:
             raise OtherFormat(found, _name_of_writer(values))

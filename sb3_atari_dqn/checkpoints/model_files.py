@@ -185,7 +185,7 @@ def _weights(
             content = read_entry(archive, name)
             if is_weights and not trusted:
                 if not _WEIGHTS.fullmatch(name):
-                    raise UnsafeFile(f"{path} is refused: its entry {name!r:.80} is no name of weights.")
+                    raise UnsafeFile(f"{path} is refused: its entry {name!r:.80} is not a name of weights.")
                 found = check_weights(content, f"{path} (its entry {name})")
                 n_weights = found if name == _POLICY else n_weights
             ours.writestr(name, content)

@@ -14,7 +14,7 @@ from sb3_atari_dqn.checkpoints.storage import write_pieces
 def prepared(step: int, states: Mapping[str, State]) -> dict[str, tuple[bytes, dict[str, tensors.Array]]]:
     """:return: of each part JSON and arrays; whatever does not fit is refused before anything is written"""
     if type(step) is not int or step < 0:
-        raise ValueError(f"step={step!r} is no count of steps.")
+        raise ValueError(f"step={step!r} must be a whole number of steps, 0 or more.")
     parts = {}
     for name, state in states.items():
         if not PART_NAME.fullmatch(name):

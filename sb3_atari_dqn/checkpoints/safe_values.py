@@ -45,7 +45,7 @@ def check_keys_of_file(keys: Iterable[Any]) -> None:
     """
     for key in keys:
         if not _is_plain(key) and not (type(key) is tuple and all(map(_is_plain, key))):
-            raise ValueError(f"{brief(key)} is no key of a dictionary or item of a set here")
+            raise ValueError(f"{brief(key)} cannot be a key of a dictionary or an item of a set here")
 
 
 def _is_plain(value: Any) -> bool:
@@ -54,7 +54,7 @@ def _is_plain(value: Any) -> bool:
 
 def _shape(value: Any) -> tuple[int, ...]:
     if not is_shape(value):
-        raise ValueError(f"{brief(value)} is no shape")
+        raise ValueError(f"{brief(value)} is not a shape")
     return value
 
 
@@ -192,7 +192,7 @@ def made_of(kind: type[enum.Enum]) -> Callable[[Any], enum.Enum]:
 
     def member(value: Any) -> enum.Enum:
         if not isinstance(value, str | int):
-            raise ValueError(f"{brief(value)} is no {kind.__name__}")
+            raise ValueError(f"{brief(value)} is not a {kind.__name__}")
         return kind(value)
 
     return member

@@ -136,7 +136,7 @@ def generator_state(generator: Generator) -> State:
     if generator is random or isinstance(generator, random.Random):
         version, words, gauss = generator.getstate()
         return {"kind": "python", "version": version, "words": np.array(words, np.uint32), "gauss": gauss}
-    raise TypeError(f"{generator!r} is no random generator of numpy, torch or Python.")
+    raise TypeError(f"{generator!r} is not a random generator of numpy, torch or Python.")
 
 
 def load_generator_state(generator: Generator, state: State) -> None:

@@ -127,11 +127,11 @@ def _opened(path: Path, entry: FileEntry | None = None) -> Iterator[tuple[Binary
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DamagedCheckpoint(path, "the file is missing.") from error
     except IsADirectoryError as error:  # Windows may say PermissionError
-        raise DamagedCheckpoint(path, "it is no file.") from error
+        raise DamagedCheckpoint(path, "it is not a file.") from error
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, a device never end
         os.close(handle)
-        raise DamagedCheckpoint(path, "it is no file.")
+        raise DamagedCheckpoint(path, "it is not a file.")
     with open(handle, "rb") as file:
         if entry is not None and status.st_size != entry.size:
             raise DamagedCheckpoint(path, f"it has {status.st_size:,} bytes instead of {entry.size:,}.")

@@ -56,7 +56,7 @@ def metadata(data: bytes) -> dict[str, str]:
     """
     length = int.from_bytes(data[:8], "little")
     if not 0 < length <= min(_LARGEST_HEADER, len(data) - 8):
-        raise ValueError("it is no safetensors file (its header is cut off)")
+        raise ValueError("it is not a safetensors file (its header is cut off)")
     found = json.loads(data[8 : 8 + length]).get(_METADATA)
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise ValueError("it is a safetensors file without metadata")
@@ -94,7 +94,7 @@ def load(data: bytes) -> dict[str, torch.Tensor]:
         views = safetensors.deserialize(data)
         return {name: _tensor(**view) for name, view in views}
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ValueError(f"it is no safetensors file ({error})") from error
+        raise ValueError(f"it is not a safetensors file ({error})") from error
 
 
 def _tensor(dtype: str, shape: list[int], data: bytearray) -> torch.Tensor:

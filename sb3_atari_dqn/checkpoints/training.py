@@ -1,14 +1,15 @@
 """A whole training in a checkpoint: the model, its callbacks, its log files, and the generators of the process."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.callback_states import callback_states, load_callback_states
-from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, newest, verified
+from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, is_folder_name, newest, verified
 from sb3_atari_dqn.checkpoints.env_state import record_actions
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.checkpoints.log_files import (
@@ -17,6 +18,7 @@ from sb3_atari_dqn.checkpoints.log_files import (
     logger_files,
     logger_state,
     monitor_files,
+    restore_monitor_files,
     text_state,
 )
 from sb3_atari_dqn.checkpoints.manifest import installed_versions
@@ -35,6 +37,7 @@ class Trained(Protocol):
 
     env: Any
     num_timesteps: int
+    frames_saved_in: str | None
 
     @property
     def logger(self) -> Any:
@@ -79,7 +82,10 @@ def write(
         "generators": {name: generator_state(each) for name, each in global_generators().items()},
     }
     meta = {"state_version": STATE_VERSION, **model.identity()}
-    return archive.write(model.num_timesteps, states, meta, model.frame_source())
+    is_other_memory = archive.last is None or model.frames_saved_in != _name(archive.last)
+    checkpoint = archive.write(model.num_timesteps, states, meta, model.frame_source(), whole=is_other_memory)
+    model.frames_saved_in = _name(checkpoint)
+    return checkpoint
 
 
 @dataclass
@@ -104,6 +110,16 @@ class Continuation:
         for name, generator in global_generators().items():
             if name in states:
                 load_generator_state(generator, states[name])
+
+
+def place_of(place: Path) -> tuple[Path, Path | None]:
+    """
+    :param place: the folder of a run, or one of its checkpoints
+    :return: the folder of the run; and the checkpoint, or None for the newest
+    """
+    if place.absolute().parent.name == FOLDER and is_folder_name(place.name):
+        return place.absolute().parent.parent, place
+    return place, None
 
 
 def open_archive(folder: Path, keep: int, at: Path | None = None) -> CheckpointFolder:
@@ -135,7 +151,7 @@ def load(archive: CheckpointFolder, model: Trained, run_folder: Path) -> Continu
     :param archive: from :func:`open_archive`
     :param model: built as the one that was trained, in environments built as its were
     :param run_folder: with the log files
-    :raises ValueError: if it does not fit
+    :raises ValueError: if it does not fit, or the monitors of environments in other processes do not append
     """
     checkpoint = archive.after
     assert checkpoint is not None
@@ -146,16 +162,45 @@ def load(archive: CheckpointFolder, model: Trained, run_folder: Path) -> Continu
                 f"{checkpoint.path} belongs to a training with {name} {meta.get(name)}, and this one has {here}: "
                 "continue it as it was begun."
             )
+    texts = checkpoint.state("files")
+    if overwritten := restore_monitor_files(texts, run_folder, monitor_files(model.env)):
+        raise ValueError(
+            f"{overwritten[0]} was opened anew by an environment in another process, whose rows would go over those of "
+            "the checkpoint. They are in the file again: build the environments with "
+            "monitor_kwargs={'override_existing': False} (make_vec_env) or Monitor(override_existing=False), and "
+            "continue once more."
+        )
     _warn_of_other_versions(checkpoint)
     record_actions(model.env)
     parts = {name: checkpoint.state(name) for name in checkpoint.manifest.parts if name not in _OWN_PARTS}
     model.load_state_dict(parts, checkpoint.frames())
-    texts = checkpoint.state("files")
+    model.frames_saved_in = _name(checkpoint)
     model.set_logger(continued_logger(checkpoint.state("logger"), texts, run_folder))
     model.load_pending_log(parts["log"])
     handles = [*monitor_files(model.env), *logger_files(model.logger)]
     load_text_state(texts, run_folder, handles)
     return Continuation(archive, checkpoint)
+
+
+@contextmanager
+def monitor_files_restored_on_failure(archive: CheckpointFolder, run_folder: Path) -> Iterator[None]:
+    """
+    New environments have overwritten them before anybody could check whether the training can continue.
+
+    :param archive: from :func:`open_archive`
+    :param run_folder: with the log files
+    """
+    try:
+        yield
+    except BaseException:
+        assert archive.after is not None
+        restore_monitor_files(archive.after.state("files"), run_folder)
+        raise
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    """:return: of a checkpoint, among those of all trainings"""
+    return str(checkpoint.path.resolve())
 
 
 def _warn_of_other_versions(checkpoint: Checkpoint) -> None:

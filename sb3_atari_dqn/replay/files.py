@@ -138,7 +138,7 @@ def read(buffer: FrameReplayBuffer, file: BinaryIO, name: str) -> None:
     """
     file.seek(0)
     if not is_ours(file):
-        raise ValueError(f"{name} is no replay buffer that stores each frame once.")
+        raise ValueError(f"{name} is not a replay buffer that stores each frame once.")
     try:
         check_end(file)
         header = _read_header(DecompressedStream(file))

@@ -139,8 +139,8 @@ def _sb3_buffer(model: Any, kwargs: dict[str, Any]) -> ReplayChoice:
     is_dict = isinstance(model.observation_space, spaces.Dict)
     if is_dict and model.n_steps > 1:
         raise ValueError(
-            f"SB3's buffers know no n_steps={model.n_steps} with dictionary observations: leave out replay='sb3', or "
-            "use n_steps=1."
+            f"SB3's buffers do not support n_steps={model.n_steps} with dictionary observations: leave out "
+            "replay='sb3', or use n_steps=1."
         )
     if model.optimize_memory_usage:
         _check_memory_optimization(is_dict, model.n_steps, kwargs)

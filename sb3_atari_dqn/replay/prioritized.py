@@ -237,12 +237,15 @@ class PrioritizedFrameReplayBuffer(FrameReplayBuffer):
 
     def sampling_header(self) -> dict[str, Any]:
         generator = self.sampler.rng.bit_generator.state
-        return {"sampler": {"max_priority": self._arrived()[1], "rng": generator}}
+        return {"sampler": {"max_priority": self._arrived()[1], "alpha": self._alpha, "rng": generator}}
 
     def load_sampling_header(self, header: dict[str, Any]) -> None:
         if header["sampler"]:
             self.sampler.max_priority = float(header["sampler"]["max_priority"])
             self.sampler.rng.bit_generator.state = header["sampler"]["rng"]
+            alpha = float(header["sampler"].get("alpha", self._alpha))  # some files of version 2 do not say
+            if alpha != self._alpha:
+                self.sampler.rescale(alpha)
 
     def _arrived(self) -> tuple[np.ndarray, float]:
         """:return: values of all leaves and the highest priority, once the TD errors on their way have arrived"""

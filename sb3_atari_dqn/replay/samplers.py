@@ -154,6 +154,19 @@ class ProportionalSampler:
         """:param leaves: of new transitions, which get the highest priority there has been, int64 [any]"""
         self.tree[leaves] = self.max_priority**self.alpha
 
+    def rescale(self, alpha: float) -> None:
+        """
+        Adapt leaves that were set with another exponent.
+
+        :param alpha: that exponent; 0 has left nothing of the priorities, which then become the highest there has been
+        """
+        values = self.tree.leaves
+        stored = np.flatnonzero(values)
+        if alpha == 0:
+            self.insert(stored)
+        else:
+            self.tree[stored] = values[stored] ** (self.alpha / alpha)
+
     def update(self, leaves: np.ndarray, td_errors: np.ndarray) -> None:
         """
         :param leaves: int64 [B]; for one that was drawn twice the larger error counts

@@ -52,6 +52,6 @@ def check_successors(
             part = f" {name!r}" if name else ""
             raise ValueError(
                 f"The next observation{part} of environment {env} at step {step} is not its observation moved by one "
-                f"frame{hint}: it is no stack of n_stack={shape.n_stack} frames of shape {shape.frame_shape}; give "
+                f"frame{hint}: it is not a stack of n_stack={shape.n_stack} frames of shape {shape.frame_shape}; give "
                 "the right n_stack, or n_stack=1 to store every observation whole."
             )

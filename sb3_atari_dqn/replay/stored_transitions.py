@@ -31,6 +31,10 @@ _OWNER = "replay memory"  # in messages
 class StoredTransitions(ReplayBuffer):
     """What :class:`FrameReplayBuffer` stores; its parameters are described there."""
 
+    #: Name of what holds the frames so far, such as a checkpoint, for whoever saves only new ones; None: they are new,
+    #: or did not come by adding to these.
+    saved_in: str | None = None
+
     def __init__(
         self,
         buffer_size: int,
@@ -131,6 +135,7 @@ class StoredTransitions(ReplayBuffer):
     def reset(self) -> None:
         super().reset()
         self.memory.reset()
+        self.saved_in = None
 
     @property
     def dones(self) -> np.ndarray:  # type: ignore[override]
@@ -154,6 +159,7 @@ class StoredTransitions(ReplayBuffer):
         :param first_frames: of each part of the observations, step of the oldest frame
         """
         self.memory.set_position(steps, first_frames)
+        self.saved_in = None
         self.pos, self.full = steps % self.buffer_size, filled == self.buffer_size
 
     # --- state
@@ -182,6 +188,7 @@ class StoredTransitions(ReplayBuffer):
         self.sampler.load_state_dict(state["sampler"])  # refuses by itself, so it comes first
         self.rewards[:], self.actions[:] = state["rewards"], state["actions"]
         self.memory.load_state_dict(state["memory"])
+        self.saved_in = None
         self.pos, self.full = self.memory.steps % self.buffer_size, state["filled"] == self.buffer_size
 
     def _check_state(self, state: dict[str, Any]) -> None:

@@ -92,8 +92,8 @@ def _has_checkpoints(folder: Path) -> bool:
 
 def checkpoint_at(place: Path) -> Path | None:
     """:return: the checkpoint that a path names, or None for the newest"""
-    place = place.absolute()
-    return next((each for each in (place, *place.parents[:1]) if each.parent.name == training.FOLDER), None)
+    places = (training.place_of(each)[1] for each in (place, place.absolute().parent))
+    return next((each for each in places if each is not None), None)
 
 
 def open_run(place: Path, total: int | None = None, trust: bool | None = None) -> ContinuedRun:
@@ -117,7 +117,8 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
     with reading(f"{folder} cannot be continued"):
         config = folder / EnvironmentName(arguments["env"]) / "config.yml"
         hyperparams = read_config(config, trust, imported=IMPORTED_TO_TRAIN)
-    archive = training.open_archive(folder / training.FOLDER, keep=2, at=checkpoint_at(place))
+    # SaveCheckpoints of the run says how many are kept, once it takes the archive over.
+    archive = training.open_archive(folder / training.FOLDER, keep=1, at=checkpoint_at(place))
     run = ContinuedRun(folder, archive, arguments, hyperparams)
     try:
         run.check_algorithm()
@@ -135,7 +136,7 @@ def check_command_line(folder: Path, arguments: dict[str, Any], trust: bool) -> 
     :param folder: of the run
     :param arguments: of its command line
     :param trust: its modules may be imported
-    :raises ValueError: on a value that is no such word
+    :raises ValueError: on a value that is not such a word
     """
     packages = arguments.get("gym_packages") or []
     if packages and not trust:
@@ -147,7 +148,7 @@ def check_command_line(folder: Path, arguments: dict[str, Any], trust: bool) -> 
     }
     for name, word in words.items():
         if not (isinstance(word, str) and _WORD.fullmatch(word)):
-            raise ValueError(f"{folder}: args.yml has {name} {str(word)[:80]!r}, which is no name: correct it")
+            raise ValueError(f"{folder}: args.yml has {name} {str(word)[:80]!r}, which is not a name: correct it")
     if type(arguments.get("num_threads", -1)) is not int:
         raise ValueError(
             f"{folder}: args.yml has num_threads {str(arguments['num_threads'])[:80]!r}, not a whole number"

@@ -161,7 +161,7 @@ def _read(path: Path, trust: bool | None) -> tuple[dict[str, Any], dict[str, int
         except UnsafeFile:
             raise
         except Exception as error:  # what damage leads to depends on the tag
-            raise ValueError(f"{path} is no YAML file that can be read ({type(error).__name__}: {error})") from error
+            raise ValueError(f"{path} is not a YAML file that can be read ({type(error).__name__}: {error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds a {type(found).__name__} instead of a mapping")
     return dict(found), lines

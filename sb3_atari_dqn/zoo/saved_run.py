@@ -236,8 +236,8 @@ def _checkpoint_hint(folder: Path) -> str:
     if not (checkpoints.is_dir() and (found := all_in(checkpoints))):
         return ""
     return (
-        f". A checkpoint of step {max(found)[1]:,} is no model, but `python -m sb3_atari_dqn resume {folder}` goes on "
-        "from it; Ctrl-C then saves a model"
+        f". A checkpoint of step {max(found)[1]:,} is not a model, but `python -m sb3_atari_dqn resume {folder}` goes "
+        "on from it; Ctrl-C then saves a model"
     )
 
 

@@ -2,18 +2,19 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import pytest
 from stable_baselines3.common.callbacks import EvalCallback, EveryNTimesteps, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from sb3_atari_dqn import BTR, ClassicDQN, DuelingDQN, RainbowDQN
 from sb3_atari_dqn.atari import NativeAtariVecEnv, NatureAtari
 from sb3_atari_dqn.callbacks import LogEpisodes, SaveCheckpoints, SaveOnBestTrainingMean
+from sb3_atari_dqn.checkpoints.checkpoint import all_in
 from sb3_atari_dqn.policies import MlpPolicy
 from tests.support.interrupted import assert_same, assert_same_after_kills, contents, rows, train_killed
 
@@ -168,6 +169,50 @@ def test_text_in_an_environment_and_wrappers_around_evaluations_go_on_too(tmp_pa
         return [SaveCheckpoints(100, folder=folder), evaluation]
 
     assert_same_after_kills(build, callbacks, tmp_path, 500, [230, 350])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*SubprocVecEnv gives no state")
+def test_monitors_in_other_processes_must_append(tmp_path):
+    def env(**monitor_kwargs: Any) -> VecEnv:
+        where: Any = {"monitor_dir": str(tmp_path), "monitor_kwargs": monitor_kwargs}
+        return make_vec_env("CartPole-v1", 2, seed=3, vec_env_cls=SubprocVecEnv, **where)
+
+    def resume(vec_env: VecEnv, total: int) -> None:
+        try:
+            ClassicDQN.resume(tmp_path, vec_env, SaveCheckpoints(folder=tmp_path), total, device="cpu")
+        finally:
+            vec_env.close()
+
+    model = ClassicDQN("MlpPolicy", env(), seed=1, learning_starts=1000, device="cpu")
+    model.learn(200, SaveCheckpoints(folder=tmp_path))
+    cast(VecEnv, model.env).close()
+    before = rows(tmp_path)
+    with pytest.raises(ValueError, match=r"0\.monitor\.csv was opened anew .*'override_existing': False"):
+        resume(env(), 400)
+    assert rows(tmp_path) == before
+    with pytest.raises(ValueError, match="give a higher total_timesteps"):
+        resume(env(), 100)
+    assert rows(tmp_path) == before
+    resume(env(override_existing=False), 400)
+    for name, own in rows(tmp_path).items():
+        assert own[: len(before[name])] == before[name]
+        assert len(own) > len(before[name])
+
+
+def test_one_of_the_checkpoints_may_be_named(tmp_path):
+    def resume(place: Path, total: int) -> ClassicDQN:
+        callback = SaveCheckpoints(50, keep=9, folder=folder)
+        return ClassicDQN.resume(place, make_vec_env("CartPole-v1"), callback, total, device="cpu")
+
+    folder = tmp_path / "checkpoints" / "run"  # is not one
+    model = ClassicDQN("MlpPolicy", make_vec_env("CartPole-v1", seed=3), seed=1, train_freq=1, device="cpu")
+    model.learn(120, SaveCheckpoints(50, keep=9, folder=folder))
+    names = [f"{number:06d}-step{step}" for number, step in all_in(folder / "checkpoints")]
+    assert [name.split("-")[1] for name in names] == ["step50", "step100", "step120"]
+    assert resume(folder / "checkpoints" / names[0], 60).num_timesteps == 60
+    assert [step for _, step in all_in(folder / "checkpoints")] == [50, 60]  # those after it are gone
+    assert resume(folder, 70).num_timesteps == 70
 
 
 class Narrow(MlpPolicy):

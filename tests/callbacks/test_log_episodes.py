@@ -11,7 +11,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_atari_dqn import ClassicDQN
-from sb3_atari_dqn.callbacks import LogEpisodes
+from sb3_atari_dqn.callbacks import LogEpisodes, episode_log
 from sb3_atari_dqn.learners.reference import ReferenceLearner
 from sb3_atari_dqn.learners.update import Update
 from tests.support.games import countdowns
@@ -93,6 +93,24 @@ def test_an_unwritable_log_is_a_warning_and_its_rows_are_written_later(tmp_path)
     with pytest.warns(UserWarning, match=r"could not write .*episodes\.csv: .*Is a directory.*folder="):
         model = ClassicDQN("MlpPolicy", countdowns(3), **SMALL).learn(9, callback=Mends(folder=tmp_path))
     assert model.num_timesteps == 9
+    assert column(tmp_path, "episode") == ["1", "2", "3"]
+
+
+def test_rows_that_were_written_in_part_leave_nothing_behind(tmp_path):
+    """A limit on the size of files stands for a full disk: it lets the first bytes of the row through."""
+    resource = pytest.importorskip("resource")
+    path, before = tmp_path / "episodes.csv", resource.getrlimit(resource.RLIMIT_FSIZE)
+    rows = [[number, 0, 100, 1.5, -21.0, 900, 0.125, 0.05] for number in (1, 2, 3)]
+    episode_log.append(path, rows[:1])
+    whole = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            episode_log.append(path, rows[1:2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == whole
+    episode_log.append(path, rows[1:])
     assert column(tmp_path, "episode") == ["1", "2", "3"]
 
 

@@ -7,7 +7,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from sb3_atari_dqn import ClassicDQN, NativeAtariVecEnv, NatureAtari
-from sb3_atari_dqn.callbacks import RecordEpisodes
+from sb3_atari_dqn.callbacks import RecordEpisodes, SaveCheckpoints
 from tests.support.commands import files
 from tests.support.games import Countdown, countdowns
 from tests.support.videos import encoder_that_fails, pictures_of
@@ -37,6 +37,38 @@ def test_episodes_of_several_environments_are_numbered_as_they_begin(tmp_path):
     """Episodes of 3 and 4 steps that show 5, 15, ... and 6, 16, ...; they begin as 1, 3, 5 and 2, 4, 6."""
     _, names = record(tmp_path, countdowns(3, 4), 18, every_n_episodes=3, source="training")
     assert {name[-8:-4]: levels(tmp_path, name) for name in names} == {"0001": [5, 15, 25], "0004": [6, 16, 26, 36]}
+
+
+def test_an_episode_that_is_under_way_when_a_training_continues_is_not_recorded(tmp_path):
+    """Episodes of 3 and 4 steps, numbered 1, 3, 5, ... and 2, 4, 6, ...; after 6 steps number 4 is under way."""
+    recorder = RecordEpisodes(format="gif", scale=1, folder=tmp_path)
+    trained = model(countdowns(3, 4)).learn(12, callback=recorder)
+    trained.learn(12, callback=recorder, reset_num_timesteps=False)
+    assert recorded_in(tmp_path) == {1: 3, 2: 4, 3: 3, 5: 3, 6: 4, 7: 3}
+    trained.learn(6, callback=recorder)  # new episodes, 9 and 10: number 8 had been begun
+    assert recorded_in(tmp_path).keys() == {1, 2, 3, 5, 6, 7, 10}
+
+
+def recorded_in(folder):
+    """:return: number of each video, and its frames"""
+    return {int(name[-10:-4]): len(levels(folder, name)) for name in files(folder) if name.endswith(".gif")}
+
+
+def test_a_continued_run_records_the_episodes_that_it_would_have_recorded(tmp_path):
+    def train(folder, *steps):
+        def callbacks():
+            return [SaveCheckpoints(folder=folder), RecordEpisodes(2, format="gif", scale=1, folder=folder)]
+
+        model(countdowns(3, 4)).learn(steps[0], callback=callbacks())
+        for total in steps[1:]:
+            ClassicDQN.resume(folder, countdowns(3, 4), callbacks(), total, device="cpu")
+
+    train(tmp_path / "whole", 60)
+    train(tmp_path / "parts", 12, 16, 40, 60)
+    whole, parts = recorded_in(tmp_path / "whole"), recorded_in(tmp_path / "parts")
+    assert set(whole) > set(parts)
+    assert parts == {number: whole[number] for number in parts}
+    assert len(whole) - len(parts) <= 3, "at each stop one of the recorded episodes was under way"
 
 
 def test_a_lost_life_does_not_end_a_video(tmp_path):

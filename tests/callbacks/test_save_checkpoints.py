@@ -1,6 +1,8 @@
 """When checkpoints are written, and what happens when they cannot be."""
 
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -14,7 +16,7 @@ from stable_baselines3.common.logger import configure
 
 from sb3_atari_dqn import ClassicDQN
 from sb3_atari_dqn.callbacks import LogEpisodes, SaveCheckpoints
-from sb3_atari_dqn.checkpoints.checkpoint import all_in
+from sb3_atari_dqn.checkpoints.checkpoint import all_in, newest
 from sb3_atari_dqn.checkpoints.training import open_archive
 
 
@@ -57,6 +59,82 @@ def test_a_second_learn_goes_on_in_the_same_folder_and_another_training_is_refus
     with pytest.raises(ValueError, match="holds checkpoints of another training"):
         model_of().learn(100, callback=SaveCheckpoints(100, folder=tmp_path))
     assert len(steps_in(tmp_path)) == 2
+
+
+def test_each_training_of_a_callback_gets_its_final_checkpoint(tmp_path):
+    callback = SaveCheckpoints("1h", folder=tmp_path)
+    model = model_of(train_freq=1).learn(100, callback=callback)
+    model.learn(100, callback=callback)
+    assert steps_in(tmp_path) == [100, 100]
+    assert newest(tmp_path / "checkpoints").state("loop")["_n_updates"] == model._n_updates
+
+
+def test_a_continued_training_keeps_as_many_as_its_callback_says(tmp_path):
+    """The command `resume` opens the folder before there is a callback."""
+    model_of(train_freq=1).learn(120, callback=SaveCheckpoints(30, keep=4, folder=tmp_path))
+    model = model_of(train_freq=1)
+    model.continue_from(open_archive(tmp_path / "checkpoints", keep=1), tmp_path)
+    model.learn(30, callback=SaveCheckpoints(30, keep=4, folder=tmp_path), reset_num_timesteps=False)
+    assert steps_in(tmp_path) == [60, 90, 120, 150]
+
+
+class AtStart(BaseCallback):
+    """Calls a function when the training starts."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def _on_training_start(self) -> None:
+        self.function()
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def callbacks_in(folder: Path) -> list[BaseCallback]:
+    return [SaveCheckpoints("1h", folder=folder), LogEpisodes(folder=folder)]
+
+
+def test_a_run_that_was_stopped_before_its_first_step_goes_on_with_its_files(tmp_path):
+    stop = AtStart(lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        model_of().learn(100, callback=[*callbacks_in(tmp_path), stop])
+    assert steps_in(tmp_path) == [0]
+    assert (tmp_path / "episodes.csv").is_file()
+    env = make_vec_env("CartPole-v1", seed=1)
+    resumed = ClassicDQN.resume(tmp_path, env, callbacks_in(tmp_path))
+    assert steps_in(tmp_path) == [0, 100]
+    with pytest.raises(ValueError, match=r"episodes\.csv exists already and belongs to another training"):
+        resumed.learn(100, callback=LogEpisodes(folder=tmp_path))
+
+
+def test_a_continuation_that_fails_can_be_tried_again(tmp_path):
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    def resume(*callbacks: BaseCallback) -> None:
+        ClassicDQN.resume(tmp_path, make_vec_env("CartPole-v1", seed=1), list(callbacks), total_timesteps=150)
+
+    model_of().learn(100, callback=callbacks_in(tmp_path))
+    with pytest.raises(ValueError, match="must come first") as held:  # with the model, in its traceback
+        resume(*reversed(callbacks_in(tmp_path)))
+    with pytest.raises(RuntimeError, match="broken") as held_too:
+        resume(*callbacks_in(tmp_path), AtStart(fail))
+    resume(*callbacks_in(tmp_path))
+    assert steps_in(tmp_path) == [100, 152]
+    del held, held_too
+
+
+def test_an_interrupted_training_leaves_its_folder_to_other_processes(tmp_path):
+    callbacks = [*callbacks_in(tmp_path), Call(50, lambda: signal.raise_signal(signal.SIGINT))]
+    with pytest.raises(KeyboardInterrupt):
+        model_of().learn(100, callback=callbacks)
+    claim = (
+        "import sys, pathlib; from sb3_atari_dqn.callbacks.claims import claim; claim(pathlib.Path(sys.argv[1]), set)"
+    )
+    subprocess.run([sys.executable, "-c", claim, str(tmp_path)], check=True)
+    assert len(callbacks) == 3, "they are still there"
 
 
 def test_it_must_come_first(tmp_path):
@@ -106,6 +184,34 @@ def test_a_signal_in_the_last_rollout_counts_too(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         model_of(train_freq=1).learn(100, callback=callbacks)
     assert steps_in(tmp_path) == [100]
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+def test_a_training_that_begins_while_an_error_is_handled_ends_with_a_checkpoint(tmp_path, number):
+    """The usual way to continue, or else begin: `except FileNotFoundError: learn()`."""
+
+    def begin() -> None:
+        stop = [] if number is None else [Call(100, lambda: signal.raise_signal(number))]
+        try:
+            raise FileNotFoundError
+        except FileNotFoundError:
+            model_of(train_freq=1).learn(100, callback=[SaveCheckpoints("1h", folder=tmp_path), *stop])
+
+    if number is None:
+        begin()
+    else:
+        with pytest.raises(SystemExit):
+            begin()
+    assert steps_in(tmp_path) == [100]
+
+
+def test_the_end_of_the_training_told_twice_writes_nothing_more(tmp_path):
+    """As the zoo does, after an interruption too."""
+    callback = SaveCheckpoints(30, folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        model_of(train_freq=1).learn(100, callback=[callback, Call(50, lambda: signal.raise_signal(signal.SIGINT))])
+    callback.on_training_end()
+    assert steps_in(tmp_path) == [30, 50]
 
 
 def test_other_algorithms_are_refused_with_what_to_use(tmp_path):

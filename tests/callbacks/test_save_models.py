@@ -40,6 +40,15 @@ def test_a_nan_mean_does_not_replace_the_model(tmp_path):
     assert json.loads((tmp_path / "best_training_model.json").read_text())["mean_return"] == 6
 
 
+def test_returns_of_another_training_are_not_in_the_mean(tmp_path):
+    best = SaveOnBestTrainingMean(2, folder=tmp_path)
+    learn(countdowns(9), best, 9)
+    learn(countdowns(3), best, 3)
+    assert files(tmp_path) == [], "each has had one episode"
+    learn(countdowns(3), best, 6)
+    assert json.loads((tmp_path / "best_training_model.json").read_text())["mean_return"] == 3
+
+
 def test_a_lost_life_is_not_an_episode(tmp_path):
     learn(countdowns(6, lives=True), SaveEveryEpisode(folder=tmp_path), 13)
     assert files(tmp_path) == ["models", "models/episode_000001.zip", "models/episode_000002.zip"]

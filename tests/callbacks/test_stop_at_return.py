@@ -70,6 +70,22 @@ def test_bad_goals_are_named():
         StopAtReturn(5, episodes=0)
 
 
+def test_returns_of_another_training_do_not_count():
+    """Else the mean of 4, 5, 6 would stop the second training at its first episode."""
+    stop = StopAtReturn(5, 3)
+    assert [trained(stop).num_timesteps for _ in range(2)] == [12, 12]
+    loaded = trained(StopAtReturn(99))
+    assert loaded.learn(60, callback=stop, reset_num_timesteps=False).num_timesteps == 66
+
+
+def test_a_training_is_one_whatever_the_number_of_calls():
+    stop = StopAtReturn(5, 3)
+    model = ClassicDQN("MlpPolicy", make_vec_env(Improving), learning_starts=1000, buffer_size=100, device="cpu")
+    for _ in range(5):
+        model.learn(4, callback=stop, reset_num_timesteps=False)
+    assert model.num_timesteps == 12 + 2 * 2, "each further call stops at its first episode"
+
+
 def test_it_goes_on_with_the_returns_of_a_checkpoint():
     before = StopAtReturn(99, 3)
     trained(before)
@@ -133,6 +149,15 @@ def test_a_goal_in_training_is_confirmed_by_evaluation_games_or_the_training_goe
     said = capsys.readouterr().out
     assert "Stopped at 26 steps: a mean return of 5 over 3 evaluation games" in said
     assert re.search(r"Evaluated at 18 steps: 2 over 3 games, \d+\.\d s", said)
+
+
+def test_a_training_that_begins_anew_is_evaluated_anew(tmp_path):
+    stop = StopAtReturn(
+        5, 1, evaluation_games=2, evaluate_every=1000, make_envs=envs_that_pay(4, 0, 4), folder=tmp_path
+    )
+    for _ in range(2):
+        assert trained(stop).num_timesteps == 60
+    assert evaluated(tmp_path)["timesteps"].tolist() == [10, 10]
 
 
 def test_evaluations_may_begin_before_the_goal_is_reached_in_training(tmp_path):

@@ -145,7 +145,7 @@ def test_meta_is_plain(tmp_path):
 
 @pytest.mark.parametrize("step", [-1, 1.5, True, "1"])
 def test_steps_are_counts(tmp_path, step):
-    with CheckpointFolder(tmp_path) as folder, pytest.raises(ValueError, match="is no count of steps"):
+    with CheckpointFolder(tmp_path) as folder, pytest.raises(ValueError, match="must be a whole number of steps"):
         folder.write(step, {})
 
 

@@ -124,7 +124,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(copy, name, replace):
     path = files_of(newest(copy))[name]
     path.unlink()
     replace(path)
-    assert_refused(copy, path, r"it is no file\.")
+    assert_refused(copy, path, r"it is not a file\.")
 
 
 @pytest.mark.parametrize("name", ["counters.json", "manifest.json", "model.safetensors"])
@@ -136,7 +136,7 @@ def test_the_file_of_another_checkpoint_is_refused(copy, name):
 
 def test_a_renamed_checkpoint_is_refused(copy):
     (copy / "000001-step40").rename(copy / "000003-step40")
-    with pytest.raises(DamagedCheckpoint, match="belongs into a folder named 000001-step40"):
+    with pytest.raises(DamagedCheckpoint, match="belongs in a folder named 000001-step40"):
         newest(copy)
 
 
@@ -201,7 +201,7 @@ def part(values):
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "no checkpoint": (lambda v: v.update(format="other"), "it is no sb3_atari_dqn checkpoint"),
+    "no checkpoint": (lambda v: v.update(format="other"), "its format is not sb3_atari_dqn checkpoint"),
     "a list": (lambda v: ["a\n}"], "valid JSON"),
     "version true": (lambda v: v.update(format_version=True), "its format version is True"),
     "no version": (lambda v: v.pop("format_version") and None, "its format version is None"),
@@ -290,7 +290,7 @@ def sealed_with(checkpoint: Checkpoint, part: str, **contents: bytes) -> None:
 def test_json_that_is_no_state_is_refused(copy, text):
     checkpoint = newest(copy)
     sealed_with(checkpoint, "model", json=text.encode())
-    with pytest.raises(DamagedCheckpoint, match=r"model\.json is damaged: it is no state"):
+    with pytest.raises(DamagedCheckpoint, match=r"model\.json is damaged: it is not a state"):
         newest(copy).state("model")
 
 
@@ -315,7 +315,7 @@ def test_arrays_that_claim_something_else_are_refused_before_memory_is_taken(cop
     sealed_with(newest(copy), "model", arrays=content)
     checkpoint = newest(copy)
     tracemalloc.start()
-    with pytest.raises(DamagedCheckpoint, match=r"model\.safetensors is damaged: it is no safetensors file"):
+    with pytest.raises(DamagedCheckpoint, match=r"model\.safetensors is damaged: it is not a safetensors file"):
         checkpoint.state("model")
     assert tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()
@@ -338,7 +338,7 @@ BOMB = 1 << 30
     [
         (zstandard.compress(bytes(BOMB)), 1000, "it unpacks to 1,073,741,824 bytes instead of 1,000"),
         (zstandard.ZstdCompressor(write_content_size=False).compress(bytes(BOMB)), 1000, "it unpacks to .* instead of"),
-        (zstandard.compress(bytes(1000)), 1000, "it is no safetensors file"),
+        (zstandard.compress(bytes(1000)), 1000, "it is not a safetensors file"),
         (b"not zstd", 1000, "."),
         (zstandard.compress(header("{}")) + zstandard.compress(bytes(BOMB)), 10, "."),
     ],
@@ -357,7 +357,7 @@ def test_frames_that_unpack_to_something_else_are_refused_before_memory_is_taken
 def test_frames_that_name_no_step_are_refused(copy, name):
     content = header(json.dumps({name: {"dtype": "U8", "shape": [1, 4], "data_offsets": [0, 4]}})) + bytes(4)
     sealed_frames(newest(copy), zstandard.compress(content), len(content))
-    with pytest.raises(DamagedCheckpoint, match="no frames"):
+    with pytest.raises(DamagedCheckpoint, match="which are not frames"):
         list(newest(copy).frames())
 
 

@@ -61,6 +61,27 @@ def test_the_new_file_takes_the_place_of_the_old_one(tmp_path):
     assert names(tmp_path) == ["model.zip"]
 
 
+def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    path, synced = tmp_path / "model.zip", []
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append((os.fstat(handle).st_size, path.read_bytes())))
+    write(path, b"newer")
+    assert synced == [(5, b"old")]
+
+
+def test_a_disk_that_does_not_take_the_content_leaves_the_old_file(tmp_path, monkeypatch):
+    def fails(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "model.zip"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="No space left"):
+        write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["model.zip"]
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, OSError])
 def test_an_interruption_leaves_the_old_file_whole_and_nothing_else(tmp_path, interruption):
     path = tmp_path / "model.zip"

@@ -1,17 +1,22 @@
 """Replay memories through the files of a checkpoint: another one goes on from them as the first one does."""
 
+import io
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
+from sb3_atari_dqn import ClassicDQN
+from sb3_atari_dqn.callbacks import SaveCheckpoints
 from sb3_atari_dqn.checkpoints.archive import CheckpointFolder
 from sb3_atari_dqn.checkpoints.checkpoint import Checkpoint, newest
 from sb3_atari_dqn.checkpoints.frame_files import FrameSource
 from sb3_atari_dqn.replay.buffer import FrameReplayBuffer
 from sb3_atari_dqn.replay.prioritized import PrioritizedFrameReplayBuffer
 from sb3_atari_dqn.replay.state import FrameChunk
+from tests.support.games import countdowns
 from tests.support.streams import Stream
 
 KINDS = [FrameReplayBuffer, PrioritizedFrameReplayBuffer]
@@ -76,3 +81,52 @@ def test_a_memory_from_a_checkpoint_goes_on_as_the_one_that_was_written(tmp_path
     later = list(stream.steps(10))
     for one, other in zip(use(original, later), use(third, later), strict=True):
         assert_equal_batches(one, other)
+
+
+def loaded_from_a_file(model, other) -> None:
+    file = io.BytesIO()
+    other.save_replay_buffer(file)
+    file.seek(0)
+    model.load_replay_buffer(file)
+
+
+def reset(model, other) -> None:
+    model.replay_buffer.reset()
+
+
+def exchanged(model, other) -> None:
+    model.replay_buffer = other.replay_buffer
+
+
+def left_alone(model, other) -> None:
+    pass
+
+
+def build(seed: int) -> ClassicDQN:
+    pace = {"buffer_size": 200, "learning_starts": 1000, "device": "cpu"}
+    kept = {"replay_buffer_kwargs": {"n_stack": 1}, "optimize_memory_usage": True}
+    return ClassicDQN("MlpPolicy", countdowns(7), seed=seed, **pace, **kept)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [loaded_from_a_file, reset, exchanged, left_alone])
+def test_a_memory_that_was_replaced_between_two_trainings_is_written_as_a_whole(tmp_path, change):
+    """Else the checkpoint would show the frames that the old one held at these steps."""
+
+    callback, other = SaveCheckpoints("1h", folder=tmp_path), build(2).learn(100)
+    model = build(1).learn(60, callback=callback)
+    files = [newest(tmp_path / "checkpoints").manifest.frames]
+    change(model, other)
+    model.learn(40, callback=callback, reset_num_timesteps=False)
+    files.append(newest(tmp_path / "checkpoints").manifest.frames)
+    original = cast(FrameReplayBuffer, model.replay_buffer)
+    again = load(tmp_path / "checkpoints", cast(FrameReplayBuffer, build(3).replay_buffer))
+    slots = np.arange(original.size())
+    assert_equal_batches(*(each.samples_at(slots, np.zeros_like(slots)) for each in (original, again)))
+    assert (set(files[0]) <= set(files[1])) == (change is left_alone), "frames that did not change are written once"
+
+
+def test_a_continued_training_writes_only_its_own_frames(tmp_path):
+    build(1).learn(60, callback=SaveCheckpoints("1h", folder=tmp_path))
+    before = newest(tmp_path / "checkpoints").manifest.frames
+    ClassicDQN.resume(tmp_path, countdowns(7), SaveCheckpoints("1h", folder=tmp_path), 100, device="cpu")
+    assert set(before) < set(newest(tmp_path / "checkpoints").manifest.frames)

@@ -73,7 +73,7 @@ def test_a_state_of_another_kind_of_generator_is_refused():
     state = generator_state(random.Random(1))
     with pytest.raises(ValueError, match="python generator does not fit a numpy generator"):
         load_generator_state(np.random.default_rng(), state)
-    with pytest.raises(TypeError, match="no random generator"):
+    with pytest.raises(TypeError, match="is not a random generator"):
         generator_state("seed")  # type: ignore[arg-type]
 
 

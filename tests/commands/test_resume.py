@@ -177,7 +177,7 @@ def test_a_complete_run_accepts_a_higher_number_of_steps(tmp_path, undisturbed):
         ("gym_packages: [payload]", "it would run payload"),
         ("gym_packages: [json, --env-kwargs, \"a:__import__('os').abort()\"]", "it would run json, --env-kwargs"),
         ("num_threads: --help", "num_threads '--help', not a whole number"),
-        ("algo: --track", "algo '--track', which is no name"),
+        ("algo: --track", "algo '--track', which is not a name"),
     ],
 )
 def test_the_command_line_of_a_stranger_is_not_typed_again(tmp_path, undisturbed, monkeypatch, line, message):
@@ -191,7 +191,7 @@ def test_the_command_line_of_a_stranger_is_not_typed_again(tmp_path, undisturbed
     with pytest.raises(ValueError, match=re.escape(message)):
         open_run(folder, 4000)
     if "gym_packages" in line and "--" in line:
-        with pytest.raises(ValueError, match="gym_packages 1 '--env-kwargs', which is no name"):
+        with pytest.raises(ValueError, match="gym_packages 1 '--env-kwargs', which is not a name"):
             open_run(folder, 4000, trust=True)
 
 

@@ -131,6 +131,28 @@ def test_priorities_and_the_random_generator_go_on_where_they_were():
     assert loaded.sampler.max_priority == original.sampler.max_priority > 5
 
 
+@pytest.mark.parametrize(("saved_alpha", "alpha"), [(1.0, 0.5), (0.6, 1.0), (0.5, 0.0), (0.6, 0.6)])
+def test_priorities_count_with_the_exponent_of_the_buffer_that_loads_them(saved_alpha, alpha):
+    original, other = (
+        filled(Stream(n_envs=2, seed=5), 9, 6, PrioritizedFrameReplayBuffer, alpha=each)
+        for each in (saved_alpha, alpha)
+    )
+    for buffer in (original, other):
+        buffer.update_priorities(np.arange(12), np.linspace(0.1, 9, 12))
+    loaded = make(Stream(n_envs=2, seed=5), 9, PrioritizedFrameReplayBuffer, alpha=alpha)
+    read(loaded, saved(original), "file")
+    np.testing.assert_allclose(loaded.sampler.tree.leaves, other.sampler.tree.leaves, rtol=1e-12)
+    assert loaded.sampler.max_priority == other.sampler.max_priority
+
+
+def test_an_exponent_of_zero_has_forgotten_the_priorities():
+    original = filled(Stream(n_envs=2, seed=5), 9, 6, PrioritizedFrameReplayBuffer, alpha=0)
+    original.update_priorities(np.arange(4), np.array([1.0, 2.0, 3.0, 24.0]))
+    loaded = make(Stream(n_envs=2, seed=5), 9, PrioritizedFrameReplayBuffer, alpha=0.5)
+    read(loaded, saved(original), "file")
+    np.testing.assert_allclose(loaded.sampler.tree.leaves, [24.000001**0.5] * 12 + [0] * 6, rtol=1e-12)
+
+
 def test_a_uniform_buffer_fills_a_prioritized_one_at_highest_priority_and_the_other_way_round():
     stream = Stream()
     prioritized = make(stream, 10, PrioritizedFrameReplayBuffer)

@@ -229,7 +229,7 @@ def test_a_pipe_is_no_file_of_a_run(name, tmp_path):
     os.mkfifo(tmp_path / name)
     read: dict[str, Any] = {"args.yml": read_args, "config.yml": read_config}
     read |= {"vecnormalize.pkl": read_statistics, "model.zip": read_attributes}
-    with pytest.raises(ValueError, match=r"it is no file|is a pipe"):
+    with pytest.raises(ValueError, match=r"it is not a file|is a pipe"):
         read[name](tmp_path / name)
 
 
