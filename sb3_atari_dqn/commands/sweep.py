@@ -63,9 +63,9 @@ class _Screen(Display):
         """An error here must not stop the other runs; at the end it is raised."""
         super().ended(job, text)
         try:
-            write_table(self._runs, self._folder, self._out)
-        except OSError as error:
-            self.note(f"{self._out} was not written: {error}")
+            _write_table(self._runs, self._folder, self._out)
+        except ValueError as error:
+            self.note(str(error))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -124,13 +124,29 @@ def _check_out(out: Path) -> None:
 
 
 def _print_status(chosen: Sequence[Run], runs: Sequence[Run], folder: Path, out: Path) -> None:
+    problems = []
     with report_user_errors("sweep"):
         lines = [status(chosen, folder, time.time(), shutil.get_terminal_size().columns, _running(chosen, folder))]
         if folder.is_dir():
-            written, left_out = write_table(runs, folder, out)
-            lines += [f"{written} of {len(runs)} runs, those with a finished episode, are in {out}", *left_out]
+            try:
+                written, left_out = _write_table(runs, folder, out)
+                lines += [f"{written} of {len(runs)} runs, those with a finished episode, are in {out}", *left_out]
+            except ValueError as error:
+                problems = [str(error)]
         lines += [each for run in chosen if (each := _change_of(Place(run, folder)))][:1]
-    report("sweep", "\n".join(lines))
+    report("sweep", "\n".join([*lines, *problems]))
+    if problems:
+        sys.exit(2)
+
+
+def _write_table(runs: Sequence[Run], folder: Path, out: Path) -> tuple[int, list[str]]:
+    """:raises ValueError: if the table cannot be written"""
+    try:
+        return write_table(runs, folder, out)
+    except OSError as error:
+        raise ValueError(
+            f"{out} cannot be written ({error.strerror or error}): make room, or write it elsewhere with --status --out"
+        ) from error
 
 
 def _running(runs: Sequence[Run], folder: Path) -> set[str]:
@@ -179,8 +195,8 @@ def _run(args: argparse.Namespace, chosen: Sequence[Run], runs: Sequence[Run], f
         runner = Runner(pool, screen)
         runner.run(waiting)
     with report_user_errors("sweep"):
-        _, left_out = write_table(runs, folder, out)
         screen.finish()
+        _, left_out = _write_table(runs, folder, out)
     report("sweep", "\n".join([*left_out, f"Wrote {out}"]))
     sys.exit(130 if runner.stopped else 1 if runner.failed else 0)
 
@@ -196,7 +212,7 @@ def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: Ex
     from sb3_atari_dqn.zoo.known import check_trainings
 
     confs = {run.conf for run in runs if run.conf}
-    packages = check_trainings({run.algorithm for run in runs}, confs, {run.env for run in runs})
+    packages = check_trainings([(run.algorithm, run.conf, run.env) for run in runs])
     for run in runs:
         check_names(run.algorithm, run.params)
     if args.ray is None:

@@ -100,8 +100,7 @@ def _workers(args: argparse.Namespace, rest: Sequence[str]) -> list[Worker]:
     if (file := file_of(args.storage)) is not None:
         args.storage = with_file(args.storage, file.absolute())  # a worker may have another working directory
     storage, password = without_password(args.storage)
-    confs = {args.conf} if args.conf else set()
-    args.packages = check_trainings({args.algo}, confs, {args.env})
+    args.packages = check_trainings([(args.algo, args.conf, args.env)])
     check_names(args.algo, (text.partition(":")[0] for text in args.params))
     prepare_storage(args.storage)
     common = ["--algo", args.algo, "--env", args.env, *(["-conf", args.conf] if args.conf else []), *rest]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +111,19 @@ def _params(where: str, params: Any) -> dict[str, Any]:
         if key in params:
             raise ValueError(f"{where}: params cannot have {key}: give {own} to the study")
     for key, value in params.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{where}: {key} of params must be finite, got {value}")
+        for number in _floats(value):
+            if not math.isfinite(number):
+                raise ValueError(f"{where}: {key} of params must be finite, got {number}")
     return params
+
+
+def _floats(value: Any) -> Iterator[float]:
+    """:return: those in a value of YAML, at any depth"""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _floats(each)
 
 
 def _list(where: str, values: Any) -> list[Any]:

@@ -81,6 +81,12 @@ class TrainingAttempt(ProcessAttempt):
 
     def poll(self) -> Outcome | None:
         """:return: None while it runs"""
+        try:
+            return self._poll()
+        except OSError as error:  # such as a full disk; other jobs go on
+            return Outcome(FAILED, f"failed: {error.filename or self._place.folder}: {error.strerror or error}")
+
+    def _poll(self) -> Outcome | None:
         if self._process is None:
             return self._begin()
         status = self._process.poll()

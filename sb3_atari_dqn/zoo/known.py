@@ -4,15 +4,14 @@ import difflib
 from collections.abc import Collection
 from importlib.util import find_spec
 
+from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.validation import check_known
 from sb3_atari_dqn.zoo.packaged_configs import profiles
 
 
-def check_trainings(algorithms: Collection[str], confs: Collection[str], env_ids: Collection[str]) -> set[str]:
+def check_trainings(trainings: Collection[tuple[str, str | None, str]]) -> set[str]:
     """
-    :param algorithms: of the zoo's --algo
-    :param confs: of the zoo's -conf; files are not looked for
-    :param env_ids: of the zoo's --env
+    :param trainings: the zoo's --algo, -conf and --env of each; configuration files are not looked for
     :return: packages that define the environments
     :raises ValueError: if the zoo does not know one of them
     """
@@ -20,11 +19,13 @@ def check_trainings(algorithms: Collection[str], confs: Collection[str], env_ids
     import rl_zoo3.import_envs  # noqa: F401  registers environments
     from rl_zoo3.utils import ALGOS
 
-    for name in algorithms:
-        check_known("algorithm", name, ALGOS)
-    for name in confs:
-        if name.isidentifier() and find_spec(name) is None:  # it may be a module
-            check_known("conf", name, profiles())
+    env_ids = {env_id for _, _, env_id in trainings}
+    for algorithm, conf, _ in trainings:
+        check_known("algorithm", algorithm, ALGOS)
+        if conf is not None and conf.isidentifier() and find_spec(conf) is None:  # it may be a module
+            check_known("conf", conf, profiles())
+            if algorithm not in ALGORITHMS:
+                raise ValueError(f"conf {conf} is for the algorithms of this package, not {algorithm}: leave it out")
     for name in env_ids:
         if name not in gym.registry:
             close = difflib.get_close_matches(name, gym.registry, n=1)

@@ -1,6 +1,7 @@
 """Studies: their declarations, commands, records, tables, and real runs that are stopped, killed and continued."""
 
 import csv
+import errno
 import fcntl
 import json
 import os
@@ -104,6 +105,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"hours": 0}, "study tiny: hours must be a number in (0, 8760], got 0"),
     ({"params": ["gamma:1"]}, "study tiny: params must be a mapping such as {gamma: 0.99}, got ['gamma:1']"),
     ({"params": {"gamma": float("nan")}}, "study tiny: gamma of params must be finite, got nan"),
+    (
+        {"params": {"policy_kwargs": {"a": [float("inf")]}}},
+        "study tiny: policy_kwargs of params must be finite, got inf",
+    ),
     ({"params": {"seed": 3}}, "study tiny: params cannot have seed: give seeds to the study"),
     ({"settings": {"algorithm": "dqn"}}, "study tiny: settings must be a list"),
     ({"settings": ["dqn"]}, "study tiny: a setting must be a mapping with algorithm, got 'dqn'"),
@@ -426,6 +431,33 @@ def test_a_training_that_fails_when_it_is_stopped_has_failed(tmp_path, hours):
     assert (training.place.record().ended, training.place.record().status) == (None, 1)
 
 
+def test_a_run_whose_record_cannot_be_written_fails_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    """As on a full disk."""
+    save = Place.save
+
+    def full(self, record):
+        if self.run.game == "Pong":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(self, record)
+
+    monkeypatch.setattr(Place, "save", full)
+    monkeypatch.setattr(Run, "begin", lambda *_: [sys.executable, "-c", ""])
+    file = declared(tmp_path, games=["Pong", "Breakout"])
+    status, output = told(capsys, file, "--runs", tmp_path, "--parallel", 2)
+    assert status == 1
+    assert f"Pong, seed 0: failed: {tmp_path / 'tiny/dqn_qr_short/seed0'}: No space left on device" in output
+    assert "Breakout, seed 0: done (steps)" in output
+
+
+def test_the_status_is_shown_if_the_table_cannot_be_written(tmp_path, capsys):
+    file = declared(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    status, output = told(capsys, file, "--runs", tmp_path, "--status", "--out", "/proc/none.csv")
+    assert status == 2
+    assert re.search(r"dqn_qr short +Pong +0  waiting\n", output)
+    assert output.splitlines()[-1].startswith("/proc/none.csv cannot be written (")
+
+
 def test_a_study_that_is_done_does_nothing(tmp_path, capsys):
     runs = runs_of("pong_short", OURS)
     for each in runs:
@@ -497,6 +529,11 @@ def test_one_program_at_a_time_runs_a_study(tmp_path, capsys):
         ({"steps": 10**16}, [], "study tiny: steps must be at most"),
         ({"settings": [{"algorithm": "dqn_quer"}]}, [], "Unknown algorithm 'dqn_quer'; known: a2c, "),
         ({"settings": [{"algorithm": "dqn_qr", "conf": "shrt"}]}, [], "Unknown conf 'shrt'; known: "),
+        (
+            {"settings": [{"algorithm": "dqn", "conf": "short"}]},
+            [],
+            "conf short is for the algorithms of this package, not dqn: leave it out",
+        ),
         ({"games": ["Pung"]}, [], "Unknown environment 'PungNoFrameskip-v4'; did you mean PongNoFrameskip-v4?"),
         ({}, ["--ray", "127.0.0.1:1"], "ray: no cluster at 127.0.0.1:1 (Connection refused): start one"),
         ({}, ["--ray", "ray://me:secret@head:1"], "ray: address must be HOST:PORT"),
