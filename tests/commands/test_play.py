@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from gymnasium import spaces
+from rl_zoo3 import ALGOS
 
 from sb3_atari_dqn import DuelingDQN, RainbowDQN, UnsafeFile
 from sb3_atari_dqn.callbacks import video
@@ -368,6 +369,21 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
     assert says in printed
     assert printed.count("\n") == 1
     assert not (runs / "video.mp4").exists()
+
+
+@pytest.mark.parametrize("algo", ["qrdqn", "dqn_c51"])  # SB3's own network is checked by nothing else
+def test_a_diverged_model_is_one_line_and_leaves_no_video(logs, tmp_path, runs, capsys, algo):
+    shutil.copytree(logs / algo / "CartPole-v1_1", tmp_path / "run")
+    saved = tmp_path / "run" / "CartPole-v1.zip"
+    model = ALGOS[algo].load(saved)
+    for parameter in model.policy.parameters():
+        parameter.data.fill_(np.nan)
+    model.save(saved)
+    with pytest.raises(SystemExit, match="2"):
+        play.main([str(tmp_path / "run"), "-o", "video.mp4"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"play: error: {saved}: The network gives an action value of nan")
+    assert not list(runs.glob("*.mp4"))
 
 
 @pytest.mark.slow
