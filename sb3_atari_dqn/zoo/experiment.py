@@ -7,7 +7,7 @@ Each function replaces the method of the same name of the zoo's ``ExperimentMana
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -223,7 +223,10 @@ def learn(upstream: Upstream, manager: Any, model: Any) -> None:
 
 
 def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
-    """Select the search space by policy, and create Optuna's tables safely when several processes start at once."""
+    """
+    Select the search space by policy, create Optuna's tables safely when several processes start at once, and propose
+    other trials than before where a study is resumed with the same seed.
+    """
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 
     from sb3_atari_dqn.zoo import tuning
@@ -238,6 +241,9 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     HYPERPARAMS_SAMPLER[manager.algo] = tuning.sampler(ALGORITHMS[manager.algo], pixels, n_step, options)
     if manager.storage is not None:
         tuning.prepare_storage(manager.storage)
+        sampling = copy(manager)
+        sampling.seed = tuning.sampler_seed(manager.seed, manager.storage, manager.study_name)
+        manager._create_sampler = sampling._create_sampler
     upstream(manager)
 
 

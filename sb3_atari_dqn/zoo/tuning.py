@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -142,6 +143,22 @@ def prepare_storage(storage: str) -> None:
                 f"--storage {_redacted(storage)} needs a database driver that is not installed ({error}); "
                 "for PostgreSQL: pip install 'sb3-atari-dqn[postgres]'"
             ) from error
+
+
+def sampler_seed(seed: int, storage: str, study_name: str | None) -> int:
+    """
+    :param seed: of the worker
+    :param storage: the zoo's ``--storage``, prepared
+    :param study_name: the zoo's ``--study-name``; None: a new study
+    :return: the seed itself for a new study, and another one for each number of trials that the study has: a sampler
+        that begins again with the same seed proposes the same parameters again
+    """
+    if storage.endswith(".log") and not Path(storage).exists():
+        return seed
+    opened = _open_journal(storage) if storage.endswith(".log") else RDBStorage(storage)
+    studies = optuna.get_all_study_summaries(opened, include_best_trial=False)
+    trials = next((study.n_trials for study in studies if study.study_name == study_name), 0)
+    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0]) if trials else seed
 
 
 def check_trial(storage: str, study_name: str, trial_id: int | None) -> None:
