@@ -6,6 +6,7 @@ search space differs from the common one.
 """
 
 import re
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -124,11 +125,13 @@ def prepare_storage(storage: str) -> None:
     empty database, one fails with an IntegrityError. A retry finds the other's tables.
 
     :param storage: the zoo's ``--storage``
-    :raises ValueError: if the database cannot be opened or its driver is missing
+    :raises ValueError: if the journal or the database cannot be opened or created, or its driver is missing
     """
     if storage.endswith(".log"):
         if Path(storage).exists():
             _open_journal(storage)
+        else:
+            _check_creatable(storage)
         return
     for attempt in range(_ATTEMPTS):
         try:
@@ -263,8 +266,24 @@ def _open_existing(storage: str) -> BaseStorage:
 def _open_journal(path: str) -> BaseStorage:
     try:
         return JournalStorage(JournalFileBackend(path))
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    except (ValueError, KeyError) as error:
         raise ValueError(f"--storage {path} is not an Optuna journal: {error!r}") from error
+
+
+def _check_creatable(path: str) -> None:
+    """:raises ValueError: if a new journal, which the zoo creates with its folder, could not be written"""
+    folder = next(each for each in Path(path).absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: str, error: OSError) -> ValueError:
+    return ValueError(f"--storage {path} cannot be written ({error.strerror or error}): give another path")
 
 
 def _url(storage: str) -> URL:

@@ -275,6 +275,19 @@ def test_a_storage_that_is_none_is_named(runs, storage):
         tuning.prepare_storage(storage)
 
 
+@pytest.mark.parametrize("storage", ["folder.log", "file/study.log", "/proc/none/study.log"])
+def test_a_journal_that_cannot_be_written_is_named_with_a_way_out(runs, storage):
+    (runs / "folder.log").mkdir()
+    (runs / "file").touch()
+    with pytest.raises(ValueError, match=rf"--storage {storage} cannot be written \(\w.*\): give another path"):
+        tuning.prepare_storage(storage)
+
+
+def test_a_journal_that_does_not_exist_is_not_created_by_the_check(runs):
+    tuning.prepare_storage("new/study.log")
+    assert list(runs.iterdir()) == []
+
+
 def _open(url: str, prepare: bool) -> str:
     try:
         (tuning.prepare_storage if prepare else optuna.storages.RDBStorage)(url)
