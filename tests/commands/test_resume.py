@@ -200,7 +200,7 @@ def test_a_run_that_cannot_be_written_is_refused(tmp_path, undisturbed):
     shutil.copytree(undisturbed, folder)
     (folder / "checkpoints" / ".lock").unlink()
     (folder / "checkpoints" / ".lock").mkdir()  # no file can be written there, not even by root
-    with pytest.raises(ValueError, match=r"run cannot be continued, .* \(\[Errno .*\.lock'\): copy the run to a folder"):
+    with pytest.raises(ValueError, match=r"run cannot be continued, .*\.lock'\): copy the run to a folder"):
         open_run(folder, 4000)
 
 
