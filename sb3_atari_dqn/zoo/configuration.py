@@ -23,6 +23,7 @@ from sb3_atari_dqn.distributed.settings import ActorSettings
 from sb3_atari_dqn.validation import as_int, check_between, check_options
 from sb3_atari_dqn.zoo import checkpointing
 from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
+from sb3_atari_dqn.zoo.profiles import profile_of
 
 #: Constructor arguments that the zoo sets itself, from the command line.
 _SET_BY_THE_ZOO = {"self", "env", "tensorboard_log", "seed", "verbose", "device", "_init_setup_model"}
@@ -123,6 +124,8 @@ def check_file(config: str, env_id: str, is_atari: bool) -> None:
         check_options(f"{config}: the hyperparameters of {name}", settings)
     common = "atari" if is_atari else "default"
     if env_id not in content and common not in content:
+        if profile := profile_of(config):
+            raise ValueError(f"-conf {profile} is for Atari games, and {env_id} is none: omit -conf, or change --env")
         held = ", ".join(map(str, content)) or "nothing"
         raise ValueError(
             f"{config} has entries for {held}, but none for {env_id}: add {env_id}: or {common}:, or change --env"
