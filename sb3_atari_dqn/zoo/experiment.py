@@ -21,6 +21,7 @@ from sb3_atari_dqn.algorithms.arguments import under_new_names
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.checkpoints.allowed_names import trusts
+from sb3_atari_dqn.checkpoints.model_files import ForeignModel
 from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.validation import check_device
 from sb3_atari_dqn.zoo import checkpointing, continued_run, native_envs, recorders, run_folder
@@ -177,12 +178,25 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
 def setup_experiment(upstream: Upstream, manager: Any) -> Any:
     """Remove the run folder if the set-up fails: ``enjoy`` would open it as the latest run."""
     with run_folder.removed_on_failure(manager), continued_run.restored_on_failure(manager):
-        results = upstream(manager)
+        with _foreign_model_named():
+            results = upstream(manager)
         if results is not None and manager.continued is not None:
             continued_run.load(manager, results[0])
     if results is None:  # tuning writes its report elsewhere and leaves its run folder empty
         run_folder.remove(manager)
     return results
+
+
+@contextmanager
+def _foreign_model_named() -> Iterator[None]:
+    """:raises ValueError: where ``-i`` names a model of another algorithm of ours, with the option that fits it"""
+    try:
+        yield
+    except ForeignModel as error:
+        names = [name for name, algorithm in ALGORITHMS.items() if algorithm.class_name == error.saved_by]
+        if not names:
+            raise
+        raise ValueError(f"{error.holds}: continue it with --algo {names[0]}") from error
 
 
 def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:

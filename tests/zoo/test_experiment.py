@@ -7,6 +7,7 @@ import yaml
 from rl_zoo3 import exp_manager
 from stable_baselines3 import DQN, PPO
 
+from sb3_atari_dqn import ClassicDQN
 from tests.support.commands import TINY_ATARI, files, train
 
 PONG = ("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "--eval-freq", "-1")
@@ -267,6 +268,13 @@ def test_a_run_that_dies_before_its_first_step_leaves_no_folder(runs, monkeypatc
 def test_continuing_from_another_algorithm_is_refused(runs, algorithm):
     algorithm("MlpPolicy", "CartPole-v1").save(runs / "other.zip")
     with pytest.raises(ValueError, match=r"other\.zip.*DuelingDQN"):
+        train(*CARTPOLE, "-i", "other.zip")
+    assert files(runs) == ["other.zip"]
+
+
+def test_continuing_from_another_algorithm_of_ours_names_the_option(runs):
+    ClassicDQN("MlpPolicy", "CartPole-v1", buffer_size=100).save(runs / "other.zip")
+    with pytest.raises(ValueError, match=r"other\.zip holds a ClassicDQN, .*: continue it with --algo dqn_classic$"):
         train(*CARTPOLE, "-i", "other.zip")
     assert files(runs) == ["other.zip"]
 
