@@ -59,8 +59,8 @@ class Rows(NamedTuple):
 
 class Column(Protocol):
     """
-    What can be drawn beside the names of the actions. In pixels, SHORTEST and TALLEST: bounds of the height of its rows;
-    FOOTER: below them; LEADING: by which text is smaller than its row.
+    What can be drawn beside the names of the actions. In pixels, SHORTEST and TALLEST: limits of the height of its
+    rows; FOOTER: below them; LEADING: by which text is smaller than its row.
 
     :param numbers: one per row: one per action, after the state value if that has a row
     """
