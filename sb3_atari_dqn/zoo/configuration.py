@@ -191,10 +191,44 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     if hyperparams.get("frame_stack") and "VecRepeatFirstStack" in str(hyperparams.get("vec_env_wrapper")):
         raise ValueError("frame_stack and VecRepeatFirstStack (vec_env_wrapper) both stack frames: remove one of them")
     rate = hyperparams.get("learning_rate")
-    if isinstance(rate, str) and not re.fullmatch(r"lin_[0-9.]+(e[-+]?[0-9]+)?", rate):
+    if isinstance(rate, str) and not re.fullmatch(r"lin_([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", rate):
         raise ValueError(f"learning_rate must be a number (0.0001 or !!float 1e-4) or linear (lin_1e-4), got {rate!r}")
     if rate is not None and not isinstance(rate, str):
         check_between("learning_rate", rate, 0, 1)
+    normalize = hyperparams.get("normalize")
+    if not isinstance(normalize, bool | str | dict | None):
+        raise ValueError(
+            f"normalize must be true, false or a mapping such as {{norm_reward: false}}, got {normalize!r}"
+        )
+
+
+def evaluate_texts(config: str, hyperparams: dict[str, Any], names: dict[str, Any]) -> None:
+    """
+    Replace texts by the mappings that the zoo would make of them.
+
+    :param hyperparams: is changed
+    :param names: that the texts may use
+    :raises ValueError: if one is no expression, or is none of a mapping
+    """
+    for key in ("normalize", *_EVALUATED):
+        if not isinstance(text := hyperparams.get(key), str):
+            continue
+        where = f"{config} or the command line: {key}"
+        try:
+            options = eval(text, names)
+        except Exception as error:  # as any code
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{where}: {text!r} cannot be evaluated ({reason}): write a YAML mapping") from error
+        if options is not None or key == "monitor_kwargs":
+            check_options(where, options)
+        hyperparams[key] = options
+
+
+def check_monitor_kwargs(options: Mapping[str, Any]) -> None:
+    """:raises ValueError: if ``info_keywords`` is not a list of names"""
+    keywords = options.get("info_keywords", ())
+    if not (isinstance(keywords, list | tuple) and all(isinstance(each, str) for each in keywords)):
+        raise ValueError(f"monitor_kwargs: info_keywords must be a list of names such as [score], got {keywords!r}")
 
 
 def check_callbacks(callback: Any) -> None:

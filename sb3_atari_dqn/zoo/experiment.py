@@ -30,7 +30,9 @@ from sb3_atari_dqn.zoo.configuration import (
     check_file,
     check_keys,
     check_mappings,
+    check_monitor_kwargs,
     check_values,
+    evaluate_texts,
     nest,
 )
 from sb3_atari_dqn.zoo.named_classes import named_classes
@@ -161,6 +163,7 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     :raises ValueError: on an unknown or missing key, or a preset that does not fit the environment
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
+    evaluate_texts(manager.config, hyperparams, vars(import_module("rl_zoo3.exp_manager")))
     wrappers = named_classes("env_wrapper", hyperparams.get("env_wrapper"))
     preset_env_kwargs = env_kwargs_of_presets(manager.env_name.gym_id, wrappers)
     native, ray = hyperparams.pop("native_envs", "auto"), hyperparams.pop("ray", None)
@@ -168,6 +171,7 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     manager.checkpoint_freq = hyperparams.pop("checkpoint_freq", checkpointing.DEFAULT)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
+    check_monitor_kwargs(manager.monitor_kwargs)
     if "info_keywords" in manager.monitor_kwargs:  # SB3 expects a tuple, YAML gives a list
         manager.monitor_kwargs["info_keywords"] = tuple(manager.monitor_kwargs["info_keywords"])
     manager.env_kwargs = {**preset_env_kwargs, **manager.env_kwargs}
