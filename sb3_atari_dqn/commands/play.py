@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> None:
         set_random_seed(args.seed)
         env = run.create_env(args.seed)
         model = run.load_model(env, args.seed, args.device)
+        _check_parameters(run, model)
         deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
         player = EpisodePlayer(model, env, deterministic, run.score_key)
         renderer = FrameRenderer(
@@ -170,9 +172,16 @@ def _record(player: EpisodePlayer, renderer: FrameRenderer, args: argparse.Names
         video.discard()
 
 
+def _check_parameters(run: SavedRun, model: Any) -> None:
+    """:raises ValueError: if one is NaN or infinite, as after a diverged training, from which other algorithms crash"""
+    for name, parameter in model.policy.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ValueError(f"{run.model_path}: its parameter {name} holds NaN or infinity. Load another model.")
+
+
 @contextmanager
 def _damage_reported(run: SavedRun) -> Iterator[None]:
-    """:raises SystemExit: with one line, if the network gives NaN or infinity, as that of a diverged training"""
+    """:raises SystemExit: with one line, if action values overflow, as in a diverging training"""
     try:
         yield
     except NonFiniteValues as error:

@@ -371,18 +371,25 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
     assert not (runs / "video.mp4").exists()
 
 
-@pytest.mark.parametrize("algo", ["qrdqn", "dqn_c51"])  # SB3's own network is checked by nothing else
-def test_a_diverged_model_is_one_line_and_leaves_no_video(logs, tmp_path, runs, capsys, algo):
+@pytest.mark.parametrize(
+    ("algo", "value", "says"),
+    [
+        ("ppo", np.nan, "its parameter mlp_extractor.policy_net.0.weight holds NaN or infinity"),
+        ("dqn_c51", np.nan, "its parameter q_net."),
+        ("dqn_c51", 1e30, "The network gives an action value of "),
+        ("qrdqn", 1e30, "The network gives an action value of "),
+    ],
+)
+def test_a_diverged_model_is_one_line_and_leaves_no_video(logs, tmp_path, runs, capsys, algo, value, says):
     shutil.copytree(logs / algo / "CartPole-v1_1", tmp_path / "run")
     saved = tmp_path / "run" / "CartPole-v1.zip"
     model = ALGOS[algo].load(saved)
     for parameter in model.policy.parameters():
-        parameter.data.fill_(np.nan)
+        parameter.data.fill_(value)
     model.save(saved)
     with pytest.raises(SystemExit, match="2"):
         play.main([str(tmp_path / "run"), "-o", "video.mp4"])
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"play: error: {saved}: The network gives an action value of nan")
+    assert f"play: error: {saved}: {says}" in capsys.readouterr().err
     assert not list(runs.glob("*.mp4"))
 
 
