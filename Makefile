@@ -26,7 +26,7 @@ train: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-# In a minute and a half, while one works: no programs, browsers, servers or long trainings.
+# In two to three minutes, while one works: no programs, browsers, servers or long trainings.
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser and not postgres and not gpu" $(ARGS)
 

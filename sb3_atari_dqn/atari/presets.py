@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 GRAYSCALES = ("luma", "mean")
+MOST_FRAMES = 3600  # of a step or no-op start: a minute of the game
 MOST_PIXELS = 2048  # per side: ten times the console's
 RESIZES = ("area", "bilinear", "nearest", "stride")
 
@@ -76,8 +77,16 @@ class AtariPreset:
             self._require(isinstance(getattr(self, name), bool), name, "use true or false")
 
     def _check_frames(self) -> None:
-        self._require(_is_whole(self.noop_max, 0), "noop_max", "use an integer number of steps, 0 for none")
-        self._require(_is_whole(self.frame_skip, 1), "frame_skip", "use an integer number of frames, 1 for no skip")
+        self._require(
+            _is_whole(self.noop_max, 0) and self.noop_max <= MOST_FRAMES,
+            "noop_max",
+            f"use an integer number of steps, 0 for none, at most {MOST_FRAMES}",
+        )
+        self._require(
+            _is_whole(self.frame_skip, 1) and self.frame_skip <= MOST_FRAMES,
+            "frame_skip",
+            f"use an integer number of frames, 1 for no skip, at most {MOST_FRAMES}",
+        )
         self._require(
             _is_whole(self.max_pool_frames, 1) and self.max_pool_frames <= self.frame_skip,
             "max_pool_frames",

@@ -228,6 +228,21 @@ def is_sb3_dqn(attributes: dict[str, Any]) -> bool:
     return "algorithm" not in attributes and policy in (SB3MlpPolicy, SB3CnnPolicy, SB3MultiInputPolicy)
 
 
+class ForeignModel(ValueError):
+    """
+    Another algorithm of this package saved the model.
+
+    :param path: of the model
+    :param saved_by: name of the class that saved it
+    :param algorithm: name of the class that loads it
+    """
+
+    def __init__(self, path: ModelPath, saved_by: str, algorithm: str) -> None:
+        self.saved_by = saved_by
+        self.holds = f"{path} holds a {saved_by}, not a {algorithm}"
+        super().__init__(f"{self.holds}; load it with {saved_by}.load().")
+
+
 def refuse_foreign(path: ModelPath, attributes: dict[str, Any], algorithm: str) -> None:
     """
     :param attributes: from `read_attributes`
@@ -238,7 +253,7 @@ def refuse_foreign(path: ModelPath, attributes: dict[str, Any], algorithm: str) 
     if saved_by == algorithm:
         return
     if saved_by is not None:
-        raise ValueError(f"{path} holds a {saved_by}, not a {algorithm}; load it with {saved_by}.load().")
+        raise ForeignModel(path, saved_by, algorithm)
     policy = attributes.get("policy_class")
     home = getattr(policy, "__module__", "unknown module")
     way_out = "load it with the algorithm that saved it"

@@ -24,17 +24,18 @@ def report_user_errors(command: str) -> Iterator[None]:
 
 
 @contextmanager
-def written_to(path: Path) -> Iterator[None]:
+def written_to(path: Path, way_out: str = "give another path with -o") -> Iterator[None]:
     """
     Context for writing one file, inside :func:`report_user_errors`.
 
     :param path: of the file
+    :param way_out: the end of the message
     :raises ValueError: with a way out, in place of an OSError such as a full disk
     """
     try:
         yield
     except OSError as error:
-        raise ValueError(f"{path} cannot be written ({error.strerror or error}): give another path with -o") from error
+        raise ValueError(f"{path} cannot be written ({error.strerror or error}): {way_out}") from error
 
 
 def check_matplotlib(what: str) -> None:

@@ -66,13 +66,13 @@ def _to_folder(args: argparse.Namespace) -> list[str]:
         model, about = exports.load(args.model, *chosen)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from error
-    with written_to(args.output):
+    with written_to(args.output, "give another path"):
         written = model.export(args.output, args.onnx, args.training_state, about)
     lines = [f"Wrote {args.output}: {', '.join(written.files)}"]
     if written.left_out:
         lines.append(f"No model.onnx: {written.left_out}")
     if about.get("normalize"):
-        lines.append("The statistics of VecNormalize are not part of it: copy vecnormalize.pkl of the run as well")
+        lines.append("The statistics of VecNormalize are not part of it, so that play refuses it: play the run folder")
     return lines
 
 
@@ -82,6 +82,6 @@ def _to_zip(args: argparse.Namespace) -> list[str]:
     if args.output.exists():
         raise ValueError(f"{args.output} exists: remove it, or give another name")
     model = exports.import_folder(args.model)
-    with written_to(args.output):
+    with written_to(args.output, "give another path"):
         model.save(args.output)
     return [f"Wrote {args.output}: a {model.algorithm}"]

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +39,8 @@ examples:
   python -m sb3_atari_dqn look --recipe pong_elu --steps 0      # the frame stack right after a reset
 """
 
+_FRAME_STACK = 4
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -64,7 +67,7 @@ def main(arguments: list[str]) -> None:
         pipelines = _pipelines(args)
         output = args.output or Path(f"look-{'-'.join(args.recipe or [pipelines[0].env_id]).replace('/', '-')}.png")
         check_writable(output, ".png")
-        envs = [played_envs.create_untrained(each.env_id, each.hyperparams, args.seed) for each in pipelines]
+        envs = [_create(each, args.seed) for each in pipelines]
         sections = [_section(each, env, args) for each, env in zip(pipelines, envs, strict=True)]
     names = ", ".join(dict.fromkeys(each.env_id for each in pipelines))
     title = f"{names} after {args.steps} random steps, seed {args.seed}"
@@ -103,9 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--frame-stack",
         type=int_at_least(1),
-        default=4,
         metavar="K",
-        help="frames to stack for a preset (default: 4)",
+        help=f"frames to stack for a preset (default: {_FRAME_STACK})",
     )
     parser.add_argument(
         "--steps",
@@ -129,20 +131,26 @@ def _presets() -> dict[str, type[AtariPresetWrapper]]:
     return {
         name: thing
         for name, thing in named.items()
-        if isinstance(thing, type) and issubclass(thing, AtariPresetWrapper)
+        if isinstance(thing, type) and issubclass(thing, AtariPresetWrapper) and thing is not AtariPresetWrapper
     }
 
 
 def _pipelines(args: argparse.Namespace) -> list[Pipeline]:
-    """:raises ValueError: without an environment, or on an unknown preset or recipe"""
+    """:raises ValueError: without an environment, on an unknown preset or recipe, or if there are no frames to stack"""
     recipes = [_recipe(name, args.env) for name in args.recipe]
     if not args.env and not recipes:
         raise ValueError("no environment given: add --env PongNoFrameskip-v4, for instance, or --recipe NAME")
     env_id = args.env or recipes[0].env_id
-    if not (args.preset or recipes) and not played_envs.is_atari(env_id):
+    is_bare = not (args.preset or recipes) and not played_envs.is_atari(env_id)
+    specifications = args.preset or ([] if recipes or is_bare else ["NatureAtari"])
+    if args.frame_stack and not specifications:
+        raise ValueError(
+            f"--frame-stack {args.frame_stack} is for presets: add --preset, or omit it (a recipe has a stack of its "
+            "own, and environments other than Atari games none)"
+        )
+    if is_bare:
         return [Pipeline("no preprocessing", env_id, {})]
-    specifications = args.preset or ([] if recipes else ["NatureAtari"])
-    return [*recipes, *(_preset(text, env_id, args.frame_stack) for text in specifications)]
+    return [*recipes, *(_preset(text, env_id, args.frame_stack or _FRAME_STACK) for text in specifications)]
 
 
 def _preset(text: str, env_id: str, frame_stack: int) -> Pipeline:
@@ -179,6 +187,25 @@ def _recipe(name: str, env_id: str | None) -> Pipeline:
     return Pipeline(f"recipe {name}", recipe.env_id, hyperparams)
 
 
+@contextlib.contextmanager
+def _wrappers_fit(pipeline: Pipeline) -> Iterator[None]:
+    """:raises ValueError: in place of how wrappers fail that do not check their environment and options"""
+    try:
+        yield
+    except MemoryError as error:
+        raise ValueError(f"{pipeline.title}: {error}: choose a smaller --frame-stack or size") from error
+    except (AssertionError, UnboundLocalError) as error:
+        raise ValueError(
+            f"{pipeline.title} does not fit {pipeline.env_id}, or has wrong options ({type(error).__name__}: "
+            f"{error or 'no message'}): correct its options, or choose another wrapper"
+        ) from error
+
+
+def _create(pipeline: Pipeline, seed: int) -> VecEnv:
+    with _wrappers_fit(pipeline):
+        return played_envs.create_untrained(pipeline.env_id, pipeline.hyperparams, seed)
+
+
 def _section(pipeline: Pipeline, env: VecEnv, args: argparse.Namespace) -> Section:
     """Step one environment and close it.
 
@@ -189,7 +216,8 @@ def _section(pipeline: Pipeline, env: VecEnv, args: argparse.Namespace) -> Secti
     settings = settings_of(single)
     recorder = ObservationRecorder(single)
     _check_observation(pipeline.env_id, recorder.layers[0].observation_space.shape or ())
-    observation = _play(env, recorder, args.steps, args.seed)
+    with _wrappers_fit(pipeline):
+        observation = _play(env, recorder, args.steps, args.seed)
     shapes = [layer.observation_space.shape or () for layer in recorder.layers]
     frame_shape = single_frame_shape([*shapes, observation.shape])
     stages = [Panel(stage.name, stage.picture, stage.derived) for stage in recorder.stages()]

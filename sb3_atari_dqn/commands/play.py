@@ -2,12 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
@@ -17,6 +18,7 @@ from sb3_atari_dqn.commands.errors import report, report_user_errors, written_to
 from sb3_atari_dqn.commands.options import Renamed, int_at_least, seed
 from sb3_atari_dqn.commands.rendering import FrameRenderer
 from sb3_atari_dqn.episodes import EpisodePlayer, EpisodeStats, Step
+from sb3_atari_dqn.finite import NonFiniteValues
 from sb3_atari_dqn.networks.saliency import METHODS, PERTURBATION
 from sb3_atari_dqn.pictures.drawing import check_writable, complete_or_absent, end_of_links
 from sb3_atari_dqn.zoo import exports
@@ -55,12 +57,14 @@ def main(arguments: list[str]) -> None:
         set_random_seed(args.seed)
         env = run.create_env(args.seed)
         model = run.load_model(env, args.seed, args.device)
+        _check_parameters(run, model)
         deterministic = args.deterministic or not (args.stochastic or run.plays_stochastically)
         player = EpisodePlayer(model, env, deterministic, run.score_key)
         renderer = FrameRenderer(
             run.env_id, run.algo, run.model_name, model, env, None if args.no_saliency else args.saliency
         )
-    _record(player, renderer, args, output)
+    with _damage_reported(run):
+        _record(player, renderer, args, output)
     env.close()
     found = _report(run, player.episodes, args.seed, deterministic, output)
     scores = output.with_suffix(".json")
@@ -156,16 +160,33 @@ def _record(player: EpisodePlayer, renderer: FrameRenderer, args: argparse.Names
     """
     output = end_of_links(output)
     video = Video(output.parent, "mp4", 1, args.fps or actions_per_second(renderer.env))
-    steps = _with_progress(player, args.episodes, args.max_steps)
     try:
-        _add(video, renderer.draw(next(steps)), output)
-        with suppress(KeyboardInterrupt):
-            for step in steps:
-                _add(video, renderer.draw(step), output)
+        with closing(_with_progress(player, args.episodes, args.max_steps)) as steps:
+            _add(video, renderer.draw(next(steps)), output)
+            with suppress(KeyboardInterrupt):
+                for step in steps:
+                    _add(video, renderer.draw(step), output)
         with report_user_errors("play"), written_to(output):
             video.keep(output)
     finally:
         video.discard()
+
+
+def _check_parameters(run: SavedRun, model: Any) -> None:
+    """:raises ValueError: if one is NaN or infinite, as after a diverged training, from which other algorithms crash"""
+    for name, parameter in model.policy.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ValueError(f"{run.model_path}: its parameter {name} holds NaN or infinity. Load another model.")
+
+
+@contextmanager
+def _damage_reported(run: SavedRun) -> Iterator[None]:
+    """:raises SystemExit: with one line, if action values overflow, as in a diverging training"""
+    try:
+        yield
+    except NonFiniteValues as error:
+        with report_user_errors("play"):
+            raise ValueError(f"{run.model_path}: {error}") from error
 
 
 def _add(video: Video, frame: np.ndarray, output: Path) -> None:
@@ -173,7 +194,7 @@ def _add(video: Video, frame: np.ndarray, output: Path) -> None:
         video.add(frame)
 
 
-def _with_progress(player: EpisodePlayer, n_episodes: int, max_steps: int | None) -> Iterator[Step]:
+def _with_progress(player: EpisodePlayer, n_episodes: int, max_steps: int | None) -> Generator[Step]:
     with tqdm(player.steps(n_episodes, max_steps), total=max_steps, unit="step", mininterval=0.5) as progress:
         for step in progress:
             progress.set_description(

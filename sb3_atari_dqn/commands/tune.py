@@ -100,6 +100,10 @@ def _workers(args: argparse.Namespace, rest: Sequence[str]) -> list[Worker]:
     if (file := file_of(args.storage)) is not None:
         args.storage = with_file(args.storage, file.absolute())  # a worker may have another working directory
     storage, password = without_password(args.storage)
+    if args.conf and args.conf.endswith((".yml", ".yaml", ".py")):
+        if not Path(args.conf).is_file():
+            raise ValueError(f"-conf {args.conf}: this file does not exist, pass another file")
+        args.conf = str(Path(args.conf).absolute())
     args.packages = check_trainings([(args.algo, args.conf, args.env)])
     check_names(args.algo, (text.partition(":")[0] for text in args.params))
     prepare_storage(args.storage)

@@ -11,6 +11,7 @@ import torch
 from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
+from sb3_atari_dqn.finite import check_values
 from sb3_atari_dqn.networks.q_network import Distribution, Explanation
 from sb3_atari_dqn.networks.saliency import GRADIENT, saliency_maps
 
@@ -50,6 +51,7 @@ def read(policy: Any, observation: np.ndarray, saliency: str | None = GRADIENT) 
     :param observation: a single one, as returned by the environment; dictionaries are not supported
     :param saliency: how to compute saliency maps, one of `saliency.METHODS`; None: none
     :return: outputs of the online network
+    :raises NonFiniteValues: on an action value that is NaN or infinite
     Source: Wang et al. 2016, section 4.2 and figure 2: maps of V and of A(s, argmax A). Deviation: subtracts the mean
     of the advantages first, since the offset of that stream is arbitrary.
     """
@@ -57,6 +59,7 @@ def read(policy: Any, observation: np.ndarray, saliency: str | None = GRADIENT) 
     inputs = policy.obs_to_tensor(observation)[0].float()
     with torch.no_grad():
         q, value, advantages, distribution = _explain(policy, inputs)
+    check_values(q)
     best = int((q if advantages is None else advantages)[0].argmax())
 
     def outputs(inputs: Tensor) -> list[Tensor]:

@@ -59,12 +59,13 @@ class Rows(NamedTuple):
 
 class Column(Protocol):
     """
-    What can be drawn beside the names of the actions. In pixels, TALLEST: height of its rows, at most; FOOTER: below
-    them; LEADING: by which text is smaller than its row.
+    What can be drawn beside the names of the actions. In pixels, SHORTEST and TALLEST: limits of the height of its
+    rows; FOOTER: below them; LEADING: by which text is smaller than its row.
 
     :param numbers: one per row: one per action, after the state value if that has a row
     """
 
+    SHORTEST: ClassVar[int]
     TALLEST: ClassVar[int]
     FOOTER: ClassVar[int]
     LEADING: ClassVar[int]
@@ -95,6 +96,7 @@ class BarColumn:
     colour: Colour
     as_text: Callable[[float], str] = signed
 
+    SHORTEST: ClassVar[int] = 2
     TALLEST: ClassVar[int] = 34
     FOOTER: ClassVar[int] = 0
     LEADING: ClassVar[int] = 4
@@ -162,11 +164,14 @@ class ActionBars:
     ) -> None:
         """
         :param box: left, top, width, height in pixels
-        :param columns: of one kind, from left to right; with one number more than actions, the first one is the state
-            value
+        :param columns: of one kind, from left to right, omitted if their rows have no room; with one number more than
+            actions, the first one is the state value
         :param chosen: index of the selected action, which is highlighted
         """
         left, top, width, height = box
+        if (height - HEADING - columns[0].FOOTER) // len(columns[0].numbers) < columns[0].SHORTEST:
+            write(draw, (left, top), f"{len(self.names)} actions are too many to show", HEADING_SIZE)
+            return
         has_value = len(columns[0].numbers) > len(self.names)
         labels = ["V (state)"] * has_value + self.names
         row = min(columns[0].TALLEST, (height - HEADING - columns[0].FOOTER) // len(labels))

@@ -122,6 +122,7 @@ class HistogramColumn:
     tallest: float
     ends: tuple[float, float]
 
+    SHORTEST: ClassVar[int] = 7
     TALLEST: ClassVar[int] = 56
     FOOTER: ClassVar[int] = 18
     LEADING: ClassVar[int] = 5  # so that the longest of Atari's 18 names fit

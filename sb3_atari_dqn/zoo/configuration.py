@@ -23,6 +23,7 @@ from sb3_atari_dqn.distributed.settings import ActorSettings
 from sb3_atari_dqn.validation import as_int, check_between, check_options
 from sb3_atari_dqn.zoo import checkpointing
 from sb3_atari_dqn.zoo.named_classes import class_of, named_classes
+from sb3_atari_dqn.zoo.profiles import profile_of
 
 #: Constructor arguments that the zoo sets itself, from the command line.
 _SET_BY_THE_ZOO = {"self", "env", "tensorboard_log", "seed", "verbose", "device", "_init_setup_model"}
@@ -123,6 +124,8 @@ def check_file(config: str, env_id: str, is_atari: bool) -> None:
         check_options(f"{config}: the hyperparameters of {name}", settings)
     common = "atari" if is_atari else "default"
     if env_id not in content and common not in content:
+        if profile := profile_of(config):
+            raise ValueError(f"-conf {profile} is for Atari games, and {env_id} is none: omit -conf, or change --env")
         held = ", ".join(map(str, content)) or "nothing"
         raise ValueError(
             f"{config} has entries for {held}, but none for {env_id}: add {env_id}: or {common}:, or change --env"
@@ -188,10 +191,44 @@ def check_values(config: str, env_id: str, hyperparams: dict[str, Any]) -> None:
     if hyperparams.get("frame_stack") and "VecRepeatFirstStack" in str(hyperparams.get("vec_env_wrapper")):
         raise ValueError("frame_stack and VecRepeatFirstStack (vec_env_wrapper) both stack frames: remove one of them")
     rate = hyperparams.get("learning_rate")
-    if isinstance(rate, str) and not re.fullmatch(r"lin_[0-9.]+(e[-+]?[0-9]+)?", rate):
+    if isinstance(rate, str) and not re.fullmatch(r"lin_([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", rate):
         raise ValueError(f"learning_rate must be a number (0.0001 or !!float 1e-4) or linear (lin_1e-4), got {rate!r}")
     if rate is not None and not isinstance(rate, str):
         check_between("learning_rate", rate, 0, 1)
+    normalize = hyperparams.get("normalize")
+    if not isinstance(normalize, bool | str | dict | None):
+        raise ValueError(
+            f"normalize must be true, false or a mapping such as {{norm_reward: false}}, got {normalize!r}"
+        )
+
+
+def evaluate_texts(config: str, hyperparams: dict[str, Any], names: dict[str, Any]) -> None:
+    """
+    Replace texts by the mappings that the zoo would make of them.
+
+    :param hyperparams: is changed
+    :param names: that the texts may use
+    :raises ValueError: if one is no expression, or is none of a mapping
+    """
+    for key in ("normalize", *_EVALUATED):
+        if not isinstance(text := hyperparams.get(key), str):
+            continue
+        where = f"{config} or the command line: {key}"
+        try:
+            options = eval(text, names)
+        except Exception as error:  # as any code
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{where}: {text!r} cannot be evaluated ({reason}): write a YAML mapping") from error
+        if options is not None or key == "monitor_kwargs":
+            check_options(where, options)
+        hyperparams[key] = options
+
+
+def check_monitor_kwargs(options: Mapping[str, Any]) -> None:
+    """:raises ValueError: if ``info_keywords`` is not a list of names"""
+    keywords = options.get("info_keywords", ())
+    if not (isinstance(keywords, list | tuple) and all(isinstance(each, str) for each in keywords)):
+        raise ValueError(f"monitor_kwargs: info_keywords must be a list of names such as [score], got {keywords!r}")
 
 
 def check_callbacks(callback: Any) -> None:

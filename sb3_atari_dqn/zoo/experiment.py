@@ -7,7 +7,7 @@ Each function replaces the method of the same name of the zoo's ``ExperimentMana
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from sb3_atari_dqn.algorithms.arguments import under_new_names
 from sb3_atari_dqn.atari import SKIPPING_WRAPPERS, AtariPresetWrapper, env_kwargs_for
 from sb3_atari_dqn.catalogue import ALGORITHMS
 from sb3_atari_dqn.checkpoints.allowed_names import trusts
+from sb3_atari_dqn.checkpoints.model_files import ForeignModel
 from sb3_atari_dqn.checkpoints.statistics_files import check_statistics
 from sb3_atari_dqn.validation import check_device
 from sb3_atari_dqn.zoo import checkpointing, continued_run, native_envs, recorders, run_folder
@@ -29,7 +30,9 @@ from sb3_atari_dqn.zoo.configuration import (
     check_file,
     check_keys,
     check_mappings,
+    check_monitor_kwargs,
     check_values,
+    evaluate_texts,
     nest,
 )
 from sb3_atari_dqn.zoo.named_classes import named_classes
@@ -160,6 +163,7 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     :raises ValueError: on an unknown or missing key, or a preset that does not fit the environment
     """
     check_values(manager.config, manager.env_name.gym_id, hyperparams)
+    evaluate_texts(manager.config, hyperparams, vars(import_module("rl_zoo3.exp_manager")))
     wrappers = named_classes("env_wrapper", hyperparams.get("env_wrapper"))
     preset_env_kwargs = env_kwargs_of_presets(manager.env_name.gym_id, wrappers)
     native, ray = hyperparams.pop("native_envs", "auto"), hyperparams.pop("ray", None)
@@ -167,6 +171,7 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
     manager.checkpoint_freq = hyperparams.pop("checkpoint_freq", checkpointing.DEFAULT)
     processed = upstream(manager, hyperparams)
     check_keys(manager.algo, manager.config, processed[0])
+    check_monitor_kwargs(manager.monitor_kwargs)
     if "info_keywords" in manager.monitor_kwargs:  # SB3 expects a tuple, YAML gives a list
         manager.monitor_kwargs["info_keywords"] = tuple(manager.monitor_kwargs["info_keywords"])
     manager.env_kwargs = {**preset_env_kwargs, **manager.env_kwargs}
@@ -177,12 +182,25 @@ def preprocess_hyperparams(upstream: Upstream, manager: Any, hyperparams: Hyperp
 def setup_experiment(upstream: Upstream, manager: Any) -> Any:
     """Remove the run folder if the set-up fails: ``enjoy`` would open it as the latest run."""
     with run_folder.removed_on_failure(manager), continued_run.restored_on_failure(manager):
-        results = upstream(manager)
+        with _foreign_model_named():
+            results = upstream(manager)
         if results is not None and manager.continued is not None:
             continued_run.load(manager, results[0])
     if results is None:  # tuning writes its report elsewhere and leaves its run folder empty
         run_folder.remove(manager)
     return results
+
+
+@contextmanager
+def _foreign_model_named() -> Iterator[None]:
+    """:raises ValueError: where ``-i`` names a model of another algorithm of ours, with the option that fits it"""
+    try:
+        yield
+    except ForeignModel as error:
+        names = [name for name, algorithm in ALGORITHMS.items() if algorithm.class_name == error.saved_by]
+        if not names:
+            raise
+        raise ValueError(f"{error.holds}: continue it with --algo {names[0]}") from error
 
 
 def create_envs(upstream: Upstream, manager: Any, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
@@ -223,7 +241,10 @@ def learn(upstream: Upstream, manager: Any, model: Any) -> None:
 
 
 def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
-    """Select the search space by policy, and create Optuna's tables safely when several processes start at once."""
+    """
+    Select the search space by policy, create Optuna's tables safely when several processes start at once, and propose
+    other trials than before where a study is resumed with the same seed.
+    """
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 
     from sb3_atari_dqn.zoo import tuning
@@ -238,6 +259,9 @@ def hyperparameters_optimization(upstream: Upstream, manager: Any) -> None:
     HYPERPARAMS_SAMPLER[manager.algo] = tuning.sampler(ALGORITHMS[manager.algo], pixels, n_step, options)
     if manager.storage is not None:
         tuning.prepare_storage(manager.storage)
+        sampling = copy(manager)
+        sampling.seed = tuning.sampler_seed(manager.seed, manager.storage, manager.study_name)
+        manager._create_sampler = sampling._create_sampler
     upstream(manager)
 
 

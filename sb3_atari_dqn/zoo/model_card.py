@@ -3,8 +3,10 @@
 Pure text from :class:`Facts`. Lines with missing facts are omitted.
 """
 
+import math
 import platform
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -199,6 +201,8 @@ def _training(facts: Facts) -> list[str]:
     lines = ["", "## Reproduce the training", "", *_shell(_zoo("train", facts, *_train_flags(facts.args))), ""]
     if facts.args.get("trained_agent"):
         lines += ["This model continued the training of an earlier model, which the command does not repeat.", ""]
+    if facts.config.get("ray") is not None:
+        lines += ["Its games were played by actors of a cluster, which command and hyperparameters leave out.", ""]
     own_conf_file = facts.args.get("conf_file") is not None and not _is_recipe(facts.args)
     if own_conf_file or facts.args.get("trial_id") is not None:
         lines += [
@@ -219,9 +223,25 @@ def _train_flags(args: dict[str, Any]) -> list[str]:
     if args.get("gym_packages"):
         words += ["--gym-packages", *args["gym_packages"]]
     for name, flag in (("env_kwargs", "--env-kwargs"), ("hyperparams", "-params")):
-        if args.get(name):
-            words += [flag, *(f"{key}:{value!r}" for key, value in args[name].items())]
+        if options := _without_ray(args.get(name) or {}):
+            words += [flag, *(f"{key}:{_expression(value)}" for key, value in options.items())]
     return words
+
+
+def _without_ray(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
+    """:return: what others can use: the actors are in a network of the author's, whose address is not public"""
+    return {name: value for name, value in hyperparams.items() if name.partition(".")[0] != "ray"}
+
+
+def _expression(value: Any) -> str:
+    """:return: Python that the zoo can evaluate, whereas the `repr` of infinity and NaN is no expression"""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_expression(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_expression, value))}]"
+    return repr(value)
 
 
 def _is_recipe(args: dict[str, Any]) -> bool:
@@ -246,7 +266,7 @@ def _shell(*commands: str) -> list[str]:
 
 def _hyperparameters(facts: Facts) -> str:
     """The hyperparameters in the zoo's format, with the effective n_timesteps."""
-    config = dict(facts.config)
+    config = _without_ray(facts.config)
     if facts.args.get("n_timesteps", -1) > 0:
         config["n_timesteps"] = facts.args["n_timesteps"]
     return yaml.dump({facts.env_id: config}, Dumper=_PlainDumper, sort_keys=True).rstrip()

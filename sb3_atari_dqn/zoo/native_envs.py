@@ -33,13 +33,19 @@ def wanted(manager: Any, eval_env: bool) -> bool:
 
     :param manager: of the run, with its :class:`Choice`
     :param eval_env: for the evaluation environment, whose keyword arguments may differ
-    :raises ValueError: if ``native_envs: true`` is set but not supported
+    :raises ValueError: if ``native_envs: true`` or ``ray`` is set but not supported
     """
     choice = manager.native_envs
     has_preset = any(issubclass(wrapper, AtariPresetWrapper) for wrapper, _ in choice.wrappers)
     by_actors = choice.ray is not None and not eval_env
     if not by_actors and (choice.native is False or (choice.native == "auto" and not has_preset)):
         return False
+    if not has_preset:
+        key, demand = ("ray", "ray: actors play") if by_actors else ("native_envs", "native_envs: true asks for")
+        need = "need a preset: add one, such as env_wrapper: sb3_atari_dqn.atari.NatureAtari,"
+        if not manager._is_atari:
+            need = f"are Atari games, and {manager.env_name.gym_id} is none: change --env,"
+        raise ValueError(f"{demand} native games, which {need} or remove {key}")
     obstacle = _obstacle(manager) or why_not_native(
         manager.env_name.gym_id, choice.wrappers, manager.eval_env_kwargs if eval_env else manager.env_kwargs
     )

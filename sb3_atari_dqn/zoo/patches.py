@@ -72,7 +72,8 @@ def extend_experiment_manager(manager_class: type) -> None:
     - ``_save_config``: does not write ``env_kwargs`` of the YAML file to ``args.yml``, the only file that
       ``record_video`` and ``push_to_hub`` read.
     - ``learn``: a run that fails before its first step also leaves an empty folder.
-    - ``hyperparameters_optimization``: if two processes create Optuna's tables at the same time, one of them fails.
+    - ``hyperparameters_optimization``: if two processes create Optuna's tables at the same time, one of them fails;
+      if a study is resumed with the same seed, its sampler proposes the same trials again.
     """
     if not _supported():
         return

@@ -118,7 +118,13 @@ def open_run(place: Path, total: int | None = None, trust: bool | None = None) -
         config = folder / EnvironmentName(arguments["env"]) / "config.yml"
         hyperparams = read_config(config, trust, imported=IMPORTED_TO_TRAIN)
     # SaveCheckpoints of the run says how many are kept, once it takes the archive over.
-    archive = training.open_archive(folder / training.FOLDER, keep=1, at=checkpoint_at(place))
+    try:
+        archive = training.open_archive(folder / training.FOLDER, keep=1, at=checkpoint_at(place))
+    except OSError as error:  # such as a read-only file system
+        raise ValueError(
+            f"{folder} cannot be continued, since its checkpoints cannot be locked and written ({error}): copy the run "
+            "to a folder of your own"
+        ) from error
     run = ContinuedRun(folder, archive, arguments, hyperparams)
     try:
         run.check_algorithm()

@@ -237,7 +237,7 @@ def _checkpoint_hint(folder: Path) -> str:
         return ""
     return (
         f". A checkpoint of step {max(found)[1]:,} is not a model, but `python -m sb3_atari_dqn resume {folder}` goes "
-        "on from it; Ctrl-C then saves a model"
+        "on from it (a complete run with a higher -n); Ctrl-C then saves a model"
     )
 
 

@@ -6,12 +6,14 @@ search space differs from the common one.
 """
 
 import re
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -123,11 +125,13 @@ def prepare_storage(storage: str) -> None:
     empty database, one fails with an IntegrityError. A retry finds the other's tables.
 
     :param storage: the zoo's ``--storage``
-    :raises ValueError: if the database cannot be opened or its driver is missing
+    :raises ValueError: if the journal or the database cannot be opened or created, or its driver is missing
     """
     if storage.endswith(".log"):
         if Path(storage).exists():
             _open_journal(storage)
+        else:
+            _check_creatable(storage)
         return
     for attempt in range(_ATTEMPTS):
         try:
@@ -142,6 +146,22 @@ def prepare_storage(storage: str) -> None:
                 f"--storage {_redacted(storage)} needs a database driver that is not installed ({error}); "
                 "for PostgreSQL: pip install 'sb3-atari-dqn[postgres]'"
             ) from error
+
+
+def sampler_seed(seed: int, storage: str, study_name: str | None) -> int:
+    """
+    :param seed: of the worker
+    :param storage: the zoo's ``--storage``, prepared
+    :param study_name: the zoo's ``--study-name``; None: a new study
+    :return: the seed itself for a new study, and another one for each number of trials that the study has: a sampler
+        that begins again with the same seed proposes the same parameters again
+    """
+    if storage.endswith(".log") and not Path(storage).exists():
+        return seed
+    opened = _open_journal(storage) if storage.endswith(".log") else RDBStorage(storage)
+    studies = optuna.get_all_study_summaries(opened, include_best_trial=False)
+    trials = next((study.n_trials for study in studies if study.study_name == study_name), 0)
+    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0]) if trials else seed
 
 
 def check_trial(storage: str, study_name: str, trial_id: int | None) -> None:
@@ -246,8 +266,24 @@ def _open_existing(storage: str) -> BaseStorage:
 def _open_journal(path: str) -> BaseStorage:
     try:
         return JournalStorage(JournalFileBackend(path))
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    except (ValueError, KeyError) as error:
         raise ValueError(f"--storage {path} is not an Optuna journal: {error!r}") from error
+
+
+def _check_creatable(path: str) -> None:
+    """:raises ValueError: if a new journal, which the zoo creates with its folder, could not be written"""
+    folder = next(each for each in Path(path).absolute().parents if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: str, error: OSError) -> ValueError:
+    return ValueError(f"--storage {path} cannot be written ({error.strerror or error}): give another path")
 
 
 def _url(storage: str) -> URL:

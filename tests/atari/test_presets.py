@@ -41,6 +41,8 @@ def test_an_override_is_checked_against_the_options_it_leaves_in_place():
     ("options", "message"),
     [
         ({"noop_max": -1}, r"noop_max=-1: .*0 for none"),
+        ({"noop_max": 10**11}, r"noop_max=100000000000: .*at most 3600"),
+        ({"frame_skip": 10**11}, r"frame_skip=100000000000: .*at most 3600"),
         ({"noop_max": True}, r"noop_max=True: "),
         ({"noop_max": 30.0}, r"noop_max=30.0: "),
         ({"fire_on_reset": "false"}, r"fire_on_reset='false': .*true or false"),

@@ -59,6 +59,7 @@ def test_the_best_model_of_a_run_and_a_zip_elsewhere_are_exported(run, tmp_path)
         (["run", "taken"], "taken exists: remove it"),
         (["exported", "folder"], "end folder in .zip"),
         (["exported", "text.zip"], "text.zip exists"),
+        (["exported", "/proc/new.zip"], "/proc/new.zip cannot be written ("),
         (["damaged", "new.zip"], "it is not JSON"),
         (["foreign", "out"], "foreign is not a model of this package; it exports ClassicDQN"),
     ],
@@ -84,7 +85,16 @@ def test_a_user_error_is_one_line(words, told, run, tmp_path, monkeypatch, capsy
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("export: error: ")
     assert told in line
+    assert " -o" not in line  # which the command does not have
     assert not Path("out").exists()
+
+
+def test_the_export_of_a_normalized_run_says_how_to_play_it(tmp_path, capsys):
+    config = {"policy": "MlpPolicy", "normalize": True}
+    folder = write_run(tmp_path / RUN, env="CartPole-v1", config=config, seed=0)
+    DuelingDQN("MlpPolicy", "CartPole-v1", device="cpu").save(folder / "CartPole-v1.zip")
+    export.main([str(folder), str(tmp_path / "out"), "--no-onnx"])
+    assert "so that play refuses it: play the run folder" in capsys.readouterr().out
 
 
 # --- an exported folder is played

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from gymnasium import spaces
+from rl_zoo3 import ALGOS
 
 from sb3_atari_dqn import DuelingDQN, RainbowDQN, UnsafeFile
 from sb3_atari_dqn.callbacks import video
@@ -370,6 +371,28 @@ def test_a_damaged_run_is_one_line(logs, tmp_path, runs, capsys, damage, says):
     assert not (runs / "video.mp4").exists()
 
 
+@pytest.mark.parametrize(
+    ("algo", "value", "says"),
+    [
+        ("ppo", np.nan, "its parameter mlp_extractor.policy_net.0.weight holds NaN or infinity"),
+        ("dqn_c51", np.nan, "its parameter q_net."),
+        ("dqn_c51", 1e30, "The network gives an action value of "),
+        ("qrdqn", 1e30, "The network gives an action value of "),
+    ],
+)
+def test_a_diverged_model_is_one_line_and_leaves_no_video(logs, tmp_path, runs, capsys, algo, value, says):
+    shutil.copytree(logs / algo / "CartPole-v1_1", tmp_path / "run")
+    saved = tmp_path / "run" / "CartPole-v1.zip"
+    model = ALGOS[algo].load(saved)
+    for parameter in model.policy.parameters():
+        parameter.data.fill_(value)
+    model.save(saved)
+    with pytest.raises(SystemExit, match="2"):
+        play.main([str(tmp_path / "run"), "-o", "video.mp4"])
+    assert f"play: error: {saved}: {says}" in capsys.readouterr().err
+    assert not list(runs.glob("*.mp4"))
+
+
 @pytest.mark.slow
 def test_sigint_within_an_episode_keeps_the_video(logs, runs):
     model = logs / "qrdqn" / "CartPole-v1_1"
@@ -454,7 +477,7 @@ def test_the_error_for_a_killed_run_lists_its_models(pong, tmp_path, runs, capsy
         "best_training_model.zip, models/episode_000002.zip, models/episode_000007.zip "
         f"(play {copy}/models/episode_000007.zip). A checkpoint of step "
     ) in printed
-    assert f"`python -m sb3_atari_dqn resume {copy}` goes on from it; Ctrl-C then saves a model\n" in printed
+    assert f"`python -m sb3_atari_dqn resume {copy}` goes on from it (a complete run with a higher -n); Ctrl" in printed
     for chosen in ([str(copy), "--load-best"], [str(copy / "models/episode_000007.zip")]):
         play.main([*chosen, "--max-steps", "1", "-o", "video.mp4"])
 

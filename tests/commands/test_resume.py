@@ -195,6 +195,15 @@ def test_the_command_line_of_a_stranger_is_not_typed_again(tmp_path, undisturbed
             open_run(folder, 4000, trust=True)
 
 
+def test_a_run_that_cannot_be_written_is_refused(tmp_path, undisturbed):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    (folder / "checkpoints" / ".lock").unlink()
+    (folder / "checkpoints" / ".lock").mkdir()  # no file can be written there, not even by root
+    with pytest.raises(ValueError, match=r"run cannot be continued, .*\.lock'\): copy the run to a folder"):
+        open_run(folder, 4000)
+
+
 @pytest.mark.slow
 def test_resume_says_in_one_line_what_is_wrong(tmp_path, undisturbed):
     (tmp_path / "empty").mkdir()

@@ -77,6 +77,8 @@ def test_a_password_is_no_part_of_the_command():
         (["--storage", "a.log", "--study-name", "s", "--ray", "127.0.0.1:1"], "ray: no cluster at 127.0.0.1:1"),
         (["--storage", "a.log", "--study-name", "s", "--ray", "in-process"], "--ray in-process is for the actors"),
         (["--storage", "a.log", "--study-name", "s", "--gpus", "0.5"], "--gpus 0.5 divides the GPUs of a cluster"),
+        (["--storage", "a.log", "--study-name", "s", "-conf", "no.yml"], "-conf no.yml: this file does not exist"),
+        (["--storage", "/proc/none/a.log", "--study-name", "s"], "--storage /proc/none/a.log cannot be written"),
         (["--storage", "a.log", "--study-name", "s", "-params", "gama:0.9"], "Unknown key 'gama' in the hyperparam"),
     ],
 )
@@ -87,6 +89,15 @@ def test_what_cannot_be_tuned_is_said_before_anything_begins(runs, capsys, optio
     assert output.count("\n") == 1
     assert "secret" not in output
     assert list(runs.iterdir()) == []
+
+
+def test_workers_find_the_configuration_from_any_folder(runs):
+    (runs / "mine.yml").write_text("default: {}\n")
+    args, rest = tune._parser().parse_known_args(
+        [*CARTPOLE, "--storage", "a.log", "--study-name", "s", "-conf", "mine.yml"]
+    )
+    (job,) = tune._workers(args, rest)
+    assert job.arguments[job.arguments.index("-conf") + 1] == str(runs / "mine.yml")
 
 
 @pytest.mark.parametrize("storage", ["study.log", "sqlite:///study.db"])

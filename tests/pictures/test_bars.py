@@ -1,11 +1,14 @@
 """Bar charts of action values."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sb3_atari_dqn.pictures.bars import GAP, HEADING_SIZE, ActionBars, Axis
+from sb3_atari_dqn.pictures.bars import GAP, HEADING, HEADING_SIZE, ActionBars, Axis
 from sb3_atari_dqn.pictures.drawing import BLUE, MUTED, ORANGE, RAISED, text_width
+from sb3_atari_dqn.pictures.histograms import ActionHistograms
 
 BOX = (10, 10, 360, 380)
 
@@ -96,3 +99,16 @@ def test_frequencies_add_up_and_are_zero_at_the_start():
     assert column.numbers.tolist() == [0.75, 0.25]
     assert column.as_text(0.75) == "75%"
     assert bars.frequencies(np.array([0, 0]))[0].numbers.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("n_actions", [47, 48, 176, 177, 400])
+@pytest.mark.parametrize("has_returns", [False, True])
+def test_columns_with_too_many_actions_are_omitted(n_actions, has_returns):
+    bars, q = ActionBars(list(map(str, range(n_actions)))), np.linspace(-1.0, 1.0, n_actions)
+    columns: list[Any] = bars.columns(q, None, None)
+    if has_returns:
+        returns = q[:, None] + np.arange(3.0)
+        columns = [ActionHistograms().column(q, None, None, returns, np.full_like(returns, 1 / 3))]
+    room = BOX[3] - HEADING - columns[0].FOOTER
+    marked = (drawn(bars, columns) == RAISED).all(axis=-1).any()
+    assert marked == (n_actions <= room // columns[0].SHORTEST)

@@ -7,6 +7,7 @@ import yaml
 from rl_zoo3 import exp_manager
 from stable_baselines3 import DQN, PPO
 
+from sb3_atari_dqn import ClassicDQN, DuelingDQN
 from tests.support.commands import TINY_ATARI, files, train
 
 PONG = ("--algo", "dqn_dueling", "--env", "PongNoFrameskip-v4", "--eval-freq", "-1")
@@ -47,6 +48,15 @@ def configuration(folder, **changes) -> str:
         ),
         ({"learning_rate": "1e-3"}, "learning_rate.*!!float.*1e-3"),
         ({"learning_rate": -0.1}, r"learning_rate.*-0\.1"),
+        ({"learning_rate": "lin_1.2.3"}, r"learning_rate.*'lin_1\.2\.3'"),
+        ({"normalize": "foo"}, "normalize: 'foo' cannot be evaluated .NameError"),
+        ({"normalize": "7"}, "normalize must be a mapping .*got 7"),
+        ({"normalize": 7}, "normalize must be true, false or a mapping .*got 7"),
+        ({"monitor_kwargs": "x"}, "monitor_kwargs: 'x' cannot be evaluated .NameError"),
+        ({"policy_kwargs": "dict("}, "policy_kwargs: 'dict.' cannot be evaluated .SyntaxError"),
+        ({"replay_buffer_kwargs": "[1]"}, r"replay_buffer_kwargs must be a mapping .*got \[1\]"),
+        ({"monitor_kwargs": {"info_keywords": 3}}, "info_keywords must be a list .*got 3"),
+        ({"monitor_kwargs": {"info_keywords": "score"}}, "info_keywords must be a list .*got 'score'"),
         ({"policy": 3}, "policy.*3"),
         ({"policy": "MultiInputPolicy"}, "MultiInput.*dictionary"),
         ({"stats_window_size": -1}, "stats_window_size.*-1"),
@@ -95,6 +105,19 @@ def test_a_bad_configuration_is_one_clear_error_and_leaves_no_run_folder(runs, c
     with pytest.raises(ValueError, match=says):
         train(*CARTPOLE, "-conf", path, "-f", "new_logs")
     assert files(runs) == ["conf.yml"]
+
+
+def test_texts_are_evaluated_with_the_names_of_the_zoo(runs):
+    path = configuration(
+        runs,
+        policy_kwargs="dict(net_arch=[np.int64(8).item()])",
+        normalize="dict(norm_obs=True, norm_reward=False)",
+        monitor_kwargs="dict(info_keywords=())",
+    )
+    train(*CARTPOLE, "-conf", path, "-n", "40", "--eval-freq", "-1")
+    model = DuelingDQN.load(runs / "logs/dqn_dueling/CartPole-v1_1/CartPole-v1.zip")
+    assert model.policy_kwargs["net_arch"] == [8]
+    assert (runs / "logs/dqn_dueling/CartPole-v1_1/CartPole-v1/vecnormalize.pkl").is_file()
 
 
 @pytest.mark.parametrize(
@@ -267,6 +290,13 @@ def test_a_run_that_dies_before_its_first_step_leaves_no_folder(runs, monkeypatc
 def test_continuing_from_another_algorithm_is_refused(runs, algorithm):
     algorithm("MlpPolicy", "CartPole-v1").save(runs / "other.zip")
     with pytest.raises(ValueError, match=r"other\.zip.*DuelingDQN"):
+        train(*CARTPOLE, "-i", "other.zip")
+    assert files(runs) == ["other.zip"]
+
+
+def test_continuing_from_another_algorithm_of_ours_names_the_option(runs):
+    ClassicDQN("MlpPolicy", "CartPole-v1", buffer_size=100).save(runs / "other.zip")
+    with pytest.raises(ValueError, match=r"other\.zip holds a ClassicDQN, .*: continue it with --algo dqn_classic$"):
         train(*CARTPOLE, "-i", "other.zip")
     assert files(runs) == ["other.zip"]
 

@@ -339,6 +339,7 @@ def write_card(
     args: dict | None = None,
     env_kwargs: dict | None = None,
     results: dict | None = None,
+    config: dict | None = None,
 ) -> str:
     """Let the zoo's last step write the card of a repository in ``folder``, with no more than upstream's results.
 
@@ -359,7 +360,8 @@ def write_card(
     (folder / "results.json").write_text(json.dumps(scores))
     os.utime(folder / "results.json", (1e9, 1e9 if video else 2e9))
     os.utime(folder / "replay.mp4", (1e9 + 1, 1e9 + 1))
-    for name, content in (("args", args), ("config", {"policy": "CnnPolicy"}), ("env_kwargs", env_kwargs or {})):
+    config = config or {"policy": "CnnPolicy"}
+    for name, content in (("args", args), ("config", config), ("env_kwargs", env_kwargs or {})):
         (folder / f"{name}.yml").write_text(yaml.dump(content))
     card = folder / "README.md"
     card.write_text(f"# upstream's card\npush_to_hub --algo {args['algo']} -orga tester\n")
@@ -432,6 +434,25 @@ def test_the_training_command_repeats_every_choice_of_the_user(tmp_path):
     parser.add_argument("-params", "--hyperparams", nargs="+", action=StoreDict)
     words = vars(parser.parse_args(shlex.split(command)))
     assert words == {"algo": ALGO, "env": ENV, "f": "logs/", "n": "500", "eval_freq": "-1", "seed": "1", **chosen}
+
+
+def test_numbers_without_a_literal_can_be_evaluated_in_the_training_command(tmp_path):
+    chosen = {"max_grad_norm": float("inf"), "policy_kwargs": {"bounds": [-float("inf"), 1.0]}}
+    card = write_card(tmp_path / "repo", args={"hyperparams": chosen})
+    (command,) = re.findall(r"^python -m rl_zoo3.train (.*)$", card, re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-params", nargs="+", action=StoreDict)
+    assert parser.parse_known_args(shlex.split(command))[0].params == chosen
+
+
+@pytest.mark.parametrize("given", [{"ray.address": "10.1.2.3:6379"}, {"ray": {"address": "10.1.2.3:6379"}}])
+def test_the_cluster_of_the_author_is_not_published(tmp_path, given):
+    config = {"policy": "CnnPolicy", "ray": {"address": "10.1.2.3:6379", "actors": 2}}
+    card = write_card(tmp_path / "alone", args={"hyperparams": given}, config=config)
+    assert "10.1.2.3" not in card
+    assert "-params" not in card
+    assert "played by actors" in card
+    assert "-params gamma:0.5\n" in write_card(tmp_path / "with", args={"hyperparams": {**given, "gamma": 0.5}})
 
 
 @pytest.mark.parametrize(

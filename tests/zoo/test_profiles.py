@@ -73,6 +73,13 @@ def test_a_profile_for_other_algorithms_is_refused_before_anything_is_written(ru
     assert files(runs) == []
 
 
+@pytest.mark.parametrize("profile", profiles())
+def test_a_profile_for_another_game_says_that_it_is_for_atari(runs, profile):
+    with pytest.raises(ValueError, match=f"^-conf {profile} is for Atari games, and CartPole-v1 is none: omit -conf"):
+        train("--algo", "dqn_dueling", "--env", "CartPole-v1", "-conf", profile)
+    assert files(runs) == []
+
+
 def test_a_part_that_a_profile_would_replace_is_named():
     kept, lines = without_replaced_parts("short", "dqn_munchausen", settings_of("short"), ())
     assert lines == [

@@ -195,12 +195,27 @@ def test_tuning_on_real_pong_tries_torsos(runs):
     assert not list((runs / "logs" / "dqn_dueling").glob("Pong*")), "tuning left a run folder that enjoy would open"
 
 
+@pytest.mark.parametrize("storage", ["sqlite:///study.db", "journal.log"])
+def test_the_seed_of_the_sampler_depends_on_the_trials_of_the_study(runs, storage):
+    seeds = [tuning.sampler_seed(3, storage, "pixels")]
+    opened = JournalStorage(JournalFileBackend(storage)) if storage.endswith(".log") else storage
+    begun = optuna.create_study(storage=opened, study_name="pixels")
+    for _ in range(3):
+        seeds.append(tuning.sampler_seed(3, storage, "pixels"))
+        begun.add_trial(optuna.create_trial(value=1.0))
+    assert seeds[0] == seeds[1] == 3
+    assert len(set(seeds)) == 3
+    assert tuning.sampler_seed(3, storage, "another") == tuning.sampler_seed(3, storage, None) == 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["sqlite:///study.db", "journal.log"])
 def test_a_study_is_resumed_and_each_of_its_trials_can_be_loaded(runs, storage):
     for finished in (1, 2):
-        train(*TINY_CARTPOLE, "--n-trials", "1", "--storage", storage, *SEARCH)
+        train(*TINY_CARTPOLE, "--seed", "3", "--n-trials", "1", "--storage", storage, *SEARCH)
         assert len(study(storage).trials) == finished
+    first, second = (trial.params for trial in study(storage).trials)
+    assert first["learning_rate"] != second["learning_rate"]  # although the command is the same
     for number in (0, 1):
         train(
             *TINY_CARTPOLE,
@@ -258,6 +273,19 @@ def test_a_storage_that_is_none_is_named(runs, storage):
         (runs / name).write_text("no database\n" * 100)
     with pytest.raises(ValueError, match="--storage"):
         tuning.prepare_storage(storage)
+
+
+@pytest.mark.parametrize("storage", ["folder.log", "file/study.log", "/proc/none/study.log"])
+def test_a_journal_that_cannot_be_written_is_named_with_a_way_out(runs, storage):
+    (runs / "folder.log").mkdir()
+    (runs / "file").touch()
+    with pytest.raises(ValueError, match=rf"--storage {storage} cannot be written \(\w.*\): give another path"):
+        tuning.prepare_storage(storage)
+
+
+def test_a_journal_that_does_not_exist_is_not_created_by_the_check(runs):
+    tuning.prepare_storage("new/study.log")
+    assert list(runs.iterdir()) == []
 
 
 def _open(url: str, prepare: bool) -> str:

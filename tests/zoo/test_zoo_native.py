@@ -112,6 +112,22 @@ def test_native_environments_that_are_demanded_and_impossible_are_an_error_that_
     assert files(runs) == ["conf.yml"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "demand"),
+    [
+        ({"native_envs": True}, "native_envs: true asks for"),
+        ({"ray": {"address": "in-process"}, "n_envs": 4}, "ray: actors play"),
+    ],
+)
+def test_native_environments_without_a_preset_are_an_error_that_says_which_to_add(runs, changes, demand):
+    path = configuration(runs, env_wrapper=None, **changes)
+    with pytest.raises(ValueError, match=f"{demand} native games, which need a preset: .*sb3_atari_dqn.atari.Nature"):
+        train(*SHORT, "-conf", path)
+    with pytest.raises(ValueError, match=f"{demand} native games, which are Atari games, and CartPole-v1 is none: "):
+        train("--algo", "dqn_dueling", "--env", "CartPole-v1", "-conf", path)
+    assert files(runs) == ["conf.yml"]
+
+
 @pytest.mark.parametrize("value", ["fast", 0, 1])
 def test_an_unknown_value_is_refused(runs, value):
     with pytest.raises(ValueError, match=f"native_envs .*true, false or auto.* {value!r}"):
