@@ -83,7 +83,7 @@ def test_noise_and_drawn_fractions_go_on_where_they_were(tmp_path, algorithm, se
         small: Any = {"policy_kwargs": {"features_extractor_kwargs": {"features_dim": 16}}}
         return algorithm("CnnPolicy", native(1, folder), seed=1, **sizes, **{**small, **settings})
 
-    assert_same_after_kills(build, lambda folder: [SaveCheckpoints(40, folder=folder)], tmp_path, 140, [60, 110])
+    assert_same_after_kills(build, lambda folder: [SaveCheckpoints(40, folder=folder)], tmp_path, 220, [60, 110])
 
 
 def test_an_infinite_argument_is_saved_and_read_again(tmp_path):

@@ -86,7 +86,7 @@ def server():
 def pushed(server, tmp_path_factory):
     """A short run on Pong, pushed from a machine that has no programs on its PATH, so no ffmpeg."""
     folder = tmp_path_factory.mktemp("pushed")
-    tiny = ("-n", "400", "--seed", "4", "--eval-freq", "-1", "-params", *TINY_ATARI)
+    tiny = ("-n", "400", "--seed", "4", "--eval-freq", "-1", "-params", *TINY_ATARI, "precision:'fp32'")
     trained = zoo("train", *PONG, *tiny, cwd=folder)
     assert trained.returncode == 0, trained.stdout
     env = client(server, folder / "home", PATH=str(folder))
