@@ -27,7 +27,7 @@ def _hint(name: Any, known: Collection[str]) -> str:
 
 def counted(n: int, noun: str) -> str:
     """:return: "1 environment", "2 environments" """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def check_keys(owner: str, keys: Iterable[str], known: Collection[str]) -> None:

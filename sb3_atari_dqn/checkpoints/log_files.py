@@ -118,7 +118,7 @@ def restore_monitor_files(state: State, folder: Path, handles: Iterable[TextIO] 
 
 
 def _have_common_beginning(path: Path, before: bytes) -> bool:
-    """:return: False if a file was overwritten; what was cut off, or added, is no matter"""
+    """:return: False if a file was overwritten, but not if its end was cut off or rows were added"""
     with path.open("rb") as file:
         return before.startswith(file.read(len(before)))
 

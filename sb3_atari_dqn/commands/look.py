@@ -136,7 +136,7 @@ def _presets() -> dict[str, type[AtariPresetWrapper]]:
 
 
 def _pipelines(args: argparse.Namespace) -> list[Pipeline]:
-    """:raises ValueError: without an environment, on an unknown preset or recipe, or if there are no frames to stack"""
+    """:raises ValueError: without an environment, on an unknown preset or recipe, or a frame stack without a preset"""
     recipes = [_recipe(name, args.env) for name in args.recipe]
     if not args.env and not recipes:
         raise ValueError("no environment given: add --env PongNoFrameskip-v4, for instance, or --recipe NAME")

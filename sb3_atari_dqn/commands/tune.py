@@ -12,7 +12,8 @@ from sb3_atari_dqn.commands.options import add_pool_options, int_at_least, seed
 from sb3_atari_dqn.studies.progress import EventLog
 from sb3_atari_dqn.studies.ray_pool import RayPool, check_installed, check_options, check_shared
 from sb3_atari_dqn.studies.runner import Local, Pool, Runner
-from sb3_atari_dqn.studies.trials import Worker, count, shares
+from sb3_atari_dqn.studies.trials import Worker, shares
+from sb3_atari_dqn.validation import counted
 
 _EXPLANATION = """\
 Tune hyperparameters with several workers, which share the trials of one Optuna study. A worker is the zoo's
@@ -74,7 +75,7 @@ class _Screen(EventLog):
         ended = sum(worker.progress for worker in self._workers)
         if ended > self._ended:
             self._ended = ended
-            self.note(f"{count(ended, 'trial')} ended so far")
+            self.note(f"{counted(ended, 'trial')} ended so far")
 
 
 def _make(folder: Path) -> None:

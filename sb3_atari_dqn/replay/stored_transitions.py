@@ -31,8 +31,8 @@ _OWNER = "replay memory"  # in messages
 class StoredTransitions(ReplayBuffer):
     """What :class:`FrameReplayBuffer` stores; its parameters are described there."""
 
-    #: Name of what holds the frames so far, such as a checkpoint, for whoever saves only new ones; None: they are new,
-    #: or did not come by adding to these.
+    #: Name of the checkpoint that has the frames before the newest ones, so that the next one saves only those; None:
+    #: no checkpoint has them, as after `reset` or loading.
     saved_in: str | None = None
 
     def __init__(

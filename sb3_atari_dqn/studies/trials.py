@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sb3_atari_dqn.studies.job import DONE, STOPPED, Outcome, Process, ProcessAttempt
+from sb3_atari_dqn.validation import counted
 
 _TRIAL = re.compile(rb"Trial \d+ (?:finished|pruned|failed)")  # as Optuna logs them
 
@@ -42,7 +43,7 @@ class Worker:
         return len(_TRIAL.findall(self.log.read_bytes())) if self.log.is_file() else 0
 
     def announcement(self) -> str:
-        left = "" if self.share is None else f", {count(max(self.share - self.progress, 0), 'trial')}"
+        left = "" if self.share is None else f", {counted(max(self.share - self.progress, 0), 'trial')}"
         return f"begins{left} (log: {self.log})"
 
     def attempt(self, death_signal: int) -> WorkerAttempt:
@@ -80,13 +81,8 @@ class WorkerAttempt(ProcessAttempt):
         if self._stopped:
             return Outcome(STOPPED, "stopped")
         if status == 0 or self._process is None:
-            return Outcome(DONE, f"done, {count(self._job.progress, 'trial')}")
+            return Outcome(DONE, f"done, {counted(self._job.progress, 'trial')}")
         return self._process.failure(status)
-
-
-def count(number: int, noun: str) -> str:
-    """:return: such as "1 trial", "2 trials" """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def shares(trials: int, workers: int) -> Sequence[int]:

@@ -208,7 +208,7 @@ def evaluate_texts(config: str, hyperparams: dict[str, Any], names: dict[str, An
 
     :param hyperparams: is changed
     :param names: that the texts may use
-    :raises ValueError: if one is no expression, or is none of a mapping
+    :raises ValueError: if one cannot be evaluated, or does not give a mapping
     """
     for key in ("normalize", *_EVALUATED):
         if not isinstance(text := hyperparams.get(key), str):

@@ -234,7 +234,7 @@ def _without_ray(hyperparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expression(value: Any) -> str:
-    """:return: Python that the zoo can evaluate, whereas the `repr` of infinity and NaN is no expression"""
+    """:return: Python that the zoo can evaluate; the `repr` of infinity or NaN is not"""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, Mapping):

@@ -89,7 +89,7 @@ def test_the_next_saving_comes_when_it_would_have(tmp_path):
 
 
 class Counts:
-    """A mixin; what is given to the constructor is no state."""
+    """A mixin; arguments of the constructor are not part of the state."""
 
     def __init__(self, *args: Any, least: float = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -7,9 +7,10 @@ import importlib.metadata
 import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 import rl_zoo3
 import rl_zoo3.exp_manager
@@ -76,6 +77,20 @@ def test_upstream_still_leaves_an_empty_run_folder_after_tuning(runs):
     result = unpatched("-optimize", "--n-trials", "1", "--n-evaluations", "1", "--no-optim-plots", cwd=runs)
     assert result.returncode == 0, result.stdout
     assert "logs/dqn/CartPole-v1_1" in files(runs)
+
+
+def test_upstream_still_proposes_the_same_trials_where_a_study_is_resumed_with_the_same_seed():
+    manager: Any = SimpleNamespace(seed=3, n_startup_trials=10)
+
+    def proposed(study: optuna.Study) -> float:
+        study.sampler = rl_zoo3.exp_manager.ExperimentManager._create_sampler(manager, "tpe")
+        trial = study.ask()
+        gamma = trial.suggest_float("gamma", 0, 1)
+        study.tell(trial, 1 - gamma)
+        return gamma
+
+    study = optuna.create_study()
+    assert proposed(study) == proposed(study)
 
 
 WITHOUT_PLOTS = "import sys; sys.modules['seaborn'] = None; sys.argv = ['rl_zoo3', {script!r}, '--help']; {call}"
