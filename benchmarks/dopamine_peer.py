@@ -63,7 +63,11 @@ def program(name: str, folder: Path, game: str, settings: dict[str, Any], replay
         "Runner.fine_grained_print_to_console = False",
     ]
     if cls == "JaxQuantileAgent":
-        bindings.append(f"{cls}.replay_scheme = 'uniform'")
+        bindings += [
+            f"{cls}.replay_scheme = 'uniform'",
+            # its sum tree is kept all the same
+            f"PrioritizedSamplingDistribution.max_capacity = {settings['buffer_size']}",
+        ]
     python = folder.absolute() / "venv/bin/python"
     lines_before = 2 * settings["learning_starts"] // _STEPS_PER_LINE
     return PeerProgram(name, [python, "-c", _PROGRAM, *bindings], _STEPS_PER_LINE, lines_before, replay_ratio)

@@ -1,5 +1,7 @@
 """Trainings of other projects as peers, each in the interpreter of its project, stopped and continued with signals."""
 
+import atexit
+import contextlib
 import os
 import signal
 import subprocess
@@ -49,6 +51,7 @@ class PeerProgram:
             text=True,
             start_new_session=True,  # so that a signal reaches its environments' processes
         )
+        atexit.register(self.close)  # if one fails, the others end too
         self._read(lines_before)
         self._signal(signal.SIGSTOP)
 
@@ -72,7 +75,8 @@ class PeerProgram:
         """Not available: the process is not instrumented."""
 
     def close(self) -> None:
-        self._signal(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            self._signal(signal.SIGKILL)
         self._process.wait()
         self._folder.cleanup()
 
