@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import ale_py
+import cleanrl
 import gymnasium as gym
 import numpy as np
 import torch
-from cleanrl import CleanRL
 from contestants import CONTESTANTS, Stopwatch
 from report import circumstances, spread, write
 from stable_baselines3 import PPO
@@ -89,7 +89,6 @@ PARALLEL = {
 }
 PEER, DQN_STEPS = "SB3 dqn", 400
 MAIN = "dqn_pqn, bf16, overlap"
-CLEANRL = "CleanRL pqn_atari_envpool"
 
 
 def broken_down(model: PQN, steps: int) -> dict[str, float]:
@@ -141,8 +140,8 @@ def main() -> None:
     steps = {name: getattr(each, "window_steps", DQN_STEPS) for name, each in contestants.items()}
     if args.cleanrl:
         game = args.env.replace("NoFrameskip-v4", "-v5")  # its name in envpool
-        workers[CLEANRL] = CleanRL.pqn(args.cleanrl, game, 128, SETTINGS)
-        steps[CLEANRL] = 128 * SETTINGS["n_steps"]
+        workers[cleanrl.PQN] = cleanrl.pqn(args.cleanrl, game, 128, SETTINGS)
+        steps[cleanrl.PQN] = 128 * SETTINGS["n_steps"]
     rounds = [{name: worker.window(steps[name]) for name, worker in workers.items()} for _ in range(args.windows)]
     result: dict[str, Any] = {}
     for name in workers:

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import cleanrl
+import dopamine_peer
 import numpy as np
+import tianshou_peer
 import torch
 from contestants import CONTESTANTS, FAMILY, SETTINGS, UPDATES_PER_TRANSITION, Contestant, broken_down, serve, window
 from report import circumstances, spread, write
 from torch.utils.flop_counter import FlopCounterMode
 
 PEER = "SB3 dqn"
+PEERS = ("SB3", "sb3-contrib", "CleanRL", "Tianshou", "Dopamine")
 
 
 class Worker:
@@ -61,8 +64,13 @@ def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
     """:return: contestants by name, other projects last"""
     known = {**CONTESTANTS, **FAMILY}
     workers: dict[str, Any] = {name: Worker(known[name], game, args.device) for name in args.contestants}
+    own = (game, SETTINGS, UPDATES_PER_TRANSITION)
     if args.cleanrl:
-        workers[cleanrl.NAME] = cleanrl.CleanRL.dqn(args.cleanrl, game, SETTINGS, UPDATES_PER_TRANSITION)
+        workers[cleanrl.DQN] = cleanrl.dqn(args.cleanrl, *own)
+    if args.tianshou:
+        workers |= {name: tianshou_peer.program(name, args.tianshou, *own) for name in tianshou_peer.SCRIPTS}
+    if args.dopamine:
+        workers |= {name: dopamine_peer.program(name, args.dopamine, *own) for name in dopamine_peer.AGENTS}
     return workers
 
 
@@ -139,7 +147,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         medians = [each["median"] for each in figures]
         below = [each["median"] - each["min"] for each in figures]
         above = [each["max"] - each["median"] for each in figures]
-        colours = ["#9aa5b1" if name.startswith(("SB3", "sb3-contrib", "CleanRL")) else "#2f6f9f" for name in names]
+        colours = ["#9aa5b1" if name.startswith(PEERS) else "#2f6f9f" for name in names]
         axis.barh(names, medians, xerr=[below, above], color=colours, ecolor="#444444", capsize=2)
         for row, name in enumerate(names):
             ratio = speeds[name].get("ratio_to_sb3", {}).get("median")
@@ -165,6 +173,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000, help="environment steps per window")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--cleanrl", type=Path, help="checkout of CleanRL as a further peer, see benchmarks/cleanrl.py")
+    parser.add_argument("--tianshou", type=Path, help="checkout of Tianshou, see benchmarks/tianshou_peer.py")
+    parser.add_argument("--dopamine", type=Path, help="folder with Dopamine, see benchmarks/dopamine_peer.py")
     parser.add_argument("--out", help="file for the figures, as JSON")
     parser.add_argument("--figure", type=Path, help="picture of them")
     args = parser.parse_args()
