@@ -17,8 +17,7 @@ LINE = "SPS:"  # begins each line that is counted
 
 class PeerProgram:
     """
-    A program that prints a line beginning with ``SPS:`` after every so many environment steps. The constructor returns
-    after the warm-up, with the program stopped.
+    A program that prints a line beginning with ``SPS:`` after every so many environment steps.
 
     :param name: for messages
     :param command: the program and its arguments
@@ -39,12 +38,16 @@ class PeerProgram:
         path: Path | None = None,
     ) -> None:
         if not Path(command[0]).exists():
-            raise FileNotFoundError(f"{name}: there is no {command[0]}; its module here says how")
+            raise FileNotFoundError(f"{name}: there is no {command[0]}, see benchmarks/README.md")
         self._name, self._steps_per_line, self._replay_ratio = name, steps_per_line, replay_ratio
+        self._command, self._path, self._lines_before = command, path, lines_before
+
+    def start(self) -> "PeerProgram":
+        """:return: itself, after its warm-up, with the program stopped"""
         self._folder = tempfile.TemporaryDirectory()  # they write their logs to the working directory
         self._process = subprocess.Popen(
-            command,
-            env={**os.environ, **({"PYTHONPATH": str(path)} if path else {})},
+            self._command,
+            env={**os.environ, **({"PYTHONPATH": str(self._path)} if self._path else {})},
             cwd=self._folder.name,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,8 +55,9 @@ class PeerProgram:
             start_new_session=True,  # so that a signal reaches its environments' processes
         )
         atexit.register(self.close)  # if one fails, the others end too
-        self._read(lines_before)
+        self._read(self._lines_before)
         self._signal(signal.SIGSTOP)
+        return self
 
     def window(self, steps: int) -> dict[str, float]:
         """:return: environment steps and updates per second, and the peak memory of its processes so far"""

@@ -133,14 +133,18 @@ def main() -> None:
     parser.add_argument("--cleanrl", type=Path, help="checkout of CleanRL as a further peer, see benchmarks/cleanrl.py")
     parser.add_argument("--out", help="file for the figures, as JSON")
     args = parser.parse_args()
+    game = args.env.replace("NoFrameskip-v4", "-v5")  # its name in envpool
+    try:
+        peer = cleanrl.pqn(args.cleanrl, game, 128, SETTINGS) if args.cleanrl else None
+    except FileNotFoundError as error:
+        parser.error(str(error))
     gym.register_envs(ale_py)
     bounds = {"environment": environment_alone(args.env, 128), "matrix products": matrix_bound()}
     contestants: dict[str, Any] = {PEER: CONTESTANTS[PEER], **{name: PARALLEL[name] for name in args.only}}
     workers: dict[str, Any] = {name: Worker(contestant, args.env, "cpu") for name, contestant in contestants.items()}
     steps = {name: getattr(each, "window_steps", DQN_STEPS) for name, each in contestants.items()}
-    if args.cleanrl:
-        game = args.env.replace("NoFrameskip-v4", "-v5")  # its name in envpool
-        workers[cleanrl.PQN] = cleanrl.pqn(args.cleanrl, game, 128, SETTINGS)
+    if peer is not None:
+        workers[cleanrl.PQN] = peer.start()
         steps[cleanrl.PQN] = 128 * SETTINGS["n_steps"]
     rounds = [{name: worker.window(steps[name]) for name, worker in workers.items()} for _ in range(args.windows)]
     result: dict[str, Any] = {}

@@ -23,6 +23,7 @@ import numpy as np
 import tianshou_peer
 import torch
 from contestants import CONTESTANTS, FAMILY, SETTINGS, UPDATES_PER_TRANSITION, Contestant, broken_down, serve, window
+from peer_program import PeerProgram
 from report import circumstances, spread, write
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -60,18 +61,27 @@ class Worker:
         return self._pipe.recv()
 
 
+def peer_programs(game: str, args: argparse.Namespace) -> dict[str, PeerProgram]:
+    """
+    :return: those asked for, by name, not yet started
+    :raises FileNotFoundError: if one is not installed
+    """
+    own, programs = (game, SETTINGS, UPDATES_PER_TRANSITION), {}
+    if args.cleanrl:
+        programs[cleanrl.DQN] = cleanrl.dqn(args.cleanrl, *own)
+    if args.tianshou:
+        programs |= {name: tianshou_peer.program(name, args.tianshou, *own) for name in tianshou_peer.SCRIPTS}
+    if args.dopamine:
+        programs |= {name: dopamine_peer.program(name, args.dopamine, *own) for name in dopamine_peer.AGENTS}
+    return programs
+
+
 def open_workers(game: str, args: argparse.Namespace) -> dict[str, Any]:
     """:return: contestants by name, other projects last"""
     known = {**CONTESTANTS, **FAMILY}
+    programs = peer_programs(game, args)
     workers: dict[str, Any] = {name: Worker(known[name], game, args.device) for name in args.contestants}
-    own = (game, SETTINGS, UPDATES_PER_TRANSITION)
-    if args.cleanrl:
-        workers[cleanrl.DQN] = cleanrl.dqn(args.cleanrl, *own)
-    if args.tianshou:
-        workers |= {name: tianshou_peer.program(name, args.tianshou, *own) for name in tianshou_peer.SCRIPTS}
-    if args.dopamine:
-        workers |= {name: dopamine_peer.program(name, args.dopamine, *own) for name in dopamine_peer.AGENTS}
-    return workers
+    return workers | {name: program.start() for name, program in programs.items()}
 
 
 def measure(game: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -180,6 +190,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.family:
         args.contestants = list(FAMILY)
+    try:
+        peer_programs(args.envs[0], args)
+    except FileNotFoundError as error:
+        parser.error(str(error))
 
     result = {
         **circumstances("stable-baselines3", "torch", "ale-py", "gymnasium"),
