@@ -9,7 +9,8 @@ imported, has dependencies that cannot be built any more):
     dopamine/venv/bin/pip install --no-deps baselines==0.1.5
     python benchmarks/throughput.py --dopamine dopamine
 
-Differences: no gradient clipping, sampling without the frame stacks of other transitions.
+Differences: squared error in DQN, no gradient clipping, an epsilon that falls during the measurement (the greedy action
+is computed for every step), and in QR-DQN a sum tree of equal priorities.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from peer_program import LINE, PeerProgram
 
-# of its factory, and the class
+# Its factory's name and the class of each.
 AGENTS = {"Dopamine dqn": ("jax_dqn", "JaxDQNAgent"), "Dopamine quantile": ("jax_quantile", "JaxQuantileAgent")}
 
 _STEPS_PER_LINE = 100
@@ -65,7 +66,6 @@ def program(name: str, folder: Path, game: str, settings: dict[str, Any], replay
     if cls == "JaxQuantileAgent":
         bindings += [
             f"{cls}.replay_scheme = 'uniform'",
-            # its sum tree is kept all the same
             f"PrioritizedSamplingDistribution.max_capacity = {settings['buffer_size']}",
         ]
     python = folder.absolute() / "venv/bin/python"

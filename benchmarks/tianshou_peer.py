@@ -7,7 +7,7 @@ They need an older numpy and gymnasium than ours, and therefore their own interp
     tianshou/venv/bin/pip install torch==2.13.0 "tianshou[argparse]==2.0.1" opencv-python-headless ale-py "numpy<2.3"
     python benchmarks/throughput.py --tianshou tianshou
 
-Differences: squared error in DQN, no gradient clipping, observations that are not divided by 255.
+Differences: squared error and double Q-learning in DQN, no gradient clipping.
 
 Two faults of release 2.0.1 are kept out of the measurement. After each step of the environments it looks for NaN in the
 whole replay memory (https://github.com/thu-ml/tianshou/issues/1265), so that its speed falls as the memory fills; that
