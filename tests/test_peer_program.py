@@ -1,11 +1,12 @@
 """`benchmarks/peer_program.py`: a program of another interpreter is measured by its lines, stopped in between."""
 
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.support.processes import is_alive, wait_until
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # as its scripts do
 
@@ -33,7 +34,7 @@ def test_its_lines_are_counted_and_between_windows_all_its_processes_stand_still
     processes = [main, *main.children()]
     assert len(processes) == 2
     for _ in range(2):
-        assert wait_for(lambda: all(each.status() == psutil.STATUS_STOPPED for each in processes))
+        wait_until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in processes), 20)
         result = peer.window(200)
         assert 0 < result["env_steps_per_second"] < 300  # 200 but for lines that were printed before it was stopped
         assert result["updates_per_second"] == result["env_steps_per_second"] / 4
@@ -41,7 +42,7 @@ def test_its_lines_are_counted_and_between_windows_all_its_processes_stand_still
     assert peer.breakdown(200) is None
     peer.close()
     peer.close()
-    assert wait_for(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes))
+    wait_until(lambda: not any(is_alive(each) for each in processes), 20)
 
 
 @pytest.mark.slow
@@ -53,10 +54,3 @@ def test_one_that_ends_by_itself_is_an_error():
 def test_one_that_is_not_installed_is_said_before_it_starts():
     with pytest.raises(FileNotFoundError, match=r"a peer: there is no /nowhere/python, see benchmarks/README\.md"):
         PeerProgram("a peer", ["/nowhere/python"], 10, 3, 0.25)
-
-
-def wait_for(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()

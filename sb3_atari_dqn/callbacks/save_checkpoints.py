@@ -153,7 +153,7 @@ class SaveCheckpoints(RunCallback):
             self._signals.stop()  # type: ignore[union-attr]
 
     def _on_training_end(self) -> None:
-        """The zoo calls this once more after learn(), even if that was interrupted: there is no archive then."""
+        """The zoo calls this again after learn(), even after an interruption; the archive is closed by then."""
         if self._archive is None or self._signals is None:
             return
         if self.model.num_timesteps != self._last_written:

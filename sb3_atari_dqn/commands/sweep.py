@@ -211,7 +211,6 @@ def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: Ex
     from sb3_atari_dqn.zoo.configuration import check_names
     from sb3_atari_dqn.zoo.known import check_trainings
 
-    confs = {run.conf for run in runs if run.conf}
     packages = check_trainings([(run.algorithm, run.conf, run.env) for run in runs])
     for run in runs:
         check_names(run.algorithm, run.params)
@@ -223,7 +222,7 @@ def _pool(args: argparse.Namespace, runs: Sequence[Run], folder: Path, stack: Ex
     stack.callback(connection.close)
     check_shared(connection, folder, "give a folder with --runs that every node has under this path, such as on NFS")
     check_installed(connection, packages)
-    check_files(connection, {conf for conf in confs if Path(conf).is_file()})
+    check_files(connection, {run.conf for run in runs if run.conf and Path(run.conf).is_file()})
     return RayPool(connection, args.threads, args.gpus, args.parallel)
 
 

@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from sb3_atari_dqn.zoo.resumable_run import open_run
 from tests.support import markers
 from tests.support.commands import files, run, train
 from tests.support.interrupted import assert_same, rows
+from tests.support.processes import wait_until
 
 ARGUMENTS = [
     "--algo",
@@ -47,13 +46,6 @@ def started(*command: str, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-m", *command], stdout=file, stderr=subprocess.STDOUT)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-
-
 def has_checkpoint(folder: Path, least: int = 0) -> bool:
     steps = [int(path.name.split("step")[1]) for path in (run_in(folder) / "checkpoints").glob("*-step*[0-9]")]
     return max(steps, default=-1) >= least
@@ -77,7 +69,7 @@ def assert_complete(run_folder: Path, undisturbed: Path) -> None:
 def test_a_killed_run_goes_on_in_its_folder_and_a_second_process_is_refused(tmp_path, undisturbed):
     train_log, resume_log = tmp_path / "train.log", tmp_path / "resume.log"
     process = started("rl_zoo3.train", *ARGUMENTS, "-f", str(tmp_path), *PARAMS, CALLBACK, log=train_log)
-    wait_for(lambda: has_checkpoint(tmp_path, 400) or process.poll() is not None)
+    wait_until(lambda: has_checkpoint(tmp_path, 400) or process.poll() is not None, 120)
     process.kill()
     process.wait()
     folder = run_in(tmp_path)
@@ -85,7 +77,7 @@ def test_a_killed_run_goes_on_in_its_folder_and_a_second_process_is_refused(tmp_
     assert not (folder / "CartPole-v1.zip").exists()
 
     first = started("sb3_atari_dqn", "resume", str(folder), log=resume_log)
-    wait_for(lambda: (folder / "checkpoints" / ".lock").read_text().startswith(f"process {first.pid} "))
+    wait_until(lambda: (folder / "checkpoints" / ".lock").read_text().startswith(f"process {first.pid} "), 120)
     second = run([sys.executable, "-m", "sb3_atari_dqn", "resume", str(folder)])
     assert first.wait() == 0, resume_log.read_text()
     assert "Continuing" in resume_log.read_text()
@@ -104,7 +96,7 @@ def test_a_run_that_is_told_to_stop_writes_a_checkpoint_first(tmp_path, undistur
     log = tmp_path / "train.log"
     params = [each if "checkpoint_freq" not in each else "checkpoint_freq:'1h'" for each in PARAMS]
     process = started("rl_zoo3.train", *ARGUMENTS, "-f", str(tmp_path), *params, CALLBACK, log=log)
-    wait_for(lambda: len(rows(run_in(tmp_path)).get("episodes.csv", [])) > 5 or process.poll() is not None)
+    wait_until(lambda: len(rows(run_in(tmp_path)).get("episodes.csv", [])) > 5 or process.poll() is not None, 120)
     process.send_signal(number)
     status = process.wait(60)
     assert status == (143 if number == signal.SIGTERM else 0), log.read_text()

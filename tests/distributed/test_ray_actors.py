@@ -1,12 +1,10 @@
 """Actors on a real Ray: lock-step equality, lost processes, and what is wrong with a cluster."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from tests.support.actors import (
     results,
     trained,
 )
+from tests.support.processes import is_alive, wait_until
 
 pytestmark = pytest.mark.slow
 needs_ray()
@@ -159,9 +158,9 @@ def test_closing_frees_the_cpus(cluster):
     n = len(os.sched_getaffinity(0))
     env = actor_env(address="local", actors=n, groups=n, n_envs=n, spares=0)
     env.act_for(learner(env))
-    wait_until(lambda: cluster.ray.available_resources().get("CPU", 0) < n)  # Ray reports them a moment later
+    wait_until(lambda: cluster.ray.available_resources().get("CPU", 0) < n, 90)  # Ray reports them a moment later
     env.close()
-    wait_until(lambda: cluster.ray.available_resources().get("CPU") == n)
+    wait_until(lambda: cluster.ray.available_resources().get("CPU") == n, 90)
 
 
 def test_nothing_listens_beyond_this_machine(cluster):
@@ -246,20 +245,7 @@ def test_an_interrupted_or_killed_learner_leaves_no_process_behind(how, tmp_path
         else:
             program.kill()
         program.wait(60)
-        wait_until(lambda: not any(is_alive(each) for each in processes))
-
-
-def is_alive(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-def wait_until(condition: Any, seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.1)
+        wait_until(lambda: not any(is_alive(each) for each in processes), 90)
 
 
 def test_two_nodes_of_which_one_is_lost():

@@ -22,6 +22,7 @@ from sb3_atari_dqn.reports.curves import read_study
 from sb3_atari_dqn.studies.ray_pool import RayPool, check_files, check_installed, check_shared
 from sb3_atari_dqn.studies.runner import Local, Runner
 from tests.support.jobs import DEAF, UNTIL_STOPPED, Events, Script
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.slow
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'sb3-atari-dqn[ray]'")
@@ -138,14 +139,7 @@ def test_a_second_signal_kills(pool, tmp_path):
     assert time.monotonic() - start < 60
     pid = pid_of(job)
     assert pid is not None
-    wait_until(lambda: not is_alive(pid))
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.05)
+    wait_until(lambda: not is_alive(pid), 30)
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two jobs at a time take two CPUs of Ray")
